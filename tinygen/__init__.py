@@ -1,0 +1,68 @@
+"""tinygen: every gradient of a generative model three times, and they agree.
+
+Derived by hand (`tinygen.byhand`), computed by autograd (`tinygen.models` with
+`value_and_grad`), and measured by finite differences (`check_gradients`).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from tinygen import autograd, backend, byhand, losses, models, nn, ops, optim
+from tinygen.autograd import *  # noqa: F403  the public names are those of each room's __all__
+from tinygen.backend import get_backend, namespace
+from tinygen.errors import InputError
+from tinygen.losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    l1,
+    l2,
+    mse,
+    one_hot,
+)
+from tinygen.nn import *  # noqa: F403
+from tinygen.ops import *  # noqa: F403
+from tinygen.optim import SGD, Adam, AdamW, RMSProp, clip_by_norm
+from tinygen.parameters import Parameters
+
+__version__ = "0.1.0"
+
+# What is needed to look at a run or to fetch data, but not to compute, is imported when asked for.
+_LATER = ("data", "metrics", "plots", "training")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return import_module(f"tinygen.{name}")
+    raise AttributeError(f"module 'tinygen' has no attribute {name!r}")
+
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "InputError",
+    "Parameters",
+    "RMSProp",
+    "autograd",
+    "backend",
+    "binary_cross_entropy_with_logits",
+    "byhand",
+    "clip_by_norm",
+    "cross_entropy",
+    "get_backend",
+    "l1",
+    "l2",
+    "losses",
+    "models",
+    "mse",
+    "namespace",
+    "nn",
+    "one_hot",
+    "ops",
+    "optim",
+    *autograd.__all__,
+    *nn.__all__,
+    *ops.__all__,
+]

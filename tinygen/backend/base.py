@@ -1,0 +1,58 @@
+"""What every backend offers, so that NumPy and CuPy can be swapped by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+Array = Any
+"""A NumPy or CuPy array, or anything whose type was registered with a backend."""
+
+Generator = Any
+"""A random generator with ``standard_normal``, ``random`` and ``integers``, NumPy's or CuPy's."""
+
+
+class Backend(Protocol):
+    """One array library. `tests/test_backend.py` asserts that all have these very signatures."""
+
+    name: str
+    xp: Any
+
+    def asarray(self, x: Any, dtype: Any = None) -> Array:
+        """`x` as an array of this backend; copies only if it has to."""
+
+    def to_numpy(self, x: Array) -> Any:
+        """`x` as a NumPy array on the host. On a GPU this waits for the device."""
+
+    def generator(self, seed: int | Sequence[int]) -> Generator:
+        """A generator whose stream depends on `seed` alone, such as ``(seed, step)``."""
+
+    def synchronize(self) -> None:
+        """Wait until all work that was queued is done."""
+
+    def describe(self) -> str:
+        """The library, its version and the device, for a run's record."""
+
+    def adam(
+        self,
+        x: Array,
+        g: Array,
+        m: Array,
+        v: Array,
+        *,
+        rate: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        decay: float,
+    ) -> None:
+        """One fused update of Adam, in place on flat vectors.
+
+        ::
+
+            m <- m + (1 - beta1) (g - m)
+            v <- v + (1 - beta2) (g g - v)
+            x <- x - decay x - rate m / (sqrt(v) + epsilon)
+
+        The bias corrections are folded into `rate` and `epsilon` by `tinygen.optim.Adam`.
+        """

@@ -1,0 +1,100 @@
+"""The backend that computes with NumPy on the processor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend.base import Array, Generator
+
+BLOCK = 32_768
+"""Elements that the plain Adam handles at once: a few blocks of this size stay in the cache."""
+
+
+class NumpyBackend:
+    """NumPy behind the interface of `tinygen.backend.base.Backend`."""
+
+    name = "numpy"
+    xp = np
+
+    def __init__(self) -> None:
+        self._adam: Callable[..., None] | None = None
+
+    def asarray(self, x: Any, dtype: Any = None) -> Array:
+        return np.asarray(x, dtype)
+
+    def to_numpy(self, x: Array) -> Any:
+        return np.asarray(x)
+
+    def generator(self, seed: int | Sequence[int]) -> Generator:
+        return np.random.default_rng(seed)
+
+    def synchronize(self) -> None:
+        """NumPy has finished whenever it returns."""
+
+    def describe(self) -> str:
+        return f"numpy {np.__version__}, {self._find_adam().__name__}"
+
+    def adam(
+        self,
+        x: Array,
+        g: Array,
+        m: Array,
+        v: Array,
+        *,
+        rate: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        decay: float,
+    ) -> None:
+        self._find_adam()(x, g, m, v, rate, beta1, beta2, epsilon, decay)
+
+    def _find_adam(self) -> Callable[..., None]:
+        """The compiled kernel where numba is installed; looked for once, at the first update."""
+        if self._adam is None:
+            try:
+                from tinygen.backend.numba_kernels import adam_numba
+            except ImportError:
+                self._adam = adam_numpy
+            else:
+                self._adam = adam_numba
+        return self._adam
+
+
+def adam_numpy(
+    x: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    decay: float,
+) -> None:
+    """Adam's update in plain NumPy, block by block; the reference of the compiled kernels."""
+    scratch = np.empty(min(BLOCK, x.size), x.dtype)
+    for start in range(0, x.size, BLOCK):
+        block = slice(start, start + BLOCK)
+        xs, gs, ms, vs = x[block], g[block], m[block], v[block]
+        t = scratch[: xs.size]
+        np.subtract(gs, ms, out=t)
+        t *= 1 - beta1
+        ms += t
+        np.multiply(gs, gs, out=t)
+        t -= vs
+        t *= 1 - beta2
+        vs += t
+        np.sqrt(vs, out=t)
+        t += epsilon
+        np.divide(ms, t, out=t)
+        t *= rate
+        if decay:
+            xs *= 1 - decay
+        xs -= t
+
+
+NUMPY = NumpyBackend()

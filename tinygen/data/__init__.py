@@ -1,0 +1,18 @@
+"""Data sets in uint8, found, downloaded or drawn, and the batches they are cut into."""
+
+from tinygen.data import idx, strokes
+from tinygen.data.batches import as_floats, batches, epoch_order, index_batches
+from tinygen.data.mnist import CHOICES, Dataset, load, stroke_digits
+
+__all__ = [
+    "CHOICES",
+    "Dataset",
+    "as_floats",
+    "batches",
+    "epoch_order",
+    "idx",
+    "index_batches",
+    "load",
+    "stroke_digits",
+    "strokes",
+]

@@ -1,0 +1,73 @@
+"""An epoch visits every image once, in an order that depends on the seed and the epoch only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import Array
+from tinygen.errors import InputError
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of n images in an epoch: (n,) int64, a permutation of 0 .. n - 1 on the host.
+
+    It is drawn on the host on every backend, so that NumPy and CuPy see the same batches, and from
+    (seed, epoch) alone, so that a run which is resumed sees those it would have seen.
+
+    >>> sorted(epoch_order(5, seed=0, epoch=3).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    # A spawn key, because SeedSequence pads with zeros: [seed, 0] would be the stream of seed itself.
+    stream = np.random.SeedSequence(seed, spawn_key=(97, epoch))
+    return np.random.default_rng(stream).permutation(n)
+
+
+def index_batches(order: Array, batch_size: int) -> Iterator[Array]:
+    """Cut an order (n,) into batches (b,), views of it; the last one holds what is left over.
+
+    The order may lie on any backend; put a whole epoch's there at once.
+
+    Raises:
+        InputError: the batch size is below 1 or above n.
+
+    >>> [batch.tolist() for batch in index_batches(np.arange(5), 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+    n = len(order)
+    if not 1 <= batch_size <= n:
+        raise InputError(f"batch size: expected 1 to {n}, the number of images, found {batch_size}")
+    return (order[start : start + batch_size] for start in range(0, n, batch_size))
+
+
+def as_floats(images: Array, dtype: Any = np.float32) -> Array:
+    """Images (b, h, w) of uint8 as rows (b, h w) of floats in [0, 1], on the backend they lie on.
+
+    Raises:
+        InputError: the images are not uint8, so that dividing by 255 would be wrong.
+
+    >>> as_floats(np.array([[[0, 51], [204, 255]]], np.uint8)).tolist()
+    [[0.0, 0.20000000298023224, 0.800000011920929, 1.0]]
+    """
+    if images.dtype != np.uint8:
+        raise InputError(f"images: expected pixels of uint8, found {images.dtype}")
+    x = images.reshape(len(images), -1).astype(dtype)
+    x /= 255  # in place, and by a Python number: both keep float32
+    return x
+
+
+def batches(
+    images: Array, order: Array, batch_size: int, *, dtype: Any = np.float32
+) -> Iterator[Array]:
+    """An epoch's batches: images (n, h, w) of uint8, an order on the same backend -> rows (b, h w).
+
+    Pixels are floats in [0, 1] of `dtype`. The last batch is smaller where the batch size does not
+    divide the number of images. Each batch is a fresh array.
+
+    Raises:
+        InputError: the batch size is below 1 or above the number of images, or pixels are not uint8.
+    """
+    as_floats(images[:1], dtype)  # refused here and now rather than at the first batch
+    return (as_floats(images[index], dtype) for index in index_batches(order, batch_size))

@@ -1,0 +1,194 @@
+"""An IDX file is an array with a short header, and none of it is believed before it is checked.
+
+The format, from the MNIST site: two zero bytes, a byte for the type (8 is uint8), a byte for the
+number of dimensions, each dimension as a big-endian uint32, then the values in C order.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import secrets
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+
+from tinygen.errors import InputError
+
+Kind = Literal["images", "labels"]
+
+_DIMENSIONS = {"images": 3, "labels": 1}
+_TYPES = {
+    0x08: "uint8",
+    0x09: "int8",
+    0x0B: "int16",
+    0x0C: "int32",
+    0x0D: "float32",
+    0x0E: "float64",
+}
+_MOST_DIMENSIONS = 32
+_CHUNK = 1 << 18
+_DEFLATE_RATIO = 1032  # the most bytes that deflate can make of one
+
+
+def read(
+    path: str | os.PathLike[str], *, expect: Kind | None = None, max_bytes: int = 1 << 32
+) -> np.ndarray:
+    """Read an IDX file of uint8, gzipped or plain, as a writable array.
+
+    `expect` demands images (n, h, w) or labels (n,). A header that promises more than `max_bytes`
+    of values, or other than what the file holds, is refused before memory is spent on it.
+
+    Raises:
+        InputError: the file cannot be read or is not what was expected; one sentence that names it.
+    """
+    return read_hashed(path, expect=expect, max_bytes=max_bytes)[0]
+
+
+def read_hashed(
+    path: str | os.PathLike[str], *, expect: Kind | None = None, max_bytes: int = 1 << 32
+) -> tuple[np.ndarray, str]:
+    """Like `read`, with the SHA-256 of the uncompressed file, in hexadecimal, from the same pass."""
+    path = Path(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its other end
+            raise InputError(f"{path}: expected a file, found a folder or a device")
+        with path.open("rb") as raw:
+            size = os.fstat(raw.fileno()).st_size
+            zipped = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            if not zipped:
+                return _parse(path, raw, size, expect, max_bytes)
+            with gzip.GzipFile(fileobj=raw) as unzipped:
+                return _parse(path, unzipped, None, expect, min(max_bytes, _DEFLATE_RATIO * size))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
+        raise InputError(
+            f"{path}: expected a whole gzip file, found a damaged one ({problem})"
+        ) from None
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read ({problem.strerror or problem})") from None
+
+
+def write(path: str | os.PathLike[str], array: np.ndarray) -> None:
+    """Write a uint8 array as an IDX file, gzipped if the name ends in .gz, wholly or not at all.
+
+    Raises:
+        InputError: the array is not uint8 with 1 to 32 dimensions, or the file cannot be written.
+    """
+    if array.dtype != np.uint8 or not 1 <= array.ndim <= _MOST_DIMENSIONS:
+        raise InputError(
+            f"{path}: expected a uint8 array with 1 to {_MOST_DIMENSIONS} dimensions, "
+            f"found {array.dtype} with {array.ndim}"
+        )
+    content = struct.pack(f">HBB{array.ndim}I", 0, 0x08, array.ndim, *array.shape) + array.tobytes()
+    if Path(path).suffix == ".gz":
+        content = gzip.compress(content, mtime=0)  # no time stamp: equal arrays make equal files
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be written ({problem.strerror or problem})") from None
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary name beside `path`, which takes its place if all goes well and vanishes if not."""
+    path = Path(path)
+    # Not tempfile: its files are private to the user, and a data folder is often shared.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _parse(
+    path: Path, stream: BinaryIO | gzip.GzipFile, size: int | None, expect: Kind | None, limit: int
+) -> tuple[np.ndarray, str]:
+    """The array and hash of an uncompressed stream; `size` is its length where that is known."""
+    magic = stream.read(4)
+    dimensions = _check_magic(path, magic, expect)
+    header = magic + stream.read(4 * dimensions)
+    if len(header) < 4 + 4 * dimensions:
+        raise InputError(
+            f"{path}: expected a header of {4 + 4 * dimensions} bytes, found only {len(header)}"
+        )
+    shape = struct.unpack(f">{dimensions}I", header[4:])
+    promised = _check_shape(path, shape, limit)
+    if size is not None and size != len(header) + promised:
+        raise _length_error(path, shape, promised, size - len(header))
+    values, sha256 = _fill(stream, promised, hashlib.sha256(header))
+    if len(values) != promised:
+        raise _length_error(path, shape, promised, len(values))
+    # The last read also makes gzip compare its checksum, which stands at the end of the file.
+    if stream.read(1):
+        raise _length_error(path, shape, promised, "more")
+    return np.frombuffer(values, np.uint8).reshape(shape), sha256.hexdigest()
+
+
+def _check_magic(path: Path, magic: bytes, expect: Kind | None) -> int:
+    """The number of dimensions that the first four bytes stand for."""
+    wanted = f"an IDX file of {expect or 'uint8'}"
+    if not magic:
+        raise InputError(f"{path}: expected {wanted}, found an empty file")
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES:
+        hint = " (a web page?)" if magic.lstrip()[:1] == b"<" else ""
+        raise InputError(f"{path}: expected {wanted}, found a file that begins {magic!r}{hint}")
+    kind, dimensions = magic[2], magic[3]
+    if kind != 0x08:
+        raise InputError(f"{path}: expected an IDX file of uint8, found one of {_TYPES[kind]}")
+    if expect is not None and dimensions != _DIMENSIONS[expect]:
+        names = {n: f"{name} ({n} dimensions)" for name, n in _DIMENSIONS.items()}
+        found = names.get(dimensions, f"one with {dimensions} dimensions")
+        raise InputError(
+            f"{path}: expected {wanted} ({_DIMENSIONS[expect]} dimensions), found {found}"
+        )
+    if not 1 <= dimensions <= _MOST_DIMENSIONS:
+        raise InputError(f"{path}: expected 1 to {_MOST_DIMENSIONS} dimensions, found {dimensions}")
+    return dimensions
+
+
+def _check_shape(path: Path, shape: tuple[int, ...], limit: int) -> int:
+    """The number of values in `shape`, in Python's integers, which cannot overflow."""
+    # A zero must not hide the others: NumPy refuses (0, 2**32 - 1, 2**32 - 1) too.
+    if prod(max(d, 1) for d in shape) > limit:
+        raise InputError(
+            f"{path}: expected at most {limit} bytes of values, "
+            f"found a header that promises {_times(shape)}"
+        )
+    return prod(shape)
+
+
+def _fill(
+    stream: BinaryIO | gzip.GzipFile, promised: int, sha256: hashlib._Hash
+) -> tuple[bytearray, hashlib._Hash]:
+    """Up to `promised` bytes and their hash; memory grows with what has really been read."""
+    values = bytearray()
+    while len(values) < promised:
+        chunk = stream.read(min(_CHUNK, promised - len(values)))
+        if not chunk:
+            break
+        sha256.update(chunk)
+        values += chunk
+    return values, sha256
+
+
+def _length_error(
+    path: Path, shape: tuple[int, ...], promised: int, found: int | str
+) -> InputError:
+    return InputError(
+        f"{path}: expected {_times(shape)} = {promised} bytes after the header, found {found}"
+    )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,109 @@
+"""Losses: single numbers that say how far a network's output is from what it should be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygen.autograd.op import op
+from tinygen.autograd.tensor import Tensor, raw
+from tinygen.backend import Array, backend_of, namespace
+from tinygen.ops import absolute, log_softmax, sigmoid, sum
+
+
+@op(
+    dx=lambda g, y, x, t: (g * (2 / x.size)) * (x - t),
+    dt=lambda g, y, x, t: (g * (2 / x.size)) * (t - x),
+)
+def mse(x: Array, t: Array) -> Array:
+    """Mean squared error: the mean of ``(x - t)^2`` over all elements of two arrays of one shape.
+
+    >>> mse(np.float32([[1, 2]]), np.float32([[1, 4]]))
+    np.float32(2.0)
+    """
+    _refuse_other_shape("mse", x, t)
+    d = x - t
+    return namespace(d).mean(d * d)
+
+
+@op(
+    dz=lambda g, y, z, t: (g / z.shape[0]) * (sigmoid(z) - t),
+    dt=lambda g, y, z, t: (-g / z.shape[0]) * z,
+)
+def binary_cross_entropy_with_logits(z: Array, t: Array) -> Array:
+    """Binary cross-entropy of ``sigmoid(z)`` against `t`, in nats per row.
+
+    ``softplus(z) - t z``, summed over the columns and averaged over the rows. It is computed from
+    the logits, so nothing saturates and no probability is clipped.
+
+    Args:
+        z: logits, ``(n, d)``.
+        t: targets in [0, 1], ``(n, d)``; grey values are allowed.
+    """
+    _refuse_other_shape("binary_cross_entropy_with_logits", z, t)
+    xp = namespace(z)
+    return xp.sum(xp.maximum(z, 0) + xp.log1p(xp.exp(-abs(z))) - z * t) / z.shape[0]
+
+
+def cross_entropy(z: Array | Tensor, labels: Any) -> Array | Tensor:
+    """Softmax cross-entropy from logits, in nats, averaged over the rows.
+
+    Args:
+        z: logits, ``(n, k)``.
+        labels: integer classes ``(n,)`` in ``0 .. k-1``, on the host or on the backend of `z`; or
+            soft labels ``(n, k)``, rows of probabilities. Integers that lie on a GPU cost one wait
+            for the device, because they are checked; see `one_hot` to do that once.
+
+    >>> round(float(cross_entropy(np.float32([[0, 0], [0, 0]]), [0, 1])), 4)
+    0.6931
+    """
+    t = labels if type(labels) is Tensor else _as_labels(labels)
+    if t.dtype.kind in "iu":
+        if t.shape != z.shape[:1]:
+            raise ValueError(
+                f"cross_entropy: logits are {z.shape}, labels are {t.shape}; "
+                "expected one integer a row"
+            )
+        t = backend_of(raw(z)).asarray(one_hot(t, z.shape[1], z.dtype))
+    _refuse_other_shape("cross_entropy", z, t)
+    return sum(t * log_softmax(z)) * (-1 / z.shape[0])
+
+
+def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
+    """Integer labels ``(n,)`` as rows ``(n, classes)`` with a single 1, on the labels' backend.
+
+    Raises:
+        ValueError: a label is not in ``0 .. classes-1``.
+    """
+    labels = _as_labels(labels)
+    if labels.size:
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= classes:
+            raise ValueError(
+                f"one_hot: label {low if low < 0 else high} is out of range; "
+                f"expected 0 .. {classes - 1}"
+            )
+    xp = namespace(labels)
+    return (labels[:, None] == xp.arange(classes, dtype=labels.dtype)).astype(dtype)
+
+
+def l1(x: Array | Tensor) -> Array | Tensor:
+    """The sum of ``|x|``: a penalty that makes entries exactly zero."""
+    return sum(absolute(x))
+
+
+@op(dx=lambda g, y, x: g * x)
+def l2(x: Array) -> Array:
+    """Half the sum of ``x^2``: a penalty whose gradient is `x` itself (weight decay)."""
+    return 0.5 * namespace(x).sum(x * x)
+
+
+def _as_labels(labels: Any) -> Array:
+    return np.asarray(labels) if isinstance(labels, (list, tuple)) else labels
+
+
+def _refuse_other_shape(name: str, x: Array, t: Array) -> None:
+    """(n, 1) against (n,) would broadcast to (n, n) without a word."""
+    if x.shape != t.shape:
+        raise ValueError(f"{name}: output is {x.shape}, target is {t.shape}; expected one shape")

@@ -1,0 +1,175 @@
+"""The autoencoder: a network that must pass an image through a few numbers and give it back.
+
+The loss is written with ops, so autograd derives its gradient. The same gradient derived on paper
+is in `tinygen.byhand.autoencoder`, and the derivation in docs/derivations/autoencoder.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import Array, Backend, get_backend
+from tinygen.losses import binary_cross_entropy_with_logits, l1, l2, mse
+from tinygen.nn import Sequential, mlp
+from tinygen.ops import sigmoid
+from tinygen.parameters import Parameters, part
+
+LOSSES = ("mse", "bce")
+OUTPUTS = ("sigmoid", "none")
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """An encoder ``pixels -> hidden -> latent`` and its mirror image, the decoder.
+
+    The code layer is linear; every other hidden layer has the activation.
+
+    Args:
+        pixels: the width of an image.
+        hidden: the widths of the encoder's hidden layers; the decoder has them in reverse.
+        latent: the width of the code.
+        activation: a name in `tinygen.ops.ACTIVATIONS`; "none" makes the network linear.
+        output: "sigmoid", or "none" for a linear output.
+        reconstruction: "mse", the mean over pixels and images; or "bce", binary cross-entropy in nats per
+            image, which needs the sigmoid.
+        weight_decay: times half the sum of all squared weights (not biases) is added to the loss.
+        code_l1: times the sum of ``|code|``, averaged over the images, is added (sparse).
+        input_noise: the deviation of normal noise on what the encoder sees (denoising); the target
+            stays clean.
+        dropout: the probability with which a hidden unit is dropped in a training step.
+        weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
+
+    Raises:
+        ValueError: a width or a name makes no sense.
+    """
+
+    pixels: int = 784
+    hidden: tuple[int, ...] = (512, 256)
+    latent: int = 32
+    activation: str = "relu"
+    output: str = "sigmoid"
+    reconstruction: str = "mse"
+    weight_decay: float = 0.0
+    code_l1: float = 0.0
+    input_noise: float = 0.0
+    dropout: float = 0.0
+    weights: str = "he_normal"
+    biases: str = "zeros"
+
+    def __post_init__(self) -> None:
+        if self.reconstruction not in LOSSES:
+            raise ValueError(f"unknown loss {self.reconstruction!r}; choose one of {', '.join(LOSSES)}")
+        if self.output not in OUTPUTS:
+            raise ValueError(f"unknown output {self.output!r}; choose one of {', '.join(OUTPUTS)}")
+        if self.reconstruction == "bce" and self.output != "sigmoid":
+            raise ValueError("the loss bce is that of probabilities; it needs the output sigmoid")
+        for name in ("weight_decay", "code_l1", "input_noise"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        _ = self.encoder, self.decoder  # building them checks the widths and the other names
+
+    @cached_property
+    def encoder(self) -> Sequential:
+        return self._half((self.pixels, *self.hidden, self.latent))
+
+    @cached_property
+    def decoder(self) -> Sequential:
+        return self._half((self.latent, *reversed(self.hidden), self.pixels))
+
+    def _half(self, sizes: Sequence[int]) -> Sequential:
+        return mlp(sizes, self.activation, self.dropout, self.weights, self.biases)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The parameters' names and shapes: ``encoder.W1``, ``encoder.b1``, ... ``decoder.b3``."""
+        halves = {"encoder": self.encoder, "decoder": self.decoder}
+        return {f"{h}.{n}": shape for h, net in halves.items() for n, shape in net.shapes.items()}
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What the loss is made of: the keywords of `tinygen.byhand.autoencoder`."""
+        return {
+            "activation": self.activation,
+            "output": self.output,
+            "loss": self.reconstruction,
+            "weight_decay": self.weight_decay,
+            "code_l1": self.code_l1,
+        }
+
+    def initialise(
+        self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
+    ) -> Parameters:
+        """The starting parameters; the same numbers on every backend."""
+        backend = get_backend(backend) if isinstance(backend, str) else backend
+        generator = np.random.default_rng(seed)
+        host = Parameters.zeros(self.shapes, np.float64, get_backend("numpy"))
+        self.encoder.fill(host, generator, "encoder.")
+        self.decoder.fill(host, generator, "decoder.")
+        return host.to(backend, dtype)
+
+    def encode(self, p: Mapping[str, Any], x: Any) -> Any:
+        """Images to codes: ``(n, pixels) -> (n, latent)``."""
+        return self.encoder(part(p, "encoder."), x)
+
+    def decode(self, p: Mapping[str, Any], z: Any) -> Any:
+        """Codes to images: ``(n, latent) -> (n, pixels)``."""
+        return self._squashed(self.decoder(part(p, "decoder."), z))
+
+    def reconstruct(self, p: Mapping[str, Any], x: Any) -> Any:
+        """Images through the bottleneck: ``(n, pixels) -> (n, pixels)``."""
+        return self.decode(p, self.encode(p, x))
+
+    def _squashed(self, a: Any) -> Any:
+        return sigmoid(a) if self.output == "sigmoid" else a
+
+    @property
+    def is_random(self) -> bool:
+        """Whether a training step draws noise."""
+        return self.input_noise > 0 or self.dropout > 0
+
+    def draw(self, x: Array, generator: Any) -> tuple[Any, ...]:
+        """The noise of one training step on `x`: the further data that `loss` takes.
+
+        Returns:
+            ``(corrupted, masks)``: what the encoder sees, and a dropout mask for each hidden
+            layer of the encoder and then the decoder.
+        """
+        corrupted = None
+        if self.input_noise:
+            noise = generator.standard_normal(x.shape, dtype=x.dtype)
+            corrupted = x + self.input_noise * noise
+        n = x.shape[0]
+        masks = (
+            *self.encoder.draw_masks(generator, n, x.dtype),
+            *self.decoder.draw_masks(generator, n, x.dtype),
+        )
+        return corrupted, masks
+
+    def loss(
+        self,
+        p: Mapping[str, Any],
+        x: Array,
+        corrupted: Array | None = None,
+        masks: Sequence[Array] = (),
+    ) -> Any:
+        """The training loss on images ``(n, pixels)``; Tensors in `p` record it for autograd."""
+        seen = x if corrupted is None else corrupted
+        k = len(masks) // 2
+        z = self.encoder(part(p, "encoder."), seen, training=True, masks=masks[:k])
+        a = self.decoder(part(p, "decoder."), z, training=True, masks=masks[k:])
+        if self.reconstruction == "mse":
+            total = mse(self._squashed(a), x)
+        else:
+            total = binary_cross_entropy_with_logits(a, x)
+        if self.weight_decay:
+            for name, W in p.items():
+                if len(W.shape) == 2:
+                    total = total + self.weight_decay * l2(W)
+        if self.code_l1:
+            total = total + (self.code_l1 / x.shape[0]) * l1(z)
+        return total

@@ -1,0 +1,146 @@
+"""Layers: descriptions of a computation, whose parameters are passed in at every call.
+
+A layer holds no weights. ``layer.shapes`` names them, ``layer.initialise`` fills them, and
+``layer(p, x)`` computes with the mapping `p`, which holds arrays, or Tensors when a gradient is
+wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygen.autograd.tensor import raw
+from tinygen.backend import Array, namespace
+from tinygen.nn.initialisers import BIASES, WEIGHTS
+from tinygen.ops import affine, mean, sqrt, variance
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class Layer:
+    """What every layer offers; one without parameters need not change `shapes`."""
+
+    shapes: Shapes = {}
+
+    def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
+        """A host array for each name in `shapes`."""
+        return {}
+
+    def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        raise NotImplementedError
+
+
+class Dense(Layer):
+    """A fully connected layer, ``x W + b``: ``(n, inputs) -> (n, outputs)``.
+
+    Args:
+        inputs, outputs: the widths, at least 1.
+        weights: a name in `tinygen.nn.WEIGHTS`.
+        biases: a name in `tinygen.nn.BIASES`.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, weights: str = "he_normal", biases: str = "zeros"
+    ) -> None:
+        if inputs < 1 or outputs < 1:
+            raise ValueError(f"Dense: widths must be at least 1, got {inputs} and {outputs}")
+        self.inputs, self.outputs = inputs, outputs
+        self.weights = _named("weights", weights, WEIGHTS)
+        self.biases = _named("biases", biases, BIASES)
+        self.shapes = {"W": (inputs, outputs), "b": (outputs,)}
+
+    def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
+        shape = self.shapes["W"]
+        return {"W": self.weights(generator, shape), "b": self.biases(generator, shape)}
+
+    def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        return affine(x, p["W"], p["b"])
+
+
+class Dropout(Layer):
+    """Each element is dropped with probability `rate` while training; the others grow to match.
+
+    The mask is an input, drawn beforehand by `Sequential.draw_masks`, so that every way to compute
+    the gradient sees the same draw (Srivastava et al. 2014, in the form that scales at training
+    time and leaves the trained network alone).
+    """
+
+    def __init__(self, rate: float) -> None:
+        if not 0 <= rate < 1:
+            raise ValueError(f"Dropout: the rate must be at least 0 and below 1, got {rate}")
+        self.rate = rate
+
+    def draw_mask(self, generator: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+        """0 with probability `rate`, else ``1 / (1 - rate)``."""
+        kept = generator.random(shape, dtype=np.float32) >= self.rate
+        return kept.astype(dtype) * (1 / (1 - self.rate))
+
+
+class LayerNorm(Layer):
+    """Each row brought to mean 0 and variance 1, then scaled and shifted (Ba et al. 2016)."""
+
+    def __init__(self, width: int, epsilon: float = 1e-5) -> None:
+        self.epsilon = epsilon
+        self.shapes = {"gamma": (width,), "beta": (width,)}
+
+    def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
+        return _scale_and_shift(self.shapes)
+
+    def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        m, v = mean(x, axis=-1, keepdims=True), variance(x, axis=-1, keepdims=True)
+        return _normalised(x, m, v, self.epsilon) * p["gamma"] + p["beta"]
+
+
+class BatchNorm(Layer):
+    """Each column brought to mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
+
+    While training it uses the statistics of the batch, through which the gradient flows, and
+    remembers their running average; afterwards it uses that average. The average is the only state
+    that a layer has: it is saved by `Sequential.statistics`.
+    """
+
+    def __init__(self, width: int, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
+        self.epsilon, self.momentum = epsilon, momentum
+        self.shapes = {"gamma": (width,), "beta": (width,)}
+        self.statistics: dict[str, Array] = {}
+
+    def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
+        self.statistics = {}
+        return _scale_and_shift(self.shapes)
+
+    def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        if training:
+            if x.shape[0] < 2:
+                raise ValueError("BatchNorm: a batch of one has no variance; expected two or more")
+            m, v = mean(x, axis=0), variance(x, axis=0)
+            self._remember(raw(m), raw(v), x.shape[0])
+        elif self.statistics:
+            m, v = self.statistics["mean"], self.statistics["variance"]
+        else:
+            raise ValueError("BatchNorm: it has seen no batch yet; train it before")
+        return _normalised(x, m, v, self.epsilon) * p["gamma"] + p["beta"]
+
+    def _remember(self, m: Array, v: Array, n: int) -> None:
+        v = v * (n / (n - 1))  # the unbiased estimate, for data that were not in the batch
+        if not self.statistics:
+            xp = namespace(m)
+            self.statistics = {"mean": xp.zeros_like(m), "variance": xp.ones_like(v)}
+        self.statistics["mean"] += self.momentum * (m - self.statistics["mean"])
+        self.statistics["variance"] += self.momentum * (v - self.statistics["variance"])
+
+
+def _normalised(x: Any, m: Any, v: Any, epsilon: float) -> Any:
+    return (x - m) / sqrt(v + epsilon)
+
+
+def _scale_and_shift(shapes: Shapes) -> dict[str, Any]:
+    return {"gamma": np.ones(shapes["gamma"]), "beta": np.zeros(shapes["beta"])}
+
+
+def _named(what: str, name: str, table: Mapping[str, Any]) -> Any:
+    if name not in table:
+        raise ValueError(f"unknown {what} {name!r}; choose one of {', '.join(table)}")
+    return table[name]

@@ -1,0 +1,153 @@
+"""Layers one after the other, with their parameters in one flat vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import Array, Backend, get_backend
+from tinygen.nn.layers import Dense, Dropout, Layer
+from tinygen.ops import ACTIVATIONS
+from tinygen.parameters import Parameters
+
+
+class Sequential:
+    """Layers and activations, applied in order.
+
+    The parameters of the k-th layer that has any are called ``W1``, ``b1``, ``gamma2`` and so on.
+
+    Args:
+        layers: `Layer` objects, other `Sequential` ones, or functions of one array.
+
+    >>> from tinygen.ops import relu
+    >>> net = Sequential(Dense(784, 16), relu, Dense(16, 2))
+    >>> p = net.initialise(seed=0)
+    >>> p
+    Parameters(12594 float32: W1 (784, 16), b1 (16,), W2 (16, 2), b2 (2,))
+    >>> net(p, np.zeros((5, 784), np.float32)).shape
+    (5, 2)
+    """
+
+    def __init__(self, *layers: Layer | Sequential | Callable[[Any], Any]) -> None:
+        self.layers: list[Any] = []
+        for layer in layers:
+            self.layers += layer.layers if isinstance(layer, Sequential) else [layer]
+        self._names: list[dict[str, str]] = []
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        k = 0
+        for layer in self.layers:
+            own = layer.shapes if isinstance(layer, Layer) else {}
+            k += bool(own)
+            self._names.append({name: f"{name}{k}" for name in own})
+            self.shapes.update({f"{name}{k}": shape for name, shape in own.items()})
+
+    def initialise(
+        self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
+    ) -> Parameters:
+        """Parameters as the layers want to start; the same numbers on every backend."""
+        backend = get_backend(backend) if isinstance(backend, str) else backend
+        host = Parameters(self.shapes, np.zeros(self.size))
+        self.fill(host, np.random.default_rng(seed))
+        return host.to(backend, dtype)
+
+    def fill(self, p: Mapping[str, Any], generator: np.random.Generator, prefix: str = "") -> None:
+        """Write the starting values into host arrays that are called ``prefix + name``."""
+        for layer, names in zip(self.layers, self._names, strict=True):
+            if names:
+                for short, value in layer.initialise(generator).items():
+                    p[prefix + names[short]][...] = value
+
+    @property
+    def size(self) -> int:
+        """The number of parameters."""
+        return sum(int(np.prod(shape)) for shape in self.shapes.values())
+
+    def draw_masks(self, generator: Any, n: int, dtype: Any = np.float32) -> tuple[Array, ...]:
+        """A mask ``(n, width)`` for every `Dropout` layer, for one training step."""
+        masks = []
+        width = None
+        for layer in self.layers:
+            width = getattr(layer, "outputs", width)
+            if isinstance(layer, Dropout):
+                if width is None:
+                    raise ValueError("Dropout: it must come after a Dense layer")
+                masks.append(layer.draw_mask(generator, (n, width), dtype))
+        return tuple(masks)
+
+    def statistics(self) -> dict[str, Array]:
+        """The running averages of the `BatchNorm` layers, by name: what a checkpoint must keep."""
+        return {
+            f"{name}{k}": array
+            for k, layer in enumerate(self.layers)
+            for name, array in getattr(layer, "statistics", {}).items()
+        }
+
+    def restore_statistics(self, saved: Mapping[str, Array]) -> None:
+        """Put back what `statistics` gave."""
+        for k, layer in enumerate(self.layers):
+            if hasattr(layer, "statistics"):
+                layer.statistics = {n: saved[f"{n}{k}"] for n in ("mean", "variance")}
+
+    def __call__(
+        self,
+        p: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        masks: Sequence[Array] = (),
+    ) -> Any:
+        """The output for the rows of `x`: ``(n, inputs) -> (n, outputs)``.
+
+        Args:
+            p: arrays or Tensors by name.
+            x: the input, an array or a Tensor.
+            training: whether dropout drops and batch norm uses the batch.
+            masks: from `draw_masks`, one for each `Dropout`, when training.
+        """
+        waiting = iter(masks)
+        for layer, names in zip(self.layers, self._names, strict=True):
+            if isinstance(layer, Dropout):
+                if training:
+                    x = x * _next_mask(waiting)
+            elif isinstance(layer, Layer):
+                x = layer({s: p[full] for s, full in names.items()}, x, training=training)
+            else:
+                x = layer(x)
+        return x
+
+
+def mlp(
+    sizes: Sequence[int],
+    activation: str = "relu",
+    dropout: float = 0.0,
+    weights: str = "he_normal",
+    biases: str = "zeros",
+) -> Sequential:
+    """Dense layers of the given widths, with an activation between them and none at the end.
+
+    >>> mlp([784, 512, 32]).shapes
+    {'W1': (784, 512), 'b1': (512,), 'W2': (512, 32), 'b2': (32,)}
+    """
+    if activation not in ACTIVATIONS:
+        raise ValueError(
+            f"unknown activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}"
+        )
+    layers: list[Any] = []
+    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        if layers:
+            layers.append(ACTIVATIONS[activation])
+            if dropout:
+                layers.append(Dropout(dropout))
+        layers.append(Dense(inputs, outputs, weights, biases))
+    return Sequential(*layers)
+
+
+def _next_mask(waiting: Any) -> Array:
+    try:
+        return next(waiting)
+    except StopIteration:
+        raise ValueError(
+            "Dropout: there is no mask for it; pass masks=net.draw_masks(generator, n)"
+        ) from None

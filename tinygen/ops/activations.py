@@ -1,0 +1,102 @@
+"""The activations of a network's layers, each with its derivative."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+
+from tinygen.autograd.op import op
+from tinygen.backend import Array, namespace
+from tinygen.ops.arithmetic import exp, minimum, where
+from tinygen.ops.reductions import sum
+
+GELU_SCALE = sqrt(2 / pi)
+GELU_CUBE = 0.044715
+
+
+def linear(x: Array) -> Array:
+    """`x` itself: the activation of a layer that has none."""
+    return x
+
+
+@op(dx=lambda g, y, x: where(y > 0, g, 0.0))
+def relu(x: Array) -> Array:
+    """``max(x, 0)``; its derivative at 0 is taken to be 0."""
+    return namespace(x).maximum(x, 0)
+
+
+@op(dx=lambda g, y, x, *, slope: where(x > 0, g, slope * g))
+def leaky_relu(x: Array, *, slope: float = 0.01) -> Array:
+    """`x` where positive, ``slope x`` elsewhere (Maas et al. 2013)."""
+    return namespace(x).where(x > 0, x, slope * x)
+
+
+@op(dx=lambda g, y, x, *, alpha: g * where(x > 0, 1.0, alpha * exp(minimum(x, 0.0))))
+def elu(x: Array, *, alpha: float = 1.0) -> Array:
+    """`x` where positive, ``alpha (exp(x) - 1)`` elsewhere (Clevert et al. 2016)."""
+    xp = namespace(x)
+    return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
+
+
+def _gelu_slope(x: Array) -> Array:
+    t = tanh(GELU_SCALE * (x + GELU_CUBE * x * x * x))
+    return 0.5 * (1 + t) + (0.5 * GELU_SCALE) * x * (1 - t * t) * (1 + (3 * GELU_CUBE) * x * x)
+
+
+@op(dx=lambda g, y, x: g * _gelu_slope(x))
+def gelu(x: Array) -> Array:
+    """``0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))``.
+
+    This is the tanh form of Hendrycks and Gimpel (2016); it differs from ``x Phi(x)`` by less
+    than 0.0005.
+    """
+    return 0.5 * x * (1 + namespace(x).tanh(GELU_SCALE * (x + GELU_CUBE * x * x * x)))
+
+
+@op(dx=lambda g, y, x: g * (1 - y * y))
+def tanh(x: Array) -> Array:
+    """The hyperbolic tangent."""
+    return namespace(x).tanh(x)
+
+
+@op(dx=lambda g, y, x: g * y * (1 - y))
+def sigmoid(x: Array) -> Array:
+    """``1 / (1 + exp(-x))``, written with ``exp(-|x|)``, which cannot overflow."""
+    xp = namespace(x)
+    e = xp.exp(-abs(x))
+    return xp.where(x < 0, e, 1.0) / (1 + e)
+
+
+@op(dx=lambda g, y, x: g * sigmoid(x))
+def softplus(x: Array) -> Array:
+    """``log(1 + exp(x))``, written as ``max(x, 0) + log(1 + exp(-|x|))``."""
+    xp = namespace(x)
+    return xp.maximum(x, 0) + xp.log1p(xp.exp(-abs(x)))
+
+
+@op(dx=lambda g, y, x, *, axis: y * (g - sum(g * y, axis=axis, keepdims=True)))
+def softmax(x: Array, *, axis: int = -1) -> Array:
+    """``exp(x) / sum exp(x)`` along `axis`, shifted by the maximum so that nothing overflows."""
+    xp = namespace(x)
+    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+@op(dx=lambda g, y, x, *, axis: g - exp(y) * sum(g, axis=axis, keepdims=True))
+def log_softmax(x: Array, *, axis: int = -1) -> Array:
+    """``x - log sum exp(x)`` along `axis`, shifted by the maximum."""
+    xp = namespace(x)
+    shifted = x - xp.max(x, axis=axis, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+
+
+ACTIVATIONS = {
+    "none": linear,
+    "relu": relu,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "gelu": gelu,
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+    "softplus": softplus,
+}
+"""The activations that act element by element, by the names of the command line."""

@@ -1,0 +1,161 @@
+"""Ops that work element by element, broadcasting as NumPy does; the engine undoes the broadcast."""
+
+from __future__ import annotations
+
+from tinygen.autograd.op import op
+from tinygen.backend import Array, namespace
+
+# In every partial: y is the op's result, g the gradient of the loss by y.
+
+
+@op(dx=lambda g, y, x, z: g, dz=lambda g, y, x, z: g)
+def add(x: Array, z: Array) -> Array:
+    """``x + z``."""
+    return x + z
+
+
+@op(dx=lambda g, y, x, z: g, dz=lambda g, y, x, z: -g)
+def subtract(x: Array, z: Array) -> Array:
+    """``x - z``."""
+    return x - z
+
+
+@op(dx=lambda g, y, x, z: g * z, dz=lambda g, y, x, z: g * x)
+def multiply(x: Array, z: Array) -> Array:
+    """``x z``, element by element."""
+    return x * z
+
+
+@op(dx=lambda g, y, x, z: g / z, dz=lambda g, y, x, z: -g * y / z)
+def divide(x: Array, z: Array) -> Array:
+    """``x / z``."""
+    return x / z
+
+
+@op(
+    dx=lambda g, y, x, z: g * z * x ** (z - 1),
+    # 0^z does not change with z > 0: its derivative is 0, not 0 log 0.
+    dz=lambda g, y, x, z: g * y * log(where(x == 0, 1.0, x)),
+)
+def power(x: Array, z: Array) -> Array:
+    """``x ** z``. The derivative by `z` needs ``x >= 0``."""
+    return x**z
+
+
+@op(dx=lambda g, y, x: -g)
+def negative(x: Array) -> Array:
+    """``-x``."""
+    return -x
+
+
+@op(dx=lambda g, y, x: g * sign(x))
+def absolute(x: Array) -> Array:
+    """``|x|``; its derivative at 0 is taken to be 0."""
+    return abs(x)
+
+
+@op(dx=None)
+def sign(x: Array) -> Array:
+    """-1, 0 or 1. Constant almost everywhere, so no gradient flows through it."""
+    return namespace(x).sign(x)
+
+
+@op(dx=lambda g, y, x: g * y)
+def exp(x: Array) -> Array:
+    """``e ** x``."""
+    return namespace(x).exp(x)
+
+
+@op(dx=lambda g, y, x: g * (y + 1))
+def expm1(x: Array) -> Array:
+    """``e ** x - 1``, exact for small `x`."""
+    return namespace(x).expm1(x)
+
+
+@op(dx=lambda g, y, x: g / x)
+def log(x: Array) -> Array:
+    """The natural logarithm."""
+    return namespace(x).log(x)
+
+
+@op(dx=lambda g, y, x: g / (1 + x))
+def log1p(x: Array) -> Array:
+    """``log(1 + x)``, exact for small `x`."""
+    return namespace(x).log1p(x)
+
+
+@op(dx=lambda g, y, x: g * 0.5 / y)
+def sqrt(x: Array) -> Array:
+    """The square root."""
+    return namespace(x).sqrt(x)
+
+
+@op(dx=lambda g, y, x: g * 2.0 * x)
+def square(x: Array) -> Array:
+    """``x x``."""
+    return x * x
+
+
+@op(dx=lambda g, y, x: g * cos(x))
+def sin(x: Array) -> Array:
+    """The sine of `x` in radians."""
+    return namespace(x).sin(x)
+
+
+@op(dx=lambda g, y, x: -g * sin(x))
+def cos(x: Array) -> Array:
+    """The cosine of `x` in radians."""
+    return namespace(x).cos(x)
+
+
+@op(
+    dx=lambda g, y, x, z: g * exp(x - y),
+    dz=lambda g, y, x, z: g * exp(z - y),
+)
+def logaddexp(x: Array, z: Array) -> Array:
+    """``log(exp(x) + exp(z))`` without overflow."""
+    return namespace(_array_of(x, z)).logaddexp(x, z)
+
+
+@op(
+    dx=lambda g, y, x, z: g * _share(x > z, x == z, y),
+    dz=lambda g, y, x, z: g * _share(z > x, x == z, y),
+)
+def maximum(x: Array, z: Array) -> Array:
+    """The larger of both; where they are equal, each gets half of the gradient."""
+    return namespace(_array_of(x, z)).maximum(x, z)
+
+
+@op(
+    dx=lambda g, y, x, z: g * _share(x < z, x == z, y),
+    dz=lambda g, y, x, z: g * _share(z < x, x == z, y),
+)
+def minimum(x: Array, z: Array) -> Array:
+    """The smaller of both; where they are equal, each gets half of the gradient."""
+    return namespace(_array_of(x, z)).minimum(x, z)
+
+
+@op(
+    dcondition=None,
+    dx=lambda g, y, condition, x, z: where(condition, g, 0.0),
+    dz=lambda g, y, condition, x, z: where(condition, 0.0, g),
+)
+def where(condition: Array, x: Array, z: Array) -> Array:
+    """`x` where the condition holds, else `z`."""
+    return namespace(condition).where(condition, x, z)
+
+
+@op(dx=lambda g, y, x, *, dtype: g)
+def astype(x: Array, *, dtype: object) -> Array:
+    """`x` as another dtype. The engine gives the gradient the dtype of `x` again."""
+    return x.astype(dtype)
+
+
+def _array_of(x: Array, z: Array) -> Array:
+    """Whichever of both is not a plain Python number; it knows the namespace."""
+    return z if isinstance(x, (int, float)) else x
+
+
+def _share(wins: Array, ties: Array, y: Array) -> Array:
+    """1 where an argument wins, one half where both are equal, in the dtype of the result."""
+    return (wins + 0.5 * ties).astype(y.dtype)

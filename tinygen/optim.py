@@ -1,0 +1,218 @@
+"""Optimisers, in place on flat vectors, and the learning rates they are given.
+
+An optimiser is made for one `Parameters`. ``update(parameters, gradients, rate)`` takes one step;
+the rate comes in at every step, from a schedule, so there is nothing to forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import cos, pi, sqrt
+
+from tinygen.backend import Array, backend_of, namespace
+from tinygen.parameters import Parameters
+
+Schedule = Callable[[int], float]
+"""The learning rate of a step; steps count from 0."""
+
+
+class Optimizer:
+    """What every optimiser shares: its state, vectors of the parameters' length, and its step.
+
+    Attributes:
+        state: vectors by name, all that a checkpoint must keep besides `steps`.
+        steps: how many updates were made.
+    """
+
+    def __init__(self, parameters: Parameters, *state: str) -> None:
+        xp = namespace(parameters.flat)
+        self.steps = 0
+        self.state: dict[str, Array] = {name: xp.zeros_like(parameters.flat) for name in state}
+        self._scratch: Array | None = None
+
+    def update(self, parameters: Parameters, gradients: Parameters, rate: float) -> None:
+        """Write one step into `parameters`; a graph recorded on the old values becomes stale."""
+        x, g = parameters.flat, gradients.flat
+        if x.shape != g.shape or x.dtype != g.dtype:
+            raise ValueError(
+                f"{type(self).__name__}: parameters are {x.shape} {x.dtype}, "
+                f"gradients are {g.shape} {g.dtype}; expected the same"
+            )
+        self.steps += 1
+        self._step(x, g, rate)
+        parameters.version += 1
+
+    def _step(self, x: Array, g: Array, rate: float) -> None:
+        raise NotImplementedError
+
+    def _room(self, x: Array) -> Array:
+        """A vector to compute in, made once."""
+        if self._scratch is None:
+            self._scratch = namespace(x).empty_like(x)
+        return self._scratch
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum: ``m <- momentum m + g``, ``x <- x - rate m``.
+
+    This is the form of Polyak (1964) as PyTorch has it: the rate stands outside of `m`.
+    """
+
+    def __init__(self, parameters: Parameters, momentum: float = 0.0) -> None:
+        super().__init__(parameters, *(["m"] if momentum else []))
+        self.momentum = momentum
+
+    def _step(self, x: Array, g: Array, rate: float) -> None:
+        direction = g
+        if self.momentum:
+            direction = self.state["m"]
+            direction *= self.momentum
+            direction += g
+        x -= namespace(x).multiply(direction, rate, out=self._room(x))
+
+
+class RMSProp(Optimizer):
+    """``v <- decay v + (1 - decay) g^2``, ``x <- x - rate g / (sqrt(v) + epsilon)``.
+
+    Tieleman and Hinton (2012), with epsilon outside of the root.
+    """
+
+    def __init__(self, parameters: Parameters, decay: float = 0.99, epsilon: float = 1e-8) -> None:
+        super().__init__(parameters, "v")
+        self.decay, self.epsilon = decay, epsilon
+
+    def _step(self, x: Array, g: Array, rate: float) -> None:
+        xp, v, t = namespace(x), self.state["v"], self._room(x)
+        xp.multiply(g, g, out=t)
+        t -= v
+        t *= 1 - self.decay
+        v += t
+        xp.sqrt(v, out=t)
+        t += self.epsilon
+        xp.divide(g, t, out=t)
+        t *= rate
+        x -= t
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015, algorithm 1: epsilon outside of the root).
+
+    ::
+
+        m <- beta1 m + (1 - beta1) g            mhat = m / (1 - beta1^t)
+        v <- beta2 v + (1 - beta2) g^2          vhat = v / (1 - beta2^t)
+        x <- x - rate mhat / (sqrt(vhat) + epsilon)
+
+    The backend computes all of it in one pass over memory.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, "m", "v")
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+        self._backend = backend_of(parameters.flat)
+
+    def _step(self, x: Array, g: Array, rate: float) -> None:
+        # mhat / (sqrt(vhat) + epsilon), both corrections pulled out of the fraction.
+        root = sqrt(1 - self.beta2**self.steps)
+        self._backend.adam(
+            x,
+            g,
+            self.state["m"],
+            self.state["v"],
+            rate=rate * root / (1 - self.beta1**self.steps),
+            beta1=self.beta1,
+            beta2=self.beta2,
+            epsilon=self.epsilon * root,
+            decay=self._decay(rate),
+        )
+
+    def _decay(self, rate: float) -> float:
+        return 0.0
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: ``x <- (1 - rate weight_decay) x`` beside the step.
+
+    Loshchilov and Hutter (2019), with the decay multiplied by the rate as in PyTorch. It decays
+    every parameter, biases too.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(parameters, beta1, beta2, epsilon)
+        self.weight_decay = weight_decay
+
+    def _decay(self, rate: float) -> float:
+        return rate * self.weight_decay
+
+
+OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSProp, "sgd": SGD}
+"""The optimisers by the names of the command line."""
+
+
+def clip_by_norm(gradients: Parameters, limit: float) -> Array:
+    """Scale the gradients, in place, so that their norm is at most `limit`.
+
+    Returns:
+        The norm before, a 0-d array; nothing waits for a GPU.
+    """
+    g = gradients.flat
+    xp = namespace(g)
+    norm = xp.sqrt(xp.sum(g * g))
+    g *= limit / xp.maximum(norm, limit)
+    return norm
+
+
+def constant(rate: float) -> Schedule:
+    """Always `rate`."""
+    return lambda step: rate
+
+
+def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
+    """`rate`, multiplied by `factor` after every so many steps."""
+    return lambda step: rate * factor ** (step // every)
+
+
+def cosine(rate: float, steps: int, final: float = 0.0) -> Schedule:
+    """From `rate` to `final` along half a cosine (Loshchilov and Hutter 2017, one period)."""
+    return lambda step: final + (rate - final) * _falling(step / max(1, steps - 1))
+
+
+def warm_up(schedule: Schedule, steps: int) -> Schedule:
+    """`schedule`, with its first `steps` steps scaled up in a line from near zero."""
+    return lambda step: schedule(step) * min(1.0, (step + 1) / max(1, steps))
+
+
+def one_cycle(
+    rate: float, steps: int, rise: float = 0.3, first: float = 1 / 25, last: float = 4e-6
+) -> Schedule:
+    """Up to `rate` and down again, both along half a cosine.
+
+    Smith and Topin (2018) in PyTorch's form: from ``first * rate`` up during the share `rise` of
+    the `steps`, then down to ``last * rate``.
+    """
+    top = max(1, round(rise * steps) - 1)
+
+    def at(step: int) -> float:
+        if step <= top:
+            return rate * (first + (1 - first) * (1 - _falling(step / top)))
+        return rate * (last + (1 - last) * _falling((step - top) / max(1, steps - 1 - top)))
+
+    return at
+
+
+def _falling(share: float) -> float:
+    """From 1 to 0 along half a cosine, as `share` goes from 0 to 1."""
+    return 0.5 * (1 + cos(pi * min(1.0, share)))

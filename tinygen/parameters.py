@@ -1,0 +1,94 @@
+"""A model's parameters: one flat vector with named views.
+
+``parameters["W1"]`` is a view of ``parameters.flat``, so whoever writes one writes the other. A
+gradient, or Adam's moments, are `Parameters` of the same layout; a norm, a check or an update then
+is one line on ``flat``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+
+from tinygen.backend import Array, Backend, backend_of, namespace
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Parameters(Mapping[str, Array]):
+    """Named arrays that lie one behind the other in a single vector.
+
+    Args:
+        shapes: the shape of each name, in the order in which they lie.
+        flat: the vector, as long as all shapes together; it is used, not copied.
+
+    >>> import numpy as np
+    >>> p = Parameters({"W": (2, 2), "b": (2,)}, np.zeros(6, np.float32))
+    >>> p["b"][...] = 1
+    >>> p.flat
+    array([0., 0., 0., 0., 1., 1.], dtype=float32)
+    """
+
+    def __init__(self, shapes: Shapes, flat: Array) -> None:
+        sizes = [prod(shape) for shape in shapes.values()]
+        if flat.shape != (sum(sizes),):
+            raise ValueError(
+                f"parameters: the shapes need a vector of {sum(sizes)}, got shape {flat.shape}"
+            )
+        self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
+        self.flat = flat
+        self.version = 0  # raised by whoever writes in place, so that a stale graph is noticed
+        self._views = {}
+        start = 0
+        for (name, shape), size in zip(self.shapes.items(), sizes, strict=True):
+            self._views[name] = flat[start : start + size].reshape(shape)
+            start += size
+
+    @classmethod
+    def zeros(cls, shapes: Shapes, dtype: object, backend: Backend) -> Parameters:
+        """Parameters of `shapes` that are all zero, on `backend`."""
+        size = sum(prod(shape) for shape in shapes.values())
+        return cls(shapes, backend.xp.zeros(size, dtype))
+
+    def like(self, flat: Array) -> Parameters:
+        """`flat` seen through the layout of these parameters."""
+        return Parameters(self.shapes, flat)
+
+    def zeros_like(self) -> Parameters:
+        """Zeros in the layout of these parameters."""
+        return self.like(namespace(self.flat).zeros_like(self.flat))
+
+    def copy(self) -> Parameters:
+        """The same values in memory of their own."""
+        return self.like(self.flat.copy())
+
+    def to(self, backend: Backend, dtype: object = None) -> Parameters:
+        """The same values on another backend, or with another dtype."""
+        host = backend_of(self.flat).to_numpy(self.flat)
+        return self.like(backend.asarray(host, dtype or self.flat.dtype))
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            return self._views[name]
+        except KeyError:
+            raise KeyError(f"no parameter {name!r}; there are {', '.join(self._views)}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name} {shape}" for name, shape in self.shapes.items())
+        return f"Parameters({self.flat.size} {self.flat.dtype}: {inside})"
+
+
+def part(parameters: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """The entries whose names begin with `prefix`, without it: the encoder of an autoencoder, say.
+
+    >>> part({"encoder.W1": 1, "encoder.b1": 2, "decoder.W1": 3}, "encoder.")
+    {'W1': 1, 'b1': 2}
+    """
+    n = len(prefix)
+    return {name[n:]: x for name, x in parameters.items() if name.startswith(prefix)}
