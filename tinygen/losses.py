@@ -58,14 +58,16 @@ def cross_entropy(z: Array | Tensor, labels: Any) -> Array | Tensor:
     >>> round(float(cross_entropy(np.float32([[0, 0], [0, 0]]), [0, 1])), 4)
     0.6931
     """
-    t = labels if type(labels) is Tensor else _as_labels(labels)
+    t = _as_labels(labels)
     if t.dtype.kind in "iu":
-        if t.shape != z.shape[:1]:
+        if z.ndim != 2 or t.shape != z.shape[:1]:
             raise ValueError(
                 f"cross_entropy: logits are {z.shape}, labels are {t.shape}; "
-                "expected one integer a row"
+                "expected logits (n, k) and one integer a row"
             )
-        t = backend_of(raw(z)).asarray(one_hot(t, z.shape[1], z.dtype))
+        t = one_hot(raw(t), z.shape[1], z.dtype)
+    if type(t) is not Tensor and t is not labels:  # made here, on the host perhaps
+        t = backend_of(raw(z)).asarray(t, z.dtype)
     _refuse_other_shape("cross_entropy", z, t)
     return sum(t * log_softmax(z)) * (-1 / z.shape[0])
 
@@ -73,19 +75,23 @@ def cross_entropy(z: Array | Tensor, labels: Any) -> Array | Tensor:
 def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
     """Integer labels ``(n,)`` as rows ``(n, classes)`` with a single 1, on the labels' backend.
 
+    For labels on a GPU the check of their range waits for the device, once.
+
     Raises:
-        ValueError: a label is not in ``0 .. classes-1``.
+        ValueError: the labels are no vector of integers, or one is not in ``0 .. classes-1``.
     """
     labels = _as_labels(labels)
-    if labels.size:
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= classes:
-            raise ValueError(
-                f"one_hot: label {low if low < 0 else high} is out of range; "
-                f"expected 0 .. {classes - 1}"
-            )
-    xp = namespace(labels)
-    return (labels[:, None] == xp.arange(classes, dtype=labels.dtype)).astype(dtype)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"one_hot: labels are {labels.shape} {labels.dtype}; expected integers (n,)"
+        )
+    outside = (labels < 0) | (labels >= classes)
+    if bool(outside.any()):
+        raise ValueError(
+            f"one_hot: label {int(labels[outside][0])} is out of range; "
+            f"expected 0 .. {classes - 1}"
+        )
+    return (labels[:, None] == namespace(labels).arange(classes)).astype(dtype)
 
 
 def l1(x: Array | Tensor) -> Array | Tensor:

@@ -33,11 +33,12 @@ class Optimizer:
     def update(self, parameters: Parameters, gradients: Parameters, rate: float) -> None:
         """Write one step into `parameters`; a graph recorded on the old values becomes stale."""
         x, g = parameters.flat, gradients.flat
-        if x.shape != g.shape or x.dtype != g.dtype:
-            raise ValueError(
-                f"{type(self).__name__}: parameters are {x.shape} {x.dtype}, "
-                f"gradients are {g.shape} {g.dtype}; expected the same"
-            )
+        for name, other in (("gradients", g), *self.state.items()):
+            if x.shape != other.shape or x.dtype != other.dtype:
+                raise ValueError(
+                    f"{type(self).__name__}: parameters are {x.shape} {x.dtype}, "
+                    f"{name} {other.shape} {other.dtype}; expected the same"
+                )
         self.steps += 1
         self._step(x, g, rate)
         parameters.version += 1
@@ -185,14 +186,21 @@ def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
     return lambda step: rate * factor ** (step // every)
 
 
+def linear(rate: float, steps: int) -> Schedule:
+    """From `rate` down to zero in a line, which it would reach after the last step."""
+    return lambda step: rate * max(0.0, 1 - step / max(1, steps))
+
+
 def cosine(rate: float, steps: int, final: float = 0.0) -> Schedule:
     """From `rate` to `final` along half a cosine (Loshchilov and Hutter 2017, one period)."""
     return lambda step: final + (rate - final) * _falling(step / max(1, steps - 1))
 
 
 def warm_up(schedule: Schedule, steps: int) -> Schedule:
-    """`schedule`, with its first `steps` steps scaled up in a line from near zero."""
-    return lambda step: schedule(step) * min(1.0, (step + 1) / max(1, steps))
+    """A rise in a line over the first `steps` steps to where `schedule` begins, then that."""
+    return lambda step: (
+        schedule(0) * (step + 1) / steps if step < steps else schedule(step - steps)
+    )
 
 
 def one_cycle(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import prod
+from typing import Any
 
 from tinygen.backend import Array, Backend, backend_of, namespace
 
@@ -63,9 +64,13 @@ class Parameters(Mapping[str, Array]):
         return self.like(self.flat.copy())
 
     def to(self, backend: Backend, dtype: object = None) -> Parameters:
-        """The same values on another backend, or with another dtype."""
+        """The same values on another backend, or with another dtype; copies only if it has to."""
         host = backend_of(self.flat).to_numpy(self.flat)
         return self.like(backend.asarray(host, dtype or self.flat.dtype))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # copy.deepcopy and pickle would else copy flat and views apart, and no longer share memory.
+        return type(self), (self.shapes, self.flat)
 
     def __getitem__(self, name: str) -> Array:
         try:

@@ -121,7 +121,6 @@ def _sweep(
             found[key] = dy
             owned.pop(key, None)
         if t._op is None:
-            _refuse_stale_leaf(t)
             continue
         for parent, dx in _partials(t, dy, needed, create_graph):
             k = id(parent)
@@ -144,7 +143,7 @@ def _sweep(
 
 def _reachable(y: Tensor) -> list[Tensor]:
     """`y` and all that it depends on and that requires a gradient, the youngest first."""
-    if not y.requires_grad:
+    if type(y) is not Tensor or not y.requires_grad:
         raise ValueError(
             "this result depends on no tensor that requires a gradient; "
             "make a leaf with Tensor(x, requires_grad=True), outside of no_grad()"
@@ -188,8 +187,12 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
                 f"{y.shape}; reduce it with sum() or mean(), or pass the cotangent g"
             )
         g = namespace(y.array).ones(y.shape, y.dtype)
+    if not hasattr(g, "shape"):
+        raise TypeError(f"the cotangent g must be an array or a Tensor, got {g!r}")
     if tuple(g.shape) != y.shape:
         raise ValueError(f"the cotangent g has shape {tuple(g.shape)}, the result has {y.shape}")
+    if g.dtype != y.dtype:
+        g = g.astype(y.dtype)
     if create_graph:
         return g if type(g) is Tensor else Tensor(g)
     return g.array if type(g) is Tensor else g
@@ -207,10 +210,15 @@ def _partials(t: Tensor, dy: Any, needed: dict[int, bool], create_graph: bool) -
     for i, x in enumerate(parents):
         if type(x) is not Tensor:
             continue
-        if x._written > t._serial:
+        if x._written[0] > t._serial:
             raise RuntimeError(
                 f"{op}: its argument {op.arguments[0 if op.variadic else i]} was written in place "
                 "after the graph was recorded; its gradient would be wrong"
+            )
+        if x._source is not None and x._source[0].version != x._source[1]:
+            raise RuntimeError(
+                f"{op}: the parameters were updated after this graph was recorded; its gradients "
+                "would be wrong: call leaves(parameters) again, and backward before the update"
             )
         if not x.requires_grad or id(x) not in needed:
             continue
@@ -219,7 +227,7 @@ def _partials(t: Tensor, dy: Any, needed: dict[int, bool], create_graph: bool) -
             continue
         dx = partial(dy, y, *arguments, **options)
         if dx.shape != x.array.shape:
-            dx = _sum_to(dx, x.array.shape)
+            dx = _sum_to(dx, x.array.shape, op)
         if dx.dtype != x.array.dtype:
             dx = dx.astype(x.array.dtype)
         if State.watch is not None:
@@ -228,9 +236,14 @@ def _partials(t: Tensor, dy: Any, needed: dict[int, bool], create_graph: bool) -
     return shares
 
 
-def _sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+def _sum_to(g: Any, shape: tuple[int, ...], op: Any) -> Any:
     """Undo a broadcast: sum `g` over the axes along which `shape` was repeated."""
     new = g.ndim - len(shape)
+    if new < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[new:], strict=True)):
+        raise ValueError(
+            f"{op}: a partial has shape {tuple(g.shape)}, its argument {shape}; expected that "
+            "shape, or what broadcasting makes of it"
+        )
     repeated = [new + i for i, n in enumerate(shape) if n == 1 and g.shape[new + i] != 1]
     return g.sum(axis=(*range(new), *repeated), keepdims=True).reshape(shape)
 
@@ -245,14 +258,6 @@ def _hooked(t: Tensor, g: Any) -> Any:
                 )
             g = new
     return g
-
-
-def _refuse_stale_leaf(t: Tensor) -> None:
-    if t._source is not None and t._source[0].version != t._source[1]:
-        raise RuntimeError(
-            "the parameters were updated after this graph was recorded; its gradients would be "
-            "wrong: call leaves(parameters) again, and backward before the update"
-        )
 
 
 def _own(found: Gradients, t: Tensor, create_graph: bool) -> Any:

@@ -64,7 +64,8 @@ class Op:
             raise self._explained(error, arrays) from error
         if State.watch is not None:
             State.watch(self.name, arrays, y)
-        records = State.recording and self._needs_gradient(arguments)
+        # A result that is no float, as of astype(int), is constant: only floats have gradients.
+        records = State.recording and y.dtype.kind == "f" and self._needs_gradient(arguments)
         if self.defaults:
             options = {**self.defaults, **options}
         return Tensor._made(y, self, arguments, options, records)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 next_serial = count(1).__next__
 """Numbers tensors, and writes into them, in the order in which they happen."""
 
+_NEVER = [0]
+"""When a tensor was last written in place; this one list serves all that never were."""
+
 
 class State:
     """What the engine is doing now; one object, so that looking it up costs one attribute."""
@@ -78,7 +81,7 @@ class Tensor:
         self._parents: tuple[Any, ...] | None = ()
         self._options: dict[str, Any] = {}
         self._serial = next_serial()
-        self._written = 0
+        self._written = _NEVER
         self._hooks: list[Callable[[Any], Any]] | None = None
         self._retains = False
         self._source: tuple[Any, int] | None = None
@@ -96,7 +99,7 @@ class Tensor:
         t._parents = parents if records else ()
         t._options = options
         t._serial = next_serial()
-        t._written = 0
+        t._written = _NEVER
         t._hooks = None
         t._retains = False
         t._source = None
@@ -131,8 +134,12 @@ class Tensor:
         return self.array.item()
 
     def detach(self) -> Tensor:
-        """A leaf with the same values, through which no gradient flows."""
-        return Tensor(self.array)
+        """A leaf with the same values, in the same memory, through which no gradient flows."""
+        t = Tensor(self.array)
+        if self._written is _NEVER:
+            self._written = [0]
+        t._written = self._written  # whoever writes one, writes both
+        return t
 
     def backward(
         self,
@@ -180,7 +187,9 @@ class Tensor:
                 "wrong; build a new tensor with where() or concatenate()"
             )
         self.array[index] = value.array if type(value) is Tensor else value
-        self._written = next_serial()
+        if self._written is _NEVER:
+            self._written = [0]
+        self._written[0] = next_serial()
 
     def __len__(self) -> int:
         if not self.shape:

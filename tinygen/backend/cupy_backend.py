@@ -47,7 +47,8 @@ class CupyBackend:
         return self.xp.asnumpy(x)
 
     def generator(self, seed: int | Sequence[int]) -> Generator:
-        # Philox is counter based: making one costs no kernel, so every step can have its own.
+        # Philox is counter based: making one costs a small kernel and no wait, so every step can
+        # have its own.
         return self.xp.random.Generator(self.xp.random.Philox4x3210(seed))
 
     def synchronize(self) -> None:

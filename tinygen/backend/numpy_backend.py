@@ -17,7 +17,7 @@ class NumpyBackend:
     """NumPy behind the interface of `tinygen.backend.base.Backend`."""
 
     name = "numpy"
-    xp = np
+    xp: Any = np
 
     def __init__(self) -> None:
         self._adam: Callable[..., None] | None = None

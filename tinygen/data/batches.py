@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
     >>> sorted(epoch_order(5, seed=0, epoch=3).tolist())
     [0, 1, 2, 3, 4]
     """
-    # A spawn key, because SeedSequence pads with zeros: [seed, 0] would be the stream of seed itself.
+    # A spawn key, because SeedSequence pads with zeros: [seed, 0] would be the stream of the seed.
     stream = np.random.SeedSequence(seed, spawn_key=(97, epoch))
     return np.random.default_rng(stream).permutation(n)
 
@@ -53,7 +54,7 @@ def as_floats(images: Array, dtype: Any = np.float32) -> Array:
     """
     if images.dtype != np.uint8:
         raise InputError(f"images: expected pixels of uint8, found {images.dtype}")
-    x = images.reshape(len(images), -1).astype(dtype)
+    x = images.reshape(len(images), prod(images.shape[1:])).astype(dtype)
     x /= 255  # in place, and by a Python number: both keep float32
     return x
 
@@ -67,7 +68,7 @@ def batches(
     divide the number of images. Each batch is a fresh array.
 
     Raises:
-        InputError: the batch size is below 1 or above the number of images, or pixels are not uint8.
+        InputError: the batch size is below 1 or above the number of images, or they are not uint8.
     """
     as_floats(images[:1], dtype)  # refused here and now rather than at the first batch
     return (as_floats(images[index], dtype) for index in index_batches(order, batch_size))

@@ -24,6 +24,7 @@ import numpy as np
 from tinygen.errors import InputError
 
 Kind = Literal["images", "labels"]
+_Stream = BinaryIO | gzip.GzipFile
 
 _DIMENSIONS = {"images": 3, "labels": 1}
 _TYPES = {
@@ -35,12 +36,14 @@ _TYPES = {
     0x0E: "float64",
 }
 _MOST_DIMENSIONS = 32
+MAX_BYTES = 1 << 32
+"""The most bytes of values that a file may hold, unless the caller says otherwise."""
+
 _CHUNK = 1 << 18
-_DEFLATE_RATIO = 1032  # the most bytes that deflate can make of one
 
 
 def read(
-    path: str | os.PathLike[str], *, expect: Kind | None = None, max_bytes: int = 1 << 32
+    path: str | os.PathLike[str], *, expect: Kind | None = None, max_bytes: int = MAX_BYTES
 ) -> np.ndarray:
     """Read an IDX file of uint8, gzipped or plain, as a writable array.
 
@@ -54,9 +57,9 @@ def read(
 
 
 def read_hashed(
-    path: str | os.PathLike[str], *, expect: Kind | None = None, max_bytes: int = 1 << 32
+    path: str | os.PathLike[str], *, expect: Kind | None = None, max_bytes: int = MAX_BYTES
 ) -> tuple[np.ndarray, str]:
-    """Like `read`, with the SHA-256 of the uncompressed file, in hexadecimal, from the same pass."""
+    """Like `read`, with the SHA-256 of the uncompressed file in hexadecimal, from the same pass."""
     path = Path(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its other end
@@ -68,7 +71,7 @@ def read_hashed(
             if not zipped:
                 return _parse(path, raw, size, expect, max_bytes)
             with gzip.GzipFile(fileobj=raw) as unzipped:
-                return _parse(path, unzipped, None, expect, min(max_bytes, _DEFLATE_RATIO * size))
+                return _parse(path, unzipped, None, expect, max_bytes)
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
         raise InputError(
             f"{path}: expected a whole gzip file, found a damaged one ({problem})"
@@ -100,7 +103,7 @@ def write(path: str | os.PathLike[str], array: np.ndarray) -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside `path`, which takes its place if all goes well and vanishes if not."""
+    """A temporary name beside `path`; the file takes its place if all goes well, else vanishes."""
     path = Path(path)
     # Not tempfile: its files are private to the user, and a data folder is often shared.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -112,7 +115,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _parse(
-    path: Path, stream: BinaryIO | gzip.GzipFile, size: int | None, expect: Kind | None, limit: int
+    path: Path, stream: _Stream, size: int | None, expect: Kind | None, limit: int
 ) -> tuple[np.ndarray, str]:
     """The array and hash of an uncompressed stream; `size` is its length where that is known."""
     magic = stream.read(4)
@@ -126,7 +129,8 @@ def _parse(
     promised = _check_shape(path, shape, limit)
     if size is not None and size != len(header) + promised:
         raise _length_error(path, shape, promised, size - len(header))
-    values, sha256 = _fill(stream, promised, hashlib.sha256(header))
+    sha256 = hashlib.sha256(header)
+    values = _fill(stream, promised, sha256)
     if len(values) != promised:
         raise _length_error(path, shape, promised, len(values))
     # The last read also makes gzip compare its checksum, which stands at the end of the file.
@@ -168,10 +172,8 @@ def _check_shape(path: Path, shape: tuple[int, ...], limit: int) -> int:
     return prod(shape)
 
 
-def _fill(
-    stream: BinaryIO | gzip.GzipFile, promised: int, sha256: hashlib._Hash
-) -> tuple[bytearray, hashlib._Hash]:
-    """Up to `promised` bytes and their hash; memory grows with what has really been read."""
+def _fill(stream: _Stream, promised: int, sha256: hashlib._Hash) -> bytearray:
+    """Up to `promised` bytes, hashed on the way; memory grows with what has really been read."""
     values = bytearray()
     while len(values) < promised:
         chunk = stream.read(min(_CHUNK, promised - len(values)))
@@ -179,7 +181,7 @@ def _fill(
             break
         sha256.update(chunk)
         values += chunk
-    return values, sha256
+    return values
 
 
 def _length_error(

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -64,7 +65,8 @@ class Dataset:
     @property
     def image_shape(self) -> tuple[int, int]:
         """Rows and columns of an image."""
-        return self.train_images.shape[1:]
+        _, rows, columns = self.train_images.shape
+        return rows, columns
 
     @property
     def pixels(self) -> int:
@@ -142,8 +144,8 @@ def stroke_digits(seed: int = 0, *, train: int = 60_000, test: int = 10_000) -> 
         test_labels=test_labels,
         source=f"built-in stroke digits, seed {seed}",
         sha256={
-            "train": hashlib.sha256(train_images).hexdigest(),
-            "test": hashlib.sha256(test_images).hexdigest(),
+            "train": hashlib.sha256(train_images.data).hexdigest(),
+            "test": hashlib.sha256(test_images.data).hexdigest(),
         },
     )
 
@@ -166,6 +168,7 @@ def _load_known(
         found = _files_in(folder)
         if found:
             return _read_all(name, _all_files(folder, found))
+        say(f"{folder} has none of {TITLES[name]}'s files; looking further")
     cache = _cache_folder() / name
     found = _files_in(cache) if cache.exists() else {}
     missing = [file for file in FILES if file not in found]
@@ -179,10 +182,10 @@ def _places(name: str, data_dir: str | os.PathLike[str] | None) -> list[Path]:
     places = []
     if data_dir:
         folder = Path(data_dir).expanduser()
-        places += [folder / name, folder] if (folder / name).is_dir() else [folder]
+        places += [folder / name, folder] if os.path.isdir(folder / name) else [folder]
     if variable := os.environ.get("TINYGEN_DATA_DIR"):
         folder = Path(variable).expanduser()
-        if (folder / name).is_dir():
+        if os.path.isdir(folder / name):
             places.append(folder / name)
         if name == "mnist":  # the variable serves every run, so only MNIST may lie there unlabelled
             places.append(folder)
@@ -236,7 +239,7 @@ def _read_all(name: str, paths: dict[str, Path]) -> Dataset:
     if train_images.shape[1:] != test_images.shape[1:]:
         raise InputError(
             f"{folder}: expected images of one size, "
-            f"found training images of {_size(train_images)} and test images of {_size(test_images)}"
+            f"found {_size(train_images)} for training and {_size(test_images)} for testing"
         )
     return Dataset(
         name=name,
@@ -255,7 +258,11 @@ def _size(images: np.ndarray) -> str:
 
 def _read_one(name: str, file: str, path: Path) -> tuple[np.ndarray, str]:
     """Read one of the four files, and refuse it if it is not that file of the data set `name`."""
-    array, sha256 = idx.read_hashed(path, expect="images" if "images" in file else "labels")
+    array, sha256 = idx.read_hashed(
+        path,
+        expect="images" if "images" in file else "labels",
+        max_bytes=idx.MAX_BYTES if name == "idx" else 60_000 * 28 * 28,
+    )
     if name == "mnist" and sha256 != MNIST_SHA256[file]:
         raise InputError(
             f"{path}: expected MNIST's {file} with SHA-256 {MNIST_SHA256[file]}, found {sha256}; "
@@ -281,13 +288,17 @@ def _cache_folder() -> Path:
     """What pooch.os_cache("tinygen") answers, without the time it takes to import pooch."""
     from platformdirs import user_cache_dir
 
-    return Path(user_cache_dir("tinygen", "tinygen"))
+    return Path(user_cache_dir("tinygen"))
 
 
 def _download(
     name: str, files: list[str], cache: Path, say: Callable[[str], object], progress: bool
 ) -> None:
     """Download files into the cache, each from the first mirror that has it and has it right."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise _no_download(name, f"{cache}: {problem.strerror}") from None
     mirrors, problems = list(MIRRORS[name]), []
     for file in files:
         while mirrors:
@@ -295,7 +306,6 @@ def _download(
             try:
                 _require_connection(url)
                 say(f"Downloading {url}")
-                cache.mkdir(parents=True, exist_ok=True)
                 with idx.replacing(cache / f"{file}.gz") as temporary:
                     _fetch(url, temporary, progress)
                     _read_one(name, file, temporary)
@@ -304,11 +314,14 @@ def _download(
                 problems.append(f"{urlsplit(url).hostname}: {_reason(problem)}")
                 del mirrors[0]  # for the other files too: waiting for it once is enough
         else:
-            raise DownloadError(
-                f"{TITLES[name]} could not be downloaded ({'; '.join(problems)}); to use it, put "
-                f"{', '.join(FILES)} (plain or .gz) into a folder and name that with --data-dir "
-                "or in the environment variable TINYGEN_DATA_DIR"
-            )
+            raise _no_download(name, "; ".join(problems))
+
+
+def _no_download(name: str, why: str) -> DownloadError:
+    return DownloadError(
+        f"{TITLES[name]} could not be downloaded ({why}); to use it, put {', '.join(FILES)} "
+        f"(plain or .gz) into DIR/{name} and say --data-dir DIR or set TINYGEN_DATA_DIR=DIR"
+    )
 
 
 def _require_connection(url: str) -> None:
@@ -317,11 +330,11 @@ def _require_connection(url: str) -> None:
     Without a network, requests would wait for each of a mirror's addresses in turn, and the large
     hosts have many; one of each kind (IPv4, IPv6) tells as much. A proxy is asked by requests.
     """
-    if getproxies():
-        return
     parts = urlsplit(url)
+    if getproxies().keys() & {parts.scheme, "all"}:
+        return
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    first: dict[int, tuple] = {}
+    first: dict[int, Any] = {}
     for family, _, _, _, address in socket.getaddrinfo(
         parts.hostname, port, type=socket.SOCK_STREAM
     ):

@@ -1,8 +1,11 @@
-"""Stroke digits are images drawn from known numbers, so that a model can be judged against the truth.
+"""Stroke digits are drawn from known numbers, so that a model can be judged against the truth.
 
-Each digit is a few smooth strokes in two ways of writing it, and an image is those strokes blended, bent, slanted,
-scaled and drawn with a round pen. Nothing is downloaded, and every number that shaped an image is returned.
+Each digit is a few smooth strokes in two ways of writing it, and an image is those strokes blended,
+bent, slanted, scaled and drawn with a round pen. Nothing is downloaded, and every number that
+shaped an image is returned.
 """
+
+from __future__ import annotations
 
 from functools import cache
 
@@ -15,22 +18,23 @@ HALF_HEIGHT = 8.65  # pixels: with the pen's own width, a digit is as high as MN
 SOFTNESS = 1.3  # pixels over which the pen's edge fades, as wide as in MNIST
 SEGMENT = 0.3  # the length of the straight pieces of a stroke, in half digit heights
 
-# name: (centre, reach); a factor lies within centre +- reach, bell-shaped but for "form", which is uniform.
+# name: (centre, reach); a factor lies within centre +- reach, bell-shaped but for "form", which is
+# uniform.
 FACTORS = {
     "form": (0.5, 0.5),  # 0 is the first way to write the digit, 1 the second
     "slant": (0.12, 0.48),  # columns to the right for each row upwards
     "tilt": (0.04, 0.14),  # rows upwards for each column to the right
     "bend": (0.0, 0.22),  # how far the ends are bowed to the right, in half digit heights
     "width": (1.12, 0.32),  # times the drawing's own width
-    "scale": (0.95, 0.09),  # times 20 pixels
+    "scale": (0.95, 0.09),  # times MNIST's height of 20 pixels
     "thickness": (2.7, 1.4),  # pixels
     "shift_x": (0.0, 1.0),  # pixels to the right
     "shift_y": (0.0, 1.0),  # pixels down
 }
 
-# For each digit its strokes, and for each stroke a first and a second way to write it: the points "x y" that a
-# smooth curve runs through, in hundredths of half the digit's height, y downwards. A curve that ends where it
-# starts is smooth there too.
+# For each digit its strokes, and for each stroke a first and a second way to write it: the points
+# "x y" that a smooth curve runs through, in hundredths of half the digit's height, y downwards. A
+# curve that ends where it starts is smooth there too.
 _DIGITS: tuple[tuple[tuple[str, str], ...], ...] = (
     (  # 0
         (
@@ -80,7 +84,7 @@ _DIGITS: tuple[tuple[tuple[str, str], ...], ...] = (
     (  # 8
         (
             "44 -72  0 -100  -44 -70  -26 -28  28 12  48 58  0 100  -48 60  -30 14  26 -26  44 -72",
-            "52 -84  -2 -98  -52 -64  -22 -20  22 16  36 64  -6 100  -42 66  -20 16  28 -28  52 -84",
+            "52 -84  -2 -98  -52 -64  -22 -20  22 16  36 64  -6 99  -42 66  -20 16  28 -28  52 -84",
         ),
     ),
     (  # 9
@@ -96,12 +100,15 @@ _DIGITS: tuple[tuple[tuple[str, str], ...], ...] = (
 def generate(
     n: int, seed: int = 0, *, part: int = 0, block: int = 128
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Draw n stroke digits: images (n, 28, 28) and labels (n,), both uint8, and the factors behind them.
+    """Draw n stroke digits: images (n, 28, 28) and labels (n,), both uint8, and their factors.
 
-    `factors` maps each name of `FACTORS` to (n,) float32, in the units given there; labels and factors are
-    independent of one another. Image i depends on (seed, part, i) alone: fewer images are the first of more,
-    and `block`, the number of images drawn at a time, changes the speed only. Another `part` holds other
-    images of the same kind: 0 is used for training, 1 for testing.
+    `factors` maps each name of `FACTORS` to (n,) float32, in the units given there; labels and
+    factors are independent of one another. Image i depends on (seed, part, i) alone: fewer images
+    are the first of more, and `block`, the number of images drawn at a time, changes the speed
+    only. Another `part` holds other images of the same kind: 0 is for training, 1 for testing.
+
+    Raises:
+        InputError: n is below 1.
 
     >>> images, labels, factors = generate(100, seed=1)
     >>> images.shape, images.dtype, labels.shape, factors["slant"].shape
@@ -138,8 +145,8 @@ def _draw_factors(n: int, seed: int, part: int) -> tuple[np.ndarray, dict[str, n
 def _place(digit: int, f: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Both ends of every segment in pixels: two arrays (segments, 2 for x y, b).
 
-    Sums over segments are taken one by one (Python's sum), since NumPy's order of summation depends on how many
-    images there are, and one image must come out the same, bit for bit, in any company.
+    Sums over segments are taken one by one (Python's sum), since NumPy's order of summation depends
+    on how many images there are, and an image must come out the same, bit for bit, in any company.
     """
     first, second = _drawing(digit)  # (segments, 2 ends, 2 for x y)
     points = first[..., None] + (second - first)[..., None] * f["form"]
@@ -151,7 +158,7 @@ def _place(digit: int, f: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray
     size = HALF_HEIGHT * f["scale"]
 
     def centred(z: np.ndarray, shift: np.ndarray) -> np.ndarray:
-        # MNIST puts the centre of mass into the middle of the image; for a pen that is the strokes' own.
+        # As in MNIST the centre of mass lies in the middle of the image, before the shift.
         mass = sum(length * (z[:, 0] + z[:, 1]) / 2) / sum(length)
         return (z - mass) * size + ((SIDE - 1) / 2 + shift)
 
@@ -162,9 +169,13 @@ def _place(digit: int, f: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray
 def _ink(start: np.ndarray, end: np.ndarray, thickness: np.ndarray) -> np.ndarray:
     """Draw segments with a round pen: (segments, 2, b) twice, (b,) -> uint8 images (b, 28, 28).
 
-    A pixel is as black as its distance to the nearest segment says. In coordinates along and across a segment of
-    half length h, measured from its middle, distance^2 = max(|along| - h, 0)^2 + across^2, and both coordinates
-    are a term of the row plus a term of the column. Images lie on the last axis, where all of that is contiguous.
+    A pixel is as black as its distance to the nearest segment says. In coordinates along and across
+    a segment of half length h, measured from its middle,
+
+        distance^2 = max(|along| - h, 0)^2 + across^2
+
+    and both coordinates are a term of the row plus a term of the column. Images lie on the last
+    axis, where all of that is contiguous.
     """
     step = end - start
     length = np.sqrt(step[:, 0] ** 2 + step[:, 1] ** 2)
@@ -193,27 +204,24 @@ def _ink(start: np.ndarray, end: np.ndarray, thickness: np.ndarray) -> np.ndarra
 
 @cache
 def _drawing(digit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both ways to write a digit as straight segments: twice (segments, 2 ends, 2 for x y) float32."""
+    """Both ways to write a digit as straight segments: twice (segments, 2 ends, 2 for x y)."""
     pieces = []
     for first, second in _DIGITS[digit]:
         ways = np.array([first.split(), second.split()], float).reshape(2, -1, 2) / 100
-        fine = _curve(ways, np.linspace(0, ways.shape[1] - 1, 400))
+        t = np.linspace(0, ways.shape[1] - 1, 400)
+        fine = _curve(ways, t)
+        # Cut into equal lengths, and both ways at the same parameters, so that blends stay smooth.
         steps = np.hypot(*np.diff(fine, axis=1).transpose(2, 0, 1)).mean(axis=0)
         travelled = np.concatenate([[0], np.cumsum(steps)])
         count = int(np.ceil(travelled[-1] / SEGMENT))
-        at = np.interp(
-            np.linspace(0, travelled[-1], count + 1),
-            travelled,
-            np.linspace(0, ways.shape[1] - 1, 400),
-        )
-        points = _curve(ways, at)
+        points = _curve(ways, np.interp(np.linspace(0, travelled[-1], count + 1), travelled, t))
         pieces.append(np.stack([points[:, :-1], points[:, 1:]], axis=2))
     first, second = np.concatenate(pieces, axis=1).astype(np.float32)
     return first, second
 
 
 def _curve(points: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """The Catmull-Rom spline through points (2, k, 2) at parameters t in [0, k - 1]: (2, len(t), 2)."""
+    """The Catmull-Rom spline through (2, k, 2) points at t in [0, k - 1]: (2, len(t), 2)."""
     if np.array_equal(points[:, 0], points[:, -1]):
         before, after = points[:, -2:-1], points[:, 1:2]
     else:

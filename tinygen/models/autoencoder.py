@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, Backend, get_backend
+from tinygen.errors import InputError
 from tinygen.losses import binary_cross_entropy_with_logits, l1, l2, mse
 from tinygen.nn import Sequential, mlp
 from tinygen.ops import sigmoid
@@ -45,32 +46,32 @@ class Autoencoder:
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
 
     Raises:
-        ValueError: a width or a name makes no sense.
+        InputError: a width or a name makes no sense.
     """
 
     pixels: int = 784
     hidden: tuple[int, ...] = (512, 256)
     latent: int = 32
-    activation: str = "relu"
+    activation: str = "elu"
     output: str = "sigmoid"
     reconstruction: str = "mse"
     weight_decay: float = 0.0
     code_l1: float = 0.0
     input_noise: float = 0.0
     dropout: float = 0.0
-    weights: str = "he_normal"
+    weights: str = "glorot_uniform"
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
         if self.reconstruction not in LOSSES:
-            raise ValueError(f"unknown loss {self.reconstruction!r}; choose one of {', '.join(LOSSES)}")
+            raise InputError(f"unknown loss {self.reconstruction!r}; choose one of {', '.join(LOSSES)}")
         if self.output not in OUTPUTS:
-            raise ValueError(f"unknown output {self.output!r}; choose one of {', '.join(OUTPUTS)}")
+            raise InputError(f"unknown output {self.output!r}; choose one of {', '.join(OUTPUTS)}")
         if self.reconstruction == "bce" and self.output != "sigmoid":
-            raise ValueError("the loss bce is that of probabilities; it needs the output sigmoid")
+            raise InputError("the loss bce is that of probabilities; it needs the output sigmoid")
         for name in ("weight_decay", "code_l1", "input_noise"):
             if not 0 <= getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+                raise InputError(f"{name} must be at least 0, got {getattr(self, name)}")
         _ = self.encoder, self.decoder  # building them checks the widths and the other names
 
     @cached_property
@@ -160,8 +161,8 @@ class Autoencoder:
         """The training loss on images ``(n, pixels)``; Tensors in `p` record it for autograd."""
         seen = x if corrupted is None else corrupted
         k = len(masks) // 2
-        z = self.encoder(part(p, "encoder."), seen, training=True, masks=masks[:k])
-        a = self.decoder(part(p, "decoder."), z, training=True, masks=masks[k:])
+        z = self.encoder(part(p, "encoder."), seen, training=bool(masks), masks=masks[:k])
+        a = self.decoder(part(p, "decoder."), z, training=bool(masks), masks=masks[k:])
         if self.reconstruction == "mse":
             total = mse(self._squashed(a), x)
         else:

@@ -8,6 +8,7 @@ wanted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,13 @@ from tinygen.backend import Array, namespace
 from tinygen.nn.initialisers import BIASES, WEIGHTS
 from tinygen.ops import affine, mean, sqrt, variance
 
-Shapes = dict[str, tuple[int, ...]]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Layer:
     """What every layer offers; one without parameters need not change `shapes`."""
 
-    shapes: Shapes = {}
+    shapes: Shapes = MappingProxyType({})
 
     def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
         """A host array for each name in `shapes`."""
@@ -45,8 +46,7 @@ class Dense(Layer):
     def __init__(
         self, inputs: int, outputs: int, weights: str = "he_normal", biases: str = "zeros"
     ) -> None:
-        if inputs < 1 or outputs < 1:
-            raise ValueError(f"Dense: widths must be at least 1, got {inputs} and {outputs}")
+        _refuse_width("Dense", inputs, outputs)
         self.inputs, self.outputs = inputs, outputs
         self.weights = _named("weights", weights, WEIGHTS)
         self.biases = _named("biases", biases, BIASES)
@@ -83,6 +83,7 @@ class LayerNorm(Layer):
     """Each row brought to mean 0 and variance 1, then scaled and shifted (Ba et al. 2016)."""
 
     def __init__(self, width: int, epsilon: float = 1e-5) -> None:
+        _refuse_width("LayerNorm", width)
         self.epsilon = epsilon
         self.shapes = {"gamma": (width,), "beta": (width,)}
 
@@ -103,6 +104,7 @@ class BatchNorm(Layer):
     """
 
     def __init__(self, width: int, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
+        _refuse_width("BatchNorm", width)
         self.epsilon, self.momentum = epsilon, momentum
         self.shapes = {"gamma": (width,), "beta": (width,)}
         self.statistics: dict[str, Array] = {}
@@ -138,6 +140,13 @@ def _normalised(x: Any, m: Any, v: Any, epsilon: float) -> Any:
 
 def _scale_and_shift(shapes: Shapes) -> dict[str, Any]:
     return {"gamma": np.ones(shapes["gamma"]), "beta": np.zeros(shapes["beta"])}
+
+
+def _refuse_width(layer: str, *widths: int) -> None:
+    if min(widths) < 1:
+        raise ValueError(
+            f"{layer}: widths must be at least 1, got {' and '.join(map(str, widths))}"
+        )
 
 
 def _named(what: str, name: str, table: Mapping[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,18 +78,19 @@ class Sequential:
         return tuple(masks)
 
     def statistics(self) -> dict[str, Array]:
-        """The running averages of the `BatchNorm` layers, by name: what a checkpoint must keep."""
+        """Copies of the `BatchNorm` layers' running averages, by name, for a checkpoint to keep."""
         return {
-            f"{name}{k}": array
+            f"{name}{k}": array.copy()
             for k, layer in enumerate(self.layers)
             for name, array in getattr(layer, "statistics", {}).items()
         }
 
     def restore_statistics(self, saved: Mapping[str, Array]) -> None:
-        """Put back what `statistics` gave."""
+        """Put back what `statistics` gave; nothing, if that was before the first batch."""
         for k, layer in enumerate(self.layers):
             if hasattr(layer, "statistics"):
-                layer.statistics = {n: saved[f"{n}{k}"] for n in ("mean", "variance")}
+                names = ("mean", "variance") if saved else ()
+                layer.statistics = {name: saved[f"{name}{k}"].copy() for name in names}
 
     def __call__(
         self,
@@ -135,7 +137,7 @@ def mlp(
             f"unknown activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}"
         )
     layers: list[Any] = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         if layers:
             layers.append(ACTIVATIONS[activation])
             if dropout:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from tinygen.autograd.op import op
+from tinygen.autograd.tensor import raw
 from tinygen.backend import Array, namespace
 
 # In every partial: y is the op's result, g the gradient of the loss by y.
@@ -33,9 +36,8 @@ def divide(x: Array, z: Array) -> Array:
 
 
 @op(
-    dx=lambda g, y, x, z: g * z * x ** (z - 1),
-    # 0^z does not change with z > 0: its derivative is 0, not 0 log 0.
-    dz=lambda g, y, x, z: g * y * log(where(x == 0, 1.0, x)),
+    dx=lambda g, y, x, z: g * z * x ** _one_less(x, z),
+    dz=lambda g, y, x, z: g * y * _log_unless_0(x),
 )
 def power(x: Array, z: Array) -> Array:
     """``x ** z``. The derivative by `z` needs ``x >= 0``."""
@@ -149,6 +151,20 @@ def where(condition: Array, x: Array, z: Array) -> Array:
 def astype(x: Array, *, dtype: object) -> Array:
     """`x` as another dtype. The engine gives the gradient the dtype of `x` again."""
     return x.astype(dtype)
+
+
+def _one_less(x: Array, z: Array) -> Array:
+    """``z - 1``, but 1 for 0^0: there the derivative ``z x^(z-1)`` is 0, and not 0 times infinity."""
+    if isinstance(z, (int, float)):
+        return z - 1 if z else 1
+    return where((raw(x) == 0) & (raw(z) == 0), 1.0, z - 1)
+
+
+def _log_unless_0(x: Array) -> Array:
+    """``log x``, but 0 for x = 0: 0^z does not change with z > 0."""
+    if isinstance(x, (int, float)):  # stays a plain number, or its dtype would win over float32
+        return math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
+    return log(where(raw(x) == 0, 1.0, x))
 
 
 def _array_of(x: Array, z: Array) -> Array:

@@ -89,8 +89,10 @@ def _einsum_partial(i: int, g: Array, xs: tuple[Array, ...], subscripts: str) ->
     reachable = "".join(letter for letter in inputs[i] if letter in known)
     dx = einsum(",".join([*(s for s, _ in others), result]) + "->" + reachable,
                 *(x for _, x in others), g)  # fmt: skip
-    shape = tuple(n if s in known else 1 for s, n in zip(inputs[i], xs[i].shape, strict=True))
-    return broadcast_to(reshape(dx, shape=shape), shape=xs[i].shape)
+    length = dict(zip(reachable, dx.shape, strict=True))
+    kept = tuple(length.get(s, 1) for s in inputs[i])
+    whole = tuple(length.get(s, n) for s, n in zip(inputs[i], xs[i].shape, strict=True))
+    return broadcast_to(reshape(dx, shape=kept), shape=whole)
 
 
 def _flipped(x: Array) -> Array:

@@ -17,7 +17,7 @@ def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(x.ndim))
     axes = axis if isinstance(axis, tuple) else (axis,)
-    return tuple(a % x.ndim for a in axes)
+    return tuple(a % (x.ndim or 1) for a in axes)  # a number may be reduced along axis 0, too
 
 
 def _kept(y: Array, x: Array, axis: Axis) -> Array:

@@ -103,15 +103,15 @@ def _checked(index: Any, x: Array) -> Any:
     Raises:
         IndexError: an index is out of range.
     """
+    parts = [np.asarray(p, None if p else int) if isinstance(p, list) else raw(p)
+             for p in _parts(index)]  # fmt: skip
     used = sum(
         part.ndim if getattr(part, "dtype", None) == bool else 1
-        for part in map(raw, _parts(index))
+        for part in parts
         if part is not None and part is not Ellipsis
     )
     axis, checked = 0, []
-    for part in map(raw, _parts(index)):
-        if isinstance(part, list):
-            part = np.asarray(part)
+    for part in parts:
         if part is Ellipsis:
             axis += x.ndim - used
         elif getattr(part, "dtype", None) == bool:

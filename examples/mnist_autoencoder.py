@@ -1,0 +1,121 @@
+"""Train an autoencoder on MNIST, with gradients by autograd or derived by hand.
+
+    python examples/mnist_autoencoder.py
+    python examples/mnist_autoencoder.py --gradients by-hand --backend cupy
+"""
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from tinygen import plots, value_and_grad
+from tinygen.byhand.autoencoder import loss_and_grads
+from tinygen.byhand.workspace import Workspace
+from tinygen.data import as_floats
+from tinygen.metrics import PCA, reconstruction
+from tinygen.models import Autoencoder
+from tinygen.models.autoencoder import LOSSES, OUTPUTS
+from tinygen.training import Run, State, command_line, fit, start
+
+COLUMNS = {
+    "train_loss": "train loss {:.5f}",
+    "test_loss": "test loss {:.5f}",
+    "test_mse": "test mse {:.5f}",
+    "test_pixel_accuracy": "pixels {:.2%}",
+}
+SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "latent": 8}
+PRESETS = {
+    # Hinton and Salakhutdinov's network (Science, 2006) without its pre-training.
+    "hinton": {"hidden": (1000, 500, 250), "latent": 30, "epochs": 40, "lr": 2e-3},
+}
+
+
+def flags():
+    p = command_line.parser("mnist_autoencoder", __doc__.splitlines()[0])
+    add = command_line.add_network_flags(p).add_argument
+    weight = {"type": command_line.real(least=0), "default": 0.0, "metavar": "X"}
+    add("--loss", **command_line.choice(LOSSES, "of a reconstruction"))
+    add("--output", choices=OUTPUTS, metavar="NAME", help="sigmoid, or none if all is linear")
+    add("--weight-decay", **weight, help="times half of all squared weights is added")
+    add("--code-l1", **weight, help="times the code's absolute values is added: sparse")
+    add("--input-noise", **weight, help="deviation of noise on the input: denoising")
+    add("--dropout", **weight | {"type": command_line.real(0, most=0.95)},
+        help="share of the hidden units dropped in a step")  # fmt: skip
+    return p
+
+
+def build(args, pixels: int) -> Autoencoder:
+    linear = args.activation == "none" and args.loss == "mse"
+    return Autoencoder(
+        pixels=pixels,
+        hidden=args.hidden,
+        latent=args.latent,
+        activation=args.activation,
+        output=args.output or ("none" if linear else "sigmoid"),
+        reconstruction=args.loss,
+        weight_decay=args.weight_decay,
+        code_l1=args.code_l1,
+        input_noise=args.input_noise,
+        dropout=args.dropout,
+        weights=args.weights,
+        biases=args.biases,
+    )
+
+
+def judge(model: Autoencoder, parameters, images, dtype: str) -> dict[str, float]:
+    """Figures on the test images, without noise."""
+    total = 0.0
+    for start in range(0, len(images), 1000):
+        x = as_floats(images[start : start + 1000], dtype)
+        total += float(model.loss(parameters, x)) * len(x)
+    figures = reconstruction(partial(model.reconstruct, parameters), images, dtype)
+    return {"test_loss": total / len(images), **{f"test_{k}": v for k, v in figures.items()}}
+
+
+def report(run: Run, model: Autoencoder, state: State) -> None:
+    """The model beside PCA with as many components, in figures and in pictures."""
+    dataset, folder, history = run.dataset, run.record.folder, state.history
+    pca = PCA.fit(dataset.train_images, min(model.latent, model.pixels))
+    floor = reconstruction(pca.reconstruct, dataset.test_images, np.float64)
+    last = history[-1]
+    test = {key: last[f"test_{key}"] for key in floor}
+    say = run.progress.say
+    say(f"{'on the test images':24}{'mse':>10}{'squared error':>16}{'pixels right':>15}")
+    for name, figures in (("autoencoder", test), (f"PCA, {len(pca.variances)} numbers", floor)):
+        say(f"{name:24}{figures['mse']:10.5f}{figures['squared_error']:16.3f}"
+            f"{figures['pixel_accuracy']:15.2%}")  # fmt: skip
+
+    x = as_floats(dataset.test_images[:14], run.args.dtype)
+    y = run.backend.to_numpy(model.reconstruct(state.parameters, run.backend.asarray(x)))
+    rows = {"original": x, "autoencoder": y, f"PCA {len(pca.variances)}": pca.reconstruct(x)}
+    plots.images_in_rows(folder / "reconstructions.png", rows, dataset.image_shape)
+    curves = {"train_loss": "training", "test_loss": "test"}
+    plots.loss_curves(folder / "loss.png", history, curves, f"loss ({model.reconstruction})")
+    W = run.backend.to_numpy(state.parameters["encoder.W1"])
+    plots.filters(folder / "filters.png", W, dataset.image_shape)
+    run.summarise(state, test=test, baselines={"pca": floor})
+    say(f"pictures, figures and checkpoint are in {folder}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
+    build(args, pixels=784)  # refuses what does not go together, before any data is read
+    run = start(args, COLUMNS)
+    dataset, backend = run.dataset, run.backend
+    model = build(args, dataset.pixels)
+    if args.gradients == "by-hand":
+        gradients = partial(loss_and_grads, workspace=Workspace(), **model.terms)
+    else:
+        gradients = value_and_grad(model.loss)
+
+    state = run.state(model.initialise(args.seed, args.dtype, backend))
+    train, test = backend.asarray(dataset.train_images), backend.asarray(dataset.test_images)
+    evaluate = partial(judge, model, state.parameters, test, args.dtype)
+    fit(state, gradients, model, train, run.plan, evaluate, run.record, run.progress, backend)
+    report(run, model, state)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

@@ -1,0 +1,331 @@
+"""How long a training step takes, beside what it is compared with, interleaved in one run.
+
+    python tests/benchmarks/step.py
+    python tests/benchmarks/step.py --backend cupy --json docs/benchmarks/h200.json
+
+The step is that of the autoencoder 784-512-256-64 and back: forward, backward, Adam. The arms are
+
+- the matrix products of such a step alone, written into memory that is already there;
+- tinygen by hand and by autograd;
+- PyTorch (eager, fused Adam), and JAX, MyGrad and HIPS autograd, each where it is installed.
+
+Each round times every arm once, in a new random order; the table shows medians, and ratios of
+medians. Behind it stand the engine's own cost for one op, and the time of `import tinygen` beside
+`import numpy`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinygen as tg
+from tinygen.byhand.autoencoder import loss_and_grads
+from tinygen.byhand.workspace import Workspace
+from tinygen.files import write_text
+from tinygen.models import Autoencoder
+
+MODEL = Autoencoder(latent=64, activation="relu")
+WIDTHS = (784, 512, 256, 64, 256, 512, 784)
+RATE = 1e-3
+
+Arm = Callable[[], Any]
+
+
+def matrix_products(backend: Any, x: Any) -> Arm:
+    """Forward y = h W; backward h^T g and g W^T, the last one not for the first layer."""
+    xp, n = backend.xp, len(x)
+    make = backend.generator(0)
+    h = [make.standard_normal((n, w), dtype=np.float32) for w in WIDTHS]
+    W = [make.standard_normal(s, dtype=np.float32) for s in zip(WIDTHS, WIDTHS[1:], strict=False)]
+    y, dW = [xp.empty_like(a) for a in h], [xp.empty_like(w) for w in W]
+
+    def step() -> None:
+        for k, w in enumerate(W):
+            xp.matmul(h[k], w, out=y[k + 1])
+        for k in range(len(W) - 1, -1, -1):
+            xp.matmul(h[k].T, h[k + 1], out=dW[k])
+            if k:
+                xp.matmul(h[k + 1], W[k].T, out=y[k])
+
+    return step
+
+
+def tinygen_step(backend: Any, x: Any, gradients_of: Any) -> Arm:
+    parameters = MODEL.initialise(0, backend=backend)
+    gradients, adam = parameters.zeros_like(), tg.Adam(parameters)
+
+    def step() -> None:
+        gradients_of(parameters, x, out=gradients)
+        adam.update(parameters, gradients, RATE)
+
+    return step
+
+
+def by_hand(backend: Any, x: Any) -> Arm:
+    return tinygen_step(
+        backend, x, partial(loss_and_grads, workspace=Workspace(), **MODEL.terms)
+    )
+
+
+def by_autograd(backend: Any, x: Any) -> Arm:
+    return tinygen_step(backend, x, tg.value_and_grad(MODEL.loss))
+
+
+def pytorch(backend: Any, x: Any) -> Arm:
+    import torch
+
+    device = "cuda" if backend.name == "cupy" else "cpu"
+    layers: list[Any] = []
+    for i, o in zip(WIDTHS, WIDTHS[1:], strict=False):
+        layers += [torch.nn.Linear(i, o), torch.nn.ReLU()]
+    del layers[5]  # the code is linear
+    layers[-1] = torch.nn.Sigmoid()
+    net = torch.nn.Sequential(*layers).to(device)
+    adam = torch.optim.Adam(net.parameters(), lr=RATE, fused=True)
+    data = torch.from_numpy(backend.to_numpy(x)).to(device)
+
+    def step() -> None:
+        adam.zero_grad()
+        torch.nn.functional.mse_loss(net(data), data).backward()
+        adam.step()
+
+    return step
+
+
+def jax_jit(backend: Any, x: Any) -> Arm:
+    import jax
+    import jax.numpy as jnp
+
+    p = [jnp.asarray(a) for a in MODEL.initialise(0).values()]
+    data = jnp.asarray(backend.to_numpy(x))
+
+    def loss(p: Any) -> Any:
+        h = data
+        for k in range(0, len(p), 2):
+            h = h @ p[k] + p[k + 1]
+            if k == len(p) - 2:
+                h = jax.nn.sigmoid(h)
+            elif k != 4:
+                h = jax.nn.relu(h)
+        return ((h - data) ** 2).mean()
+
+    def update(p: Any, m: Any, v: Any, t: Any) -> Any:
+        g = jax.grad(loss)(p)
+        m = [0.9 * a + 0.1 * b for a, b in zip(m, g, strict=True)]
+        v = [0.999 * a + 0.001 * b * b for a, b in zip(v, g, strict=True)]
+        hat = [(a / (1 - 0.9**t), b / (1 - 0.999**t)) for a, b in zip(m, v, strict=True)]
+        p = [a - RATE * b / (jnp.sqrt(c) + 1e-8) for a, (b, c) in zip(p, hat, strict=True)]
+        return p, m, v, t + 1
+
+    compiled = jax.jit(update, donate_argnums=(0, 1, 2))
+    state = [p, [a * 0 for a in p], [a * 0 for a in p], jnp.float32(1)]
+
+    def step() -> None:
+        state[:] = compiled(*state)
+        jax.block_until_ready(state)
+
+    return step
+
+
+def mygrad(backend: Any, x: Any) -> Arm:
+    import mygrad as mg
+
+    parameters = MODEL.initialise(0)
+    gradients, adam = parameters.zeros_like(), tg.Adam(parameters)
+    data = backend.to_numpy(x)
+
+    def step() -> None:
+        p = {name: mg.tensor(view, copy=False) for name, view in parameters.items()}
+        h = data
+        for k, (W, b) in enumerate(_pairs(p)):
+            h = h @ W + b
+            if k == 5:
+                h = mg.nnet.sigmoid(h)
+            elif k != 2:
+                h = mg.nnet.relu(h)
+        mg.mean((h - data) ** 2).backward()
+        for name, view in gradients.items():
+            view[...] = p[name].grad
+        del h, p  # MyGrad locks the arrays that a graph still holds
+        adam.update(parameters, gradients, RATE)
+
+    return step
+
+
+def hips_autograd(backend: Any, x: Any) -> Arm:
+    import autograd
+    import autograd.numpy as anp
+
+    parameters = MODEL.initialise(0)
+    gradients, adam = parameters.zeros_like(), tg.Adam(parameters)
+    data = backend.to_numpy(x)
+
+    def loss(p: Any) -> Any:
+        h = data
+        for k, (W, b) in enumerate(_pairs(p)):
+            h = anp.dot(h, W) + b
+            if k == 5:
+                h = 1 / (1 + anp.exp(-h))
+            elif k != 2:
+                h = anp.maximum(h, 0)
+        return anp.mean((h - data) ** 2)
+
+    gradient = autograd.grad(loss)
+
+    def step() -> None:
+        for name, g in gradient(dict(parameters)).items():
+            gradients[name][...] = g
+        adam.update(parameters, gradients, RATE)
+
+    return step
+
+
+def _pairs(p: Any) -> list[tuple[Any, Any]]:
+    values = list(p.values())
+    return list(zip(values[::2], values[1::2], strict=True))
+
+
+ARMS = {
+    "matrix products": matrix_products,
+    "tinygen by hand": by_hand,
+    "tinygen autograd": by_autograd,
+    "PyTorch, fused Adam": pytorch,
+    "JAX, jit": jax_jit,
+    "MyGrad": mygrad,
+    "HIPS autograd": hips_autograd,
+}
+ON_THE_HOST = ("JAX, jit", "MyGrad", "HIPS autograd")
+
+
+def measure(backend: Any, batch: int, rounds: int, wait: Callable[[], None]) -> dict[str, float]:
+    """The median milliseconds of each arm that is installed."""
+    x = backend.generator(1).random((batch, 784), dtype=np.float32)
+    arms = {}
+    for name, make in ARMS.items():
+        if backend.name != "numpy" and name in ON_THE_HOST:
+            continue
+        try:
+            arms[name] = make(backend, x)
+        except ImportError:
+            continue
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    order = list(arms)
+    for round_ in range(rounds + 3):
+        random.Random(round_).shuffle(order)
+        for name in order:
+            wait()
+            start = time.perf_counter()
+            arms[name]()
+            wait()
+            if round_ >= 3:  # the first ones compile and fetch memory
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(ts) for name, ts in times.items()}
+
+
+def engine_cost(rounds: int = 30, ops: int = 300) -> dict[str, float]:
+    """Microseconds that recording an op and walking back over it cost, beyond the arithmetic."""
+    x = tg.Tensor(np.ones((2, 2), np.float32), requires_grad=True)
+    a = np.ones((2, 2), np.float32)
+
+    def recorded() -> None:
+        y = x
+        for _ in range(ops):
+            y = tg.tanh(y)
+        y.backward(a)
+
+    def plain() -> None:
+        y = a
+        kept = []
+        for _ in range(ops):
+            y = np.tanh(y)
+            kept.append(y)
+        g = a
+        for y in reversed(kept):
+            g = g * (1 - y * y)
+
+    times: dict[str, list[float]] = {"recorded": [], "plain": []}
+    for _ in range(rounds):
+        for name, run in (("recorded", recorded), ("plain", plain)):
+            start = time.perf_counter()
+            run()
+            times[name].append(1e6 * (time.perf_counter() - start) / ops)
+    with_engine, without = (statistics.median(times[n]) for n in ("recorded", "plain"))
+    return {"with engine": with_engine, "arithmetic": without, "engine": with_engine - without}
+
+
+def import_times(rounds: int = 11) -> dict[str, float]:
+    """Median milliseconds of importing numpy, and tinygen with it, in fresh processes."""
+    times: dict[str, list[float]] = {"numpy": [], "tinygen": []}
+    for _ in range(rounds):
+        for name, taken in times.items():
+            code = f"import time; t = time.perf_counter(); import {name}; "
+            code += "print(time.perf_counter() - t)"
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+            taken.append(1e3 * float(done.stdout))
+    return {name: statistics.median(ts) for name, ts in times.items()}
+
+
+def waiter(backend: Any) -> Callable[[], None]:
+    """A function that waits for the device; PyTorch's stream and CuPy's are both waited for."""
+    if backend.name == "numpy":
+        return lambda: None
+    return lambda: backend.xp.cuda.Device().synchronize()
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--backend", default="numpy")
+    p.add_argument("--rounds", type=int, default=60)
+    p.add_argument("--batch", type=int, nargs="*", default=[32, 128, 512])
+    p.add_argument("--json", type=Path, default=Path("runs/benchmark.json"))
+    args = p.parse_args()
+    backend = tg.get_backend(args.backend)
+
+    steps = {}
+    for batch in args.batch:
+        steps[batch] = measure(backend, batch, args.rounds, waiter(backend))
+        show(batch, steps[batch])
+    engine, imports = engine_cost(), import_times()
+    print(f"an op: {engine['with engine']:.1f} us forward and backward, "
+          f"of them {engine['engine']:.1f} us for the engine")  # fmt: skip
+    print(f"import: numpy {imports['numpy']:.0f} ms, tinygen {imports['tinygen']:.0f} ms, "
+          f"{imports['tinygen'] / imports['numpy']:.2f} x")  # fmt: skip
+
+    result = {
+        "machine": f"{platform.machine()}, {platform.system()}",
+        "backend": backend.describe(),
+        "python": platform.python_version(),
+        "milliseconds a step": steps,
+        "microseconds an op": engine,
+        "milliseconds to import": imports,
+    }
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    write_text(args.json, json.dumps(result, indent=2) + "\n")
+    print(f"written to {args.json}")
+
+
+def show(batch: int, times: dict[str, float]) -> None:
+    products = times["matrix products"]
+    print(f"batch {batch:<18}{'ms a step':>10}{'x products':>12}{'x PyTorch':>11}")
+    for name, ms in times.items():
+        beside = times.get("PyTorch, fused Adam")
+        print(f"  {name:22}{ms:10.2f}{ms / products:12.2f}"
+              + (f"{ms / beside:11.2f}" if beside else ""))  # fmt: skip
+    print()
+
+
+if __name__ == "__main__":
+    main()

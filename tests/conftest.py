@@ -1,0 +1,41 @@
+"""One test, every backend: the fixture `backend`."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, settings
+from strict import STRICT
+
+from tinygen.backend import get_backend
+from tinygen.errors import InputError
+
+# The same examples in every run, so that a red run can be repeated; no deadline, because CI
+# machines pause; no files left behind.
+settings.register_profile(
+    "tinygen",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("tinygen")
+
+
+@pytest.fixture(params=["numpy", "strict", pytest.param("cupy", marks=pytest.mark.gpu)])
+def backend(request):
+    """NumPy; the strict stand-in for CuPy; and CuPy itself, where there is a GPU."""
+    return STRICT if request.param == "strict" else _get(request.param)
+
+
+@pytest.fixture
+def gpu():
+    """The CuPy backend, in tests that are about a real GPU."""
+    return _get("cupy")
+
+
+def _get(name):
+    try:
+        return get_backend(name)
+    except InputError as error:
+        pytest.skip(str(error))

@@ -1,0 +1,126 @@
+"""Batches: every image once, the same on every backend, as floats of the dtype asked for."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygen.data import as_floats, batches, epoch_order, index_batches
+from tinygen.errors import InputError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (10, 3, 4)).astype(np.uint8)
+
+
+class OnDevice:
+    """An array that, like CuPy's, mixes with its own kind and with Python's numbers only."""
+
+    __array_ufunc__ = None
+
+    def __init__(self, host):
+        self.host, self.dtype, self.shape = host, host.dtype, host.shape
+
+    def __array__(self, *_, **__):
+        raise TypeError("no implicit conversion to NumPy")
+
+    def __len__(self):
+        return len(self.host)
+
+    def __getitem__(self, index):
+        assert isinstance(index, (slice, OnDevice))
+        return OnDevice(self.host[index.host if isinstance(index, OnDevice) else index])
+
+    def reshape(self, *shape):
+        return OnDevice(self.host.reshape(*shape))
+
+    def astype(self, dtype):
+        return OnDevice(self.host.astype(dtype))
+
+    def __itruediv__(self, other):
+        assert type(other) in (int, float)
+        self.host /= other
+        return self
+
+
+@given(n=st.integers(1, 300), seed=st.integers(0, 2**64), epoch=st.integers(0, 1000))
+def test_an_order_is_a_permutation(n, seed, epoch):
+    order = epoch_order(n, seed, epoch)
+    assert order.dtype == np.int64 and order.shape == (n,)
+    assert sorted(order.tolist()) == list(range(n))
+    np.testing.assert_array_equal(order, epoch_order(n, seed, epoch))
+
+
+def test_orders_differ_by_seed_and_epoch_and_from_other_streams():
+    orders = [epoch_order(1000, seed, epoch) for seed in (0, 1, 5) for epoch in range(4)]
+    orders += [np.random.default_rng(seed).permutation(1000) for seed in (0, 1, 5, [5, 1])]
+    assert len({order.tobytes() for order in orders}) == len(orders)
+
+
+def test_an_order_is_uniform():
+    # The image in the first place, over 6000 epochs of 6 images: 1000 each, deviation 29.
+    first = np.bincount([epoch_order(6, 0, epoch)[0] for epoch in range(6000)], minlength=6)
+    assert np.abs(first - 1000).max() < 5 * 29
+
+
+@given(n=st.integers(1, 60), data=st.data())
+def test_batches_hold_every_image_once_in_order(n, data):
+    batch_size = data.draw(st.integers(1, n))
+    images = np.arange(n, dtype=np.uint8).reshape(n, 1, 1)
+    order = epoch_order(n, seed=1, epoch=2)
+    found = list(batches(images, order, batch_size))
+    assert [len(x) for x in found[:-1]] == [batch_size] * (len(found) - 1)
+    assert len(found[-1]) == (n % batch_size or batch_size)  # the last, smaller one is kept
+    np.testing.assert_array_equal(np.rint(255 * np.concatenate(found)).ravel(), order)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, "float32"])
+def test_pixels_become_floats_of_the_dtype_asked_for(dtype):
+    for x in batches(IMAGES, np.arange(10), 4, dtype=dtype):
+        assert x.dtype == dtype
+    every = np.arange(256, dtype=np.uint8).reshape(256, 1, 1)
+    x = as_floats(every, dtype)
+    assert x.shape == (256, 1) and x.min() == 0 and x.max() == 1
+    exact = np.arange(256)[:, None] / 255
+    np.testing.assert_allclose(x, exact, rtol=np.finfo(dtype).eps)  # one rounding of the quotient
+
+
+def test_batches_are_fresh_and_images_stay_as_they_are():
+    before = IMAGES.copy()
+    first, *_ = batches(IMAGES, np.arange(10), 5)
+    first[:] = 7
+    np.testing.assert_array_equal(IMAGES, before)
+
+
+def test_rows_are_images_in_reading_order():
+    (x,) = batches(IMAGES, np.arange(10), 10)
+    assert x.shape == (10, 12)
+    assert x[3, 1 * 4 + 2] == np.float32(IMAGES[3, 1, 2]) / np.float32(255)
+
+
+def test_no_images_are_no_rows():
+    assert as_floats(IMAGES[:0]).shape == (0, 12)
+
+
+def test_arrays_on_a_device_stay_there():
+    order = epoch_order(10, 0, 0)
+    expected = list(batches(IMAGES, order, 4))
+    found = list(batches(OnDevice(IMAGES), OnDevice(order), 4))
+    for x, e in zip(found, expected, strict=True):
+        assert isinstance(x, OnDevice) and x.dtype == np.float32
+        np.testing.assert_array_equal(x.host, e)
+
+
+def test_index_batches_also_cut_labels():
+    labels = np.arange(10) % 3
+    found = [labels[index] for index in index_batches(np.arange(10)[::-1], 4)]
+    np.testing.assert_array_equal(np.concatenate(found), labels[::-1])
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 11])
+def test_a_batch_size_that_cannot_be_is_refused_at_once(batch_size):
+    with pytest.raises(InputError, match=f"expected 1 to 10, .* found {batch_size}"):
+        batches(IMAGES, np.arange(10), batch_size)  # not at the first batch
+
+
+def test_floats_are_refused_at_once():
+    with pytest.raises(InputError, match="expected pixels of uint8, found float64"):
+        batches(IMAGES / 255, np.arange(10), 5)

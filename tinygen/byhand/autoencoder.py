@@ -1,0 +1,278 @@
+"""The autoencoder's loss with its gradient, derived by hand in docs/derivations/autoencoder.md.
+
+The number at the end of a line is the equation that it computes. The letters::
+
+    x (n, d)   the clean images, a row each        a = h W + b   what goes into an activation
+    h (n, i)   what goes into a layer              y = phi(a)    what comes out of it
+    W (i, o)   a layer's weights, b (o,) bias      z (n, c)      the code
+    delta      the loss's gradient with respect to a; dW, db: with respect to W, b
+
+Layers are counted through, k = 1..L, encoder first; layer K gives the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tinygen.backend import Array, namespace
+from tinygen.byhand.activations import ACTIVATIONS
+from tinygen.byhand.workspace import Workspace
+from tinygen.parameters import Parameters
+
+
+def loss_and_grads(
+    parameters: Mapping[str, Array],
+    x: Array,
+    corrupted: Array | None = None,
+    masks: Sequence[Array] = (),
+    *,
+    activation: str,
+    output: str,
+    loss: str,
+    weight_decay: float = 0.0,
+    code_l1: float = 0.0,
+    out: Parameters | None = None,
+    workspace: Workspace | None = None,
+) -> tuple[Array, Parameters]:
+    """The loss of a batch and its gradient with respect to every parameter.
+
+    ::
+
+        J = R + code_l1 / n sum |z| + weight_decay / 2 sum W^2
+        R = 1 / (n d) sum (y - x)^2              "mse": per pixel
+        R = 1 / n sum softplus(a) - x a          "bce": nats per image, y = sigmoid(a)
+
+    Args:
+        parameters: encoder.W1 (d, o), encoder.b1 (o,), ..., encoder.WK, encoder.bK, decoder.W1,
+            ..., decoder.WM (i, d), decoder.bM. `activation` follows every layer except the code
+            layer, encoder K, and the output layer, decoder M.
+        x: the clean images (n, d), the target. For "bce" they lie in [0, 1].
+        corrupted: what the encoder sees instead of `x` (n, d): a denoising autoencoder.
+        masks: a dropout mask (n, o) for each activated layer in order, its entries 0 or
+            1 / (1 - p); empty for no dropout.
+        activation: one of `tinygen.byhand.activations.ACTIVATIONS`.
+        output: "sigmoid", y = sigmoid(a), or "none", y = a.
+        loss: "mse" or "bce"; the latter needs a sigmoid.
+        weight_decay: the weight of half the sum of all squared W (not b).
+        code_l1: the weight of the code's L1 norm, the mean over images.
+        out: the gradient is written here; it has the layout of `parameters`.
+        workspace: with it and `out`, a step asks for no memory.
+
+    Returns:
+        The loss, without waiting for the device, and the gradient; both of the dtype of `x`.
+
+    Raises:
+        ValueError: an unknown option, or sizes that do not fit; the message says which.
+        TypeError: arrays of several dtypes or libraries.
+
+    One image, x = (1, 0), through one weight each way, z = x (2, 1)^T = 2, y = z (1, 1):
+
+    >>> import numpy as np
+    >>> shapes = {"encoder.W1": (2, 1), "encoder.b1": (1,)}
+    >>> shapes |= {"decoder.W1": (1, 2), "decoder.b1": (2,)}
+    >>> p = Parameters(shapes, np.array([2.0, 1, 0, 1, 1, 0, 0]))
+    >>> loss, gradients = loss_and_grads(
+    ...     p, np.array([[1.0, 0.0]]), activation="none", output="none", loss="mse"
+    ... )
+    >>> print(loss, gradients["decoder.W1"], gradients["encoder.b1"])
+    2.5 [[2. 4.]] [3.]
+    """
+    _check_options(activation, output, loss)
+    names, K = _layers(parameters)
+    L = len(names)
+    hidden = [k for k in range(1, L) if k != K]
+    _check_arrays(parameters, names, hidden, x, corrupted, masks)
+
+    xp = namespace(x)
+    n = x.shape[0]
+    phi = ACTIVATIONS[activation]
+    workspace = Workspace() if workspace is None else workspace
+    gradients = _gradients(parameters, out)
+    W = {k: parameters[w] for k, (w, _) in names.items()}
+    b = {k: parameters[c] for k, (_, c) in names.items()}
+    dW = {k: gradients[w] for k, (w, _) in names.items()}
+    db = {k: gradients[c] for k, (_, c) in names.items()}
+    mask = dict(zip(hidden, masks, strict=bool(masks)))
+    weight_decay, code_l1 = float(weight_decay), float(code_l1)  # np.float64 is contagious
+
+    def memory(name: str) -> dict[int, Array]:
+        """An array for each layer, as large as what the layer gives."""
+        return {k: workspace.array(f"{name}{k}", (n, b[k].shape[0]), like=x) for k in b}
+
+    a, y, dropped, scratch, delta = map(memory, ("a", "y", "dropped", "scratch", "delta"))
+
+    # Forward: h[k] is what layer k hands on to layer k + 1.
+    h = {0: x if corrupted is None else corrupted}  # (1)
+    for k in range(1, L + 1):
+        xp.matmul(h[k - 1], W[k], out=a[k])  # (2)
+        a[k] += b[k]  # (2)
+        if k not in hidden:
+            h[k] = a[k]  # (4)
+            continue
+        phi.forward(a[k], y[k], scratch[k])  # (3)
+        h[k] = xp.multiply(y[k], mask[k], out=dropped[k]) if masks else y[k]  # (3)
+    z = h[K]
+
+    # The loss, and with it delta at the output.
+    reconstruction = RECONSTRUCTIONS[output, loss]
+    J = reconstruction(x, a[L], y[L], delta[L], scratch[L])
+    if code_l1:
+        J = J + xp.abs(z, out=scratch[K]).sum() * (code_l1 / n)  # (8)
+    if weight_decay:
+        J = J + sum(_sum_of_squares(W[k]) for k in W) * (weight_decay / 2)  # (9)
+
+    # Backward: delta[k] from delta[k + 1], and from it the gradient of layer k.
+    for k in range(L, 0, -1):
+        if k < L:
+            xp.matmul(delta[k + 1], W[k + 1].T, out=delta[k])  # (13)
+        if k == K and code_l1:
+            xp.sign(z, out=scratch[K])
+            scratch[K] *= code_l1 / n
+            delta[K] += scratch[K]  # (15)
+        if k in hidden:
+            if masks:
+                delta[k] *= mask[k]  # (14)
+            phi.backward(delta[k], a[k], y[k], scratch[k])  # (14)
+        xp.matmul(h[k - 1].T, delta[k], out=dW[k])  # (16)
+        xp.sum(delta[k], axis=0, out=db[k])  # (17)
+        if weight_decay:
+            decay = workspace.array("decay", W[k].shape, like=x)
+            dW[k] += xp.multiply(W[k], weight_decay, out=decay)  # (16)
+    gradients.version += 1
+    return J, gradients
+
+
+def _linear_mse(x: Array, a: Array, y: Array, delta: Array, s: Array) -> Array:
+    xp = namespace(x)
+    xp.subtract(a, x, out=delta)  # (5)
+    R = _sum_of_squares(delta) * (1 / x.size)  # (6)
+    delta *= 2 / x.size  # (10)
+    return R
+
+
+def _sigmoid_mse(x: Array, a: Array, y: Array, delta: Array, s: Array) -> Array:
+    sigmoid = ACTIVATIONS["sigmoid"]
+    sigmoid.forward(a, y, s)  # (5)
+    R = _linear_mse(x, y, y, delta, s)
+    sigmoid.backward(delta, a, y, s)  # (11)
+    return R
+
+
+def _sigmoid_bce(x: Array, a: Array, y: Array, delta: Array, s: Array) -> Array:
+    xp = namespace(x)
+    n = x.shape[0]
+    ACTIVATIONS["sigmoid"].forward(a, y, s)  # (5)
+    xp.subtract(y, x, out=delta)
+    delta *= 1 / n  # (12)
+    # softplus(a) - x a = (max(a, 0) - x a) + log(1 + exp(-|a|)), and s is 1 + exp(-|a|).
+    xp.log(s, out=s)
+    xp.maximum(a, 0, out=y)
+    a *= x
+    y -= a  # first these two, which nearly cancel where a pixel is right
+    y += s
+    return y.sum() * (1 / n)  # (7)
+
+
+RECONSTRUCTIONS = {
+    ("none", "mse"): _linear_mse,
+    ("sigmoid", "mse"): _sigmoid_mse,
+    ("sigmoid", "bce"): _sigmoid_bce,
+}
+"""For each output and loss: write delta at the output into memory, return the loss R."""
+
+
+def _sum_of_squares(v: Array) -> Array:
+    v = v.reshape(-1)
+    return v @ v
+
+
+def _layers(parameters: Mapping[str, Array]) -> tuple[dict[int, tuple[str, str]], int]:
+    """The names of W and b for each layer k = 1..L, and K, the number of the code layer."""
+    K, M = (
+        sum(name.startswith(side) for name in parameters) for side in ("encoder.W", "decoder.W")
+    )
+    layers = [("encoder", i + 1) for i in range(K)] + [("decoder", i + 1) for i in range(M)]
+    names = {k: (f"{side}.W{i}", f"{side}.b{i}") for k, (side, i) in enumerate(layers, 1)}
+    if not K or not M or {name for pair in names.values() for name in pair} != set(parameters):
+        raise ValueError(
+            "autoencoder: expected the parameters encoder.W1, encoder.b1, ..., decoder.W1, "
+            f"decoder.b1, ..., got {', '.join(parameters) or 'none'}"
+        )
+    return names, K
+
+
+def _gradients(parameters: Mapping[str, Array], out: Parameters | None) -> Parameters:
+    """Where the gradient goes: `out`, or fresh memory, in the layout of `parameters`."""
+    layout = [(name, array.shape) for name, array in parameters.items()]
+    first = next(iter(parameters.values()))
+    if out is None:
+        size = sum(array.size for array in parameters.values())
+        return Parameters(dict(layout), namespace(first).empty(size, first.dtype))
+    if list(out.shapes.items()) != layout or out.flat.dtype != first.dtype:
+        raise ValueError(
+            "autoencoder: out needs the layout of the parameters, "
+            f"{', '.join(f'{name} {shape}' for name, shape in layout)} {first.dtype}; got {out}"
+        )
+    if out is parameters or out.flat is getattr(parameters, "flat", None):
+        raise ValueError("autoencoder: out is the parameters themselves; it needs its own memory")
+    return out
+
+
+def _check_options(activation: str, output: str, loss: str) -> None:
+    for name, value, known in (
+        ("activation", activation, tuple(ACTIVATIONS)),
+        ("output", output, ("sigmoid", "none")),
+        ("loss", loss, ("mse", "bce")),
+    ):
+        if value not in known:
+            raise ValueError(
+                f"autoencoder: unknown {name} {value!r}; choose one of {', '.join(known)}"
+            )
+    if (output, loss) not in RECONSTRUCTIONS:
+        raise ValueError(f"autoencoder: loss {loss!r} needs output 'sigmoid', got {output!r}")
+
+
+def _check_arrays(
+    parameters: Mapping[str, Array],
+    names: Mapping[int, tuple[str, str]],
+    hidden: Sequence[int],
+    x: Array,
+    corrupted: Array | None,
+    masks: Sequence[Array],
+) -> None:
+    """Refuse sizes that do not chain and arrays that do not go together; reads no values."""
+    if x.ndim != 2 or not x.size:
+        raise ValueError(f"autoencoder: x needs to be images in rows (n, d), got shape {x.shape}")
+    if corrupted is not None and corrupted.shape != x.shape:
+        raise ValueError(
+            f"autoencoder: corrupted is {corrupted.shape}, x is {x.shape}; they need the same shape"
+        )
+    n, width = x.shape
+    for w, c in names.values():
+        W, b = parameters[w].shape, parameters[c].shape
+        if len(W) != 2 or W[0] != width:
+            raise ValueError(
+                f"autoencoder: {w} is {W}; it needs a row for each of the {width} columns "
+                "that come in"
+            )
+        width = W[1]
+        if b != (width,):
+            raise ValueError(f"autoencoder: {c} is {b}, {w} is {W}; {c} needs to be ({width},)")
+    if width != x.shape[1]:
+        raise ValueError(
+            f"autoencoder: x is {x.shape}, the decoder gives {width} columns; "
+            "it needs to give as many as x has"
+        )
+    expected = [(n, parameters[names[k][1]].shape[0]) for k in hidden]
+    if masks and [m.shape for m in masks] != expected:
+        raise ValueError(
+            f"autoencoder: the dropout masks are {[m.shape for m in masks]}; the activated layers "
+            f"need {expected}"
+        )
+    together = {"corrupted": corrupted, **{f"masks[{i}]": m for i, m in enumerate(masks)}}
+    for name, array in {**together, **parameters}.items():
+        if array is not None and (array.dtype != x.dtype or namespace(array) is not namespace(x)):
+            raise TypeError(
+                f"autoencoder: x is {namespace(x).__name__} {x.dtype}, {name} is "
+                f"{namespace(array).__name__} {array.dtype}; they need to be the same"
+            )

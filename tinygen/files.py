@@ -1,0 +1,36 @@
+"""Writes files so that a crash at any moment leaves either the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[IO[bytes]]:
+    """A binary file to write into, which takes the place of `path` once it is complete.
+
+    The file is written beside `path` under another name and synchronised with the disk before it
+    is renamed. If anything goes wrong it is removed, and what was at `path` stays.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with open(unfinished, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Replace the file at `path` by `text`, in UTF-8."""
+    with replacing(path) as file:
+        file.write(text.encode())

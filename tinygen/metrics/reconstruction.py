@@ -1,0 +1,42 @@
+"""How well images come back from a bottleneck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tinygen.backend import Array, namespace
+from tinygen.data.batches import as_floats
+
+BATCH = 1000
+"""Images that are judged at once, so that memory stays flat."""
+
+
+def reconstruction(
+    reconstruct: Callable[[Array], Array], images: Array, dtype: Any
+) -> dict[str, float]:
+    """Compare images with their reconstructions.
+
+    Args:
+        reconstruct: ``(b, pixels) -> (b, pixels)``, pixels in [0, 1].
+        images: ``(n, h, w)`` uint8, on the backend of `reconstruct`.
+        dtype: of the pixels that `reconstruct` gets.
+
+    Returns:
+        ``squared_error``: summed over the pixels of an image, the mean over the images.
+        ``mse``: that, divided by the number of pixels.
+        ``pixel_accuracy``: the share of pixels on the same side of 0.5 in both images.
+    """
+    squared, right = 0.0, 0.0
+    for start in range(0, len(images), BATCH):
+        x = as_floats(images[start : start + BATCH], dtype)
+        y = reconstruct(x)
+        xp = namespace(x)
+        squared += float(xp.sum((y - x) ** 2, dtype="float64"))
+        right += float(xp.sum((y >= 0.5) == (x >= 0.5)))
+    n, pixels = len(images), x.shape[1]
+    return {
+        "mse": squared / (n * pixels),
+        "squared_error": squared / n,
+        "pixel_accuracy": right / (n * pixels),
+    }

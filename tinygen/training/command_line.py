@@ -1,0 +1,233 @@
+"""The command line that all examples share, and the sentences with which it refuses."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tinygen import optim
+from tinygen.backend import NAMES
+from tinygen.data import CHOICES
+from tinygen.errors import InputError
+from tinygen.nn import BIASES, WEIGHTS
+from tinygen.ops import ACTIVATIONS
+from tinygen.training.loop import Diverged, Interrupted
+
+SCHEDULES = ("linear", "cosine", "one-cycle", "step", "constant")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but refusing with one sentence instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Help of 78 columns that says a default where there is one to say."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=24, width=78)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        default = action.default
+        if default in (None, False, argparse.SUPPRESS):
+            return action.help or ""
+        shown = _shown(list(default)) if isinstance(default, tuple) else str(default)
+        return f"{action.help} (default: {shown})"
+
+
+def parser(task: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the flags that every example has; the example adds its own.
+
+    Args:
+        task: the example's name; its run goes to ``runs/<task>`` by default.
+    """
+    p = _Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+    p.set_defaults(task=task)
+    add = p.add_argument_group("running").add_argument
+    add("--backend", default="numpy", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    add("--gradients", **choice(("autograd", "by-hand"), "where they come from"))
+    add("--dtype", **choice(("float32", "float64"), "of all numbers"))
+    add("--seed", type=whole(0), default=0, metavar="N", help="of all randomness")
+    add("--out", type=Path, metavar="DIR", help=f"folder of the run, else runs/{task}")
+    add("--resume", action="store_true", help="go on from the run's checkpoint")
+    add("--quiet", action="store_true", help="print errors only")
+    add("--smoke", action="store_true", help="a tiny run, to see that all works")
+    add = p.add_argument_group("data").add_argument
+    add("--data", **choice(CHOICES, "auto is mnist, or strokes where there is no network"))
+    add("--data-dir", type=Path, metavar="DIR", help="folder of the four IDX files")
+    add = p.add_argument_group("training").add_argument
+    add("--epochs", type=whole(1), default=10, metavar="N", help="passes over the images")
+    add("--batch-size", type=whole(1), default=128, metavar="N", help="images in a step")
+    add("--lr", type=real(above=0, most=10), default=4e-3, metavar="X",
+        help="learning rate, the highest of its schedule")  # fmt: skip
+    add("--schedule", **choice(SCHEDULES, "how the learning rate falls"))
+    add("--warm-up", type=real(least=0, most=0.9), default=0.1, metavar="X",
+        help="share of the run over which the rate first rises")  # fmt: skip
+    add("--optimizer", **choice(tuple(optim.OPTIMIZERS), "what makes a step of a gradient"))
+    add("--beta2", type=real(least=0, most=0.999999), default=0.95, metavar="X",
+        help="of adam and adamw: how long squared gradients are remembered")  # fmt: skip
+    add("--show-every", type=whole(1), default=50, metavar="N",
+        help="steps between two looks at the loss")  # fmt: skip
+    return p
+
+
+def add_network_flags(p: argparse.ArgumentParser) -> Any:
+    """The flags of a dense network; returns their group, for the example to add its own."""
+    group = p.add_argument_group("model")
+    add = group.add_argument
+    add("--hidden", type=widths, default=(512, 256), metavar="N,N",
+        help="widths between the pixels and the code")  # fmt: skip
+    add("--latent", type=whole(1), default=32, metavar="N", help="width of the code")
+    add("--activation", **choice(tuple(ACTIVATIONS), "of the hidden layers", "elu"))
+    add("--weights", **choice(tuple(WEIGHTS), "how weights start", "glorot_uniform"))
+    add("--biases", **choice(tuple(BIASES), "how biases start"))
+    return group
+
+
+def parse(
+    p: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    smoke: dict[str, Any],
+    presets: dict[str, dict[str, Any]] | None = None,
+) -> argparse.Namespace:
+    """Read the command line. Presets and ``--smoke`` change defaults, so explicit flags win.
+
+    Raises:
+        InputError: a flag is unknown or its value makes no sense.
+    """
+    if presets:
+        p.add_argument("--preset", choices=tuple(presets), metavar="NAME",
+                       help=f"a recipe, which other flags may change: {', '.join(presets)}")  # fmt: skip
+    first, _ = p.parse_known_args(arguments)
+    if presets and first.preset:
+        p.set_defaults(**presets[first.preset])
+    if first.smoke:
+        p.set_defaults(**smoke)
+    args = p.parse_args(arguments)
+    if args.out is None:
+        args.out = Path("runs") / (args.task + ("-smoke" if args.smoke else ""))
+    return args
+
+
+def configuration(args: argparse.Namespace) -> dict[str, Any]:
+    """All flags that a run's result depends on, as JSON-able values."""
+    without = {"out", "resume", "quiet", "show_every", "data_dir", "task"}
+    items = sorted(vars(args).items())
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in items if k not in without}
+
+
+def refuse_other_configuration(saved: dict[str, Any], now: dict[str, Any], where: Path) -> None:
+    """A run goes on only as what it was.
+
+    Raises:
+        InputError: naming each flag that differs.
+    """
+    differ = [
+        f"--{key.replace('_', '-')} was {_shown(saved.get(key))}, is {_shown(now.get(key))}"
+        for key in sorted({**saved, **now})
+        if saved.get(key) != now.get(key)
+    ]
+    if differ:
+        raise InputError(f"{where} cannot be resumed with other flags: {'; '.join(differ)}")
+
+
+def schedule(args: argparse.Namespace, steps: int) -> optim.Schedule:
+    """The learning rate of each of the run's `steps`."""
+    rising = round(args.warm_up * steps)
+    falling = steps - rising
+    if args.schedule == "one-cycle":  # which has a rise of its own
+        return optim.one_cycle(args.lr, steps, rise=args.warm_up)
+    made = {
+        "constant": lambda: optim.constant(args.lr),
+        "step": lambda: optim.step_decay(args.lr, max(1, falling // 3)),
+        "cosine": lambda: optim.cosine(args.lr, falling),
+        "linear": lambda: optim.linear(args.lr, falling),
+    }[args.schedule]()
+    return optim.warm_up(made, rising)
+
+
+def run(main: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None) -> int:
+    """Call `main` and turn what it raises into one sentence on stderr and an exit code.
+
+    Returns:
+        0 done, 2 the input was refused, 130 stopped by Ctrl-C, 1 anything else.
+    """
+    try:
+        main(arguments)
+    except InputError as error:
+        return _told(f"error: {error}", 2)
+    except Interrupted as stop:
+        return _told(str(stop), 130)
+    except KeyboardInterrupt:
+        return _told("stopped", 130)
+    except Diverged as error:
+        return _told(f"error: {error}", 1)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _told(f"error: {error.filename or 'a file'}: {error.strerror or error}", 1)
+    return 0
+
+
+def choice(names: Sequence[str], what: str, default: str | None = None) -> dict[str, Any]:
+    """The keywords of a flag that takes one of some names, the first one unless told otherwise."""
+    help_ = f"{what}: {', '.join(names)}"
+    return {"choices": names, "default": default or names[0], "metavar": "NAME", "help": help_}
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number of at least `least`."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected at least {least}, got {value}")
+        return value
+
+    return convert
+
+
+def real(
+    least: float = -math.inf, above: float = -math.inf, most: float = math.inf
+) -> Callable[[str], float]:
+    """A type for argparse: a finite number within bounds."""
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+        if not (math.isfinite(value) and least <= value <= most and value > above):
+            bounds = [f"at least {least:g}"] if least > -math.inf else []
+            bounds += [f"above {above:g}"] if above > -math.inf else []
+            bounds += [f"at most {most:g}"] if most < math.inf else []
+            expected = " and ".join(bounds) or "a finite number"
+            raise argparse.ArgumentTypeError(f"expected a number {expected}, got {text}")
+        return value
+
+    return convert
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """A type for argparse: ``512,256``; an empty text is no layer."""
+    return tuple(whole(1)(part) for part in text.split(",")) if text else ()
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _told(sentence: str, code: int) -> int:
+    print(sentence, file=sys.stderr, flush=True)
+    return code

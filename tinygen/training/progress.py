@@ -1,0 +1,62 @@
+"""Shows how a run is getting on: a bar on a terminal, and a line for every epoch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+class Progress:
+    """What is shown while training.
+
+    Args:
+        epochs: how many there will be.
+        columns: ``{key of the row: how to print it}``, such as ``{"test_mse": "test mse {:.5f}"}``.
+        quiet: show nothing.
+    """
+
+    def __init__(self, epochs: int, columns: dict[str, str], quiet: bool = False) -> None:
+        self.epochs, self.columns, self.quiet = epochs, columns, quiet
+        self.bars = not quiet and sys.stderr.isatty()
+
+    def epoch(self, epoch: int, images: int, done: int) -> Bar:
+        """A bar for the images of one epoch, `done` of which were seen before a resume."""
+        return Bar(
+            tqdm(
+                total=images,
+                initial=done,
+                desc=f"epoch {epoch + 1}/{self.epochs}",
+                unit=" images",
+                leave=False,
+                dynamic_ncols=True,
+                disable=not self.bars,
+            )
+        )
+
+    def row(self, row: dict[str, Any]) -> None:
+        """The line of an epoch."""
+        parts = [form.format(row[key]) for key, form in self.columns.items() if key in row]
+        self.say(f"epoch {row['epoch']:>{len(str(self.epochs))}}  " + "  ".join(parts))
+
+    def say(self, text: str) -> None:
+        """A line for the user, unless they want none."""
+        if not self.quiet:
+            print(text, flush=True)
+
+
+class Bar:
+    """The bar of one epoch."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+
+    def update(self, images: int) -> None:
+        self._bar.update(images)
+
+    def show(self, loss: float) -> None:
+        self._bar.set_postfix_str(f"loss {loss:.5g}", refresh=False)
+
+    def close(self) -> None:
+        self._bar.close()

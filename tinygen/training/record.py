@@ -1,0 +1,92 @@
+"""What a run leaves in its folder: a line an epoch, a summary, a checkpoint, and the pictures."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinygen
+from tinygen.backend import Backend
+from tinygen.errors import InputError
+from tinygen.files import write_text
+from tinygen.training import checkpoint
+
+
+class Record:
+    """The folder of a run.
+
+    Args:
+        folder: is made if it is not there.
+
+    Raises:
+        InputError: the folder cannot be made or written into.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(folder / ".probe", "")
+            (folder / ".probe").unlink()
+        except OSError as error:
+            raise InputError(
+                f"--out {folder}: cannot be written into ({error.strerror or error})"
+            ) from None
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.npz"
+
+    @property
+    def summary(self) -> Path:
+        return self.folder / "summary.json"
+
+    def refuse_unfinished(self) -> None:
+        """A new run must not overwrite one that could still go on.
+
+        Raises:
+            InputError: there is a checkpoint without a summary.
+        """
+        if self.checkpoint.exists() and not self.summary.exists():
+            raise InputError(
+                f"{self.folder} holds an unfinished run; add --resume to go on with it, "
+                "or choose another --out"
+            )
+
+    def clear(self) -> None:
+        """Remove what an earlier, finished run left, before a new one begins."""
+        for name in ("summary.json", "metrics.jsonl", "checkpoint.npz"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def write_history(self, rows: Sequence[dict[str, Any]]) -> None:
+        """``metrics.jsonl``: one line an epoch, written whole so that none is ever half."""
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        write_text(self.folder / "metrics.jsonl", text)
+
+    def write_summary(self, **entries: Any) -> None:
+        """``summary.json``; its presence says that the run is complete."""
+        write_text(self.summary, json.dumps(entries, indent=2) + "\n")
+
+    def load_meta(self) -> dict[str, Any]:
+        """The description in the run's checkpoint."""
+        if not self.checkpoint.exists():
+            raise InputError(
+                f"there is no checkpoint in {self.folder} to resume from; start without --resume"
+            )
+        return checkpoint.read_meta(self.checkpoint)
+
+
+def versions(backend: Backend) -> dict[str, str]:
+    """What the figures of a run depend on, besides its configuration."""
+    return {
+        "tinygen": tinygen.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "backend": backend.describe(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }

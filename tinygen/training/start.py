@@ -1,0 +1,120 @@
+"""What an example needs before it can train: data, a backend, a folder, a plan."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tinygen import optim
+from tinygen.backend import Backend, get_backend
+from tinygen.data import Dataset, load, stroke_digits
+from tinygen.errors import InputError
+from tinygen.parameters import Parameters
+from tinygen.training import command_line
+from tinygen.training.loop import Plan, State
+from tinygen.training.progress import Progress
+from tinygen.training.record import Record, versions
+
+SMOKE_IMAGES = {"train": 2000, "test": 500}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is ready to begin, or to go on."""
+
+    args: argparse.Namespace
+    backend: Backend
+    dataset: Dataset
+    record: Record
+    progress: Progress
+    plan: Plan
+
+    def state(self, parameters: Parameters) -> State:
+        """The state to train from: new, or restored from the checkpoint with ``--resume``."""
+        args = self.args
+        options = {"beta2": args.beta2} if args.optimizer.startswith("adam") else {}
+        state = State(parameters, optim.OPTIMIZERS[args.optimizer](parameters, **options))
+        if args.resume:
+            state.restore(self.record, self.backend)
+        return state
+
+    def summarise(self, state: State, **figures: Any) -> None:
+        """Write ``summary.json``: the entries that every run has, and the `figures`."""
+        dataset = self.dataset
+        self.record.write_summary(
+            task=self.args.task,
+            config=self.plan.config,
+            data={
+                "name": dataset.name,
+                "source": dataset.source,
+                "sha256": dataset.sha256,
+                "train": len(dataset.train_images),
+                "test": len(dataset.test_images),
+            },
+            versions=versions(self.backend),
+            seconds=round(state.seconds, 3),
+            parameters=int(state.parameters.flat.size),
+            **figures,
+        )
+
+
+def start(args: argparse.Namespace, columns: dict[str, str]) -> Run:
+    """Load the data, connect to the backend, and open the run's folder.
+
+    Args:
+        columns: what the line of an epoch shows; see `Progress`.
+
+    Raises:
+        InputError: any of it cannot be had, or an unfinished run would be lost.
+    """
+    backend = get_backend(args.backend)
+    record = Record(args.out)
+    saved = record.load_meta() if args.resume else None
+    if saved is None:
+        record.refuse_unfinished()
+    progress = Progress(args.epochs, columns, args.quiet)
+    dataset = _dataset(args, progress)
+    n = len(dataset.train_images)
+    if args.batch_size > n:
+        raise InputError(f"--batch-size {args.batch_size}: {dataset.name} has {n} training images")
+    config = command_line.configuration(args) | {"data_sha256": dataset.sha256}
+    if saved is not None:
+        command_line.refuse_other_configuration(saved.get("config", {}), config, args.out)
+    else:
+        record.clear()
+    per_epoch = math.ceil(n / args.batch_size)
+    plan = Plan(
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        seed=args.seed,
+        show_every=args.show_every,
+        schedule=command_line.schedule(args, args.epochs * per_epoch),
+        config=config,
+    )
+    progress.say(f"data      {dataset.source}: {n} images to train on")
+    progress.say(f"backend   {backend.describe()}, {args.dtype}, gradients {args.gradients}")
+    return Run(args, backend, dataset, record, progress, plan)
+
+
+def _dataset(args: argparse.Namespace, progress: Progress) -> Dataset:
+    if args.smoke and args.data == "strokes":
+        return stroke_digits(args.seed, **SMOKE_IMAGES)
+    dataset = load(args.data, args.data_dir, seed=args.seed, say=_warn, progress=not args.quiet)
+    if not args.smoke:
+        return dataset
+    train, test = SMOKE_IMAGES["train"], SMOKE_IMAGES["test"]
+    return replace(
+        dataset,
+        train_images=dataset.train_images[:train],
+        train_labels=dataset.train_labels[:train],
+        test_images=dataset.test_images[:test],
+        test_labels=dataset.test_labels[:test],
+    )
+
+
+def _warn(line: str) -> None:
+    """Which data is used must be known even in a quiet run."""
+    print(line, file=sys.stderr, flush=True)
