@@ -59,7 +59,7 @@ def test_another_seed_or_part_draws_others(drawn):
         assert not same.any()
 
 
-@pytest.mark.parametrize("n, block", [(1, 128), (7, 128), (600, 1), (600, 13), (600, 1000)])
+@pytest.mark.parametrize("n, block", [(1, 128), (7, 128), (3000, 1), (600, 13), (600, 1000)])
 def test_an_image_does_not_depend_on_its_company(drawn, n, block):
     images, labels, factors = strokes.generate(n, seed=7, block=block)
     np.testing.assert_array_equal(images, drawn[0][:n])

@@ -95,44 +95,44 @@ def loss_and_grads(
     mask = dict(zip(hidden, masks, strict=bool(masks)))
     weight_decay, code_l1 = float(weight_decay), float(code_l1)  # np.float64 is contagious
 
-    def memory(name: str) -> dict[int, Array]:
-        """An array for each layer, as large as what the layer gives."""
-        return {k: workspace.array(f"{name}{k}", (n, b[k].shape[0]), like=x) for k in b}
-
-    a, y, dropped, scratch, delta = map(memory, ("a", "y", "dropped", "scratch", "delta"))
+    def memory(name: str, k: int) -> Array:
+        """An array as large as what layer k gives."""
+        return workspace.array(f"{name}{k}", (n, b[k].shape[0]), like=x)
 
     # Forward: h[k] is what layer k hands on to layer k + 1.
+    a, y, scratch, delta = {}, {}, {}, {}
     h = {0: x if corrupted is None else corrupted}  # (1)
     for k in range(1, L + 1):
-        xp.matmul(h[k - 1], W[k], out=a[k])  # (2)
+        a[k] = xp.matmul(h[k - 1], W[k], out=memory("a", k))  # (2)
         a[k] += b[k]  # (2)
-        if k not in hidden:
-            h[k] = a[k]  # (4)
-            continue
-        phi.forward(a[k], y[k], scratch[k])  # (3)
-        h[k] = xp.multiply(y[k], mask[k], out=dropped[k]) if masks else y[k]  # (3)
+        h[k] = a[k]  # (4)
+        if k in hidden:
+            y[k], scratch[k] = memory("y", k), memory("scratch", k)
+            phi.forward(a[k], y[k], scratch[k])  # (3)
+            h[k] = xp.multiply(y[k], mask[k], out=memory("h", k)) if masks else y[k]  # (3)
     z = h[K]
 
     # The loss, and with it delta at the output.
     reconstruction = RECONSTRUCTIONS[output, loss]
-    J = reconstruction(x, a[L], y[L], delta[L], scratch[L])
+    delta[L] = memory("delta", L)
+    J = reconstruction(x, a[L], memory("y", L), delta[L], memory("scratch", L))
     if code_l1:
-        J = J + xp.abs(z, out=scratch[K]).sum() * (code_l1 / n)  # (8)
+        J = J + xp.abs(z, out=memory("scratch", K)).sum() * (code_l1 / n)  # (8)
     if weight_decay:
         J = J + sum(_sum_of_squares(W[k]) for k in W) * (weight_decay / 2)  # (9)
 
     # Backward: delta[k] from delta[k + 1], and from it the gradient of layer k.
     for k in range(L, 0, -1):
         if k < L:
-            xp.matmul(delta[k + 1], W[k + 1].T, out=delta[k])  # (13)
-        if k == K and code_l1:
-            xp.sign(z, out=scratch[K])
-            scratch[K] *= code_l1 / n
-            delta[K] += scratch[K]  # (15)
+            delta[k] = xp.matmul(delta[k + 1], W[k + 1].T, out=memory("delta", k))  # (13)
         if k in hidden:
             if masks:
                 delta[k] *= mask[k]  # (14)
             phi.backward(delta[k], a[k], y[k], scratch[k])  # (14)
+        if k == K and code_l1:
+            sign = xp.sign(z, out=memory("scratch", K))
+            sign *= code_l1 / n
+            delta[K] += sign  # (15)
         xp.matmul(h[k - 1].T, delta[k], out=dW[k])  # (16)
         xp.sum(delta[k], axis=0, out=db[k])  # (17)
         if weight_decay:

@@ -90,8 +90,8 @@ class State:
         self.parameters.version += 1
         try:
             self.step = self.optimizer.steps = int(meta["step"])
-            # A float holds a float32 exactly; on the way back it takes the dtype of the losses.
-            self.total = self.parameters.flat.dtype.type(meta["total"])
+            # A Python float holds a float32 exactly, and adds to one without widening it.
+            self.total = float(meta["total"])
             self.history, self.seconds = list(meta["history"]), float(meta["seconds"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{record.checkpoint}: its description is damaged ({error})") from None
@@ -152,7 +152,7 @@ def fit(
             done = state.step - epoch * per_epoch  # not 0 when resumed within an epoch
             order = backend.asarray(epoch_order(n, plan.seed, epoch)[done * plan.batch_size :])
             if not done:
-                state.total = state.parameters.flat.dtype.type(0)
+                state.total = 0.0
             bar = progress.epoch(epoch, n, done * plan.batch_size)
             for x in batches(images, order, plan.batch_size, dtype=state.parameters.flat.dtype):
                 noise = _noise(model, x, plan.seed, state.step, backend)

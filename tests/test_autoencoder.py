@@ -1,0 +1,166 @@
+"""The autoencoder's gradient three times: by hand, by autograd, by finite differences."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygen as tg
+from tests.strict import count_syncs
+from tinygen.byhand.autoencoder import loss_and_grads
+from tinygen.byhand.workspace import Workspace
+from tinygen.models import Autoencoder
+from tinygen.models.autoencoder import LOSSES
+from tinygen.ops import ACTIVATIONS
+
+# Regularisers are drawn either off or strong enough that a wrong term could not hide.
+WEIGHTS = st.sampled_from([0.0, 0.03, 0.7])
+
+
+@st.composite
+def models(draw: Any) -> Autoencoder:
+    reconstruction = draw(st.sampled_from(LOSSES))
+    return Autoencoder(
+        pixels=draw(st.integers(1, 9)),
+        hidden=tuple(draw(st.lists(st.integers(1, 8), max_size=3))),
+        latent=draw(st.integers(1, 5)),
+        activation=draw(st.sampled_from(sorted(ACTIVATIONS))),
+        output="sigmoid" if reconstruction == "bce" else draw(st.sampled_from(["sigmoid", "none"])),
+        reconstruction=reconstruction,
+        weight_decay=draw(WEIGHTS),
+        code_l1=draw(WEIGHTS),
+        input_noise=draw(WEIGHTS),
+        dropout=draw(st.sampled_from([0.0, 0.4])),
+        weights=draw(st.sampled_from(sorted(tg.nn.WEIGHTS))),
+        biases="normal",
+    )
+
+
+def batch(model: Autoencoder, n: int, seed: int, dtype: Any, backend: Any) -> tuple[Any, ...]:
+    """Parameters, images, and the noise of one step."""
+    generator = backend.generator(seed)
+    x = generator.random((n, model.pixels), dtype=dtype)
+    return (model.initialise(seed, dtype, backend), x, *model.draw(x, generator))
+
+
+def relative(a: Any, b: Any) -> float:
+    return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), np.finfo(b.dtype).tiny))
+
+
+@given(models(), st.integers(1, 6), st.integers(0, 10**6))
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    # The issue's numbers; rounding alone gives about 10 epsilon, 2e-15 and 1e-6.
+    [("float64", 1e-12), ("float32", 1e-5)],
+)
+def test_by_hand_and_autograd_agree(
+    dtype: str, tolerance: float, model: Autoencoder, n: int, seed: int
+) -> None:
+    data = batch(model, n, seed, np.dtype(dtype), tg.get_backend("numpy"))
+    loss, gradients = tg.value_and_grad(model.loss)(*data)
+    by_hand, gradients_by_hand = loss_and_grads(*data, **model.terms)
+    assert relative(gradients_by_hand.flat, gradients.flat) <= tolerance
+    assert by_hand == pytest.approx(loss, rel=tolerance)
+    assert gradients.flat.dtype == gradients_by_hand.flat.dtype == dtype
+    assert loss.dtype == by_hand.dtype == dtype
+
+
+@given(models(), st.integers(1, 4), st.integers(0, 10**6))
+def test_autograd_and_finite_differences_agree(model: Autoencoder, n: int, seed: int) -> None:
+    p, *data = batch(model, n, seed, np.float64, tg.get_backend("numpy"))
+    tg.check_gradients(lambda q: model.loss(q, *data), p, tolerance=1e-7)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "gelu", "softplus"])
+def test_second_order_of_the_loss(activation: str) -> None:
+    model = Autoencoder(pixels=4, hidden=(3,), latent=2, activation=activation, weight_decay=0.1)
+    p, *data = batch(model, 3, 1, np.float64, tg.get_backend("numpy"))
+    tg.check_gradients(lambda q: model.loss(q, *data), p, order=2)
+
+
+@pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_step_is_the_same_on_every_backend_and_waits_for_nothing(
+    backend: Any, gradients: str, loss: str
+) -> None:
+    model = Autoencoder(
+        pixels=12, hidden=(7, 5), latent=3, reconstruction=loss,
+        weight_decay=0.01, code_l1=0.01, input_noise=0.1, dropout=0.2,
+    )  # fmt: skip
+    if gradients == "by-hand":
+        step_of = partial(loss_and_grads, workspace=Workspace(), **model.terms)
+    else:
+        step_of = tg.value_and_grad(model.loss)
+
+    host = tg.get_backend("numpy")
+    _, x, corrupted, masks = batch(model, 6, 3, np.float32, host)
+    finals = []
+    for place in (host, backend):
+        p = model.initialise(0, backend=place)
+        data = (place.asarray(x), place.asarray(corrupted), tuple(map(place.asarray, masks)))
+        adam, out, total = tg.Adam(p), p.zeros_like(), 0.0
+        with count_syncs() as syncs:
+            for _ in range(3):
+                value, _ = step_of(p, *data, out=out)
+                adam.update(p, out, 1e-3)
+                total = value + total
+        assert not syncs
+        finals.append(place.to_numpy(p.flat))
+    # The same float32 arithmetic in another library: a few roundings, three steps of 1e-3.
+    np.testing.assert_allclose(finals[1], finals[0], atol=2e-6)
+
+
+def test_the_noise_of_a_step_depends_on_nothing_but_its_seed() -> None:
+    model = Autoencoder(pixels=5, hidden=(4,), latent=2, input_noise=0.5, dropout=0.5)
+    numpy = tg.get_backend("numpy")
+    x = np.ones((3, 5), np.float32)
+    draws = [model.draw(x, numpy.generator((0, 1, step))) for step in (7, 7, 8)]
+    np.testing.assert_array_equal(draws[0][0], draws[1][0])
+    np.testing.assert_array_equal(draws[0][1][0], draws[1][1][0])
+    assert (draws[0][0] != draws[2][0]).all()
+
+
+def test_regularisers_change_the_loss_by_what_their_formulas_say() -> None:
+    plain = Autoencoder(pixels=6, hidden=(4,), latent=2)
+    p = plain.initialise(0, np.float64)
+    x = np.random.default_rng(0).random((5, 6))
+    base = plain.loss(p, x)
+    decayed = Autoencoder(pixels=6, hidden=(4,), latent=2, weight_decay=0.3).loss(p, x)
+    weights = sum((W**2).sum() for name, W in p.items() if "W" in name)
+    assert decayed - base == pytest.approx(0.15 * weights, rel=1e-12)
+    sparse = Autoencoder(pixels=6, hidden=(4,), latent=2, code_l1=0.3).loss(p, x)
+    codes = abs(plain.encode(p, x)).sum(axis=1).mean()
+    assert sparse - base == pytest.approx(0.3 * codes, rel=1e-12)
+
+
+def test_the_denoising_target_stays_clean() -> None:
+    model = Autoencoder(pixels=6, hidden=(), latent=2, activation="none", output="none")
+    p = model.initialise(0, np.float64)
+    x = np.random.default_rng(0).random((5, 6))
+    noisy = x + 1.0
+    expected = ((model.reconstruct(p, noisy) - x) ** 2).mean()
+    assert model.loss(p, x, noisy) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"reconstruction": "mae"}, "unknown loss 'mae'"),
+        ({"output": "tanh"}, "unknown output 'tanh'"),
+        ({"reconstruction": "bce", "output": "none"}, "needs the output sigmoid"),
+        ({"activation": "swish"}, "unknown activation 'swish'"),
+        ({"weights": "magic"}, "unknown weights 'magic'"),
+        ({"latent": 0}, "at least 1"),
+        ({"dropout": 1.0}, "below 1"),
+        ({"weight_decay": -1.0}, "at least 0"),
+        ({"code_l1": float("nan")}, "at least 0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Autoencoder(**wrong)
