@@ -67,8 +67,8 @@ def build(args, pixels: int) -> Autoencoder:
 def judge(model: Autoencoder, parameters, images, dtype: str) -> dict[str, float]:
     """Figures on the test images, without noise."""
     total = 0.0
-    for start in range(0, len(images), 1000):
-        x = as_floats(images[start : start + 1000], dtype)
+    for first in range(0, len(images), 1000):
+        x = as_floats(images[first : first + 1000], dtype)
         total += float(model.loss(parameters, x)) * len(x)
     figures = reconstruction(partial(model.reconstruct, parameters), images, dtype)
     return {"test_loss": total / len(images), **{f"test_{k}": v for k, v in figures.items()}}

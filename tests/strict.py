@@ -1,9 +1,9 @@
 """The strict backend: NumPy arrays that behave like CuPy's, and tell when the host would wait.
 
-Hardly any machine that runs these tests has a GPU, so what CuPy refuses is refused here:
-converting by itself to NumPy, mixing with NumPy arrays, functions and keywords that CuPy lacks. What CuPy
-does silently is done here just as silently: indices out of range wrap around, and of several
-values stored at one index the "wrong" one stays. Whatever would wait for a GPU is noted by `count_syncs`.
+Hardly any machine that runs these tests has a GPU, so what CuPy refuses is refused here: turning
+into a NumPy array by itself, mixing with NumPy arrays, functions and keywords that CuPy lacks. What
+CuPy does silently is done here just as silently: indices out of range wrap around, and of several
+values stored at one index the "wrong" one stays. What would wait for a GPU, `count_syncs` notes.
 
 Checked against the sources of CuPy 13 and 14: cupy/_core/core.pyx, _routines_indexing.pyx,
 cupy/random/_generator_api.pyx. Where CuPy is more lenient (a NumPy array as an index, say), this
@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import register
+from tinygen.backend.base import seed_sequence
 from tinygen.backend.numpy_backend import adam_numpy
 
 _watching: list[list[str]] = []
+_seeing: list[dict[np.dtype, None]] = []
 
 
 @contextmanager
@@ -34,6 +36,17 @@ def count_syncs() -> Iterator[list[str]]:
         yield found
     finally:
         _watching.remove(found)
+
+
+@contextmanager
+def see_dtypes() -> Iterator[dict[np.dtype, None]]:
+    """Note the dtype of every array that is made, intermediate results included."""
+    found: dict[np.dtype, None] = {}
+    _seeing.append(found)
+    try:
+        yield found
+    finally:
+        _seeing.remove(found)
 
 
 def _sync(name: str) -> None:
@@ -51,6 +64,8 @@ class StrictArray:
     def __init__(self, a: np.ndarray) -> None:
         assert type(a) is np.ndarray, type(a)
         self._a = a
+        for found in _seeing:
+            found[a.dtype] = None
 
     # What can be asked without waiting.
     shape = property(lambda self: self._a.shape)
@@ -224,7 +239,7 @@ UFUNCS = """
     left_shift less less_equal log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not
     logical_or logical_xor maximum minimum mod multiply negative not_equal positive power
     reciprocal remainder rint sign signbit sin sinh sqrt square subtract tan tanh true_divide trunc
-""".split()
+""".split()  # noqa: SIM905  sixty quoted names would be hard to read
 
 KEYWORDS = {name: "out dtype casting" for name in UFUNCS}  # CuPy's ufuncs have no `where`
 KEYWORDS |= {
@@ -310,7 +325,7 @@ class StrictNamespace:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"{name} is not among the functions of CuPy in tests/strict.py; if CuPy 13 has it, add it there"
+            f"{name} is not among the functions of CuPy in tests/strict.py; if CuPy has it, add it"
         )
 
     def asarray(self, x: Any, dtype: Any = None) -> StrictArray:
@@ -337,7 +352,9 @@ class StrictNamespace:
     def take(self, x: StrictArray, indices: Any, axis: int | None = None) -> StrictArray:
         return _wrapped(np.take(_raw(x), _raw(indices), axis=axis, mode="wrap"))
 
-    def copyto(self, to: StrictArray, x: Any, casting: str = "same_kind", where: Any = True) -> None:
+    def copyto(
+        self, to: StrictArray, x: Any, casting: Any = "same_kind", where: Any = True
+    ) -> None:
         np.copyto(_raw(to), _raw(x), casting=casting, where=_raw(where))
 
 
@@ -377,7 +394,10 @@ def _install() -> None:
         setattr(StrictArray, f"__{short}__", binary(getattr(XP, name)))
     for short, name in {"neg": "negative", "abs": "absolute", "invert": "invert"}.items():
         setattr(StrictArray, f"__{short}__", by_method(getattr(XP, name)))
-    for name in "sum mean prod max min all any argmax argmin std var cumsum clip dot squeeze".split():
+    for name in (
+        *("sum", "mean", "prod", "max", "min", "all", "any", "argmax", "argmin", "std", "var"),
+        *("cumsum", "clip", "dot", "squeeze"),
+    ):
         setattr(StrictArray, name, by_method(getattr(XP, name)))
     StrictArray.ravel = lambda x: x.reshape(-1)
     StrictArray.flatten = lambda x: x.reshape(-1).copy()
@@ -391,7 +411,7 @@ class StrictGenerator:
     """What CuPy's Generator has; its numbers differ from NumPy's, as CuPy's do."""
 
     def __init__(self, seed: Any) -> None:
-        self._generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
+        self._generator = np.random.Generator(np.random.Philox(seed_sequence(seed)))
 
     def standard_normal(self, size: Any = None, dtype: Any = np.float64) -> StrictArray:
         return _wrapped(self._generator.standard_normal(size, dtype))

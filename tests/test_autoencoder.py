@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygen as tg
-from tests.strict import count_syncs
+from strict import count_syncs
 from tinygen.byhand.autoencoder import loss_and_grads
 from tinygen.byhand.workspace import Workspace
 from tinygen.models import Autoencoder

@@ -117,7 +117,7 @@ def test_index_batches_also_cut_labels():
 
 @pytest.mark.parametrize("batch_size", [0, -1, 11])
 def test_a_batch_size_that_cannot_be_is_refused_at_once(batch_size):
-    with pytest.raises(InputError, match=f"expected 1 to 10, .* found {batch_size}"):
+    with pytest.raises(InputError, match=f"expected .* found {batch_size}"):
         batches(IMAGES, np.arange(10), batch_size)  # not at the first batch
 
 

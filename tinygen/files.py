@@ -15,6 +15,9 @@ def replacing(path: Path | str) -> Iterator[IO[bytes]]:
 
     The file is written beside `path` under another name and synchronised with the disk before it
     is renamed. If anything goes wrong it is removed, and what was at `path` stays.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk; its ``filename`` is `path`.
     """
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
@@ -24,9 +27,11 @@ def replacing(path: Path | str) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             unfinished.unlink()
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
 
 

@@ -88,8 +88,7 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
     outside = (labels < 0) | (labels >= classes)
     if bool(outside.any()):
         raise ValueError(
-            f"one_hot: label {int(labels[outside][0])} is out of range; "
-            f"expected 0 .. {classes - 1}"
+            f"one_hot: label {int(labels[outside][0])} is out of range; expected 0 .. {classes - 1}"
         )
     return (labels[:, None] == namespace(labels).arange(classes)).astype(dtype)
 

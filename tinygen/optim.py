@@ -166,13 +166,18 @@ OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSProp, "sgd": SGD}
 def clip_by_norm(gradients: Parameters, limit: float) -> Array:
     """Scale the gradients, in place, so that their norm is at most `limit`.
 
+    Args:
+        limit: above 0; ``inf`` only measures the norm.
+
     Returns:
         The norm before, a 0-d array; nothing waits for a GPU.
     """
+    if not limit > 0:
+        raise ValueError(f"clip_by_norm: the limit must be above 0, got {limit}")
     g = gradients.flat
     xp = namespace(g)
     norm = xp.sqrt(xp.sum(g * g))
-    g *= limit / xp.maximum(norm, limit)
+    g *= 1 / xp.maximum(norm / limit, 1)
     return norm
 
 
@@ -198,9 +203,7 @@ def cosine(rate: float, steps: int, final: float = 0.0) -> Schedule:
 
 def warm_up(schedule: Schedule, steps: int) -> Schedule:
     """A rise in a line over the first `steps` steps to where `schedule` begins, then that."""
-    return lambda step: (
-        schedule(0) * (step + 1) / steps if step < steps else schedule(step - steps)
-    )
+    return lambda step: schedule(0) * (step + 1) / steps if step < steps else schedule(step - steps)
 
 
 def one_cycle(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil
+from math import ceil, log10
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from tinygen.files import replacing
 
@@ -42,7 +43,7 @@ def loss_curves(
     ylabel: str,
     lines: Mapping[str, float] | None = None,
 ) -> None:
-    """One curve over the epochs for each key of the history's rows.
+    """One curve over the epochs for each key of the history's rows; logarithmic if they fall far.
 
     Args:
         curves: ``{key: label}``.
@@ -55,12 +56,17 @@ def loss_curves(
         ax.plot(epochs, [row[key] for row in history], marker="o", markersize=3, label=label)
     for label, value in (lines or {}).items():
         ax.axhline(value, color="gray", linestyle="--", linewidth=1, label=label)
-    ax.set(xlabel="epoch", ylabel=ylabel)
+    ax.set(xlabel="epoch", ylabel=ylabel, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     values = [row[key] for row in history for key in curves] + list((lines or {}).values())
-    if min(values) > 0:
+    if max(values) > 3 * min(values) > 0:
+        decades = log10(max(values) / min(values))
+        ticks = (1, 1.5, 2, 3, 4, 5, 6, 8) if decades < 1 else (1, 2, 5) if decades < 3 else (1,)
         ax.set_yscale("log")
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.grid(alpha=0.3, which="both")
+        ax.yaxis.set_major_locator(LogLocator(subs=ticks))
+        ax.yaxis.set_major_formatter("{x:g}")  # 0.02 is read faster than 2 x 10^-2
+        ax.yaxis.set_minor_locator(NullLocator())
+    ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     _save(figure, path)
 
@@ -84,9 +90,9 @@ def filters(path: Path, W: Any, shape: tuple[int, int], most: int = 64, columns:
         image = W[:, unit].reshape(shape)
         y, x = (place // columns) * h + 1, (place % columns) * w + 1
         sheet[y : y + shape[0], x : x + shape[1]] = image / (abs(image).max() or 1)
-    figure = Figure(figsize=(0.6 * columns, 0.6 * rows + 0.3), dpi=150)
+    figure = Figure(figsize=(max(3, 0.6 * columns), 0.6 * rows + 0.3), dpi=150)
     ax = figure.subplots()
-    ax.imshow(sheet, cmap="seismic", vmin=-1, vmax=1, interpolation="nearest")
+    ax.imshow(sheet, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
     ax.set_title(f"{len(chosen)} of {W.shape[1]} filters of the first layer", fontsize=9)
     _bare(ax)
     _save(figure, path)

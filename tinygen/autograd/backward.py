@@ -103,6 +103,7 @@ def _sweep(
 
     A node may be handled only when all its consumers were, or it would pass on a part of its
     gradient. A tensor is numbered after its parents, so going down the numbers is such an order.
+    Nodes are taken off the list, so that each is freed once it was handled.
     """
     nodes = _reachable(y) if nodes is None else nodes
     needed = _needed(nodes, wanted)
@@ -110,7 +111,8 @@ def _sweep(
     gradients: Gradients = {id(y): _seed(y, g, create_graph)}
     owned: dict[int, bool] = {}
     found: Gradients = {}
-    for t in nodes:
+    while nodes:
+        t = nodes.pop()
         key = id(t)
         dy = gradients.pop(key, None)
         if dy is None:
@@ -142,7 +144,7 @@ def _sweep(
 
 
 def _reachable(y: Tensor) -> list[Tensor]:
-    """`y` and all that it depends on and that requires a gradient, the youngest first."""
+    """`y` and all that it depends on and that requires a gradient, the oldest first."""
     if type(y) is not Tensor or not y.requires_grad:
         raise ValueError(
             "this result depends on no tensor that requires a gradient; "
@@ -161,7 +163,7 @@ def _reachable(y: Tensor) -> list[Tensor]:
             if type(x) is Tensor and x.requires_grad and id(x) not in seen:
                 seen[id(x)] = x
                 waiting.append(x)
-    return sorted(seen.values(), key=_serial, reverse=True)
+    return sorted(seen.values(), key=_serial)
 
 
 _serial = attrgetter("_serial")
@@ -170,7 +172,7 @@ _serial = attrgetter("_serial")
 def _needed(nodes: list[Tensor], wanted: Sequence[Tensor]) -> dict[int, bool]:
     """The nodes through which a wanted tensor is reached; nothing else need be differentiated."""
     needed = {id(t): True for t in wanted}
-    for t in reversed(nodes):
+    for t in nodes:
         if id(t) not in needed and t._parents:
             for x in t._parents:
                 if id(x) in needed:

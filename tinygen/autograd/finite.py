@@ -29,7 +29,7 @@ def stop_at_nonfinite() -> Iterator[None]:
     ...     log(Tensor([1.0, 0.0]))
     Traceback (most recent call last):
     ...
-    tinygen.autograd.finite.NonFiniteError: log made 1 of 2 numbers NaN or infinite, from finite ones
+    tinygen.autograd.finite.NonFiniteError: log made 1 of 2 numbers NaN or infinite, of finite ones
     """
     before = State.watch
     State.watch = _watch
@@ -43,8 +43,9 @@ def _watch(name: str, arguments: Sequence[Any], y: Any) -> None:
     bad = count_nonfinite(y)
     if bad:
         came = sum(count_nonfinite(x) for x in arguments if hasattr(x, "dtype"))
-        source = f"from {came} that were so already" if came else "from finite ones"
-        raise NonFiniteError(f"{name} made {bad} of {raw(y).size} numbers NaN or infinite, {source}")
+        source = f"of {came} that were so already" if came else "of finite ones"
+        size = raw(y).size
+        raise NonFiniteError(f"{name} made {bad} of {size} numbers NaN or infinite, {source}")
 
 
 def count_nonfinite(x: Any) -> int:

@@ -72,9 +72,9 @@ class Op:
 
     def _needs_gradient(self, arguments: tuple[Any, ...]) -> bool:
         for i, x in enumerate(arguments):
-            if type(x) is Tensor and x.requires_grad:
-                if self.partials[0 if self.variadic else i] is not None:
-                    return True
+            differentiable = self.partials[0 if self.variadic else i] is not None
+            if differentiable and type(x) is Tensor and x.requires_grad:
+                return True
         return False
 
     def _explained(self, error: Exception, arrays: Any) -> Exception:

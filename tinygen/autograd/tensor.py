@@ -35,7 +35,8 @@ class Tensor:
     is *interior*: it holds the op, the op's arguments (its parents) and its options.
 
     Args:
-        x: an array of any backend, kept as it is, not copied. Numbers and lists become float32.
+        x: an array of any backend, kept as it is, not copied. Python numbers and
+            lists become float32.
         requires_grad: whether `backward` shall bring a gradient here.
 
     Attributes:
@@ -69,8 +70,10 @@ class Tensor:
     def __init__(self, x: Any, requires_grad: bool = False) -> None:
         if type(x) is Tensor:
             raise TypeError("Tensor: got a Tensor; use x.detach() for a leaf with the same values")
-        if isinstance(x, (bool, int, float, list, tuple)):
+        if type(x) in (bool, int, float, list, tuple):  # np.float64 is a float, too, and stays one
             x = np.asarray(x, dtype=np.float32)
+        elif isinstance(x, np.generic):
+            x = np.asarray(x)
         backend_of(x)  # refuses what is no array
         if requires_grad and x.dtype.kind != "f":
             raise TypeError(f"Tensor: only floats have gradients, got {x.dtype}")

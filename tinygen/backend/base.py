@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 Array = Any
 """A NumPy or CuPy array, or anything whose type was registered with a backend."""
 
 Generator = Any
 """A random generator with ``standard_normal``, ``random`` and ``integers``, NumPy's or CuPy's."""
+
+
+def seed_sequence(seed: int | Sequence[int]) -> np.random.SeedSequence:
+    """The seed for a generator whose stream is like no other's.
+
+    NumPy by itself gives 7, (7,) and (7, 0) one stream: then the noise of step 0 would be that from
+    which the weights were drawn. Here all but the first number are a key, as in `spawn`.
+    """
+    first, *key = seed if isinstance(seed, Sequence) else (seed,)
+    return np.random.SeedSequence(first, spawn_key=tuple(key))
 
 
 class Backend(Protocol):

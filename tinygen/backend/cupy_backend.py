@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
-from tinygen.backend.base import Array, Generator
+from tinygen.backend.base import Array, Generator, seed_sequence
 from tinygen.errors import InputError
 
 
@@ -49,7 +49,7 @@ class CupyBackend:
     def generator(self, seed: int | Sequence[int]) -> Generator:
         # Philox is counter based: making one costs a small kernel and no wait, so every step can
         # have its own.
-        return self.xp.random.Generator(self.xp.random.Philox4x3210(seed))
+        return self.xp.random.Generator(self.xp.random.Philox4x3210(seed_sequence(seed)))
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()

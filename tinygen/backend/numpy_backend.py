@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend.base import Array, Generator
+from tinygen.backend.base import Array, Generator, seed_sequence
 
 BLOCK = 32_768
 """Elements that the plain Adam handles at once: a few blocks of this size stay in the cache."""
@@ -29,7 +29,7 @@ class NumpyBackend:
         return np.asarray(x)
 
     def generator(self, seed: int | Sequence[int]) -> Generator:
-        return np.random.default_rng(seed)
+        return np.random.default_rng(seed_sequence(seed))
 
     def synchronize(self) -> None:
         """NumPy has finished whenever it returns."""

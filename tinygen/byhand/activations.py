@@ -60,7 +60,8 @@ def leaky_relu_backward(d: Array, a: Array, h: Array, s: Array) -> None:
 def elu_forward(a: Array, h: Array, s: Array) -> None:
     xp = namespace(a)
     xp.minimum(a, 0, out=s)
-    xp.expm1(s, out=s)
+    xp.exp(s, out=s)
+    s -= 1
     xp.maximum(a, 0, out=h)
     h += s  # (5)
 

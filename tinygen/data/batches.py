@@ -32,15 +32,14 @@ def index_batches(order: Array, batch_size: int) -> Iterator[Array]:
     The order may lie on any backend; put a whole epoch's there at once.
 
     Raises:
-        InputError: the batch size is below 1 or above n.
+        InputError: the batch size is below 1.
 
     >>> [batch.tolist() for batch in index_batches(np.arange(5), 2)]
     [[0, 1], [2, 3], [4]]
     """
-    n = len(order)
-    if not 1 <= batch_size <= n:
-        raise InputError(f"batch size: expected 1 to {n}, the number of images, found {batch_size}")
-    return (order[start : start + batch_size] for start in range(0, n, batch_size))
+    if batch_size < 1:
+        raise InputError(f"batch size: expected at least 1, found {batch_size}")
+    return (order[start : start + batch_size] for start in range(0, len(order), batch_size))
 
 
 def as_floats(images: Array, dtype: Any = np.float32) -> Array:
@@ -64,11 +63,15 @@ def batches(
 ) -> Iterator[Array]:
     """An epoch's batches: images (n, h, w) of uint8, an order on the same backend -> rows (b, h w).
 
+    The order may be what is left of an epoch that was interrupted.
     Pixels are floats in [0, 1] of `dtype`. The last batch is smaller where the batch size does not
     divide the number of images. Each batch is a fresh array.
 
     Raises:
         InputError: the batch size is below 1 or above the number of images, or they are not uint8.
     """
+    n = len(images)
+    if batch_size > n:
+        raise InputError(f"batch size: expected 1 to {n}, the number of images, found {batch_size}")
     as_floats(images[:1], dtype)  # refused here and now rather than at the first batch
     return (as_floats(images[index], dtype) for index in index_batches(order, batch_size))

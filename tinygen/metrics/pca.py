@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygen.data.batches import as_floats
+
 BLOCK = 5000
 """Images that are read at once, so that memory stays flat."""
 
@@ -31,13 +33,14 @@ class PCA:
 
         Raises:
             ValueError: there are fewer than k pixels.
+            InputError: the images are not uint8.
         """
         n, d = len(images), int(np.prod(images.shape[1:]))
         if not 1 <= k <= d:
             raise ValueError(f"PCA: expected 1 to {d} components, the number of pixels, got {k}")
         total, products = np.zeros(d), np.zeros((d, d))
         for start in range(0, n, BLOCK):
-            x = images[start : start + BLOCK].reshape(-1, d) / 255.0
+            x = as_floats(images[start : start + BLOCK], np.float64)
             total += x.sum(axis=0)
             products += x.T @ x
         mean = total / n
@@ -62,9 +65,21 @@ def principal_angles(A: Any, B: Any) -> Any:
 
     All are 0 if the subspaces are the same, whatever bases they are given in. By Björck and Golub
     (1973), from the sines where an angle is small, because the cosine of a small angle says
-    nothing about it in finite precision.
+    nothing about it in finite precision. In float64, and in ascending order.
+
+    >>> principal_angles([[1, 0, 0], [0, 1, 0]], [[0, 2, 0], [0, 0, 3]]) / np.pi
+    array([0. , 0.5])
+
+    Raises:
+        ValueError: the shapes differ, or there are more rows than columns.
     """
-    qa, qb = np.linalg.qr(np.asarray(A).T)[0], np.linalg.qr(np.asarray(B).T)[0]
+    A, B = np.asarray(A, np.float64), np.asarray(B, np.float64)
+    if A.ndim != 2 or A.shape != B.shape or A.shape[0] > A.shape[1]:
+        raise ValueError(
+            f"principal_angles: A is {A.shape}, B is {B.shape}; "
+            "expected the same, and no more rows than columns"
+        )
+    qa, qb = np.linalg.qr(A.T)[0], np.linalg.qr(B.T)[0]
     cosines = np.clip(np.linalg.svd(qa.T @ qb, compute_uv=False), 0, 1)
     sines = np.clip(np.linalg.svd(qb - qa @ (qa.T @ qb), compute_uv=False), 0, 1)[::-1]
     return np.where(cosines**2 > 0.5, np.arcsin(sines), np.arccos(cosines))

@@ -168,7 +168,7 @@ class Autoencoder:
         else:
             total = binary_cross_entropy_with_logits(a, x)
         if self.weight_decay:
-            for name, W in p.items():
+            for W in p.values():
                 if len(W.shape) == 2:
                     total = total + self.weight_decay * l2(W)
         if self.code_l1:

@@ -108,11 +108,18 @@ class Sequential:
             training: whether dropout drops and batch norm uses the batch.
             masks: from `draw_masks`, one for each `Dropout`, when training.
         """
+        if training:
+            drops = sum(isinstance(layer, Dropout) for layer in self.layers)
+            if len(masks) != drops:
+                raise ValueError(
+                    f"Dropout: {len(masks)} masks came for {drops} layers; "
+                    "pass masks=net.draw_masks(generator, n)"
+                )
         waiting = iter(masks)
         for layer, names in zip(self.layers, self._names, strict=True):
             if isinstance(layer, Dropout):
                 if training:
-                    x = x * _next_mask(waiting)
+                    x = _dropped(x, next(waiting))
             elif isinstance(layer, Layer):
                 x = layer({s: p[full] for s, full in names.items()}, x, training=training)
             else:
@@ -146,10 +153,8 @@ def mlp(
     return Sequential(*layers)
 
 
-def _next_mask(waiting: Any) -> Array:
-    try:
-        return next(waiting)
-    except StopIteration:
-        raise ValueError(
-            "Dropout: there is no mask for it; pass masks=net.draw_masks(generator, n)"
-        ) from None
+def _dropped(x: Any, mask: Array) -> Any:
+    # A mask for one row would broadcast, and drop the same units in every row.
+    if mask.shape != x.shape:
+        raise ValueError(f"Dropout: the mask is {mask.shape}, x is {x.shape}; expected one shape")
+    return x * mask

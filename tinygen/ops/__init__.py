@@ -1,6 +1,5 @@
 """Every differentiable operation, each with its partial derivatives standing on it."""
 
-from tinygen.autograd.op import OPS
 from tinygen.ops import operators as operators
 from tinygen.ops.activations import (
     ACTIVATIONS,
@@ -53,7 +52,6 @@ from tinygen.ops.shaping import (
 
 __all__ = [
     "ACTIVATIONS",
-    "OPS",
     "absolute",
     "add",
     "affine",

@@ -154,7 +154,7 @@ def astype(x: Array, *, dtype: object) -> Array:
 
 
 def _one_less(x: Array, z: Array) -> Array:
-    """``z - 1``, but 1 for 0^0: there the derivative ``z x^(z-1)`` is 0, and not 0 times infinity."""
+    """``z - 1``, but 1 for 0^0, whose derivative ``z x^(z-1)`` is 0 and not 0 times infinity."""
     if isinstance(z, (int, float)):
         return z - 1 if z else 1
     return where((raw(x) == 0) & (raw(z) == 0), 1.0, z - 1)
@@ -174,4 +174,4 @@ def _array_of(x: Array, z: Array) -> Array:
 
 def _share(wins: Array, ties: Array, y: Array) -> Array:
     """1 where an argument wins, one half where both are equal, in the dtype of the result."""
-    return (wins + 0.5 * ties).astype(y.dtype)
+    return wins.astype(y.dtype) + ties.astype(y.dtype) * 0.5

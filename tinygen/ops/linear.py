@@ -27,7 +27,7 @@ def matmul(x: Array, W: Array) -> Array:
     row = x if x.ndim > 1 else reshape(x, shape=(1, *x.shape))
     column = W if W.ndim > 1 else reshape(W, shape=(*W.shape, 1))
     y = matrix_product(row, column)
-    kept = (*y.shape[: -2], *(y.shape[-2:-1] * (x.ndim > 1)), *(y.shape[-1:] * (W.ndim > 1)))
+    kept = (*y.shape[:-2], *(y.shape[-2:-1] * (x.ndim > 1)), *(y.shape[-1:] * (W.ndim > 1)))
     return reshape(y, shape=kept)
 
 

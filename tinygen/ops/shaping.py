@@ -106,7 +106,7 @@ def _checked(index: Any, x: Array) -> Any:
     parts = [np.asarray(p, None if p else int) if isinstance(p, list) else raw(p)
              for p in _parts(index)]  # fmt: skip
     used = sum(
-        part.ndim if getattr(part, "dtype", None) == bool else 1
+        part.ndim if _is_mask(part) else 1
         for part in parts
         if part is not None and part is not Ellipsis
     )
@@ -114,14 +114,30 @@ def _checked(index: Any, x: Array) -> Any:
     for part in parts:
         if part is Ellipsis:
             axis += x.ndim - used
-        elif getattr(part, "dtype", None) == bool:
+        elif _is_mask(part):
+            if isinstance(part, np.ndarray) and part.ndim and not isinstance(x, np.ndarray):
+                # Where a mask on the host is true is known here; on a GPU one would wait for it.
+                _refuse_other_mask(part, axis, x)
+                checked += [backend_of(x).asarray(i) for i in part.nonzero()]
+                axis += part.ndim
+                continue
             axis += part.ndim
         elif part is not None:
             _refuse_out_of_range(part, axis, x)
             axis += 1
         is_array = hasattr(part, "dtype") and part.ndim
         checked.append(backend_of(x).asarray(part) if is_array else part)
-    return tuple(checked) if isinstance(index, tuple) else checked[0]
+    return tuple(checked)
+
+
+def _is_mask(part: Any) -> bool:
+    return getattr(part, "dtype", None) == np.bool_
+
+
+def _refuse_other_mask(part: Any, axis: int, x: Array) -> None:
+    shape = tuple(x.shape[axis : axis + part.ndim])
+    if part.shape != shape:
+        raise IndexError(f"getitem: the mask is {part.shape}, the axes that it is for are {shape}")
 
 
 def _refuse_out_of_range(part: Any, axis: int, x: Array) -> None:

@@ -1,9 +1,10 @@
 """From a loss and its gradient to a finished run: the loop, its checkpoints, its record."""
 
-from tinygen.training.loop import Diverged, Interrupted, Plan, State, fit
+from tinygen.training.loop import Diverged, Interrupted, Plan, fit
 from tinygen.training.progress import Progress
 from tinygen.training.record import Record
 from tinygen.training.start import Run, start
+from tinygen.training.state import State
 
 __all__ = [
     "Diverged",

@@ -1,16 +1,17 @@
 """A checkpoint: arrays and a description in one file, complete or not there at all.
 
 The file is a zip of ``.npy`` arrays, as `numpy.savez` makes it, with the description as
-``meta.json``. Nothing in it is ever unpickled, and nothing is compressed, so that reading can take
-no more memory than the file is long.
+``meta.json``. None of it is believed before it is checked: nothing is ever unpickled, nothing is
+compressed, and no more is read than was expected, whatever sizes the file claims.
 """
 
 from __future__ import annotations
 
 import json
-import struct
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from tinygen.files import replacing
 
 FORMAT = "tinygen checkpoint 1"
 META = "meta.json"
+MOST_META = 1 << 24
+"""The most bytes of a description: some 50,000 epochs."""
 
 
 def save(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-    """Write host `arrays` and the JSON-able `meta`; a checkpoint that was there survives a crash."""
+    """Write host `arrays` and the JSON-able `meta`; what was at `path` survives a crash."""
     with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr(META, json.dumps({"format": FORMAT, **meta}))
         for name, array in arrays.items():
@@ -38,101 +41,83 @@ def read_meta(path: Path) -> dict[str, Any]:
     Raises:
         InputError: there is no file, or it is no complete checkpoint.
     """
-    with _Guarded(path) as archive:
+    with _opened(path) as archive:
         return _meta(archive, path)
 
 
-def load(path: Path, expected: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, Any], dict]:
-    """The arrays named in `expected`, which must have these shapes, and the description.
+def load(path: Path, like: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Host arrays of the names, shapes and dtypes of those in `like`, and the description.
 
     Raises:
-        InputError: there is no file, it is damaged, or an array is missing or of another shape.
+        InputError: there is no file, it is damaged, or an array is missing or not like that.
     """
-    arrays = {}
-    with _Guarded(path) as archive:
+    with _opened(path) as archive:
         meta = _meta(archive, path)
-        for name, shape in expected.items():
-            try:
-                entry = archive.getinfo(f"{name}.npy")
-            except KeyError:
-                raise InputError(f"{path}: the checkpoint has no {name}") from None
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise _damaged(path, f"{name} is compressed, which tinygen never does")
-            with archive.open(entry) as file:
-                arrays[name] = _array(file, path, name, tuple(shape))
-    return arrays, meta
+        return {name: _array(archive, path, name, x) for name, x in like.items()}, meta
 
 
+def damaged(path: Path, why: str) -> InputError:
+    """The error for a checkpoint that is not what `save` wrote."""
+    return InputError(f"{path}: this is no complete tinygen checkpoint ({why})")
 
 
-class _Guarded:
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """An open zip file, every fault of which is told as one sentence."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> zipfile.ZipFile:
-        try:
-            self.archive = zipfile.ZipFile(self.path)
-        except FileNotFoundError:
-            raise InputError(f"{self.path}: there is no checkpoint") from None
-        except (OSError, *_FAULTS) as error:
-            raise _damaged(self.path, str(error)) from None
-        return self.archive
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        self.archive.close()
-        if isinstance(error, InputError):
-            return
-        if isinstance(error, (OSError, *_FAULTS)):
-            raise _damaged(self.path, str(error)) from None
-
-
-_FAULTS = (
-    zipfile.BadZipFile,
-    ValueError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    struct.error,
-)
+    if not path.exists():
+        raise InputError(f"{path}: there is no checkpoint")
+    if not path.is_file():  # opening a pipe would wait for its other end
+        raise damaged(path, "it is a folder or a device")
+    try:
+        with warnings.catch_warnings(), zipfile.ZipFile(path) as archive:
+            warnings.simplefilter("ignore")  # NumPy's, about headers that only Python 2 wrote
+            yield archive
+    except InputError:
+        raise
+    # On damaged bytes zipfile, json and NumPy between them raise a dozen kinds of exceptions.
+    except Exception as error:
+        told = str(error).splitlines() or [type(error).__name__]
+        raise damaged(path, told[0][:200]) from None
 
 
 def _meta(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
-    try:
-        entry = archive.getinfo(META)
-    except KeyError:
-        raise _damaged(path, f"it holds no {META}") from None
-    if entry.compress_type != zipfile.ZIP_STORED:
-        raise _damaged(path, f"{META} is compressed, which tinygen never does")
-    meta = json.loads(archive.read(entry))
+    with archive.open(_entry(archive, path, META)) as file:
+        text = file.read(MOST_META + 1)
+    if len(text) > MOST_META:
+        raise damaged(path, f"{META} has more than {MOST_META} bytes")
+    meta = json.loads(text)
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise _damaged(path, f"its {META} does not say {FORMAT!r}")
+        raise damaged(path, f"its {META} does not say {FORMAT!r}")
     return meta
 
 
-def _array(file: Any, path: Path, name: str, shape: tuple[int, ...]) -> Any:
-    version = np.lib.format.read_magic(file)
-    read_header = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    found, fortran, dtype = read_header(file)
-    if found != shape:
-        raise InputError(
-            f"{path}: the checkpoint is of another architecture: "
-            f"its {name} has shape {found}, expected {shape}"
-        )
-    if dtype.kind not in "fiu" or fortran:
-        raise _damaged(path, f"{name} holds {dtype}, expected numbers")
-    size = dtype.itemsize * int(np.prod(shape))
-    data = file.read(size + 1)  # one byte more, so that the end is reached and its sum is checked
-    if len(data) != size:
-        raise _damaged(path, f"{name} has {len(data)} bytes, expected {size}")
-    return np.frombuffer(data, dtype).reshape(shape).copy()
+def _array(archive: zipfile.ZipFile, path: Path, name: str, like: Any) -> Any:
+    with archive.open(_entry(archive, path, f"{name}.npy")) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise damaged(path, f"{name} has a header of version {version}, expected (1, 0)")
+        found, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=1000)
+        if found != tuple(like.shape):
+            raise InputError(
+                f"{path}: the checkpoint is of another architecture: "
+                f"its {name} has shape {found}, expected {tuple(like.shape)}"
+            )
+        if dtype != like.dtype or fortran:
+            raise InputError(f"{path}: its {name} is {dtype}, expected {like.dtype}")
+        size = dtype.itemsize * like.size
+        data = file.read(size + 1)  # one more, so that the end is reached and its sum is checked
+        if len(data) != size:
+            raise damaged(path, f"{name} has {len(data)} bytes, expected {size}")
+    return np.frombuffer(data, dtype).reshape(found).copy()
 
 
-def _damaged(path: Path, why: str) -> InputError:
-    return InputError(f"{path}: this is no complete tinygen checkpoint ({why})")
+def _entry(archive: zipfile.ZipFile, path: Path, name: str) -> zipfile.ZipInfo:
+    try:
+        entry = archive.getinfo(name)
+    except KeyError:
+        raise damaged(path, f"it holds no {name}") from None
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise damaged(path, f"{name} is compressed, which tinygen never does")
+    if max(entry.file_size, entry.compress_size) > path.stat().st_size:
+        raise damaged(path, f"its {name} claims to be larger than the file")
+    return entry

@@ -18,6 +18,12 @@ from tinygen.nn import BIASES, WEIGHTS
 from tinygen.ops import ACTIVATIONS
 from tinygen.training.loop import Diverged, Interrupted
 
+DATA = "data_sha256"
+"""The entry of a configuration that is no flag: the hashes of the data."""
+
+MOST_UNITS = 10**6
+"""The widest layer that can be asked for; beyond, products of widths are no sizes any more."""
+
 SCHEDULES = ("linear", "cosine", "one-cycle", "step", "constant")
 
 
@@ -36,7 +42,7 @@ class _Formatter(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         default = action.default
-        if default in (None, False, argparse.SUPPRESS):
+        if default is None or default is False or default == argparse.SUPPRESS:
             return action.help or ""
         shown = _shown(list(default)) if isinstance(default, tuple) else str(default)
         return f"{action.help} (default: {shown})"
@@ -54,7 +60,7 @@ def parser(task: str, description: str) -> argparse.ArgumentParser:
     add("--backend", default="numpy", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     add("--gradients", **choice(("autograd", "by-hand"), "where they come from"))
     add("--dtype", **choice(("float32", "float64"), "of all numbers"))
-    add("--seed", type=whole(0), default=0, metavar="N", help="of all randomness")
+    add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="of all randomness")
     add("--out", type=Path, metavar="DIR", help=f"folder of the run, else runs/{task}")
     add("--resume", action="store_true", help="go on from the run's checkpoint")
     add("--quiet", action="store_true", help="print errors only")
@@ -84,7 +90,7 @@ def add_network_flags(p: argparse.ArgumentParser) -> Any:
     add = group.add_argument
     add("--hidden", type=widths, default=(512, 256), metavar="N,N",
         help="widths between the pixels and the code")  # fmt: skip
-    add("--latent", type=whole(1), default=32, metavar="N", help="width of the code")
+    add("--latent", type=whole(1, MOST_UNITS), default=32, metavar="N", help="width of the code")
     add("--activation", **choice(tuple(ACTIVATIONS), "of the hidden layers", "elu"))
     add("--weights", **choice(tuple(WEIGHTS), "how weights start", "glorot_uniform"))
     add("--biases", **choice(tuple(BIASES), "how biases start"))
@@ -103,8 +109,8 @@ def parse(
         InputError: a flag is unknown or its value makes no sense.
     """
     if presets:
-        p.add_argument("--preset", choices=tuple(presets), metavar="NAME",
-                       help=f"a recipe, which other flags may change: {', '.join(presets)}")  # fmt: skip
+        about = f"a recipe that other flags may change: {', '.join(presets)}"
+        p.add_argument("--preset", choices=tuple(presets), metavar="NAME", help=about)
     first, _ = p.parse_known_args(arguments)
     if presets and first.preset:
         p.set_defaults(**presets[first.preset])
@@ -129,6 +135,8 @@ def refuse_other_configuration(saved: dict[str, Any], now: dict[str, Any], where
     Raises:
         InputError: naming each flag that differs.
     """
+    if saved.get(DATA) != now.get(DATA):
+        raise InputError(f"{where} cannot be resumed with other data than it began with")
     differ = [
         f"--{key.replace('_', '-')} was {_shown(saved.get(key))}, is {_shown(now.get(key))}"
         for key in sorted({**saved, **now})
@@ -153,7 +161,9 @@ def schedule(args: argparse.Namespace, steps: int) -> optim.Schedule:
     return optim.warm_up(made, rising)
 
 
-def run(main: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None) -> int:
+def run(
+    main: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None
+) -> int:
     """Call `main` and turn what it raises into one sentence on stderr and an exit code.
 
     Returns:
@@ -174,6 +184,8 @@ def run(main: Callable[[Sequence[str] | None], None], arguments: Sequence[str] |
         return 1
     except OSError as error:
         return _told(f"error: {error.filename or 'a file'}: {error.strerror or error}", 1)
+    except MemoryError as error:
+        return _told(f"error: there is not enough memory ({error})", 1)
     return 0
 
 
@@ -183,8 +195,8 @@ def choice(names: Sequence[str], what: str, default: str | None = None) -> dict[
     return {"choices": names, "default": default or names[0], "metavar": "NAME", "help": help_}
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number of at least `least`."""
+def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """A type for argparse: a whole number within bounds."""
 
     def convert(text: str) -> int:
         try:
@@ -193,6 +205,8 @@ def whole(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"expected at least {least}, got {value}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"expected at most {most}, got {text}")
         return value
 
     return convert
@@ -221,13 +235,14 @@ def real(
 
 def widths(text: str) -> tuple[int, ...]:
     """A type for argparse: ``512,256``; an empty text is no layer."""
-    return tuple(whole(1)(part) for part in text.split(",")) if text else ()
+    return tuple(whole(1, MOST_UNITS)(part) for part in text.split(",")) if text else ()
 
 
 def _shown(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text[:100] or "empty"
 
 
 def _told(sentence: str, code: int) -> int:
-    print(sentence, file=sys.stderr, flush=True)
+    print(" ".join(sentence.splitlines()), file=sys.stderr, flush=True)
     return code

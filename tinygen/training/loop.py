@@ -11,20 +11,22 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from tinygen.autograd import NonFiniteError, stop_at_nonfinite, value_and_grad
 from tinygen.autograd.finite import count_nonfinite
 from tinygen.backend import Array, Backend
 from tinygen.data.batches import batches, epoch_order
-from tinygen.errors import InputError
-from tinygen.optim import Optimizer, Schedule
+from tinygen.optim import Schedule
 from tinygen.parameters import Parameters
 from tinygen.training import checkpoint
 from tinygen.training.progress import Progress
 from tinygen.training.record import Record
+from tinygen.training.state import State
 
 LossAndGrads = Callable[..., tuple[Array, Parameters]]
 """``(parameters, x, *noise, out=gradients) -> (loss, gradients)``, by autograd or by hand."""
@@ -35,66 +37,7 @@ class Interrupted(Exception):
 
 
 class Diverged(Exception):
-    """The loss is NaN or infinite; the message says which op made it so."""
-
-
-@dataclass
-class State:
-    """All that changes while training.
-
-    Attributes:
-        parameters: of the model.
-        optimizer: with its moments.
-        step: how many updates were made.
-        total: the sum of the losses of this epoch's batches, each times its images; 0-d.
-        history: one row for each finished epoch.
-        seconds: training time before this process, for a run that was resumed.
-    """
-
-    parameters: Parameters
-    optimizer: Optimizer
-    step: int = 0
-    total: Any = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def save(self, record: Record, backend: Backend, config: dict[str, Any]) -> None:
-        """Write a checkpoint of everything; the one before survives until it is complete."""
-        arrays = {"parameters": self.parameters.flat, **self.optimizer.state}
-        host = {name: backend.to_numpy(array) for name, array in arrays.items()}
-        meta = {
-            "config": config,
-            "shapes": self.parameters.shapes,
-            "step": self.step,
-            "total": float(self.total),
-            "history": self.history,
-            "seconds": self.seconds,
-        }
-        checkpoint.save(record.checkpoint, host, meta)
-
-    def restore(self, record: Record, backend: Backend) -> None:
-        """Go back to what the checkpoint says.
-
-        Raises:
-            InputError: it is damaged, or of another architecture.
-        """
-        vectors = {"parameters": self.parameters.flat, **self.optimizer.state}
-        expected = {name: vector.shape for name, vector in vectors.items()}
-        arrays, meta = checkpoint.load(record.checkpoint, expected)
-        for name, vector in vectors.items():
-            if arrays[name].dtype != vector.dtype:
-                raise InputError(
-                    f"{record.checkpoint}: {name} is {arrays[name].dtype}, expected {vector.dtype}"
-                )
-            vector[...] = backend.asarray(arrays[name])
-        self.parameters.version += 1
-        try:
-            self.step = self.optimizer.steps = int(meta["step"])
-            # A Python float holds a float32 exactly, and adds to one without widening it.
-            self.total = float(meta["total"])
-            self.history, self.seconds = list(meta["history"]), float(meta["seconds"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{record.checkpoint}: its description is damaged ({error})") from None
+    """A number became NaN or infinite; the message says which op made it so."""
 
 
 @dataclass(frozen=True)
@@ -142,53 +85,90 @@ def fit(
     """
     n = len(images)
     per_epoch = math.ceil(n / plan.batch_size)
+    _refuse_misplaced(state, plan, per_epoch, record)
     gradients = state.parameters.zeros_like()
-    if not record.checkpoint.exists():
-        state.save(record, backend, plan.config)
     began = time.perf_counter() - state.seconds
-    with _interrupt_asked() as asked:
+
+    def number(loss: Array) -> float:
+        """The loss as a number, which waits for a GPU."""
+        value = float(loss)
+        if not math.isfinite(value):
+            raise diverged(f"the loss became {value}")
+        return value
+
+    def diverged(what: str) -> Diverged:
+        """Go back to the last checkpoint, which is good, to find the first fault."""
+        bad = state.step
+        state.restore(record, backend)
+        why = _first_fault(state, bad, model, images, plan, backend)
+        return Diverged(f"{what}: {why}; {record.checkpoint} is the last good one")
+
+    def checked_total() -> float:
+        """The loss so far; to be called before a save, since only what is finite may be saved."""
+        total = number(state.total)
+        if count_nonfinite(state.parameters.flat):
+            raise diverged("a parameter became NaN or infinite")
+        return total
+
+    def save() -> None:
+        state.seconds = time.perf_counter() - began
+        state.save(record, backend, plan.config)
+
+    def stopped() -> Interrupted:
+        return Interrupted(
+            f"stopped after step {state.step} of {plan.epochs * per_epoch}; "
+            f"{record.checkpoint} is saved, go on with --resume"
+        )
+
+    if not state.step:
+        save()
+        record.forget_summary()  # of an earlier run, which the new one now takes the place of
+    record.write_history(state.history)  # its last row is missing if the process was killed there
+    # NumPy need not warn of overflow: the loop looks for NaN and infinity itself.
+    with _interrupt_asked() as asked, np.errstate(all="ignore"):
         while len(state.history) < plan.epochs:
             epoch = len(state.history)
             done = state.step - epoch * per_epoch  # not 0 when resumed within an epoch
-            order = backend.asarray(epoch_order(n, plan.seed, epoch)[done * plan.batch_size :])
             if not done:
-                state.total = 0.0
-            bar = progress.epoch(epoch, n, done * plan.batch_size)
-            for x in batches(images, order, plan.batch_size, dtype=state.parameters.flat.dtype):
-                noise = _noise(model, x, plan.seed, state.step, backend)
-                loss, _ = loss_and_grads(state.parameters, x, *noise, out=gradients)
-                rate = plan.schedule(state.step)
-                state.optimizer.update(state.parameters, gradients, rate)
-                state.total = state.total + loss * len(x)
-                state.step += 1
-                bar.update(len(x))
-                if state.step % plan.show_every == 0:
-                    bar.show(_finite(loss, state, model, images, plan, record, backend))
-                if asked():
-                    _finite(state.total, state, model, images, plan, record, backend)
-                    state.seconds = time.perf_counter() - began
-                    state.save(record, backend, plan.config)
-                    bar.close()
-                    raise Interrupted(
-                        f"stopped in epoch {epoch + 1} of {plan.epochs}, after step {state.step}; "
-                        f"{record.checkpoint} is saved, go on with --resume"
-                    )
-            bar.close()
-            total = _finite(state.total, state, model, images, plan, record, backend)
-            _refuse_nonfinite_parameters(state)
-            state.seconds = time.perf_counter() - began
+                state.total = state.parameters.flat.dtype.type(0)
+            with closing(progress.epoch(epoch, n, done * plan.batch_size)) as bar:
+                for x in _batches(images, plan, epoch, done, state, backend):
+                    noise = _noise(model, x, plan.seed, state.step, backend)
+                    loss, _ = loss_and_grads(state.parameters, x, *noise, out=gradients)
+                    rate = plan.schedule(state.step)
+                    state.optimizer.update(state.parameters, gradients, rate)
+                    state.total = state.total + loss * len(x)
+                    state.step += 1
+                    bar.update(len(x))
+                    if state.step % plan.show_every == 0:
+                        bar.show(number(loss))
+                    if asked():
+                        checked_total()
+                        save()
+                        raise stopped()
             row = {
                 "epoch": epoch + 1,
                 "step": state.step,
-                "train_loss": total / n,
+                "train_loss": checked_total() / n,
                 **evaluate(),
-                "rate": rate,
-                "seconds": round(state.seconds, 3),
+                "rate": plan.schedule(state.step - 1),
+                "seconds": round(time.perf_counter() - began, 3),
             }
+            _refuse_nonfinite_figures(row, record)
             state.history.append(row)
-            state.save(record, backend, plan.config)
+            save()
             record.write_history(state.history)
             progress.row(row)
+            if asked():
+                raise stopped()
+
+
+def _batches(
+    images: Array, plan: Plan, epoch: int, done: int, state: State, backend: Backend
+) -> Iterator[Array]:
+    """What is left of an epoch after `done` steps of it."""
+    order = backend.asarray(epoch_order(len(images), plan.seed, epoch)[done * plan.batch_size :])
+    return batches(images, order, plan.batch_size, dtype=state.parameters.flat.dtype)
 
 
 def _noise(model: Any, x: Array, seed: int, step: int, backend: Backend) -> tuple[Any, ...]:
@@ -198,40 +178,16 @@ def _noise(model: Any, x: Array, seed: int, step: int, backend: Backend) -> tupl
     return model.draw(x, backend.generator((seed, 1, step)))
 
 
-def _finite(
-    loss: Array,
-    state: State,
-    model: Any,
-    images: Array,
-    plan: Plan,
-    record: Record,
-    backend: Backend,
-) -> float:
-    """The loss as a number, which waits for a GPU; if it is not finite, find out why and stop."""
-    value = float(loss)
-    if math.isfinite(value):
-        return value
-    bad = state.step
-    state.restore(record, backend)
-    why = _first_fault(state, bad, model, images, plan, backend)
-    raise Diverged(f"the loss became {value}: {why}; {record.checkpoint} is the last good one")
-
-
-def _refuse_nonfinite_parameters(state: State) -> None:
-    if count_nonfinite(state.parameters.flat):
-        raise Diverged(f"the update of step {state.step} made a parameter NaN or infinite")
-
-
 def _first_fault(
     state: State, bad: int, model: Any, images: Array, plan: Plan, backend: Backend
 ) -> str:
-    """Repeat the steps since the last checkpoint, looking at the result of every op."""
-    per_epoch = math.ceil(len(images) / plan.batch_size)
+    """Repeat the steps up to number `bad`, looking at the result of every op."""
     epoch = len(state.history)
-    done = state.step - epoch * per_epoch
-    order = backend.asarray(epoch_order(len(images), plan.seed, epoch)[done * plan.batch_size :])
+    done = state.step - epoch * math.ceil(len(images) / plan.batch_size)
     watched = value_and_grad(model.loss)
-    for x in batches(images, order, plan.batch_size, dtype=state.parameters.flat.dtype):
+    for x in _batches(images, plan, epoch, done, state, backend):
+        if state.step == bad:
+            break
         noise = _noise(model, x, plan.seed, state.step, backend)
         try:
             with stop_at_nonfinite():
@@ -242,15 +198,32 @@ def _first_fault(
         state.step += 1
         if count_nonfinite(state.parameters.flat):
             return f"the update of step {state.step} made a parameter NaN or infinite"
-        if state.step > bad:
-            break
     return f"somewhere before step {bad}, though autograd's own steps stay finite"
+
+
+def _refuse_nonfinite_figures(row: dict[str, Any], record: Record) -> None:
+    for key, value in row.items():
+        if not math.isfinite(value):
+            raise Diverged(
+                f"after epoch {row['epoch']} {key} is {value}, though all parameters are finite; "
+                f"{record.checkpoint} is the last good one"
+            )
+
+
+def _refuse_misplaced(state: State, plan: Plan, per_epoch: int, record: Record) -> None:
+    """A checkpoint must lie within this plan."""
+    epochs = len(state.history)
+    done = state.step - epochs * per_epoch
+    if epochs > plan.epochs or not 0 <= done <= (per_epoch if epochs < plan.epochs else 0):
+        raise checkpoint.damaged(
+            record.checkpoint, f"step {state.step} after {epochs} epochs of {per_epoch} steps"
+        )
 
 
 @contextmanager
 def _interrupt_asked() -> Iterator[Callable[[], bool]]:
     """A function that says whether Ctrl-C was pressed; a second Ctrl-C stops at once."""
-    pressed = []
+    pressed: list[int] = []
 
     def handler(number: int, frame: Any) -> None:
         if pressed:

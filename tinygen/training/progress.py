@@ -26,7 +26,7 @@ class Progress:
         return Bar(
             tqdm(
                 total=images,
-                initial=done,
+                initial=min(done, images),
                 desc=f"epoch {epoch + 1}/{self.epochs}",
                 unit=" images",
                 leave=False,

@@ -18,24 +18,24 @@ from tinygen.training import checkpoint
 
 
 class Record:
-    """The folder of a run.
-
-    Args:
-        folder: is made if it is not there.
-
-    Raises:
-        InputError: the folder cannot be made or written into.
-    """
+    """The folder of a run; nothing is written before `open`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def open(self) -> None:
+        """Make the folder if it is not there.
+
+        Raises:
+            InputError: the folder cannot be made or written into.
+        """
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_text(folder / ".probe", "")
-            (folder / ".probe").unlink()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self.folder / ".probe", "")
+            (self.folder / ".probe").unlink()
         except OSError as error:
             raise InputError(
-                f"--out {folder}: cannot be written into ({error.strerror or error})"
+                f"--out {self.folder}: cannot be written into ({error.strerror or error})"
             ) from None
 
     @property
@@ -58,10 +58,9 @@ class Record:
                 "or choose another --out"
             )
 
-    def clear(self) -> None:
-        """Remove what an earlier, finished run left, before a new one begins."""
-        for name in ("summary.json", "metrics.jsonl", "checkpoint.npz"):
-            (self.folder / name).unlink(missing_ok=True)
+    def forget_summary(self) -> None:
+        """A new run begins: the folder no longer holds a complete one."""
+        self.summary.unlink(missing_ok=True)
 
     def write_history(self, rows: Sequence[dict[str, Any]]) -> None:
         """``metrics.jsonl``: one line an epoch, written whole so that none is ever half."""
@@ -72,13 +71,20 @@ class Record:
         """``summary.json``; its presence says that the run is complete."""
         write_text(self.summary, json.dumps(entries, indent=2) + "\n")
 
-    def load_meta(self) -> dict[str, Any]:
-        """The description in the run's checkpoint."""
+    def saved_configuration(self) -> dict[str, Any]:
+        """The configuration that the run's checkpoint was made with.
+
+        Raises:
+            InputError: there is no checkpoint, or it is damaged.
+        """
         if not self.checkpoint.exists():
             raise InputError(
                 f"there is no checkpoint in {self.folder} to resume from; start without --resume"
             )
-        return checkpoint.read_meta(self.checkpoint)
+        config = checkpoint.read_meta(self.checkpoint).get("config")
+        if not isinstance(config, dict):
+            raise checkpoint.damaged(self.checkpoint, "it has no configuration")
+        return config
 
 
 def versions(backend: Backend) -> dict[str, str]:

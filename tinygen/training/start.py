@@ -14,9 +14,10 @@ from tinygen.data import Dataset, load, stroke_digits
 from tinygen.errors import InputError
 from tinygen.parameters import Parameters
 from tinygen.training import command_line
-from tinygen.training.loop import Plan, State
+from tinygen.training.loop import Plan
 from tinygen.training.progress import Progress
 from tinygen.training.record import Record, versions
+from tinygen.training.state import State
 
 SMOKE_IMAGES = {"train": 2000, "test": 500}
 
@@ -72,7 +73,8 @@ def start(args: argparse.Namespace, columns: dict[str, str]) -> Run:
     """
     backend = get_backend(args.backend)
     record = Record(args.out)
-    saved = record.load_meta() if args.resume else None
+    saved = record.saved_configuration() if args.resume else None
+    record.open()
     if saved is None:
         record.refuse_unfinished()
     progress = Progress(args.epochs, columns, args.quiet)
@@ -80,11 +82,9 @@ def start(args: argparse.Namespace, columns: dict[str, str]) -> Run:
     n = len(dataset.train_images)
     if args.batch_size > n:
         raise InputError(f"--batch-size {args.batch_size}: {dataset.name} has {n} training images")
-    config = command_line.configuration(args) | {"data_sha256": dataset.sha256}
+    config = command_line.configuration(args) | {command_line.DATA: dataset.sha256}
     if saved is not None:
-        command_line.refuse_other_configuration(saved.get("config", {}), config, args.out)
-    else:
-        record.clear()
+        command_line.refuse_other_configuration(saved, config, args.out)
     per_epoch = math.ceil(n / args.batch_size)
     plan = Plan(
         epochs=args.epochs,

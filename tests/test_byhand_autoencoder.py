@@ -1,0 +1,602 @@
+"""The autoencoder by hand against finite differences, closed forms and its worked example."""
+
+import ast
+import inspect
+import math
+import tracemalloc
+from itertools import chain, pairwise
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tinygen.byhand import autoencoder
+from tinygen.byhand.activations import ACTIVATIONS
+from tinygen.byhand.autoencoder import loss_and_grads
+from tinygen.byhand.workspace import Workspace
+from tinygen.parameters import Parameters
+
+RECONSTRUCTIONS = [("none", "mse"), ("sigmoid", "mse"), ("sigmoid", "bce")]
+KINKED = {"relu", "leaky_relu"}
+
+STEP = 6e-6  # eps^(1/3) of float64: the best step of a central difference, autoencoder.md (F3)
+TOLERANCE = 1e-7  # the error there is about eps^(2/3) = 4e-11; the rest is room for curvature
+MARGIN = 1e-3  # how far from a kink a number must stay; a step of 6e-6 moves it far less
+
+
+def make(encoder, decoder, rng=None, dtype=np.float64, scale=0.5):
+    """Parameters of the layers d -> encoder... -> decoder..., random or zero."""
+    shapes = {}
+    for side, widths in (("encoder", encoder), ("decoder", [encoder[-1], *decoder])):
+        for k, (i, o) in enumerate(pairwise(widths), 1):
+            shapes |= {f"{side}.W{k}": (i, o), f"{side}.b{k}": (o,)}
+    size = sum(math.prod(shape) for shape in shapes.values())
+    flat = np.zeros(size) if rng is None else scale * rng.standard_normal(size)
+    return Parameters(shapes, flat.astype(dtype))
+
+
+def hidden_widths(encoder, decoder):
+    return [*encoder[1:-1], *decoder[:-1]]
+
+
+# --- an independent opinion on the loss: one pixel at a time, with Python's own mathematics ---
+
+PHI = {
+    "none": lambda a: a,
+    "relu": lambda a: a if a > 0 else 0.0,
+    "leaky_relu": lambda a: a if a > 0 else 0.01 * a,
+    "elu": lambda a: a if a > 0 else math.exp(a) - 1,
+    "gelu": lambda a: 0.5 * a * (1 + math.tanh(math.sqrt(2 / math.pi) * (a + 0.044715 * a**3))),
+    "tanh": math.tanh,
+    "sigmoid": lambda a: 1 / (1 + math.exp(-a)),
+    "softplus": lambda a: math.log(1 + math.exp(a)),
+}
+
+
+def walk(parameters, seen, masks, activation):
+    """Each image's numbers before the kinks, its code, and its last sums, by plain loops."""
+    names = [name for name in parameters if ".W" in name]
+    code = sum(name.startswith("encoder") for name in names) - 1
+    kinks, codes, outputs = [], [], []
+    for i, row in enumerate(np.asarray(seen, float).tolist()):
+        waiting = list(masks)
+        for k, name in enumerate(names):
+            W, b = parameters[name], parameters[name.replace("W", "b")]
+            row = [
+                sum(row[j] * float(W[j, o]) for j in range(len(row))) + float(b[o])
+                for o in range(len(b))
+            ]
+            if k == code:
+                codes.append(row)
+            elif k < len(names) - 1:
+                kinks += row
+                row = [PHI[activation](a) for a in row]
+                if waiting:
+                    row = [h * float(m) for h, m in zip(row, waiting.pop(0)[i], strict=True)]
+        outputs.append(row)
+    return kinks, codes, outputs
+
+
+def textbook_loss(
+    parameters, x, corrupted=None, masks=(), *, activation, output, loss, weight_decay, code_l1
+):
+    seen = x if corrupted is None else corrupted
+    _, codes, outputs = walk(parameters, seen, masks, activation)
+    n, d = x.shape
+    R = 0.0
+    for a_row, x_row in zip(outputs, x.tolist(), strict=True):
+        for a, t in zip(a_row, x_row, strict=True):
+            y = 1 / (1 + math.exp(-a)) if output == "sigmoid" else a
+            if loss == "mse":
+                R += (y - t) ** 2 / (n * d)
+            else:
+                R += -(t * math.log(y) + (1 - t) * math.log(1 - y)) / n
+    S = code_l1 * sum(abs(z) for row in codes for z in row) / n
+    weights = [w for name in parameters if ".W" in name for w in parameters[name].flat]
+    return R + S + weight_decay / 2 * sum(float(w) ** 2 for w in weights)
+
+
+# --- finite differences ---
+
+
+def slope_along(f, p, v, step=STEP):
+    """The central difference of f at p along v."""
+    return (f(p.like(p.flat + step * v)) - f(p.like(p.flat - step * v))) / (2 * step)
+
+
+@st.composite
+def cases(draw):
+    """An autoencoder of any shape, a batch, and every option, away from kinks."""
+    width = st.integers(1, 4)
+    d = draw(st.integers(1, 5))
+    encoder = [d, *draw(st.lists(width, min_size=1, max_size=3))]
+    decoder = [*draw(st.lists(width, max_size=2)), d]
+    n = draw(st.integers(1, 5))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    output, loss = draw(st.sampled_from(RECONSTRUCTIONS))
+    options = {
+        "activation": draw(st.sampled_from(sorted(ACTIVATIONS))),
+        "output": output,
+        "loss": loss,
+        "weight_decay": draw(st.sampled_from([0.0, 0.1])),
+        "code_l1": draw(st.sampled_from([0.0, 0.3])),
+    }
+    p = make(encoder, decoder, rng)
+    x = rng.random((n, d))
+    corrupted = x + 0.3 * rng.standard_normal((n, d)) if draw(st.booleans()) else None
+    masks = ()
+    if draw(st.booleans()):
+        keep = 0.75
+        masks = tuple(
+            (rng.random((n, width)) < keep) / keep for width in hidden_widths(encoder, decoder)
+        )
+    kinks, codes, _ = walk(p, x if corrupted is None else corrupted, masks, options["activation"])
+    if options["activation"] in KINKED:
+        assume(min(map(abs, kinks), default=1) > MARGIN)
+    if options["code_l1"]:
+        assume(min(abs(z) for row in codes for z in row) > MARGIN)
+    return p, (x, corrupted, masks), options, rng
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases())
+def test_gradient_is_the_slope_of_the_loss_along_any_direction(case):
+    p, data, options, rng = case
+    loss, gradients = loss_and_grads(p, *data, **options)
+    assert gradients.shapes == p.shapes
+    for v in (gradients.flat, rng.standard_normal(p.flat.size)):
+        length = np.linalg.norm(v)
+        if length == 0:
+            continue
+        v = v / length
+        measured = slope_along(lambda q: loss_and_grads(q, *data, **options)[0], p, v)
+        scale = np.linalg.norm(gradients.flat) + abs(loss)  # `measured` has the loss's rounding
+        assert abs(measured - gradients.flat @ v) <= TOLERANCE * scale
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_loss_is_the_textbook_loss(case):
+    p, data, options, _ = case
+    loss, _ = loss_and_grads(p, *data, **options)
+    # rounding of a few hundred float64 operations
+    assert loss == pytest.approx(textbook_loss(p, *data, **options), rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize(("output", "loss"), RECONSTRUCTIONS)
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_every_single_entry_of_the_gradient(activation, output, loss):
+    rng = np.random.default_rng(5)
+    encoder, decoder = [3, 3, 2], [3, 3]
+    p = make(encoder, decoder, rng)
+    x = rng.random((4, 3))
+    data = (
+        x,
+        x + 0.2 * rng.standard_normal(x.shape),
+        tuple((rng.random((4, w)) < 0.8) / 0.8 for w in hidden_widths(encoder, decoder)),
+    )
+    options = {
+        "activation": activation,
+        "output": output,
+        "loss": loss,
+        "weight_decay": 0.01,
+        "code_l1": 0.1,
+    }
+    kinks, codes, _ = walk(p, data[1], data[2], activation)
+    assert min(map(abs, chain(kinks, *codes))) > MARGIN  # the seed is chosen for this
+    _, gradients = loss_and_grads(p, *data, **options)
+    measured = [
+        slope_along(lambda q: loss_and_grads(q, *data, **options)[0], p, v)
+        for v in np.eye(p.flat.size)
+    ]
+    np.testing.assert_allclose(
+        gradients.flat, measured, rtol=TOLERANCE, atol=TOLERANCE * np.abs(measured).max()
+    )
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_each_activation_and_its_derivative(name):
+    a = np.linspace(-6, 6, 101) + 0.01  # no point lies on a kink
+    phi = ACTIVATIONS[name]
+
+    def value(a):
+        h = np.full_like(a, np.nan)
+        phi.forward(a, h, np.full_like(a, np.nan))
+        return h
+
+    # 1e-15 is for exp(a) - 1 and log(1 + exp(a)), in which the textbook loses digits
+    np.testing.assert_allclose(value(a), [PHI[name](t) for t in a], rtol=1e-13, atol=1e-15)
+    measured = (value(a + STEP) - value(a - STEP)) / (2 * STEP)
+    h, s, d = np.empty_like(a), np.empty_like(a), np.full_like(a, 2.0)
+    before = a.copy()
+    phi.forward(a, h, s)
+    assert np.array_equal(a, before)
+    phi.backward(d, a, h, s)
+    np.testing.assert_allclose(d, 2 * measured, rtol=TOLERANCE, atol=1e-9)  # eps^(2/3), with room
+
+
+@pytest.mark.parametrize(
+    ("name", "left"), [("relu", 0.0), ("leaky_relu", 0.01), ("elu", 1.0), ("none", 1.0)]
+)
+def test_the_slope_at_zero_is_that_from_the_left(name, left):
+    a, d = np.zeros(1), np.ones(1)
+    h, s = np.empty(1), np.empty(1)
+    ACTIVATIONS[name].forward(a, h, s)
+    ACTIVATIONS[name].backward(d, a, h, s)
+    assert d == left
+
+
+# --- closed forms ---
+
+
+def worked_example():
+    """Section 7 of docs/derivations/autoencoder.md."""
+    p = make([2, 2, 1], [2])
+    p["encoder.W1"][...] = [[1, -1], [1, 2]]
+    p["encoder.W2"][...] = [[1], [-3]]
+    p["decoder.W1"][...] = [[1, -1]]
+    p["decoder.b1"][...] = [0, 1 / 2]
+    return p, np.array([[1.0, 0], [1, 1]])
+
+
+def test_the_worked_example_exactly():
+    p, x = worked_example()
+    loss, g = loss_and_grads(p, x, activation="relu", output="none", loss="mse")
+    assert loss == 9 / 8  # every number here is a binary fraction: no rounding, no tolerance
+    assert g["decoder.W1"].tolist() == [[1, -1 / 2]]
+    assert g["decoder.b1"].tolist() == [-1, 0]
+    assert g["encoder.W2"].tolist() == [[-9 / 4], [-5 / 4]]
+    assert g["encoder.b2"].tolist() == [-1]
+    assert g["encoder.W1"].tolist() == [[-1, 15 / 4], [-5 / 4, 15 / 4]]
+    assert g["encoder.b1"].tolist() == [-1, 15 / 4]
+
+
+def test_the_worked_example_with_penalties():
+    p, x = worked_example()
+    loss, g = loss_and_grads(
+        p, x, activation="relu", output="none", loss="mse", code_l1=1 / 2, weight_decay=1.0
+    )
+    assert loss == 89 / 8
+    assert g["encoder.W2"].tolist() == [[-3 / 2], [-9 / 2]]
+
+
+def test_the_worked_example_with_cross_entropy():
+    p, x = worked_example()
+    ln3 = math.log(3)
+    p["decoder.W1"][...] = [[ln3, -ln3]]
+    p["decoder.b1"][...] = 0
+    loss, g = loss_and_grads(p, x, activation="relu", output="sigmoid", loss="bce")
+    exact = {"rel": 1e-14, "abs": 1e-15}  # the rounding of log 3 and of a few operations
+    assert loss == pytest.approx(math.log(256 / 27) / 2, **exact)
+    assert g["decoder.W1"] == pytest.approx(np.array([[1 / 4, 1 / 4]]), **exact)
+    assert g["decoder.b1"] == pytest.approx(np.array([-1 / 2, 0]), **exact)
+    assert g["encoder.W2"] == pytest.approx(np.array([[-3 / 4 * ln3], [-1 / 4 * ln3]]), **exact)
+
+
+def test_denoising_changes_the_input_and_not_the_target():
+    p, x = worked_example()
+    options = {"activation": "relu", "output": "none", "loss": "mse"}
+    noisy = np.array([[1.0, 1], [1, 1]])  # as if both images were the second
+    loss, g = loss_and_grads(p, x, noisy, **options)
+    # y = (-1, 3/2) twice, against (1, 0) and (1, 1); delta = (-1, 3/4), (-1, 1/4)
+    assert loss == (4 + 9 / 4 + 4 + 1 / 4) / 4
+    assert g["decoder.b1"].tolist() == [-2, 1]
+
+
+def test_a_dropped_unit_neither_speaks_nor_learns():
+    p, x = worked_example()
+    options = {"activation": "relu", "output": "none", "loss": "mse"}
+    loss, g = loss_and_grads(p, x, None, (np.array([[2.0, 0], [2, 0]]),), **options)
+    # z = 2, 4; y = (2, -3/2), (4, -7/2); y - x = (1, -3/2), (3, -9/2)
+    assert loss == (1 + 9 / 4 + 9 + 81 / 4) / 4
+    assert g["encoder.W2"][1] == 0 and not g["encoder.W1"][:, 1].any()
+    # delta of the code = 5/4, 15/4; it reaches the kept unit with weight 1 and scale 2
+    assert g["encoder.b1"].tolist() == [2 * (5 / 4 + 15 / 4), 0]
+
+
+def test_confidently_wrong_pixels_learn_with_cross_entropy_and_not_with_squared_error():
+    p = make([1, 1], [1])
+    p["decoder.b1"][...] = 40.0
+    x = np.zeros((1, 1))
+    bce = loss_and_grads(p, x, activation="none", output="sigmoid", loss="bce")[1]
+    mse = loss_and_grads(p, x, activation="none", output="sigmoid", loss="mse")[1]
+    assert bce["decoder.b1"] == 1
+    assert 0 <= mse["decoder.b1"] < 1e-15  # 2 y (1 - y) with 1 - y = 4e-18
+
+
+def test_batch_of_copies_has_the_gradient_of_one_image():
+    rng = np.random.default_rng(0)
+    p, x = make([3, 4, 2], [4, 3], rng), rng.random((1, 3))
+    for output, loss in RECONSTRUCTIONS:
+        options = {"activation": "tanh", "output": output, "loss": loss, "code_l1": 0.2}
+        one = loss_and_grads(p, x, **options)
+        many = loss_and_grads(p, np.repeat(x, 7, axis=0), **options)
+        assert many[0] == pytest.approx(one[0], rel=1e-13)  # sums in another order
+        np.testing.assert_allclose(many[1].flat, one[1].flat, rtol=1e-12, atol=1e-15)
+
+
+# --- the linear autoencoder is PCA ---
+
+LINEAR = {"activation": "none", "output": "none", "loss": "mse"}
+
+
+def correlated_images(rng):
+    """Images with well separated principal components and a mean that is not zero, and PCA."""
+    axes = np.linalg.qr(rng.standard_normal((5, 5)))[0]
+    x = (rng.standard_normal((40, 5)) * [3, 2, 1, 0.5, 0.3]) @ axes + rng.standard_normal(5)
+    values, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
+    return x, values[::-1], vectors[:, ::-1]
+
+
+def sine_of_largest_angle(A, B):
+    A, B = np.linalg.qr(A)[0], np.linalg.qr(B)[0]
+    return np.linalg.norm(B - A @ (A.T @ B), 2)
+
+
+def test_pca_in_any_basis_has_no_gradient_and_the_discarded_variance_as_loss():
+    rng = np.random.default_rng(1)
+    x, values, vectors = correlated_images(rng)
+    V, Q, mean = vectors[:, :2], rng.standard_normal((2, 2)), x.mean(axis=0)
+    p = make([5, 2], [5])
+    p["encoder.W1"][...] = V @ Q
+    p["encoder.b1"][...] = -mean @ V @ Q
+    p["decoder.W1"][...] = np.linalg.inv(Q) @ V.T
+    p["decoder.b1"][...] = mean
+    loss, g = loss_and_grads(p, x, **LINEAR)
+    assert loss == pytest.approx(values[2:].sum() / 5, rel=1e-12)  # rounding of eigh and inv
+    assert np.abs(g.flat).max() < 1e-12  # rounding, too
+
+
+def test_gradient_descent_on_a_linear_autoencoder_finds_the_principal_subspace():
+    rng = np.random.default_rng(2)
+    x, values, vectors = correlated_images(rng)
+    p = make([5, 2], [5], rng, scale=0.1)
+    out, workspace = p.zeros_like(), Workspace()
+    for _ in range(8000):
+        loss, g = loss_and_grads(p, x, **LINEAR, out=out, workspace=workspace)
+        p.flat[...] -= 0.1 * g.flat
+    # descent converges geometrically; what is left after 8000 steps is far below this
+    assert sine_of_largest_angle(vectors[:, :2], p["decoder.W1"].T) < 1e-6
+    assert loss == pytest.approx(values[2:].sum() / 5, rel=1e-9)
+    assert sine_of_largest_angle(vectors[:, :1], p["decoder.W1"][:1].T) > 0.01  # but any basis
+
+
+# --- numbers that overflow, dtypes, memory ---
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cross_entropy_of_extreme_logits(dtype):
+    p = make([4, 1], [4], dtype=dtype)
+    p["decoder.b1"][...] = [1000, 1000, -1000, -1000]
+    x = np.array([[1, 0, 0, 1]], dtype)
+    loss, g = loss_and_grads(p, x, activation="none", output="sigmoid", loss="bce")
+    assert loss == 2000
+    assert g["decoder.b1"].tolist() == [0, 1, 0, -1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_activations_of_extreme_numbers(name, dtype):
+    a = np.array([-1000, -100, 0, 100, 1000], dtype)
+    h, s, d = np.empty_like(a), np.empty_like(a), np.ones_like(a)
+    right, slope = {"tanh": (1, 0), "sigmoid": (1, 0)}.get(name, (1000, 1))
+    left, left_slope = {
+        "none": (-1000, 1),
+        "leaky_relu": (dtype(-10), dtype(0.01)),
+        "elu": (-1, 0),
+        "tanh": (-1, 0),
+    }.get(name, (0, 0))
+    ACTIVATIONS[name].forward(a, h, s)
+    assert h[0] == pytest.approx(left) and h[-1] == right
+    ACTIVATIONS[name].backward(d, a, h, s)
+    assert d[0] == pytest.approx(left_slope) and d[-1] == slope
+    assert np.isfinite(d).all() and d.dtype == dtype
+
+
+def test_sigmoid_and_softplus_keep_their_digits_where_they_are_small():
+    a = np.array([-30.0, -300.0])
+    for name, derivative in (("sigmoid", np.exp), ("softplus", np.exp)):
+        h, s, d = np.empty_like(a), np.empty_like(a), np.ones_like(a)
+        ACTIVATIONS[name].forward(a, h, s)
+        np.testing.assert_allclose(h, np.exp(a), rtol=1e-12)  # both are exp(a) (1 - O(exp(a)))
+        ACTIVATIONS[name].backward(d, a, h, s)
+        np.testing.assert_allclose(d, derivative(a), rtol=1e-12)
+
+
+@pytest.mark.parametrize("number", [float, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("output", "loss"), RECONSTRUCTIONS)
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_dtype_in_is_dtype_out_and_float32_agrees(activation, output, loss, dtype, number):
+    rng = np.random.default_rng(3)
+    p, x = make([6, 5, 3], [5, 6], rng), rng.random((4, 6))
+    noisy, masks = x + 0.1, tuple((rng.random((4, 5)) < 0.5) * 2.0 for _ in range(2))
+    options = {"activation": activation, "output": output, "loss": loss}
+    options |= {"weight_decay": number(1e-3), "code_l1": number(1e-2)}
+    exact = loss_and_grads(p, x, noisy, masks, **options)
+    cast = [x.astype(dtype), noisy.astype(dtype), tuple(m.astype(dtype) for m in masks)]
+    J, g = loss_and_grads(p.like(p.flat.astype(dtype)), *cast, **options)
+    assert J.dtype == dtype and J.shape == () and g.flat.dtype == dtype
+    tolerance = 20 * float(np.finfo(dtype).eps)  # a handful of roundings in sums of a few terms
+    assert exact[0] == pytest.approx(J, rel=tolerance)
+    assert np.linalg.norm(g.flat - exact[1].flat) <= tolerance * np.linalg.norm(exact[1].flat)
+
+
+@pytest.mark.parametrize(("output", "loss"), RECONSTRUCTIONS)
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_a_warm_step_asks_for_no_memory(activation, output, loss):
+    rng = np.random.default_rng(4)
+    n, d, width = 640, 480, 512  # an activation has 1.2 MiB, the code 160 KiB
+    p = make([d, width, 64], [width, d], rng, np.float32, scale=0.05)
+    x = rng.random((n, d), np.float32)
+    masks = tuple((rng.random((n, width), np.float32) < 0.5) * np.float32(2) for _ in range(2))
+    options = {"activation": activation, "output": output, "loss": loss}
+    options |= {"weight_decay": 1e-4, "code_l1": 1e-3}
+    out, workspace = p.zeros_like(), Workspace()
+
+    def step(rows):
+        cut = tuple(m[:rows] for m in masks)
+        return loss_and_grads(p, x[:rows], x[:rows], cut, **options, out=out, workspace=workspace)
+
+    step(n)
+    tracemalloc.start()
+    try:
+        step(n)
+        for rows in (n, n // 3, n):  # a small last batch must not make it fetch memory, either
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            step(rows)
+            grown = tracemalloc.get_traced_memory()[1] - before
+            # Views take a few KiB; whatever the size, NumPy adds a bias through a buffer of 8192
+            # numbers, 32 KiB, and turns a comparison into floats through one of 8 KiB.
+            assert grown < 44 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases())
+def test_what_lay_in_out_and_in_the_workspace_never_shows(case):
+    p, (x, corrupted, masks), options, _ = case
+    inputs = [p.flat, x, *masks] + ([] if corrupted is None else [corrupted])
+    copies = [array.copy() for array in inputs]
+    J, g = loss_and_grads(p, x, corrupted, masks, **options)
+    out, workspace = p.like(np.full_like(p.flat, np.nan)), Workspace()
+    for _ in range(2):
+        again, same = loss_and_grads(
+            p, x, corrupted, masks, **options, out=out, workspace=workspace
+        )
+        assert same is out
+        assert again == J and np.array_equal(out.flat, g.flat)
+        out.flat[...] = np.nan
+        for buffer in workspace._buffers.values():
+            buffer[...] = np.nan
+    assert all(np.array_equal(a, b) for a, b in zip(inputs, copies, strict=True))
+
+
+def test_one_workspace_serves_other_sizes_and_dtypes():
+    workspace = Workspace()
+    rng = np.random.default_rng(6)
+    options = {"activation": "gelu", "output": "sigmoid", "loss": "bce"}
+    for widths, n, dtype in [(3, 5, "f8"), (4, 9, "f8"), (4, 2, "f4"), (3, 5, "f8"), (2, 1, "f4")]:
+        p = make([widths, 3, 2], [3, widths], rng, dtype)
+        x = rng.random((n, widths)).astype(dtype)
+        J, g = loss_and_grads(p, x, **options, workspace=workspace)
+        K, f = loss_and_grads(p, x, **options)
+        assert J == K and J.dtype == dtype and np.array_equal(g.flat, f.flat)
+
+
+def test_gradients_of_two_steps_do_not_share_memory():
+    p, x = worked_example()
+    workspace = Workspace()
+    options = {"activation": "relu", "output": "none", "loss": "mse", "workspace": workspace}
+    _, first = loss_and_grads(p, x, **options)
+    kept = first.flat.copy()
+    _, second = loss_and_grads(p, 2 * x, **options)
+    assert np.array_equal(first.flat, kept) and not np.shares_memory(first.flat, second.flat)
+
+
+def test_any_mapping_with_the_names_will_do_and_writing_raises_the_version():
+    p, x = worked_example()
+    options = {"activation": "relu", "output": "none", "loss": "mse"}
+    out = p.zeros_like()
+    _, g = loss_and_grads(dict(p), x, **options, out=out)
+    assert g is out and out.version == 1
+    _, fresh = loss_and_grads(dict(p), x, **options)
+    assert fresh.shapes == p.shapes and np.array_equal(fresh.flat, out.flat)
+
+
+# --- refusals ---
+
+GOOD = {"activation": "relu", "output": "sigmoid", "loss": "bce"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"activation": "swish"}, r"unknown activation 'swish'; choose one of none, relu"),
+        ({"output": "softmax"}, r"unknown output 'softmax'; choose one of sigmoid, none"),
+        ({"loss": "l1"}, r"unknown loss 'l1'; choose one of mse, bce"),
+        ({"output": "none"}, r"loss 'bce' needs output 'sigmoid', got 'none'"),
+        ({"x": np.zeros(2)}, r"x needs to be images in rows \(n, d\), got shape \(2,\)"),
+        ({"x": np.zeros((0, 2))}, r"x needs to be images"),
+        ({"x": np.zeros((3, 5))}, r"encoder.W1 is \(2, 2\); it needs a row for each of the 5"),
+        ({"corrupted": np.zeros((1, 2))}, r"corrupted is \(1, 2\), x is \(2, 2\)"),
+        ({"masks": (np.ones((2, 3)),)}, r"masks are \[\(2, 3\)\]; .* need \[\(2, 2\)\]"),
+        ({"masks": (np.ones((2, 2)),) * 2}, r"masks are .* need \[\(2, 2\)\]"),
+        ({"out": make([2, 2], [2])}, r"out needs the layout of the parameters, encoder.W1"),
+        ({"out": make([2, 2, 1], [2], dtype=np.float32)}, r"out needs the layout"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_was_expected_and_what_came(change, words):
+    p, x = worked_example()
+    arguments = {"x": x, **GOOD, **change}
+    with pytest.raises(ValueError, match=words):
+        loss_and_grads(p, **arguments)
+
+
+def test_out_must_not_be_the_parameters():
+    p, x = worked_example()
+    with pytest.raises(ValueError, match="needs its own memory"):
+        loss_and_grads(p, x, **GOOD, out=p)
+    with pytest.raises(ValueError, match="needs its own memory"):
+        loss_and_grads(p, x, **GOOD, out=p.like(p.flat))
+
+
+@pytest.mark.parametrize("which", ["x", "corrupted", "masks", "parameters"])
+def test_dtypes_are_not_mixed(which):
+    p, x = worked_example()
+    data = {"x": x, "corrupted": x, "masks": (np.ones((2, 2)),)}
+    if which == "parameters":
+        p = p.like(p.flat.astype(np.float32))
+    elif which == "masks":
+        data["masks"] = (np.ones((2, 2), bool),)
+    else:
+        data[which] = x.astype(np.float32)
+    with pytest.raises(TypeError, match="they need to be the same"):
+        loss_and_grads(p, **data, **GOOD)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"encoder.W1": (2, 2), "encoder.b1": (2,)},  # no decoder
+        {"encoder.W1": (2, 1), "encoder.b1": (1,), "decoder.W1": (1, 2)},  # no bias
+        {"encoder.W1": (2, 1), "encoder.b1": (1,), "decoder.W2": (1, 2), "decoder.b2": (2,)},
+        {"W1": (2, 1), "b1": (1,)},
+        {},
+    ],
+)
+def test_names_that_are_no_autoencoder_are_refused(shapes):
+    size = sum(math.prod(shape) for shape in shapes.values())
+    with pytest.raises(ValueError, match=r"expected the parameters encoder\.W1"):
+        loss_and_grads(Parameters(shapes, np.zeros(size)), np.zeros((1, 2)), **GOOD)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "words"),
+    [
+        ("encoder.b2", (2,), r"encoder\.b2 is \(2,\), encoder\.W2 is \(2, 1\)"),
+        ("decoder.W1", (3, 2), r"decoder\.W1 is \(3, 2\); it needs a row for each of the 1 col"),
+        ("decoder.W1", (1, 3), r"decoder\.b1 is \(2,\), decoder\.W1 is \(1, 3\)"),
+    ],
+)
+def test_sizes_that_do_not_chain_are_refused(name, shape, words):
+    p, x = worked_example()
+    with pytest.raises(ValueError, match=words):
+        loss_and_grads({**p, name: np.zeros(shape)}, x, **GOOD)
+
+
+def test_a_decoder_that_gives_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"x is \(1, 2\), the decoder gives 3 columns"):
+        loss_and_grads(make([2, 1], [3]), np.zeros((1, 2)), **GOOD)
+
+
+def test_by_hand_stands_on_its_own():
+    """No line of the derivation may lean on what it is to be compared with."""
+    for node in ast.walk(ast.parse(inspect.getsource(autoencoder))):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("tinygen"):
+            assert node.module.startswith(
+                ("tinygen.backend", "tinygen.byhand", "tinygen.parameters")
+            )
