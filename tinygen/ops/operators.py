@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygen.autograd.tensor import Tensor, raw
-from tinygen.ops import arithmetic, linear, reductions, shaping
+from tinygen.ops import arithmetic, products, reductions, shaping
 
 
 def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:
@@ -29,8 +29,8 @@ _install(
     __rtruediv__=lambda x, z: arithmetic.divide(z, x),
     __pow__=lambda x, z: arithmetic.power(x, z),
     __rpow__=lambda x, z: arithmetic.power(z, x),
-    __matmul__=lambda x, z: linear.matmul(x, z),
-    __rmatmul__=lambda x, z: linear.matmul(z, x),
+    __matmul__=lambda x, z: products.matmul(x, z),
+    __rmatmul__=lambda x, z: products.matmul(z, x),
     __neg__=lambda x: arithmetic.negative(x),
     __abs__=lambda x: arithmetic.absolute(x),
     __getitem__=lambda x, index: shaping.getitem(x, index=index),
