@@ -1,7 +1,7 @@
 """Train an autoencoder on MNIST, with gradients by autograd or derived by hand.
 
-    python examples/mnist_autoencoder.py
-    python examples/mnist_autoencoder.py --gradients by-hand --backend cupy
+python examples/mnist_autoencoder.py
+python examples/mnist_autoencoder.py --gradients by-hand --backend cupy
 """
 
 import sys

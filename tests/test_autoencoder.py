@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strict import count_syncs
 
 import tinygen as tg
-from strict import count_syncs
 from tinygen.byhand.autoencoder import loss_and_grads
 from tinygen.byhand.workspace import Workspace
 from tinygen.models import Autoencoder

@@ -205,10 +205,14 @@ def stroke_images():
 
 @pytest.mark.parametrize("hidden", [(), (20,), (30, 15)])
 def test_a_linear_autoencoder_finds_the_subspace_of_pca(stroke_images, hidden):
-    latent = 4
-    model, p, x = train_linear(hidden, stroke_images, latent, 3000, 0.01)
+    latent = 3
+    model, p, x = train_linear(hidden, stroke_images, latent, steps=1500, rate=0.03)
     pca = PCA.fit(stroke_images, latent)
-    zero = model.decode(p, np.zeros((1, latent)))
-    rows = model.decode(p, np.eye(latent)) - zero
+    rows = model.decode(p, np.eye(latent)) - model.decode(p, np.zeros((1, latent)))
     angles = principal_angles(rows, pca.components)
-    print(hidden, angles, float(model.loss(p, x)), np.mean((pca.reconstruct(x) - x) ** 2))
+    # It is a descent of 1,500 steps, not a decomposition: 1e-4 was measured at most, random
+    # subspaces of 49 dimensions are more than 1 apart.
+    assert angles.max() < 1e-3, angles
+    floor = np.mean((pca.reconstruct(x) - x) ** 2)
+    # The error is quadratic in the angles.
+    assert float(model.loss(p, x)) == pytest.approx(floor, rel=1e-5)

@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def matrix_products(backend: Any, x: Any) -> Arm:
     xp, n = backend.xp, len(x)
     make = backend.generator(0)
     h = [make.standard_normal((n, w), dtype=np.float32) for w in WIDTHS]
-    W = [make.standard_normal(s, dtype=np.float32) for s in zip(WIDTHS, WIDTHS[1:], strict=False)]
+    W = [make.standard_normal(s, dtype=np.float32) for s in pairwise(WIDTHS)]
     y, dW = [xp.empty_like(a) for a in h], [xp.empty_like(w) for w in W]
 
     def step() -> None:
@@ -75,9 +76,7 @@ def tinygen_step(backend: Any, x: Any, gradients_of: Any) -> Arm:
 
 
 def by_hand(backend: Any, x: Any) -> Arm:
-    return tinygen_step(
-        backend, x, partial(loss_and_grads, workspace=Workspace(), **MODEL.terms)
-    )
+    return tinygen_step(backend, x, partial(loss_and_grads, workspace=Workspace(), **MODEL.terms))
 
 
 def by_autograd(backend: Any, x: Any) -> Arm:
@@ -89,7 +88,7 @@ def pytorch(backend: Any, x: Any) -> Arm:
 
     device = "cuda" if backend.name == "cupy" else "cpu"
     layers: list[Any] = []
-    for i, o in zip(WIDTHS, WIDTHS[1:], strict=False):
+    for i, o in pairwise(WIDTHS):
         layers += [torch.nn.Linear(i, o), torch.nn.ReLU()]
     del layers[5]  # the code is linear
     layers[-1] = torch.nn.Sigmoid()

@@ -36,7 +36,7 @@ class Autoencoder:
         latent: the width of the code.
         activation: a name in `tinygen.ops.ACTIVATIONS`; "none" makes the network linear.
         output: "sigmoid", or "none" for a linear output.
-        reconstruction: "mse", the mean over pixels and images; or "bce", binary cross-entropy in nats per
+        reconstruction: "mse", the mean over pixels and images; or "bce", cross-entropy in nats per
             image, which needs the sigmoid.
         weight_decay: times half the sum of all squared weights (not biases) is added to the loss.
         code_l1: times the sum of ``|code|``, averaged over the images, is added (sparse).
@@ -64,9 +64,9 @@ class Autoencoder:
 
     def __post_init__(self) -> None:
         if self.reconstruction not in LOSSES:
-            raise InputError(f"unknown loss {self.reconstruction!r}; choose one of {', '.join(LOSSES)}")
+            raise _unknown("loss", self.reconstruction, LOSSES)
         if self.output not in OUTPUTS:
-            raise InputError(f"unknown output {self.output!r}; choose one of {', '.join(OUTPUTS)}")
+            raise _unknown("output", self.output, OUTPUTS)
         if self.reconstruction == "bce" and self.output != "sigmoid":
             raise InputError("the loss bce is that of probabilities; it needs the output sigmoid")
         for name in ("weight_decay", "code_l1", "input_noise"):
@@ -174,3 +174,7 @@ class Autoencoder:
         if self.code_l1:
             total = total + (self.code_l1 / x.shape[0]) * l1(z)
         return total
+
+
+def _unknown(what: str, name: str, names: Sequence[str]) -> InputError:
+    return InputError(f"unknown {what} {name!r}; choose one of {', '.join(names)}")
