@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from tinygen.data import idx
 from tinygen.errors import InputError
+from tinygen.files import replacing
 
 SMALL = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 
@@ -255,8 +256,8 @@ def test_an_aborted_write_leaves_what_was_there(tmp_path):
     idx.write(path, SMALL)
 
     def abort():
-        with idx.replacing(path) as temporary:
-            temporary.write_bytes(b"half")
+        with replacing(path) as file:
+            file.write(b"half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

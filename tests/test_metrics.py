@@ -1,4 +1,4 @@
-"""The metrics against other ways to compute them, published figures, and what a theorem promises."""
+"""The metrics against other ways to compute them, published figures, and a theorem."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tinygen import optim
 from tinygen.autograd import value_and_grad
+from tinygen.backend.numpy_backend import NUMPY, adam_numpy
 from tinygen.data import load, stroke_digits
 from tinygen.errors import InputError
 from tinygen.metrics import PCA, principal_angles, reconstruction
@@ -199,18 +200,19 @@ def train_linear(hidden, images, latent, steps, rate):
 @pytest.fixture(scope="module")
 def stroke_images():
     """Stroke digits of 7 x 7 pixels."""
-    digits = stroke_digits(0, train=500, test=10).train_images
-    return digits.reshape(500, 7, 4, 7, 4).mean(axis=(2, 4)).astype(np.uint8)
+    digits = stroke_digits(0, train=300, test=10).train_images
+    return digits.reshape(300, 7, 4, 7, 4).mean(axis=(2, 4)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("hidden", [(), (20,), (30, 15)])
-def test_a_linear_autoencoder_finds_the_subspace_of_pca(stroke_images, hidden):
+def test_a_linear_autoencoder_finds_the_subspace_of_pca(monkeypatch, stroke_images, hidden):
     latent = 3
+    monkeypatch.setattr(NUMPY, "_adam", adam_numpy)  # numba's threads do not pay for a small net
     model, p, x = train_linear(hidden, stroke_images, latent, steps=1500, rate=0.03)
     pca = PCA.fit(stroke_images, latent)
     rows = model.decode(p, np.eye(latent)) - model.decode(p, np.zeros((1, latent)))
     angles = principal_angles(rows, pca.components)
-    # It is a descent of 1,500 steps, not a decomposition: 1e-4 was measured at most, random
+    # It is a descent of 1,500 steps, not a decomposition: 3e-4 was measured at most, random
     # subspaces of 49 dimensions are more than 1 apart.
     assert angles.max() < 1e-3, angles
     floor = np.mean((pca.reconstruct(x) - x) ** 2)

@@ -30,7 +30,7 @@ def replacing(path: Path | str) -> Iterator[IO[bytes]]:
     except BaseException as error:
         with suppress(OSError):
             unfinished.unlink()
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno:
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
 

@@ -9,12 +9,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import secrets
 import stat
 import struct
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -22,6 +19,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from tinygen.errors import InputError
+from tinygen.files import replacing
 
 Kind = Literal["images", "labels"]
 _Stream = BinaryIO | gzip.GzipFile
@@ -95,23 +93,10 @@ def write(path: str | os.PathLike[str], array: np.ndarray) -> None:
     if Path(path).suffix == ".gz":
         content = gzip.compress(content, mtime=0)  # no time stamp: equal arrays make equal files
     try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
+        with replacing(path) as file:
+            file.write(content)
     except OSError as problem:
         raise InputError(f"{path}: cannot be written ({problem.strerror or problem})") from None
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside `path`; the file takes its place if all goes well, else vanishes."""
-    path = Path(path)
-    # Not tempfile: its files are private to the user, and a data folder is often shared.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _parse(

@@ -20,6 +20,7 @@ import numpy as np
 
 from tinygen.data import idx, strokes
 from tinygen.errors import InputError
+from tinygen.files import replacing
 
 CHOICES = ("auto", "mnist", "fashion-mnist", "strokes", "idx")
 
@@ -306,9 +307,9 @@ def _download(
             try:
                 _require_connection(url)
                 say(f"Downloading {url}")
-                with idx.replacing(cache / f"{file}.gz") as temporary:
-                    _fetch(url, temporary, progress)
-                    _read_one(name, file, temporary)
+                with replacing(cache / f"{file}.gz") as unfinished:
+                    _fetch(url, Path(unfinished.name), progress)
+                    _read_one(name, file, Path(unfinished.name))
                 break
             except (OSError, InputError) as problem:
                 problems.append(f"{urlsplit(url).hostname}: {_reason(problem)}")
