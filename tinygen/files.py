@@ -10,7 +10,7 @@ from typing import IO
 
 
 @contextmanager
-def replacing(path: Path | str) -> Iterator[IO[bytes]]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A binary file to write into, which takes the place of `path` once it is complete.
 
     The file is written beside `path` under another name and synchronised with the disk before it
@@ -35,7 +35,7 @@ def replacing(path: Path | str) -> Iterator[IO[bytes]]:
         raise
 
 
-def write_text(path: Path | str, text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Replace the file at `path` by `text`, in UTF-8."""
     with replacing(path) as file:
         file.write(text.encode())
