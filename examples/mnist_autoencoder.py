@@ -15,6 +15,7 @@ from tinygen.byhand.autoencoder import loss_and_grads
 from tinygen.byhand.workspace import Workspace
 from tinygen.data import as_floats
 from tinygen.metrics import PCA, reconstruction
+from tinygen.metrics.reconstruction import BATCH
 from tinygen.models import Autoencoder
 from tinygen.models.autoencoder import LOSSES, OUTPUTS
 from tinygen.training import Run, State, command_line, fit, start
@@ -47,13 +48,12 @@ def flags():
 
 
 def build(args, pixels: int) -> Autoencoder:
-    linear = args.activation == "none" and args.loss == "mse"
     return Autoencoder(
         pixels=pixels,
         hidden=args.hidden,
         latent=args.latent,
         activation=args.activation,
-        output=args.output or ("none" if linear else "sigmoid"),
+        output=args.output,
         reconstruction=args.loss,
         weight_decay=args.weight_decay,
         code_l1=args.code_l1,
@@ -67,8 +67,8 @@ def build(args, pixels: int) -> Autoencoder:
 def judge(model: Autoencoder, parameters, images, dtype: str) -> dict[str, float]:
     """Figures on the test images, without noise."""
     total = 0.0
-    for first in range(0, len(images), 1000):
-        x = as_floats(images[first : first + 1000], dtype)
+    for first in range(0, len(images), BATCH):
+        x = as_floats(images[first : first + BATCH], dtype)
         total += float(model.loss(parameters, x)) * len(x)
     figures = reconstruction(partial(model.reconstruct, parameters), images, dtype)
     return {"test_loss": total / len(images), **{f"test_{k}": v for k, v in figures.items()}}
@@ -92,7 +92,8 @@ def report(run: Run, model: Autoencoder, state: State) -> None:
     rows = {"original": x, "autoencoder": y, f"PCA {len(pca.variances)}": pca.reconstruct(x)}
     plots.images_in_rows(folder / "reconstructions.png", rows, dataset.image_shape)
     curves = {"train_loss": "training", "test_loss": "test"}
-    plots.loss_curves(folder / "loss.png", history, curves, f"loss ({model.reconstruction})")
+    lines = {f"PCA {len(pca.variances)}": floor["mse"]} if model.reconstruction == "mse" else {}
+    plots.loss_curves(folder / "loss.png", history, curves, f"loss ({model.reconstruction})", lines)
     W = run.backend.to_numpy(state.parameters["encoder.W1"])
     plots.filters(folder / "filters.png", W, dataset.image_shape)
     run.summarise(state, test=test, baselines={"pca": floor})
@@ -101,6 +102,8 @@ def report(run: Run, model: Autoencoder, state: State) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
+    if args.output is None:
+        args.output = "none" if args.activation == "none" and args.loss == "mse" else "sigmoid"
     build(args, pixels=784)  # refuses what does not go together, before any data is read
     run = start(args, COLUMNS)
     dataset, backend = run.dataset, run.backend

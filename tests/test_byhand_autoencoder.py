@@ -497,13 +497,13 @@ def test_gradients_of_two_steps_do_not_share_memory():
     assert np.array_equal(first.flat, kept) and not np.shares_memory(first.flat, second.flat)
 
 
-def test_any_mapping_with_the_names_will_do_and_writing_raises_the_version():
+def test_writing_into_out_raises_its_version():
     p, x = worked_example()
     options = {"activation": "relu", "output": "none", "loss": "mse"}
     out = p.zeros_like()
-    _, g = loss_and_grads(dict(p), x, **options, out=out)
+    _, g = loss_and_grads(p, x, **options, out=out)
     assert g is out and out.version == 1
-    _, fresh = loss_and_grads(dict(p), x, **options)
+    _, fresh = loss_and_grads(p, x, **options)
     assert fresh.shapes == p.shapes and np.array_equal(fresh.flat, out.flat)
 
 
@@ -525,7 +525,7 @@ GOOD = {"activation": "relu", "output": "sigmoid", "loss": "bce"}
         ({"corrupted": np.zeros((1, 2))}, r"corrupted is \(1, 2\), x is \(2, 2\)"),
         ({"masks": (np.ones((2, 3)),)}, r"masks are \[\(2, 3\)\]; .* need \[\(2, 2\)\]"),
         ({"masks": (np.ones((2, 2)),) * 2}, r"masks are .* need \[\(2, 2\)\]"),
-        ({"out": make([2, 2], [2])}, r"out needs the layout of the parameters, encoder.W1"),
+        ({"out": make([2, 2], [2])}, r"out needs the layout of the parameters, .*encoder.W1"),
         ({"out": make([2, 2, 1], [2], dtype=np.float32)}, r"out needs the layout"),
     ],
 )
@@ -538,10 +538,9 @@ def test_what_does_not_fit_is_refused_with_what_was_expected_and_what_came(chang
 
 def test_out_must_not_be_the_parameters():
     p, x = worked_example()
-    with pytest.raises(ValueError, match="needs its own memory"):
-        loss_and_grads(p, x, **GOOD, out=p)
-    with pytest.raises(ValueError, match="needs its own memory"):
-        loss_and_grads(p, x, **GOOD, out=p.like(p.flat))
+    for out in (p, p.like(p.flat)):
+        with pytest.raises(ValueError, match="needs memory of its own"):
+            loss_and_grads(p, x, **GOOD, out=out)
 
 
 @pytest.mark.parametrize("which", ["x", "corrupted", "masks", "parameters"])

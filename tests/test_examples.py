@@ -8,9 +8,12 @@ import subprocess
 
 import numpy as np
 import pytest
-from running import command, environment, run_here, run_there
+from running import command, environment, example, run_here, run_there
 
-from tinygen.training import checkpoint
+from tinygen.models import Autoencoder
+from tinygen.parameters import Parameters
+from tinygen.training import checkpoint, command_line
+from tinygen.training.start import Run
 
 FILES = {
     "checkpoint.npz", "metrics.jsonl", "summary.json", "filters.png", "loss.png",
@@ -29,7 +32,7 @@ def test_smoke(tmp_path, gradients):
     done = run_there("--smoke", "--gradients", gradients, "--out", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert set(os.listdir(tmp_path)) == FILES
-    # What DESIGN.md promises to other programs.
+    # The keys that other programs may rely on.
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert list(summary)[:6] == ["task", "config", "data", "versions", "seconds", "parameters"]
     assert summary["task"] == "mnist_autoencoder"
@@ -94,3 +97,84 @@ def test_memory_of_the_default_run(mnist, tmp_path):
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
     assert usage.ru_maxrss <= 400 * 1024, f"{usage.ru_maxrss / 1024:.0f} MB"  # in KiB on Linux
+
+
+# From the flags to the model: what is asked for is what is built.
+
+
+def parsed(*flags):
+    module = example()
+    return command_line.parse(module.flags(), flags, module.SMOKE, module.PRESETS)
+
+
+def test_every_flag_of_the_model_reaches_it():
+    args = parsed(
+        "--hidden", "9,8", "--latent", "7", "--activation", "tanh", "--output", "sigmoid",
+        "--loss", "bce", "--weight-decay", ".1", "--code-l1", ".2", "--input-noise", ".3",
+        "--dropout", ".4", "--weights", "lecun_normal", "--biases", "normal",
+    )  # fmt: skip
+    assert example().build(args, 10) == Autoencoder(
+        pixels=10, hidden=(9, 8), latent=7, activation="tanh", output="sigmoid",
+        reconstruction="bce", weight_decay=0.1, code_l1=0.2, input_noise=0.3, dropout=0.4,
+        weights="lecun_normal", biases="normal",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "middle", "last"),
+    # 100 steps, a tenth of them rising to 2; written down from the definitions.
+    [
+        ("constant", 0.2, 2, 2),
+        ("linear", 0.2, 1, 2 / 90),
+        ("cosine", 0.2, 1 + np.cos(np.pi * 45 / 89), 0),
+        ("step", 0.2, 0.2, 0.02),
+        ("one-cycle", 0.08, 1.0436, 8e-6),
+    ],
+)
+def test_the_schedule_that_is_asked_for(name, first, middle, last):
+    schedule = command_line.schedule(parsed("--schedule", name, "--lr", "2"), 100)
+    assert max(schedule(i) for i in range(100)) == pytest.approx(2, rel=1e-9)
+    assert schedule(0) == pytest.approx(first, rel=1e-6)
+    assert schedule(55) == pytest.approx(middle, rel=1e-3)
+    assert schedule(99) == pytest.approx(last, rel=1e-6, abs=1e-12)
+    flat = command_line.schedule(parsed("--schedule", "constant", "--warm-up", "0"), 100)
+    assert flat(0) == flat(99) == 0.004
+
+
+def test_the_optimizer_that_is_asked_for():
+    p = Parameters({"W": (2,)}, np.ones(2))
+    for name in command_line.OPTIMIZERS:
+        args = parsed("--optimizer", name, "--beta2", ".9")
+        made = Run(args, None, None, None, None, None).state(p).optimizer
+        assert type(made).__name__.lower() == name
+        assert getattr(made, "beta2", 0.9) == 0.9
+
+
+def test_presets_and_what_changes_them():
+    args = parsed("--preset", "hinton")
+    assert (args.hidden, args.latent, args.epochs, args.lr) == ((1000, 500, 250), 30, 40, 2e-3)
+    args = parsed("--preset", "hinton", "--epochs", "3")
+    assert (args.latent, args.epochs) == (30, 3)
+    by_hand = parsed("--hidden", "1000,500,250", "--latent", "30", "--epochs", "40", "--lr", "2e-3")
+    preset = command_line.configuration(parsed("--preset", "hinton"))
+    assert preset == command_line.configuration(by_hand)
+
+
+def test_the_figures_of_an_epoch_are_of_all_test_images():
+    model = Autoencoder(pixels=4, hidden=(3,), latent=2, weight_decay=0.1)
+    p = model.initialise(0, np.float64)
+    images = np.random.default_rng(0).integers(0, 256, (2345, 2, 2), dtype=np.uint8)
+    x = images.reshape(-1, 4) / 255
+    figures = example().judge(model, p, images, "float64")
+    assert figures["test_loss"] == pytest.approx(float(model.loss(p, x)), rel=1e-12)
+    error = ((model.reconstruct(p, x) - x) ** 2).sum(axis=1).mean()
+    assert figures["test_squared_error"] == pytest.approx(error, rel=1e-12)
+
+
+def test_restart_begins_anew_over_an_unfinished_run(tmp_path):
+    flags = ("--smoke", "--epochs", "1", "--quiet", "--out", tmp_path)
+    assert run_here(*flags) == 0
+    (tmp_path / "summary.json").unlink()
+    assert run_here(*flags) == 2
+    assert run_here(*flags, "--restart", "--seed", "1") == 0
+    assert json.loads((tmp_path / "summary.json").read_text())["config"]["seed"] == 1

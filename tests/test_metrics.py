@@ -90,7 +90,7 @@ def test_pca_on_mnist_has_the_known_error(mnist, k, error):
     pca = whole_pca(mnist)
     pca = PCA(pca.mean, pca.components[:k], pca.variances[:k])
     found = reconstruction(pca.reconstruct, mnist.test_images, np.float64)
-    # shared/ANCHORS.md; Hinton and Salakhutdinov (2006) print 13.87 for 30. As printed there:
+    # Hinton and Salakhutdinov (2006) print 13.87 for 30. As printed there:
     assert found["squared_error"] == pytest.approx(error, abs=0.005 if k == 2 else 0.0005)
     assert found["mse"] == pytest.approx(found["squared_error"] / 784, rel=1e-12)
 

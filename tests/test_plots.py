@@ -32,11 +32,10 @@ def is_empty(pixels):
 
 @pytest.mark.parametrize("rows", [1, 2, 5])
 @pytest.mark.parametrize("n", [1, 7])
-@pytest.mark.parametrize("title", ["", "What it shows"])
-def test_images_in_rows(tmp_path, rows, n, title):
+def test_images_in_rows(tmp_path, rows, n):
     path = tmp_path / "x.png"
     named = {f"row {i}": IMAGES[:n] for i in range(rows)}
-    plots.images_in_rows(path, named, (3, 4), title)
+    plots.images_in_rows(path, named, (3, 4))
     found = picture(path)
     height, width = found.shape[:2]
     assert 50 < height < 1000 and 100 < width < 1500

@@ -6,7 +6,7 @@ the rate comes in at every step, from a schedule, so there is nothing to forget.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import cos, pi, sqrt
 
 from tinygen.backend import Array, backend_of, namespace
@@ -30,8 +30,18 @@ class Optimizer:
         self.state: dict[str, Array] = {name: xp.zeros_like(parameters.flat) for name in state}
         self._scratch: Array | None = None
 
-    def update(self, parameters: Parameters, gradients: Parameters, rate: float) -> None:
-        """Write one step into `parameters`; a graph recorded on the old values becomes stale."""
+    def update(
+        self, parameters: Parameters, gradients: Parameters | Mapping[str, Array], rate: float
+    ) -> None:
+        """Write one step into `parameters`; a graph recorded on the old values becomes stale.
+
+        Args:
+            gradients: in the layout of the parameters, or arrays by the same names, such as
+                ``tinygen.grad(loss, leaves(parameters))`` gives.
+            rate: the learning rate of this step.
+        """
+        if not isinstance(gradients, Parameters):
+            gradients = parameters.gathered(gradients)
         x, g = parameters.flat, gradients.flat
         for name, other in (("gradients", g), *self.state.items()):
             if x.shape != other.shape or x.dtype != other.dtype:
@@ -160,7 +170,7 @@ class AdamW(Adam):
 
 
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSProp, "sgd": SGD}
-"""The optimisers by the names of the command line."""
+"""The optimisers by name."""
 
 
 def clip_by_norm(gradients: Parameters, limit: float) -> Array:

@@ -59,6 +59,38 @@ class Parameters(Mapping[str, Array]):
         """Zeros in the layout of these parameters."""
         return self.like(namespace(self.flat).zeros_like(self.flat))
 
+    def room_for_gradients(self, out: Parameters | None) -> Parameters:
+        """`out`, if gradients of these parameters can be written there, or new memory for them.
+
+        Raises:
+            ValueError: `out` has another layout or dtype, or is the memory of the parameters.
+        """
+        if out is None:
+            return self.like(namespace(self.flat).empty_like(self.flat))
+        if (
+            list(out.shapes.items()) != list(self.shapes.items())
+            or out.flat.dtype != self.flat.dtype
+        ):
+            raise ValueError(f"out needs the layout of the parameters, {self}; got {out}")
+        if out is self or out.flat is self.flat:
+            raise ValueError("out is the parameters themselves; it needs memory of its own")
+        out.version += 1
+        return out
+
+    def gathered(self, named: Mapping[str, Array]) -> Parameters:
+        """Arrays by name, such as gradients of `leaves`, copied into the layout of these.
+
+        Raises:
+            ValueError: the names or shapes are others.
+        """
+        came = {name: tuple(x.shape) for name, x in named.items()}
+        if came != self.shapes:
+            raise ValueError(f"expected the layout {self}, got {came}")
+        made = self.zeros_like()
+        for name, x in named.items():
+            made[name][...] = x
+        return made
+
     def copy(self) -> Parameters:
         """The same values in memory of their own."""
         return self.like(self.flat.copy())

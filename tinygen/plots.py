@@ -14,9 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from tinygen.files import replacing
 
 
-def images_in_rows(
-    path: Path, rows: Mapping[str, Any], shape: tuple[int, int], title: str = ""
-) -> None:
+def images_in_rows(path: Path, rows: Mapping[str, Any], shape: tuple[int, int]) -> None:
     """Rows of images one under the other, the name of each row at its left.
 
     Args:
@@ -31,8 +29,6 @@ def images_in_rows(
         ax.imshow(strip, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
         _bare(ax)
-    if title:
-        figure.suptitle(title, fontsize=9)
     _save(figure, path)
 
 
@@ -71,7 +67,7 @@ def loss_curves(
     _save(figure, path)
 
 
-def filters(path: Path, W: Any, shape: tuple[int, int], most: int = 64, columns: int = 16) -> None:
+def filters(path: Path, W: Any, shape: tuple[int, int], most: int = 64) -> None:
     """The first layer's weights as images, those with the largest norm first.
 
     Each is scaled by its own largest magnitude; red is positive, blue negative.
@@ -82,7 +78,7 @@ def filters(path: Path, W: Any, shape: tuple[int, int], most: int = 64, columns:
         most: how many units to show.
     """
     chosen = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most]
-    columns = min(columns, len(chosen))
+    columns = min(16, len(chosen))
     rows = ceil(len(chosen) / columns)
     h, w = shape[0] + 2, shape[1] + 2
     sheet = np.full((rows * h, columns * w), np.nan)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from tinygen.autograd.tensor import State, Tensor, leaves
+from tinygen.autograd.tensor import Engine, Tensor, leaves
 from tinygen.backend import Array, namespace
 from tinygen.parameters import Parameters
 
@@ -52,7 +52,8 @@ def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]
     """Turn ``f(parameters, *data) -> loss`` into ``(parameters, *data) -> (loss, gradients)``.
 
     The parameters are a `Parameters`, a mapping of names to arrays, or a single array; the
-    gradients have the same layout. With `Parameters` and ``out=``, they are written into `out`.
+    gradients have the same layout. With `Parameters`, ``out=`` takes those of an earlier step, to
+    write into.
     Further keywords go to `f`.
 
     >>> import numpy as np
@@ -66,11 +67,15 @@ def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]
         is_mapping = isinstance(parameters, Mapping)
         named = leaves(parameters if is_mapping else {"x": parameters})
         loss = f(named if is_mapping else named["x"], *data, **options)
+        if type(loss) is not Tensor:
+            raise TypeError(
+                f"value_and_grad: the function returned a {type(loss).__name__}, "
+                "expected a Tensor that depends on the parameters"
+            )
         if not isinstance(parameters, Parameters):
             gradients = grad(loss, named)
             return loss.array, gradients if is_mapping else gradients["x"]
-        if out is None:
-            out = parameters.like(namespace(parameters.flat).empty_like(parameters.flat))
+        out = parameters.room_for_gradients(out)
         found = _sweep(loss, None, list(named.values()), False, False)
         for name, leaf in named.items():
             out[name][...] = found.get(id(leaf), 0)
@@ -208,19 +213,19 @@ def _partials(t: Tensor, dy: Any, needed: dict[int, bool], create_graph: bool) -
         y, arguments = t, parents
     else:
         y, arguments = t.array, tuple([x.array if type(x) is Tensor else x for x in parents])
+    if t._written[0] > t._serial:
+        raise _overwritten(op, "result")
     shares = []
     for i, x in enumerate(parents):
         if type(x) is not Tensor:
             continue
         if x._written[0] > t._serial:
-            raise RuntimeError(
-                f"{op}: its argument {op.arguments[0 if op.variadic else i]} was written in place "
-                "after the graph was recorded; its gradient would be wrong"
-            )
+            raise _overwritten(op, f"argument {op.arguments[0 if op.variadic else i]}")
         if x._source is not None and x._source[0].version != x._source[1]:
             raise RuntimeError(
-                f"{op}: the parameters were updated after this graph was recorded; its gradients "
-                "would be wrong: call leaves(parameters) again, and backward before the update"
+                f"{op}: the parameters were updated since leaves(parameters) made these tensors, "
+                "so the gradients would be wrong; make leaves in every step, and call backward "
+                "before the update"
             )
         if not x.requires_grad or id(x) not in needed:
             continue
@@ -232,10 +237,17 @@ def _partials(t: Tensor, dy: Any, needed: dict[int, bool], create_graph: bool) -
             dx = _sum_to(dx, x.array.shape, op)
         if dx.dtype != x.array.dtype:
             dx = dx.astype(x.array.dtype)
-        if State.watch is not None:
-            State.watch(f"the gradient of {op}", (dy, *arguments), dx)
+        if Engine.watch is not None:
+            Engine.watch(f"the gradient of {op}", (dy, *arguments), dx)
         shares.append((x, dx))
     return shares
+
+
+def _overwritten(op: Any, what: str) -> RuntimeError:
+    return RuntimeError(
+        f"{op}: its {what} was written in place after the graph was recorded; "
+        "its gradient would be wrong"
+    )
 
 
 def _sum_to(g: Any, shape: tuple[int, ...], op: Any) -> Any:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from tinygen.autograd.tensor import State, Tensor
+from tinygen.autograd.tensor import Engine, Tensor
 
 OPS: dict[str, Op] = {}
 """Every op by its name."""
@@ -62,13 +62,16 @@ class Op:
             y = self.forward(*arrays, **options)
         except (ValueError, TypeError, IndexError) as error:
             raise self._explained(error, arrays) from error
-        if State.watch is not None:
-            State.watch(self.name, arrays, y)
+        if Engine.watch is not None:
+            Engine.watch(self.name, arrays, y)
         # A result that is no float, as of astype(int), is constant: only floats have gradients.
-        records = State.recording and y.dtype.kind == "f" and self._needs_gradient(arguments)
+        records = Engine.recording and y.dtype.kind == "f" and self._needs_gradient(arguments)
         if self.defaults:
             options = {**self.defaults, **options}
-        return Tensor._made(y, self, arguments, options, records)
+        made = Tensor._made(y, self, arguments, options, records)
+        if getattr(y, "base", None) is not None:  # a view: whoever writes it, writes the argument
+            made._written = next(x for x in arguments if type(x) is Tensor)._shared_count()
+        return made
 
     def _needs_gradient(self, arguments: tuple[Any, ...]) -> bool:
         for i, x in enumerate(arguments):
@@ -81,6 +84,11 @@ class Op:
         """The same kind of error, saying which op it was and what came."""
         if str(error).startswith(self.name + ":"):
             return error
+        if len(arrays) > len(self.arguments) and not self.variadic:
+            return TypeError(
+                f"{self.name}: takes {len(self.arguments)} by position, got {len(arrays)}; "
+                f"by keyword it takes {', '.join(self.defaults) or 'nothing'}"
+            )
         names = self.arguments * len(arrays) if self.variadic else self.arguments
         came = ", ".join(f"{n} is {_kind(x)}" for n, x in zip(names, arrays, strict=False))
         kind = next(k for k in (IndexError, ValueError, TypeError) if isinstance(error, k))
@@ -119,8 +127,9 @@ def op(**partials: Partial | None) -> Callable[[Callable[..., Any]], Op]:
 
     def make(forward: Callable[..., Any]) -> Op:
         made = Op(forward, partials)
-        if made.name in OPS:
-            raise TypeError(f"op {made.name}: there is one of this name already")
+        known = OPS.get(made.name, made)
+        if known.__module__ != made.__module__:  # the same cell of a notebook may be run again
+            raise TypeError(f"op {made.name}: {known.__module__} has one of this name already")
         OPS[made.name] = made
         return made
 

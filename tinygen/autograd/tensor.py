@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,8 @@ _NEVER = [0]
 """When a tensor was last written in place; this one list serves all that never were."""
 
 
-class State:
-    """What the engine is doing now; one object, so that looking it up costs one attribute."""
+class Engine:
+    """What the engine is doing now, in all threads; looking it up costs one attribute."""
 
     recording = True
     watch: Callable[..., None] | None = None
@@ -139,10 +139,14 @@ class Tensor:
     def detach(self) -> Tensor:
         """A leaf with the same values, in the same memory, through which no gradient flows."""
         t = Tensor(self.array)
+        t._written = self._shared_count()
+        return t
+
+    def _shared_count(self) -> list[int]:
+        """When this memory was last written; who shares the memory shares the list."""
         if self._written is _NEVER:
             self._written = [0]
-        t._written = self._written  # whoever writes one, writes both
-        return t
+        return self._written
 
     def backward(
         self,
@@ -190,9 +194,7 @@ class Tensor:
                 "wrong; build a new tensor with where() or concatenate()"
             )
         self.array[index] = value.array if type(value) is Tensor else value
-        if self._written is _NEVER:
-            self._written = [0]
-        self._written[0] = next_serial()
+        self._shared_count()[0] = next_serial()
 
     def __len__(self) -> int:
         if not self.shape:
@@ -201,6 +203,12 @@ class Tensor:
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
+
+    def __format__(self, form: str) -> str:
+        return format(self.item(), form) if form else str(self)
+
+    def __int__(self) -> int:
+        return int(self.array)
 
     def __float__(self) -> float:
         return float(self.array)
@@ -250,13 +258,13 @@ def raw(x: Any) -> Any:
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Record nothing inside: results are leaves without a gradient."""
-    before = State.recording
-    State.recording = False
+    """Record nothing inside, in any thread: results are leaves without a gradient."""
+    before = Engine.recording
+    Engine.recording = False
     try:
         yield
     finally:
-        State.recording = before
+        Engine.recording = before
 
 
 def leaves(parameters: Any) -> dict[str, Tensor]:
@@ -273,8 +281,3 @@ def leaves(parameters: Any) -> dict[str, Tensor]:
         if hasattr(parameters, "version"):
             leaf._source = (parameters, parameters.version)
     return found
-
-
-def shapes_of(xs: Sequence[Any]) -> list[tuple[int, ...]]:
-    """The shape of each argument; a number has none."""
-    return [tuple(getattr(x, "shape", ())) for x in xs]

@@ -21,7 +21,7 @@ from tinygen.parameters import Parameters
 
 
 def loss_and_grads(
-    parameters: Mapping[str, Array],
+    parameters: Parameters,
     x: Array,
     corrupted: Array | None = None,
     masks: Sequence[Array] = (),
@@ -87,7 +87,7 @@ def loss_and_grads(
     n = x.shape[0]
     phi = ACTIVATIONS[activation]
     workspace = Workspace() if workspace is None else workspace
-    gradients = _gradients(parameters, out)
+    gradients = parameters.room_for_gradients(out)
     W = {k: parameters[w] for k, (w, _) in names.items()}
     b = {k: parameters[c] for k, (_, c) in names.items()}
     dW = {k: gradients[w] for k, (w, _) in names.items()}
@@ -138,7 +138,6 @@ def loss_and_grads(
         if weight_decay:
             decay = workspace.array("decay", W[k].shape, like=x)
             dW[k] += xp.multiply(W[k], weight_decay, out=decay)  # (16)
-    gradients.version += 1
     return J, gradients
 
 
@@ -199,23 +198,6 @@ def _layers(parameters: Mapping[str, Array]) -> tuple[dict[int, tuple[str, str]]
             f"decoder.b1, ..., got {', '.join(parameters) or 'none'}"
         )
     return names, K
-
-
-def _gradients(parameters: Mapping[str, Array], out: Parameters | None) -> Parameters:
-    """Where the gradient goes: `out`, or fresh memory, in the layout of `parameters`."""
-    layout = [(name, array.shape) for name, array in parameters.items()]
-    first = next(iter(parameters.values()))
-    if out is None:
-        size = sum(array.size for array in parameters.values())
-        return Parameters(dict(layout), namespace(first).empty(size, first.dtype))
-    if list(out.shapes.items()) != layout or out.flat.dtype != first.dtype:
-        raise ValueError(
-            "autoencoder: out needs the layout of the parameters, "
-            f"{', '.join(f'{name} {shape}' for name, shape in layout)} {first.dtype}; got {out}"
-        )
-    if out is parameters or out.flat is getattr(parameters, "flat", None):
-        raise ValueError("autoencoder: out is the parameters themselves; it needs its own memory")
-    return out
 
 
 def _check_options(activation: str, output: str, loss: str) -> None:

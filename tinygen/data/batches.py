@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array
+from tinygen.backend.base import seed_sequence
 from tinygen.errors import InputError
 
 
@@ -21,9 +22,7 @@ def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
     >>> sorted(epoch_order(5, seed=0, epoch=3).tolist())
     [0, 1, 2, 3, 4]
     """
-    # A spawn key, because SeedSequence pads with zeros: [seed, 0] would be the stream of the seed.
-    stream = np.random.SeedSequence(seed, spawn_key=(97, epoch))
-    return np.random.default_rng(stream).permutation(n)
+    return np.random.default_rng(seed_sequence((seed, 0, epoch))).permutation(n)
 
 
 def index_batches(order: Array, batch_size: int) -> Iterator[Array]:

@@ -15,7 +15,8 @@ import numpy as np
 
 from tinygen.autograd.tensor import raw
 from tinygen.backend import Array, namespace
-from tinygen.nn.initialisers import BIASES, WEIGHTS
+from tinygen.errors import InputError
+from tinygen.nn.initialisers import BIASES, WEIGHTS, Draw
 from tinygen.ops import affine, mean, sqrt, variance
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -39,12 +40,19 @@ class Dense(Layer):
 
     Args:
         inputs, outputs: the widths, at least 1.
-        weights: a name in `tinygen.nn.WEIGHTS`.
-        biases: a name in `tinygen.nn.BIASES`.
+        weights: a name in `tinygen.nn.WEIGHTS`, or a function like those.
+        biases: a name in `tinygen.nn.BIASES`, or a function like those.
+
+    Raises:
+        InputError: a width is no whole number from 1 up, or a name is unknown.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, weights: str = "he_normal", biases: str = "zeros"
+        self,
+        inputs: int,
+        outputs: int,
+        weights: str | Draw = "he_normal",
+        biases: str | Draw = "zeros",
     ) -> None:
         _refuse_width("Dense", inputs, outputs)
         self.inputs, self.outputs = inputs, outputs
@@ -70,7 +78,7 @@ class Dropout(Layer):
 
     def __init__(self, rate: float) -> None:
         if not 0 <= rate < 1:
-            raise ValueError(f"Dropout: the rate must be at least 0 and below 1, got {rate}")
+            raise InputError(f"Dropout: the rate must be at least 0 and below 1, got {rate}")
         self.rate = rate
 
     def draw_mask(self, generator: Any, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -116,13 +124,13 @@ class BatchNorm(Layer):
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         if training:
             if x.shape[0] < 2:
-                raise ValueError("BatchNorm: a batch of one has no variance; expected two or more")
+                raise InputError("BatchNorm: a batch of one has no variance; expected two or more")
             m, v = mean(x, axis=0), variance(x, axis=0)
             self._remember(raw(m), raw(v), x.shape[0])
         elif self.statistics:
             m, v = self.statistics["mean"], self.statistics["variance"]
         else:
-            raise ValueError("BatchNorm: it has seen no batch yet; train it before")
+            raise InputError("BatchNorm: it has seen no batch yet; train it before")
         return _normalised(x, m, v, self.epsilon) * p["gamma"] + p["beta"]
 
     def _remember(self, m: Array, v: Array, n: int) -> None:
@@ -144,12 +152,14 @@ def _scale_and_shift(shapes: Shapes) -> dict[str, Any]:
 
 def _refuse_width(layer: str, *widths: int) -> None:
     if min(widths) < 1:
-        raise ValueError(
+        raise InputError(
             f"{layer}: widths must be at least 1, got {' and '.join(map(str, widths))}"
         )
 
 
-def _named(what: str, name: str, table: Mapping[str, Any]) -> Any:
+def _named(what: str, name: str | Draw, table: Mapping[str, Draw]) -> Draw:
+    if callable(name):
+        return name
     if name not in table:
-        raise ValueError(f"unknown {what} {name!r}; choose one of {', '.join(table)}")
+        raise InputError(f"unknown {what} {name!r}; choose one of {', '.join(table)}")
     return table[name]

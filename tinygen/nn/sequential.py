@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, Backend, get_backend
+from tinygen.errors import InputError
 from tinygen.nn.layers import Dense, Dropout, Layer
 from tinygen.ops import ACTIVATIONS
 from tinygen.parameters import Parameters
@@ -34,6 +35,11 @@ class Sequential:
     def __init__(self, *layers: Layer | Sequential | Callable[[Any], Any]) -> None:
         self.layers: list[Any] = []
         for layer in layers:
+            if isinstance(layer, type) or not callable(layer):
+                raise InputError(
+                    "Sequential: expected layers and functions of one array, one by one, "
+                    f"got {layer!r}"
+                )
             self.layers += layer.layers if isinstance(layer, Sequential) else [layer]
         self._names: list[dict[str, str]] = []
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -73,7 +79,7 @@ class Sequential:
             width = getattr(layer, "outputs", width)
             if isinstance(layer, Dropout):
                 if width is None:
-                    raise ValueError("Dropout: it must come after a Dense layer")
+                    raise InputError("Dropout: it must come after a Dense layer")
                 masks.append(layer.draw_mask(generator, (n, width), dtype))
         return tuple(masks)
 
@@ -111,7 +117,7 @@ class Sequential:
         if training:
             drops = sum(isinstance(layer, Dropout) for layer in self.layers)
             if len(masks) != drops:
-                raise ValueError(
+                raise InputError(
                     f"Dropout: {len(masks)} masks came for {drops} layers; "
                     "pass masks=net.draw_masks(generator, n)"
                 )
@@ -140,7 +146,7 @@ def mlp(
     {'W1': (784, 512), 'b1': (512,), 'W2': (512, 32), 'b2': (32,)}
     """
     if activation not in ACTIVATIONS:
-        raise ValueError(
+        raise InputError(
             f"unknown activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}"
         )
     layers: list[Any] = []
@@ -156,5 +162,5 @@ def mlp(
 def _dropped(x: Any, mask: Array) -> Any:
     # A mask for one row would broadcast, and drop the same units in every row.
     if mask.shape != x.shape:
-        raise ValueError(f"Dropout: the mask is {mask.shape}, x is {x.shape}; expected one shape")
+        raise InputError(f"Dropout: the mask is {mask.shape}, x is {x.shape}; expected one shape")
     return x * mask

@@ -25,6 +25,7 @@ MOST_UNITS = 10**6
 """The widest layer that can be asked for; beyond, products of widths are no sizes any more."""
 
 SCHEDULES = ("linear", "cosine", "one-cycle", "step", "constant")
+OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -63,6 +64,7 @@ def parser(task: str, description: str) -> argparse.ArgumentParser:
     add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="of all randomness")
     add("--out", type=Path, metavar="DIR", help=f"folder of the run, else runs/{task}")
     add("--resume", action="store_true", help="go on from the run's checkpoint")
+    add("--restart", action="store_true", help="begin anew, even over an unfinished run")
     add("--quiet", action="store_true", help="print errors only")
     add("--smoke", action="store_true", help="a tiny run, to see that all works")
     add = p.add_argument_group("data").add_argument
@@ -76,9 +78,9 @@ def parser(task: str, description: str) -> argparse.ArgumentParser:
     add("--schedule", **choice(SCHEDULES, "how the learning rate falls"))
     add("--warm-up", type=real(least=0, most=0.9), default=0.1, metavar="X",
         help="share of the run over which the rate first rises")  # fmt: skip
-    add("--optimizer", **choice(tuple(optim.OPTIMIZERS), "what makes a step of a gradient"))
+    add("--optimizer", **choice(OPTIMIZERS, "what makes a step of a gradient"))
     add("--beta2", type=real(least=0, most=0.999999), default=0.95, metavar="X",
-        help="of adam and adamw: how long squared gradients are remembered")  # fmt: skip
+        help="of adam: how long squared gradients are remembered")  # fmt: skip
     add("--show-every", type=whole(1), default=50, metavar="N",
         help="steps between two looks at the loss")  # fmt: skip
     return p
@@ -124,7 +126,9 @@ def parse(
 
 def configuration(args: argparse.Namespace) -> dict[str, Any]:
     """All flags that a run's result depends on, as JSON-able values."""
-    without = {"out", "resume", "quiet", "show_every", "data_dir", "task"}
+    # What a preset or --smoke sets is there by its own name, and the data by their hashes.
+    without = {"out", "resume", "restart", "quiet", "show_every", "data", "data_dir", "task"}
+    without |= {"preset", "smoke"}
     items = sorted(vars(args).items())
     return {k: list(v) if isinstance(v, tuple) else v for k, v in items if k not in without}
 

@@ -101,7 +101,10 @@ def fit(
         bad = state.step
         state.restore(record, backend)
         why = _first_fault(state, bad, model, images, plan, backend)
-        return Diverged(f"{what}: {why}; {record.checkpoint} is the last good one")
+        return Diverged(
+            f"{what}: {why}; {record.checkpoint} is the last good one, "
+            "and --restart with a lower --lr may get further"
+        )
 
     def checked_total() -> float:
         """The loss so far; to be called before a save, since only what is finite may be saved."""
@@ -117,7 +120,7 @@ def fit(
     def stopped() -> Interrupted:
         return Interrupted(
             f"stopped after step {state.step} of {plan.epochs * per_epoch}; "
-            f"{record.checkpoint} is saved, go on with --resume"
+            f"{record.checkpoint} is saved, the same command with --resume goes on"
         )
 
     if not state.step:

@@ -55,7 +55,7 @@ class Record:
         if self.checkpoint.exists() and not self.summary.exists():
             raise InputError(
                 f"{self.folder} holds an unfinished run; add --resume to go on with it, "
-                "or choose another --out"
+                "--restart to begin anew, or choose another --out"
             )
 
     def forget_summary(self) -> None:

@@ -36,8 +36,12 @@ class Run:
     def state(self, parameters: Parameters) -> State:
         """The state to train from: new, or restored from the checkpoint with ``--resume``."""
         args = self.args
-        options = {"beta2": args.beta2} if args.optimizer.startswith("adam") else {}
-        state = State(parameters, optim.OPTIMIZERS[args.optimizer](parameters, **options))
+        optimizer: optim.Optimizer = {
+            "adam": lambda: optim.Adam(parameters, beta2=args.beta2),
+            "rmsprop": lambda: optim.RMSProp(parameters),
+            "sgd": lambda: optim.SGD(parameters, momentum=0.9),
+        }[args.optimizer]()
+        state = State(parameters, optimizer)
         if args.resume:
             state.restore(self.record, self.backend)
         return state
@@ -75,7 +79,7 @@ def start(args: argparse.Namespace, columns: dict[str, str]) -> Run:
     record = Record(args.out)
     saved = record.saved_configuration() if args.resume else None
     record.open()
-    if saved is None:
+    if saved is None and not args.restart:
         record.refuse_unfinished()
     progress = Progress(args.epochs, columns, args.quiet)
     dataset = _dataset(args, progress)
