@@ -26,6 +26,7 @@ COLUMNS = {
     "test_mse": "test mse {:.5f}",
     "test_pixel_accuracy": "pixels {:.2%}",
 }
+MOST_PIXELS = 4096  # PCA solves for a matrix of pixels by pixels; beyond, it takes minutes and GB
 SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "latent": 8}
 PRESETS = {
     # Hinton and Salakhutdinov's network (Science, 2006) without its pre-training.
@@ -74,29 +75,33 @@ def judge(model: Autoencoder, parameters, images, dtype: str) -> dict[str, float
     return {"test_loss": total / len(images), **{f"test_{k}": v for k, v in figures.items()}}
 
 
-def report(run: Run, model: Autoencoder, state: State) -> None:
+def report(run: Run, model: Autoencoder, state: State, test: dict[str, float]) -> None:
     """The model beside PCA with as many components, in figures and in pictures."""
-    dataset, folder, history = run.dataset, run.record.folder, state.history
-    pca = PCA.fit(dataset.train_images, min(model.latent, model.pixels))
-    floor = reconstruction(pca.reconstruct, dataset.test_images, np.float64)
-    last = history[-1]
-    test = {key: last[f"test_{key}"] for key in floor}
-    say = run.progress.say
-    say(f"{'on the test images':24}{'mse':>10}{'squared error':>16}{'pixels right':>15}")
-    for name, figures in (("autoencoder", test), (f"PCA, {len(pca.variances)} numbers", floor)):
-        say(f"{name:24}{figures['mse']:10.5f}{figures['squared_error']:16.3f}"
-            f"{figures['pixel_accuracy']:15.2%}")  # fmt: skip
-
+    dataset, folder, say = run.dataset, run.record.folder, run.progress.say
     x = as_floats(dataset.test_images[:14], run.args.dtype)
     y = run.backend.to_numpy(model.reconstruct(state.parameters, run.backend.asarray(x)))
-    rows = {"original": x, "autoencoder": y, f"PCA {len(pca.variances)}": pca.reconstruct(x)}
+    figures, rows = {"autoencoder": test}, {"original": x, "autoencoder": y}
+    baselines, lines = {}, {}
+    if model.pixels <= MOST_PIXELS:
+        pca = PCA.fit(dataset.train_images, min(model.latent, model.pixels))
+        name = f"PCA {len(pca.variances)}"
+        floor = reconstruction(pca.reconstruct, dataset.test_images, np.float64)
+        figures[name] = baselines["pca"] = floor
+        rows[name] = pca.reconstruct(x)
+        lines = {name: floor["mse"]} if model.reconstruction == "mse" else {}
+    else:
+        say(f"PCA is left out: images of {model.pixels} pixels are too large for it")
+
+    say(f"{'on the test images':24}{'mse':>10}{'squared error':>16}{'pixels right':>15}")
+    for name, f in figures.items():
+        say(f"{name:24}{f['mse']:10.5f}{f['squared_error']:16.3f}{f['pixel_accuracy']:15.2%}")
     plots.images_in_rows(folder / "reconstructions.png", rows, dataset.image_shape)
     curves = {"train_loss": "training", "test_loss": "test"}
-    lines = {f"PCA {len(pca.variances)}": floor["mse"]} if model.reconstruction == "mse" else {}
-    plots.loss_curves(folder / "loss.png", history, curves, f"loss ({model.reconstruction})", lines)
+    ylabel = f"loss ({model.reconstruction})"
+    plots.loss_curves(folder / "loss.png", state.history, curves, ylabel, lines)
     W = run.backend.to_numpy(state.parameters["encoder.W1"])
     plots.filters(folder / "filters.png", W, dataset.image_shape)
-    run.summarise(state, test=test, baselines={"pca": floor})
+    run.summarise(state, test=test, baselines=baselines)
     say(f"pictures, figures and checkpoint are in {folder}")
 
 
@@ -117,7 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train, test = backend.asarray(dataset.train_images), backend.asarray(dataset.test_images)
     evaluate = partial(judge, model, state.parameters, test, args.dtype)
     fit(state, gradients, model, train, run.plan, evaluate, run.record, run.progress, backend)
-    report(run, model, state)
+    final = reconstruction(partial(model.reconstruct, state.parameters), test, args.dtype)
+    report(run, model, state, final)
 
 
 if __name__ == "__main__":

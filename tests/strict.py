@@ -183,6 +183,8 @@ def _wrapped(y: Any) -> Any:
     """Every result is an array on the device, also the single number that a reduction gives."""
     if isinstance(y, tuple):
         return tuple(_wrapped(part) for part in y)
+    if type(y) is bool:  # may_share_memory looks at addresses, which the host knows
+        return y
     return StrictArray(np.asarray(y))
 
 
@@ -253,6 +255,7 @@ KEYWORDS |= {
     **dict.fromkeys(("transpose", "permute_dims"), "axes"),
     **dict.fromkeys(("reshape", "swapaxes", "moveaxis", "broadcast_to", "broadcast_arrays"), ""),
     **dict.fromkeys(("outer", "inner", "vdot", "diag", "isclose", "array_equal"), ""),
+    "may_share_memory": "",
     **dict.fromkeys(("zeros", "ones", "empty", "eye", "tri"), "dtype"),
     **dict.fromkeys(("zeros_like", "ones_like", "empty_like"), "dtype shape"),
     "allclose": "rtol atol equal_nan",

@@ -6,6 +6,7 @@ import gc
 import math
 import time
 import weakref
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -214,7 +215,7 @@ def test_hooks():
     assert grad(z, x, retain_graph=True).tolist() == [-40, -40]
     remove()
     y.register_hook(lambda g: g.sum())
-    with pytest.raises(ValueError, match=r"shape \(\) for a gradient of shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"a hook returned float64 \(\) .* ndarray \(2,\)"):
         grad(z, x)
     w = leaf(2)
     w3 = w * w * w
@@ -281,7 +282,7 @@ def test_writing_what_the_graph_needs():
         y.backward()
     assert grad((x * x).sum(), x).tolist() == [10, 4]  # recorded after the write: fine
     y = tg.concatenate(x, leaf([1.0]))
-    x[:] = x * 2
+    x[:] = (x * 2).detach()
     with pytest.raises(RuntimeError, match="concatenate: its argument xs was written"):
         grad(y.sum(), x)
     with pytest.raises(ValueError, match="result of exp cannot be written in place"):
@@ -390,9 +391,7 @@ def test_ops_that_are_declared_wrongly(own_ops):
         def square_root(x):
             return x
 
-    with pytest.raises(
-        TypeError, match="op exp: tinygen.ops.arithmetic has one of this name already"
-    ):
+    with pytest.raises(TypeError, match=r"op exp: .* has one of this name already"):
 
         @op(dx=None)
         def exp(x):
@@ -760,3 +759,56 @@ def test_the_habits_people_bring():
         optimizer.update(p, {name: t.grad for name, t in named.items()}, rate=0.02)
         losses.append(float(f"{loss:.6f}"))
     assert losses[-1] < 0.2 * losses[0]
+
+
+def test_a_hook_may_write_into_its_gradient():
+    a, b = leaf([1.0]), leaf([1.0])
+    a.register_hook(lambda g: g.__imul__(10))  # add hands one array to both
+    (a + b).backward(np.array([3.0]))
+    assert (a.grad.item(), b.grad.item()) == (30, 3)
+
+
+def test_a_value_with_a_gradient_is_not_lost_by_writing_it():
+    b, w = leaf([1.0, 2.0]), leaf([3.0])
+    with pytest.raises(ValueError, match="its gradient would be lost"):
+        b[0] = w[0] * 5
+    b[0] = w.detach()[0]
+    assert b.array.tolist() == [3, 2]
+
+
+def test_each_thread_records_for_itself():
+    results = []
+
+    def elsewhere():
+        results.append((leaf([2.0]) * 3).requires_grad)
+
+    with no_grad():
+        thread = Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+    assert results == [True]
+
+
+def test_what_is_no_matrix_is_no_weight():
+    with pytest.raises(ValueError, match="affine: x is"):
+        tg.affine(leaf(np.ones((2, 2))), leaf(np.ones((2, 2, 2))), leaf(np.ones((2, 2))))
+
+
+@pytest.mark.parametrize("axis", [3, -4])
+def test_stack_refuses_an_axis_that_is_not_there(axis):
+    with pytest.raises(ValueError, match="out of range"):
+        tg.stack(np.ones((2, 2)), np.ones((2, 2)), axis=axis)
+
+
+def test_logsumexp_of_infinities():
+    assert tg.logsumexp(np.array([-np.inf, 1.0])) == 1
+    with np.errstate(divide="ignore"):
+        assert tg.logsumexp(np.array([-np.inf, -np.inf])) == -np.inf
+
+
+def test_cross_entropy_with_a_class_that_is_ruled_out():
+    z = leaf([[1.0, -np.inf, 2.0]])
+    loss = tg.cross_entropy(z, [0])
+    loss.backward()
+    assert float(loss) == pytest.approx(np.log(1 + np.e), rel=1e-12)
+    np.testing.assert_allclose(z.grad, [[1 / (1 + np.e) - 1, 0, np.e / (1 + np.e)]], rtol=1e-12)

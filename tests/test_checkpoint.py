@@ -409,7 +409,7 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from tinygen import files
-from tinygen.training import checkpoint
+from tinygen.training import Record, checkpoint
 
 def crash(*args, **options):
     os._exit(9)
@@ -447,6 +447,7 @@ def test_a_process_that_is_killed_while_writing_leaves_the_old_one(tmp_path, whe
     np.testing.assert_array_equal(arrays["m"], ARRAYS["m"])
     saved(tmp_path, meta={"step": 5})  # what the dead process left is not in the way
     assert checkpoint.read_meta(path)["step"] == 5
+    Record(tmp_path).open()  # sweeps up what the dead process left
     assert os.listdir(tmp_path) == ["checkpoint.npz"]
 
 

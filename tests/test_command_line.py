@@ -219,7 +219,7 @@ def test_resuming_with_other_flags_names_them(finished, capsys, flags, sentence)
     before = contents(folder)
     capsys.readouterr()
     assert run_here(*base, "--resume", *flags) == 2
-    assert f"{folder} cannot be resumed with other flags: {sentence}" in told(capsys)
+    assert f"{folder} cannot be resumed with other flags ({sentence}); --restart" in told(capsys)
     assert contents(folder) == before
 
 

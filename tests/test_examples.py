@@ -128,7 +128,7 @@ def test_every_flag_of_the_model_reaches_it():
         ("linear", 0.2, 1, 2 / 90),
         ("cosine", 0.2, 1 + np.cos(np.pi * 45 / 89), 0),
         ("step", 0.2, 0.2, 0.02),
-        ("one-cycle", 0.08, 1.0436, 8e-6),
+        ("one-cycle", 0.08, 1 + np.cos(np.pi * 46 / 90), 8e-6),
     ],
 )
 def test_the_schedule_that_is_asked_for(name, first, middle, last):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +21,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         OSError: it cannot be written, as on a full disk; its ``filename`` is `path`.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    # A name of its own, so that two processes never write into one file.
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.unfinished")
     try:
         with open(unfinished, "wb") as file:
             yield file

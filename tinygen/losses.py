@@ -9,7 +9,7 @@ import numpy as np
 from tinygen.autograd.op import op
 from tinygen.autograd.tensor import Tensor, raw
 from tinygen.backend import Array, backend_of, namespace
-from tinygen.ops import absolute, log_softmax, sigmoid, sum
+from tinygen.ops import absolute, log_softmax, sigmoid, sum, where
 
 
 @op(
@@ -71,7 +71,10 @@ def cross_entropy(z: Array | Tensor, labels: Any) -> Array | Tensor:
     if type(t) is not Tensor and t is not labels:  # made here, on the host perhaps
         t = backend_of(raw(z)).asarray(t, z.dtype)
     _refuse_other_shape("cross_entropy", z, t)
-    return sum(t * log_softmax(z)) * (-1 / z.shape[0])
+    log_p = log_softmax(z)
+    if type(t) is not Tensor:
+        log_p = where(t == 0, 0.0, log_p)  # a class that is ruled out, -inf, may have no share
+    return sum(t * log_p) * (-1 / z.shape[0])
 
 
 def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:

@@ -72,7 +72,7 @@ class Parameters(Mapping[str, Array]):
             or out.flat.dtype != self.flat.dtype
         ):
             raise ValueError(f"out needs the layout of the parameters, {self}; got {out}")
-        if out is self or out.flat is self.flat:
+        if namespace(self.flat).may_share_memory(out.flat, self.flat):
             raise ValueError("out is the parameters themselves; it needs memory of its own")
         out.version += 1
         return out

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from tinygen.autograd.tensor import Engine, Tensor, leaves
+from tinygen.autograd.tensor import ENGINE, Tensor, leaves
 from tinygen.backend import Array, namespace
 from tinygen.parameters import Parameters
 
@@ -237,8 +237,8 @@ def _partials(t: Tensor, dy: Any, needed: dict[int, bool], create_graph: bool) -
             dx = _sum_to(dx, x.array.shape, op)
         if dx.dtype != x.array.dtype:
             dx = dx.astype(x.array.dtype)
-        if Engine.watch is not None:
-            Engine.watch(f"the gradient of {op}", (dy, *arguments), dx)
+        if ENGINE.watch is not None:
+            ENGINE.watch(f"the gradient of {op}", (dy, *arguments), dx)
         shares.append((x, dx))
     return shares
 
@@ -263,14 +263,18 @@ def _sum_to(g: Any, shape: tuple[int, ...], op: Any) -> Any:
 
 
 def _hooked(t: Tensor, g: Any) -> Any:
-    for hook in t._hooks or ():
+    if type(g) is not Tensor:
+        g = namespace(g).array(g)  # a hook may write into it, and others may hold the same array
+    for hook in tuple(t._hooks or ()):
         new = hook(g)
-        if new is not None:
-            if tuple(new.shape) != t.shape:
-                raise ValueError(
-                    f"a hook returned shape {tuple(new.shape)} for a gradient of shape {t.shape}"
-                )
-            g = new
+        if new is None:
+            continue
+        if tuple(new.shape) != t.shape or new.dtype != t.dtype or type(new) is not type(g):
+            raise ValueError(
+                f"a hook returned {type(new).__name__} {tuple(new.shape)} {new.dtype} for a "
+                f"gradient that is {type(g).__name__} {t.shape} {t.dtype}"
+            )
+        g = new
     return g
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tinygen.autograd.tensor import Engine, raw
+from tinygen.autograd.tensor import ENGINE, raw
 from tinygen.backend import namespace
 
 
@@ -31,12 +31,12 @@ def stop_at_nonfinite() -> Iterator[None]:
     ...
     tinygen.autograd.finite.NonFiniteError: log made 1 of 2 numbers NaN or infinite, of finite ones
     """
-    before = Engine.watch
-    Engine.watch = _watch
+    before = ENGINE.watch
+    ENGINE.watch = _watch
     try:
         yield
     finally:
-        Engine.watch = before
+        ENGINE.watch = before
 
 
 def _watch(name: str, arguments: Sequence[Any], y: Any) -> None:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from tinygen.autograd.tensor import Engine, Tensor
+from tinygen.autograd.tensor import ENGINE, Tensor
 
 OPS: dict[str, Op] = {}
 """Every op by its name."""
@@ -62,10 +62,10 @@ class Op:
             y = self.forward(*arrays, **options)
         except (ValueError, TypeError, IndexError) as error:
             raise self._explained(error, arrays) from error
-        if Engine.watch is not None:
-            Engine.watch(self.name, arrays, y)
+        if ENGINE.watch is not None:
+            ENGINE.watch(self.name, arrays, y)
         # A result that is no float, as of astype(int), is constant: only floats have gradients.
-        records = Engine.recording and y.dtype.kind == "f" and self._needs_gradient(arguments)
+        records = ENGINE.recording and y.dtype.kind == "f" and self._needs_gradient(arguments)
         if self.defaults:
             options = {**self.defaults, **options}
         made = Tensor._made(y, self, arguments, options, records)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from threading import local
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,11 +22,14 @@ _NEVER = [0]
 """When a tensor was last written in place; this one list serves all that never were."""
 
 
-class Engine:
-    """What the engine is doing now, in all threads; looking it up costs one attribute."""
+class _Engine(local):
+    """What the engine is doing now; each thread has its own."""
 
     recording = True
     watch: Callable[..., None] | None = None
+
+
+ENGINE = _Engine()
 
 
 class Tensor:
@@ -193,7 +197,14 @@ class Tensor:
                 f"the result of {self._op} cannot be written in place: its gradient would be "
                 "wrong; build a new tensor with where() or concatenate()"
             )
-        self.array[index] = value.array if type(value) is Tensor else value
+        if type(value) is Tensor:
+            if value.requires_grad and ENGINE.recording:
+                raise ValueError(
+                    "a value that requires a gradient cannot be written into a tensor, where its "
+                    "gradient would be lost; use where() or concatenate(), or write x.detach()"
+                )
+            value = value.array
+        self.array[index] = value
         self._shared_count()[0] = next_serial()
 
     def __len__(self) -> int:
@@ -258,13 +269,13 @@ def raw(x: Any) -> Any:
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Record nothing inside, in any thread: results are leaves without a gradient."""
-    before = Engine.recording
-    Engine.recording = False
+    """Record nothing inside, in this thread: results are leaves without a gradient."""
+    before = ENGINE.recording
+    ENGINE.recording = False
     try:
         yield
     finally:
-        Engine.recording = before
+        ENGINE.recording = before
 
 
 def leaves(parameters: Any) -> dict[str, Tensor]:

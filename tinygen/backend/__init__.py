@@ -70,6 +70,6 @@ def _recognise(x: Any) -> Backend:
     if isinstance(x, (int, float, np.generic, np.ndarray)):
         return NUMPY
     cupy = sys.modules.get("cupy")  # an array of CuPy can only exist once CuPy was imported
-    if cupy is not None and isinstance(x, cupy.ndarray):
+    if isinstance(x, getattr(cupy, "ndarray", ())):
         return get_backend("cupy")
     raise TypeError(f"expected an array or a number, got {type(x).__name__}")

@@ -50,14 +50,18 @@ class NumpyBackend:
         epsilon: float,
         decay: float,
     ) -> None:
-        self._find_adam()(x, g, m, v, rate, beta1, beta2, epsilon, decay)
+        kernel = self._find_adam() if x.dtype in (np.float32, np.float64) else adam_numpy
+        kernel(x, g, m, v, rate, beta1, beta2, epsilon, decay)
 
     def _find_adam(self) -> Callable[..., None]:
-        """The compiled kernel where numba is installed; looked for once, at the first update."""
+        """The compiled kernel where numba works; tried once, at the first update."""
         if self._adam is None:
             try:
                 from tinygen.backend.numba_kernels import adam_numba
-            except ImportError:
+
+                x, g, m, v = np.ones((4, 1), np.float32)
+                adam_numba(x, g, m, v, 0.1, 0.9, 0.999, 1e-8, 0.0)
+            except Exception:  # absent, or not fit for this machine: whatever it says, NumPy can
                 self._adam = adam_numpy
             else:
                 self._adam = adam_numba

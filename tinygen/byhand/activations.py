@@ -60,9 +60,12 @@ def leaky_relu_backward(d: Array, a: Array, h: Array, s: Array) -> None:
 def elu_forward(a: Array, h: Array, s: Array) -> None:
     xp = namespace(a)
     xp.minimum(a, 0, out=s)
-    xp.exp(s, out=s)
-    s -= 1
-    xp.maximum(a, 0, out=h)
+    xp.exp(s, out=h)
+    h += 1
+    s *= 0.5
+    xp.tanh(s, out=s)
+    h *= s  # (5)
+    xp.maximum(a, 0, out=s)
     h += s  # (5)
 
 

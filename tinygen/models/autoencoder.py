@@ -70,6 +70,8 @@ class Autoencoder:
         if self.reconstruction == "bce" and self.output != "sigmoid":
             raise InputError("the loss bce is that of probabilities; it needs the output sigmoid")
         for name in ("weight_decay", "code_l1", "input_noise"):
+            # As Python's float: a NumPy number would turn all of float32 into float64.
+            object.__setattr__(self, name, float(getattr(self, name)))
             if not 0 <= getattr(self, name) < np.inf:
                 raise InputError(f"{name} must be at least 0, got {getattr(self, name)}")
         _ = self.encoder, self.decoder  # building them checks the widths and the other names

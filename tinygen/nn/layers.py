@@ -79,7 +79,7 @@ class Dropout(Layer):
     def __init__(self, rate: float) -> None:
         if not 0 <= rate < 1:
             raise InputError(f"Dropout: the rate must be at least 0 and below 1, got {rate}")
-        self.rate = rate
+        self.rate = float(rate)
 
     def draw_mask(self, generator: Any, shape: tuple[int, ...], dtype: Any) -> Array:
         """0 with probability `rate`, else ``1 / (1 - rate)``."""

@@ -38,7 +38,7 @@ def matmul(x: Array, W: Array) -> Array:
 )
 def affine(x: Array, W: Array, b: Array) -> Array:
     """``x W + b``, a dense layer: ``(n, i) (i, o) (o,) -> (n, o)``."""
-    if x.ndim != 2 or x.shape[1] != W.shape[0]:
+    if x.ndim != 2 or W.ndim != 2 or x.shape[1] != W.shape[0]:
         raise ValueError(
             f"affine: x is {x.shape}, W is {W.shape}; x needs as many columns as W has rows"
         )

@@ -70,6 +70,7 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """``log sum exp(x)`` over `axis`, shifted by the maximum so that nothing overflows."""
     xp = namespace(x)
     top = xp.max(x, axis=axis, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, 0)  # inf - inf would be NaN
     y = xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True)) + top
     return y if keepdims else xp.squeeze(y, axis=_axes(x, axis))
 

@@ -48,6 +48,8 @@ def stack(*xs: Array, axis: int = 0) -> Array:
     shapes = {tuple(x.shape): None for x in xs}
     if len(shapes) != 1:
         raise ValueError(f"stack: the arrays need one shape, got {', '.join(map(str, shapes))}")
+    if not -xs[0].ndim - 1 <= axis <= xs[0].ndim:
+        raise ValueError(f"stack: axis {axis} is out of range for arrays of {xs[0].ndim} axes")
     at = axis % (xs[0].ndim + 1)
     shape = (*xs[0].shape[:at], 1, *xs[0].shape[at:])
     return concatenate(*(reshape(x, shape=shape) for x in xs), axis=at)

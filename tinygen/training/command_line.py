@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import os
 import sys
@@ -142,12 +143,15 @@ def refuse_other_configuration(saved: dict[str, Any], now: dict[str, Any], where
     if saved.get(DATA) != now.get(DATA):
         raise InputError(f"{where} cannot be resumed with other data than it began with")
     differ = [
-        f"--{key.replace('_', '-')} was {_shown(saved.get(key))}, is {_shown(now.get(key))}"
+        f"--{key.replace('_', '-')[:40]} was {_shown(saved.get(key))}, is {_shown(now.get(key))}"
         for key in sorted({**saved, **now})
         if saved.get(key) != now.get(key)
     ]
     if differ:
-        raise InputError(f"{where} cannot be resumed with other flags: {'; '.join(differ)}")
+        raise InputError(
+            f"{where} cannot be resumed with other flags ({'; '.join(differ)}); "
+            "--restart begins anew"
+        )
 
 
 def schedule(args: argparse.Namespace, steps: int) -> optim.Schedule:
@@ -173,6 +177,8 @@ def run(
     Returns:
         0 done, 2 the input was refused, 130 stopped by Ctrl-C, 1 anything else.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may have letters that it cannot encode
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main(arguments)
     except InputError as error:
@@ -248,5 +254,6 @@ def _shown(value: Any) -> str:
 
 
 def _told(sentence: str, code: int) -> int:
-    print(" ".join(sentence.splitlines()), file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # a daemon may have closed it
+        print(" ".join(sentence.splitlines()), file=sys.stderr, flush=True)
     return code

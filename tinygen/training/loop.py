@@ -85,7 +85,7 @@ def fit(
     """
     n = len(images)
     per_epoch = math.ceil(n / plan.batch_size)
-    _refuse_misplaced(state, plan, per_epoch, record)
+    _refuse_misplaced(state, plan, per_epoch, record, list(progress.columns))
     gradients = state.parameters.zeros_like()
     began = time.perf_counter() - state.seconds
 
@@ -213,8 +213,12 @@ def _refuse_nonfinite_figures(row: dict[str, Any], record: Record) -> None:
             )
 
 
-def _refuse_misplaced(state: State, plan: Plan, per_epoch: int, record: Record) -> None:
-    """A checkpoint must lie within this plan."""
+def _refuse_misplaced(
+    state: State, plan: Plan, per_epoch: int, record: Record, columns: list[str]
+) -> None:
+    """A checkpoint must lie within this plan, and its history have the figures that are shown."""
+    if any(key not in row for row in state.history for key in columns):
+        raise checkpoint.damaged(record.checkpoint, "its history lacks figures")
     epochs = len(state.history)
     done = state.step - epochs * per_epoch
     if epochs > plan.epochs or not 0 <= done <= (per_epoch if epochs < plan.epochs else 0):

@@ -19,7 +19,7 @@ class Progress:
 
     def __init__(self, epochs: int, columns: dict[str, str], quiet: bool = False) -> None:
         self.epochs, self.columns, self.quiet = epochs, columns, quiet
-        self.bars = not quiet and sys.stderr.isatty()
+        self.bars = not quiet and sys.stderr is not None and sys.stderr.isatty()
 
     def epoch(self, epoch: int, images: int, done: int) -> Bar:
         """A bar for the images of one epoch, `done` of which were seen before a resume."""

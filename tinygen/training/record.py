@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,10 @@ class Record:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_text(self.folder / ".probe", "")
-            (self.folder / ".probe").unlink()
+            with TemporaryFile(dir=self.folder):
+                pass
+            for left in self.folder.glob(".*.unfinished"):  # by a process that was killed
+                left.unlink()
         except OSError as error:
             raise InputError(
                 f"--out {self.folder}: cannot be written into ({error.strerror or error})"

@@ -76,6 +76,8 @@ class State:
             and all(_is_row(row, epoch) for epoch, row in enumerate(history, 1))
         ):
             raise checkpoint.damaged(path, "its description makes no sense")
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise checkpoint.damaged(path, "it holds NaN or infinity")
         for name, vector in vectors.items():
             vector[...] = backend.asarray(arrays[name])
         self.parameters.version += 1
