@@ -9,20 +9,23 @@ The step is that of the autoencoder 784-512-256-64 and back: forward, backward, 
 - tinygen by hand and by autograd;
 - PyTorch (eager, fused Adam), and JAX, MyGrad and HIPS autograd, each where it is installed.
 
-Each round times every arm once, in a new random order; the table shows medians, and ratios of
-medians. Behind it stand the engine's own cost for one op, and the time of `import tinygen` beside
-`import numpy`.
+Each arm has a process of its own. Each round lets every arm take a burst of steps, one arm after
+the other in a new random order; the table shows medians, and ratios of medians. Behind it stand the
+engine's own cost for one op, and the time of `import tinygen` beside `import numpy`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import platform
 import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -209,32 +212,62 @@ ARMS = {
 ON_THE_HOST = ("JAX, jit", "MyGrad", "HIPS autograd")
 
 
-def measure(backend: Any, batch: int, rounds: int, wait: Callable[[], None]) -> dict[str, float]:
-    """The median milliseconds of each arm that is installed."""
+BURST, WARM = 8, 3
+"""Steps that an arm takes at once, and how many of them, the first, are not counted."""
+
+
+def worker(pipe: Any, arm: str, backend_name: str, batch: int) -> None:
+    """Take a burst of steps whenever asked; say None if the library is not installed."""
+    backend = tg.get_backend(backend_name)
     x = backend.generator(1).random((batch, 784), dtype=np.float32)
-    arms = {}
-    for name, make in ARMS.items():
-        if backend.name != "numpy" and name in ON_THE_HOST:
-            continue
-        try:
-            arms[name] = make(backend, x)
-        except ImportError:
-            continue
-    times: dict[str, list[float]] = {name: [] for name in arms}
-    order = list(arms)
-    for round_ in range(rounds + 3):
-        random.Random(round_).shuffle(order)
-        for name in order:
+    try:
+        step = ARMS[arm](backend, x)
+    except ImportError:
+        return pipe.send(None)
+    pipe.send("ready")
+    wait = waiter(backend)
+    while pipe.recv():
+        times = []
+        for _ in range(BURST):
             wait()
             start = time.perf_counter()
-            arms[name]()
+            step()
             wait()
-            if round_ >= 3:  # the first ones compile and fetch memory
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(ts) for name, ts in times.items()}
+            times.append(1e3 * (time.perf_counter() - start))
+        pipe.send(times[WARM:])
 
 
-def engine_cost(rounds: int = 30, ops: int = 300) -> dict[str, float]:
+def measure(backend_name: str, batch: int, rounds: int) -> dict[str, float]:
+    """The median milliseconds of each arm that is installed.
+
+    Each arm lives in a process of its own, or the idle threads of one library, which go on spinning
+    for a while, would slow down another.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    pipes, processes = {}, []
+    for arm in ARMS:
+        if backend_name == "numpy" or arm not in ON_THE_HOST:
+            pipes[arm], theirs = spawn.Pipe()
+            process = spawn.Process(target=worker, args=(theirs, arm, backend_name, batch))
+            process.start()
+            processes.append(process)
+    pipes = {arm: pipe for arm, pipe in pipes.items() if pipe.recv() is not None}
+    times: dict[str, list[float]] = {arm: [] for arm in pipes}
+    order = list(pipes)
+    for round_ in range(rounds):
+        random.Random(round_).shuffle(order)
+        for arm in order:
+            time.sleep(0.02)  # until the threads of the arm before have gone to sleep
+            pipes[arm].send(True)
+            times[arm] += pipes[arm].recv()
+    for pipe in pipes.values():
+        pipe.send(False)
+    for process in processes:
+        process.join()
+    return {arm: statistics.median(ts) for arm, ts in times.items()}
+
+
+def engine_cost(rounds: int = 60, ops: int = 300) -> dict[str, float]:
     """Microseconds that recording an op and walking back over it cost, beyond the arithmetic."""
     x = tg.Tensor(np.ones((2, 2), np.float32), requires_grad=True)
     a = np.ones((2, 2), np.float32)
@@ -265,15 +298,21 @@ def engine_cost(rounds: int = 30, ops: int = 300) -> dict[str, float]:
     return {"with engine": with_engine, "arithmetic": without, "engine": with_engine - without}
 
 
-def import_times(rounds: int = 11) -> dict[str, float]:
+def import_times(rounds: int = 15) -> dict[str, float]:
     """Median milliseconds of importing numpy, and tinygen with it, in fresh processes."""
     times: dict[str, list[float]] = {"numpy": [], "tinygen": []}
-    for _ in range(rounds):
-        for name, taken in times.items():
-            code = f"import time; t = time.perf_counter(); import {name}; "
-            code += "print(time.perf_counter() - t)"
-            done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-            taken.append(1e3 * float(done.stdout))
+    with tempfile.TemporaryDirectory() as folder:
+        # Compiled once, as after an installation, whatever the environment says of that.
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        for round_ in range(rounds + 1):
+            for name, taken in times.items():
+                code = f"import time; t = time.perf_counter(); import {name}; "
+                code += "print(time.perf_counter() - t)"
+                command = [sys.executable, "-c", code]
+                done = subprocess.run(command, capture_output=True, check=True, env=environment)
+                if round_:
+                    taken.append(1e3 * float(done.stdout))
     return {name: statistics.median(ts) for name, ts in times.items()}
 
 
@@ -284,10 +323,19 @@ def waiter(backend: Any) -> Callable[[], None]:
     return lambda: backend.xp.cuda.Device().synchronize()
 
 
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((x.split(": ")[1] for x in lines if x.startswith("model name")), "unknown")
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--backend", default="numpy")
-    p.add_argument("--rounds", type=int, default=60)
+    p.add_argument("--rounds", type=int, default=20)
     p.add_argument("--batch", type=int, nargs="*", default=[32, 128, 512])
     p.add_argument("--json", type=Path, default=Path("runs/benchmark.json"))
     args = p.parse_args()
@@ -295,7 +343,7 @@ def main() -> None:
 
     steps = {}
     for batch in args.batch:
-        steps[batch] = measure(backend, batch, args.rounds, waiter(backend))
+        steps[batch] = measure(args.backend, batch, args.rounds)
         show(batch, steps[batch])
     engine, imports = engine_cost(), import_times()
     print(f"an op: {engine['with engine']:.1f} us forward and backward, "
@@ -304,7 +352,8 @@ def main() -> None:
           f"{imports['tinygen'] / imports['numpy']:.2f} x")  # fmt: skip
 
     result = {
-        "machine": f"{platform.machine()}, {platform.system()}",
+        "processor": processor(),
+        "cores": os.cpu_count(),
         "backend": backend.describe(),
         "python": platform.python_version(),
         "milliseconds a step": steps,

@@ -67,9 +67,10 @@ def tanh(x: Array) -> Array:
 
 @op(dx=lambda g, y, x: g * y * (1 - y))
 def sigmoid(x: Array) -> Array:
-    """``1 / (1 + exp(-x))``, without overflow: ``exp(min(x, 0)) / (1 + exp(-|x|))``."""
+    """``1 / (1 + exp(-x))``, without overflow: with ``e = exp(-|x|)`` it is 1 or e over 1 + e."""
     xp = namespace(x)
-    return xp.exp(xp.minimum(x, 0)) / (1 + xp.exp(-abs(x)))
+    e = xp.exp(-abs(x))
+    return xp.maximum(x >= 0, e) / (1 + e)
 
 
 @op(dx=lambda g, y, x: g * sigmoid(x))
