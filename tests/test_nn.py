@@ -134,7 +134,7 @@ def test_dense_says_what_does_not_fit(backend):
 @pytest.mark.parametrize("make", [Dense, lambda i, o: LayerNorm(i), lambda i, o: BatchNorm(i)])
 @pytest.mark.parametrize("width", [0, -3])
 def test_a_layer_without_width_is_refused(make, width):
-    with pytest.raises(ValueError, match="widths must be at least 1"):
+    with pytest.raises(ValueError, match="widths must be whole numbers, at least 1"):
         make(width, 2)
 
 

@@ -151,9 +151,9 @@ def _scale_and_shift(shapes: Shapes) -> dict[str, Any]:
 
 
 def _refuse_width(layer: str, *widths: int) -> None:
-    if min(widths) < 1:
+    if not all(isinstance(w, int) and w >= 1 for w in widths):
         raise InputError(
-            f"{layer}: widths must be at least 1, got {' and '.join(map(str, widths))}"
+            f"{layer}: widths must be whole numbers, at least 1, got {' and '.join(map(str, widths))}"
         )
 
 

@@ -146,6 +146,11 @@ def _refuse_out_of_range(part: Any, axis: int, x: Array) -> None:
     if isinstance(part, slice) or axis >= x.ndim or getattr(part, "size", 1) == 0:
         return
     n = x.shape[axis]
+    if not (isinstance(part, int) or getattr(part, "dtype", np.dtype(object)).kind in "iu"):
+        raise IndexError(
+            f"getitem: an index is an integer, a slice, None, ... or an array of integers or "
+            f"booleans, got {part!r}"
+        )
     low, high = (part, part) if isinstance(part, int) else (int(part.min()), int(part.max()))
     if low < -n or high >= n:
         raise IndexError(
