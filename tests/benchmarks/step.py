@@ -11,7 +11,7 @@ The step is that of the autoencoder 784-512-256-64 and back: forward, backward, 
 
 Each arm has a process of its own. Each round lets every arm take a burst of steps, one arm after
 the other in a new random order; the table shows medians, and ratios of medians. Behind it stand the
-engine's own cost for one op, and the time of `import tinygen` beside `import numpy`.
+engine's own cost for one op, Adam alone, and the time of `import tinygen` beside `import numpy`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 
 import tinygen as tg
+from tinygen.backend.numpy_backend import adam_numpy
 from tinygen.byhand.autoencoder import loss_and_grads
 from tinygen.byhand.workspace import Workspace
 from tinygen.files import write_text
@@ -298,6 +299,26 @@ def engine_cost(rounds: int = 60, ops: int = 300) -> dict[str, float]:
     return {"with engine": with_engine, "arithmetic": without, "engine": with_engine - without}
 
 
+def adam_times(rounds: int = 60) -> dict[str, float]:
+    """Median milliseconds of Adam's update on the model's parameters, by each NumPy kernel."""
+    kernels = {"NumPy": adam_numpy}
+    try:
+        from tinygen.backend.numba_kernels import adam_numba
+    except ImportError:
+        pass
+    else:
+        kernels["numba"] = adam_numba
+    size = MODEL.initialise(0).flat.size
+    x, g, m, v = np.random.default_rng(0).random((4, size), dtype=np.float32)
+    times: dict[str, list[float]] = {name: [] for name in kernels}
+    for _ in range(rounds):
+        for name, kernel in kernels.items():
+            start = time.perf_counter()
+            kernel(x, g, m, v, RATE, 0.9, 0.999, 1e-8, 0.0)
+            times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(ts) for name, ts in times.items()}
+
+
 def import_times(rounds: int = 15) -> dict[str, float]:
     """Median milliseconds of importing numpy, and tinygen with it, in fresh processes."""
     times: dict[str, list[float]] = {"numpy": [], "tinygen": []}
@@ -345,7 +366,8 @@ def main() -> None:
     for batch in args.batch:
         steps[batch] = measure(args.backend, batch, args.rounds)
         show(batch, steps[batch])
-    engine, imports = engine_cost(), import_times()
+    engine, adam, imports = engine_cost(), adam_times(), import_times()
+    print("Adam alone: " + ", ".join(f"{name} {ms:.2f} ms" for name, ms in adam.items()))
     print(f"an op: {engine['with engine']:.1f} us forward and backward, "
           f"of them {engine['engine']:.1f} us for the engine")  # fmt: skip
     print(f"import: numpy {imports['numpy']:.0f} ms, tinygen {imports['tinygen']:.0f} ms, "
@@ -358,6 +380,7 @@ def main() -> None:
         "python": platform.python_version(),
         "milliseconds a step": steps,
         "microseconds an op": engine,
+        "milliseconds of Adam": adam,
         "milliseconds to import": imports,
     }
     args.json.parent.mkdir(parents=True, exist_ok=True)

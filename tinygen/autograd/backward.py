@@ -110,8 +110,11 @@ def _sweep(
     gradient. A tensor is numbered after its parents, so going down the numbers is such an order.
     Nodes are taken off the list, so that each is freed once it was handled.
     """
-    nodes = _reachable(y) if nodes is None else nodes
-    needed = _needed(nodes, wanted)
+    if nodes is None:
+        nodes = _reachable(y)
+        needed = _needed(nodes, wanted)
+    else:  # all leaves are wanted, and so all that leads to them
+        needed = dict.fromkeys(map(id, nodes), True)
     asked = {id(t): True for t in wanted}
     gradients: Gradients = {id(y): _seed(y, g, create_graph)}
     owned: dict[int, bool] = {}
@@ -221,7 +224,7 @@ def _partials(t: Tensor, dy: Any, needed: dict[int, bool], create_graph: bool) -
             continue
         if x._written[0] > t._serial:
             raise _overwritten(op, f"argument {op.arguments[0 if op.variadic else i]}")
-        if x._source is not None and x._source[0].version != x._source[1]:
+        if x._op is None and x._source is not None and x._source[0].version != x._source[1]:
             raise RuntimeError(
                 f"{op}: the parameters were updated since leaves(parameters) made these tensors, "
                 "so the gradients would be wrong; make leaves in every step, and call backward "
