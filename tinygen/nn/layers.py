@@ -152,9 +152,8 @@ def _scale_and_shift(shapes: Shapes) -> dict[str, Any]:
 
 def _refuse_width(layer: str, *widths: int) -> None:
     if not all(isinstance(w, int) and w >= 1 for w in widths):
-        raise InputError(
-            f"{layer}: widths must be whole numbers, at least 1, got {' and '.join(map(str, widths))}"
-        )
+        came = " and ".join(map(str, widths))
+        raise InputError(f"{layer}: widths must be whole numbers, at least 1, got {came}")
 
 
 def _named(what: str, name: str | Draw, table: Mapping[str, Draw]) -> Draw:
