@@ -449,7 +449,8 @@ def test_a_warm_step_asks_for_no_memory(activation, output, loss):
             step(rows)
             grown = tracemalloc.get_traced_memory()[1] - before
             # Views take a few KiB, more in older versions; whatever the size, NumPy adds a bias
-            # through a buffer of 8192 numbers, 32 KiB, and turns a comparison into floats through one of 8 KiB.
+            # through a buffer of 8192 numbers, 32 KiB, and turns a comparison into floats
+            # through one of 8 KiB.
             assert grown < 64 * 1024
     finally:
         tracemalloc.stop()
