@@ -536,4 +536,4 @@ def test_the_cache_is_where_pooch_has_it():
 def test_loading_fails_fast():
     start = time.perf_counter()
     refusal("mnist")
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 5  # a minute would be the way of requests
