@@ -86,12 +86,18 @@ def tanh_backward(d: Array, a: Array, h: Array, s: Array) -> None:
     d *= s
 
 
-def sigmoid_forward(a: Array, h: Array, s: Array) -> None:
-    """The logistic function; it leaves 1 + exp(-abs(a)) in `s`, whose logarithm a loss may want."""
+def _exp_of_minus_abs(a: Array, s: Array) -> None:
+    """The exponential that cannot overflow, of which sigmoid and softplus are made."""
     xp = namespace(a)
     xp.abs(a, out=s)
     xp.negative(s, out=s)
     xp.exp(s, out=s)  # (9)
+
+
+def sigmoid_forward(a: Array, h: Array, s: Array) -> None:
+    """The logistic function; it leaves 1 + exp(-abs(a)) in `s`, whose logarithm a loss may want."""
+    xp = namespace(a)
+    _exp_of_minus_abs(a, s)
     xp.greater_equal(a, 0, out=h)
     xp.maximum(h, s, out=h)  # (10)
     s += 1
@@ -106,9 +112,7 @@ def sigmoid_backward(d: Array, a: Array, h: Array, s: Array) -> None:
 
 def softplus_forward(a: Array, h: Array, s: Array) -> None:
     xp = namespace(a)
-    xp.abs(a, out=s)
-    xp.negative(s, out=s)
-    xp.exp(s, out=s)  # (9)
+    _exp_of_minus_abs(a, s)
     xp.log1p(s, out=s)
     xp.maximum(a, 0, out=h)
     h += s  # (12)

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, Backend, get_backend
+from tinygen.backend import Array, Backend
 from tinygen.errors import InputError
 from tinygen.losses import binary_cross_entropy_with_logits, l1, l2, mse
 from tinygen.nn import Sequential, mlp
+from tinygen.nn.sequential import started
 from tinygen.ops import sigmoid
 from tinygen.parameters import Parameters, part
 
@@ -108,12 +109,11 @@ class Autoencoder:
         self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
     ) -> Parameters:
         """The starting parameters; the same numbers on every backend."""
-        backend = get_backend(backend) if isinstance(backend, str) else backend
-        generator = np.random.default_rng(seed)
-        host = Parameters.zeros(self.shapes, np.float64, get_backend("numpy"))
-        self.encoder.fill(host, generator, "encoder.")
-        self.decoder.fill(host, generator, "decoder.")
-        return host.to(backend, dtype)
+        return started(self.shapes, self._fill, seed, dtype, backend)
+
+    def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
+        self.encoder.fill(p, generator, "encoder.")
+        self.decoder.fill(p, generator, "decoder.")
 
     def encode(self, p: Mapping[str, Any], x: Any) -> Any:
         """Images to codes: ``(n, pixels) -> (n, latent)``."""

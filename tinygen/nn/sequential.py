@@ -12,7 +12,7 @@ from tinygen.backend import Array, Backend, get_backend
 from tinygen.errors import InputError
 from tinygen.nn.layers import Dense, Dropout, Layer
 from tinygen.ops import ACTIVATIONS
-from tinygen.parameters import Parameters
+from tinygen.parameters import Parameters, Shapes
 
 
 class Sequential:
@@ -54,10 +54,7 @@ class Sequential:
         self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
     ) -> Parameters:
         """Parameters as the layers want to start; the same numbers on every backend."""
-        backend = get_backend(backend) if isinstance(backend, str) else backend
-        host = Parameters(self.shapes, np.zeros(self.size))
-        self.fill(host, np.random.default_rng(seed))
-        return host.to(backend, dtype)
+        return started(self.shapes, self.fill, seed, dtype, backend)
 
     def fill(self, p: Mapping[str, Any], generator: np.random.Generator, prefix: str = "") -> None:
         """Write the starting values into host arrays that are called ``prefix + name``."""
@@ -131,6 +128,20 @@ class Sequential:
             else:
                 x = layer(x)
         return x
+
+
+def started(
+    shapes: Shapes,
+    fill: Callable[[Parameters, np.random.Generator], None],
+    seed: int,
+    dtype: Any,
+    backend: Backend | str,
+) -> Parameters:
+    """Parameters that `fill` writes on the host in float64, so that all backends start alike."""
+    backend = get_backend(backend) if isinstance(backend, str) else backend
+    host = Parameters.zeros(shapes, np.float64, get_backend("numpy"))
+    fill(host, np.random.default_rng(seed))
+    return host.to(backend, dtype)
 
 
 def mlp(
