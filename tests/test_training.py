@@ -324,15 +324,15 @@ def test_nan_in_the_data_of_one_step(tmp_path, monkeypatch, gradients, show_ever
 
 def plant(monkeypatch, at, value=np.nan):
     """The noise of one step gets a value that is not finite."""
-    drawn = loop._noise
+    drawn = loop._data
 
-    def noise(model, x, seed, step, backend):
-        corrupted, masks = drawn(model, x, seed, step, backend)
+    def data(model, x, seed, step, backend):
+        x, corrupted, masks = drawn(model, x, seed, step, backend)
         if step == at:
             corrupted[0, 0] = value
-        return corrupted, masks
+        return x, corrupted, masks
 
-    monkeypatch.setattr(loop, "_noise", noise)
+    monkeypatch.setattr(loop, "_data", data)
 
 
 def test_an_infinite_loss(tmp_path):

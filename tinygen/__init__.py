@@ -14,8 +14,11 @@ from tinygen.autograd import *  # noqa: F403  the public names are those of each
 from tinygen.backend import get_backend, namespace
 from tinygen.errors import InputError
 from tinygen.losses import (
+    bernoulli_nll,
     binary_cross_entropy_with_logits,
     cross_entropy,
+    gaussian_kl,
+    gaussian_nll,
     l1,
     l2,
     mse,
@@ -47,10 +50,13 @@ __all__ = [
     "RMSProp",
     "autograd",
     "backend",
+    "bernoulli_nll",
     "binary_cross_entropy_with_logits",
     "byhand",
     "clip_by_norm",
     "cross_entropy",
+    "gaussian_kl",
+    "gaussian_nll",
     "get_backend",
     "l1",
     "l2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log, pi
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import numpy as np
 from tinygen.autograd.op import op
 from tinygen.autograd.tensor import Tensor, raw
 from tinygen.backend import Array, backend_of, namespace
-from tinygen.ops import absolute, log_softmax, sigmoid, sum, where
+from tinygen.ops import absolute, exp, expm1, log_softmax, mean, reshape, sigmoid, sum, where
+
+LOG_2PI = log(2 * pi)
 
 
 @op(
@@ -28,24 +31,80 @@ def mse(x: Array, t: Array) -> Array:
 
 
 @op(
-    dz=lambda g, y, z, t: (g / z.shape[0]) * (sigmoid(z) - t),
-    dt=lambda g, y, z, t: (-g / z.shape[0]) * z,
+    dz=lambda g, y, z, t: _per_row(g) * (sigmoid(z) - t),
+    dt=lambda g, y, z, t: _per_row(-g) * z,
 )
-def binary_cross_entropy_with_logits(z: Array, t: Array) -> Array:
-    """Binary cross-entropy of ``sigmoid(z)`` against `t`, in nats per row.
+def bernoulli_nll(z: Array, t: Array) -> Array:
+    """The negative log-likelihood of rows `t` whose pixels are 1 with probability ``sigmoid(z)``.
 
-    ``softplus(z) - t z``, summed over the columns and averaged over the rows. It is computed from
-    the logits, so nothing saturates and no probability is clipped.
+    ``softplus(z) - t z``, summed over the last axis: nats per row. It is computed from the logits,
+    so nothing saturates and no probability is clipped.
+
+    Args:
+        z: logits, ``(..., n, d)``.
+        t: targets in [0, 1], ``(..., n, d)``; grey values are allowed. Leading axes may be missing:
+            ``(n, d)`` is then compared with each of k samples ``(k, n, d)``.
+
+    Returns:
+        ``(..., n)``.
+    """
+    if z.ndim < t.ndim or z.shape[z.ndim - t.ndim :] != t.shape:
+        raise ValueError(
+            f"bernoulli_nll: logits are {z.shape}, targets are {t.shape}; "
+            "expected one shape, or targets without the leading axes"
+        )
+    xp = namespace(z)
+    # log(1 + e), not log1p(e), which NumPy computes seven times slower: the sum over the columns
+    # cannot show what is lost, half a unit in the last place of 1, and the gradient has no log.
+    return xp.sum((xp.maximum(z, 0) - z * t) + xp.log(1 + xp.exp(-abs(z))), axis=-1)
+
+
+def binary_cross_entropy_with_logits(z: Array | Tensor, t: Array | Tensor) -> Array | Tensor:
+    """Binary cross-entropy of ``sigmoid(z)`` against `t`, in nats per row: `bernoulli_nll`'s mean.
 
     Args:
         z: logits, ``(n, d)``.
         t: targets in [0, 1], ``(n, d)``; grey values are allowed.
     """
     _refuse_other_shape("binary_cross_entropy_with_logits", z, t)
-    xp = namespace(z)
-    # log(1 + e), not log1p(e), which NumPy computes seven times slower: the sum over the columns
-    # cannot show what is lost, half a unit in the last place of 1, and the gradient has no log.
-    return xp.sum((xp.maximum(z, 0) - z * t) + xp.log(1 + xp.exp(-abs(z)))) / z.shape[0]
+    return mean(bernoulli_nll(z, t))
+
+
+def gaussian_nll(mean: Array | Tensor, log_var: Array | Tensor, x: Array | Tensor) -> Any:
+    """The negative log-density of rows `x` under independent normal distributions.
+
+    ``0.5 [log(2 pi) + log_var + (x - mean)^2 / exp(log_var)]``, summed over the last axis: nats per
+    row, which may be negative, as densities may be above 1.
+
+    Args:
+        mean: ``(..., n, d)``.
+        log_var: the logarithm of the variance, not of the deviation; broadcast against `mean`, so
+            that ``(1,)`` is one variance for all.
+        x: ``(..., n, d)``; leading axes may be missing.
+
+    >>> gaussian_nll(np.zeros((1, 2)), np.zeros(1), np.array([[1.0, 1.0]])).round(3)  # 1 + log(2pi)
+    array([2.838])
+    """
+    d = x - mean
+    return 0.5 * sum(d * d * exp(-log_var) + (log_var + LOG_2PI), axis=-1)
+
+
+@op(
+    dmean=lambda g, y, mean, log_var: g * mean,
+    dlog_var=lambda g, y, mean, log_var: (0.5 * g) * expm1(log_var),
+)
+def gaussian_kl(mean: Array, log_var: Array) -> Array:
+    """The KL divergence from ``N(mean, exp(log_var))`` to ``N(0, 1)``, element by element, in nats.
+
+    ``0.5 (exp(log_var) + mean^2 - 1 - log_var)``: Kingma and Welling 2014, appendix B. `log_var` is
+    the logarithm of the variance, not of the deviation.
+
+    >>> gaussian_kl(np.array([0.0, 1.0]), np.array([0.0, 0.0]))
+    array([0. , 0.5])
+    """
+    xp = namespace(mean)
+    # exp(log_var) - 1 - log_var, which is small near 0, would lose its digits with a plain exp.
+    return 0.5 * (xp.expm1(log_var) - log_var + mean * mean)
 
 
 def cross_entropy(z: Array | Tensor, labels: Any) -> Array | Tensor:
@@ -107,6 +166,11 @@ def l1(x: Array | Tensor) -> Array | Tensor:
 def l2(x: Array) -> Array:
     """Half the sum of ``x^2``: a penalty whose gradient is `x` itself (weight decay)."""
     return 0.5 * namespace(x).sum(x * x)
+
+
+def _per_row(g: Any) -> Any:
+    """A gradient with respect to each row's number, so that it broadcasts along the row."""
+    return reshape(g, shape=(*g.shape, 1))
 
 
 def _as_labels(labels: Any) -> Array:

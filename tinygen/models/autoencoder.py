@@ -11,22 +11,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from tinygen.backend import Array, Backend
+from tinygen.backend import Array
 from tinygen.errors import InputError
 from tinygen.losses import binary_cross_entropy_with_logits, l1, l2, mse
+from tinygen.models.halves import EncoderDecoder, make_floats, refuse_unknown
 from tinygen.nn import Sequential, mlp
-from tinygen.nn.sequential import started
 from tinygen.ops import sigmoid
-from tinygen.parameters import Parameters, part
+from tinygen.parameters import part
 
 LOSSES = ("mse", "bce")
 OUTPUTS = ("sigmoid", "none")
 
 
 @dataclass(frozen=True)
-class Autoencoder:
+class Autoencoder(EncoderDecoder):
     """An encoder ``pixels -> hidden -> latent`` and its mirror image, the decoder.
 
     The code layer is linear; every other hidden layer has the activation.
@@ -64,17 +62,11 @@ class Autoencoder:
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
-        if self.reconstruction not in LOSSES:
-            raise _unknown("loss", self.reconstruction, LOSSES)
-        if self.output not in OUTPUTS:
-            raise _unknown("output", self.output, OUTPUTS)
+        refuse_unknown("loss", self.reconstruction, LOSSES)
+        refuse_unknown("output", self.output, OUTPUTS)
         if self.reconstruction == "bce" and self.output != "sigmoid":
             raise InputError("the loss bce is that of probabilities; it needs the output sigmoid")
-        for name in ("weight_decay", "code_l1", "input_noise"):
-            # As Python's float: a NumPy number would turn all of float32 into float64.
-            object.__setattr__(self, name, float(getattr(self, name)))
-            if not 0 <= getattr(self, name) < np.inf:
-                raise InputError(f"{name} must be at least 0, got {getattr(self, name)}")
+        make_floats(self, ("weight_decay", "code_l1", "input_noise"))
         _ = self.encoder, self.decoder  # building them checks the widths and the other names
 
     @cached_property
@@ -89,12 +81,6 @@ class Autoencoder:
         return mlp(sizes, self.activation, self.dropout, self.weights, self.biases)
 
     @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The parameters' names and shapes: ``encoder.W1``, ``encoder.b1``, ... ``decoder.b3``."""
-        halves = {"encoder": self.encoder, "decoder": self.decoder}
-        return {f"{h}.{n}": shape for h, net in halves.items() for n, shape in net.shapes.items()}
-
-    @property
     def terms(self) -> dict[str, Any]:
         """What the loss is made of: the keywords of `tinygen.byhand.autoencoder`."""
         return {
@@ -104,16 +90,6 @@ class Autoencoder:
             "weight_decay": self.weight_decay,
             "code_l1": self.code_l1,
         }
-
-    def initialise(
-        self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
-    ) -> Parameters:
-        """The starting parameters; the same numbers on every backend."""
-        return started(self.shapes, self._fill, seed, dtype, backend)
-
-    def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
-        self.encoder.fill(p, generator, "encoder.")
-        self.decoder.fill(p, generator, "decoder.")
 
     def encode(self, p: Mapping[str, Any], x: Any) -> Any:
         """Images to codes: ``(n, pixels) -> (n, latent)``."""
@@ -130,17 +106,12 @@ class Autoencoder:
     def _squashed(self, a: Any) -> Any:
         return sigmoid(a) if self.output == "sigmoid" else a
 
-    @property
-    def is_random(self) -> bool:
-        """Whether a training step draws noise."""
-        return self.input_noise > 0 or self.dropout > 0
-
-    def draw(self, x: Array, generator: Any) -> tuple[Any, ...]:
-        """The noise of one training step on `x`: the further data that `loss` takes.
+    def draw(self, x: Array, generator: Any, step: int = 0) -> tuple[Any, ...]:
+        """What `loss` takes in one training step on the images `x`, noise included.
 
         Returns:
-            ``(corrupted, masks)``: what the encoder sees, and a dropout mask for each hidden
-            layer of the encoder and then the decoder.
+            ``(x, corrupted, masks)``: the images; what the encoder sees instead, or None; and a
+            dropout mask for each hidden layer of the encoder and then the decoder.
         """
         corrupted = None
         if self.input_noise:
@@ -151,7 +122,7 @@ class Autoencoder:
             *self.encoder.draw_masks(generator, n, x.dtype),
             *self.decoder.draw_masks(generator, n, x.dtype),
         )
-        return corrupted, masks
+        return x, corrupted, masks
 
     def loss(
         self,
@@ -176,7 +147,3 @@ class Autoencoder:
         if self.code_l1:
             total = total + (self.code_l1 / x.shape[0]) * l1(z)
         return total
-
-
-def _unknown(what: str, name: str, names: Sequence[str]) -> InputError:
-    return InputError(f"unknown {what} {name!r}; choose one of {', '.join(names)}")

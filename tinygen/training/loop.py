@@ -29,7 +29,7 @@ from tinygen.training.record import Record
 from tinygen.training.state import State
 
 LossAndGrads = Callable[..., tuple[Array, Parameters]]
-"""``(parameters, x, *noise, out=gradients) -> (loss, gradients)``, by autograd or by hand."""
+"""``(parameters, *data, out=gradients) -> (loss, gradients)``, by autograd or by hand."""
 
 
 class Interrupted(Exception):
@@ -75,7 +75,8 @@ def fit(
     Args:
         state: where to begin; changed in place.
         loss_and_grads: the gradient, by autograd or by hand.
-        model: offers ``loss`` (to find a fault in), ``is_random`` and ``draw`` (for noise).
+        model: offers ``draw(x, generator, step)``, the data of a step on the images x, noise
+            included; and ``loss``, to find a fault in.
         images: ``(n, h, w)`` uint8 on `backend`.
         evaluate: figures on the test set, for the row of an epoch.
 
@@ -136,8 +137,8 @@ def fit(
                 state.total = state.parameters.flat.dtype.type(0)
             with closing(progress.epoch(epoch, n, done * plan.batch_size)) as bar:
                 for x in _batches(images, plan, epoch, done, state, backend):
-                    noise = _noise(model, x, plan.seed, state.step, backend)
-                    loss, _ = loss_and_grads(state.parameters, x, *noise, out=gradients)
+                    data = _data(model, x, plan.seed, state.step, backend)
+                    loss, _ = loss_and_grads(state.parameters, *data, out=gradients)
                     rate = plan.schedule(state.step)
                     state.optimizer.update(state.parameters, gradients, rate)
                     state.total = state.total + loss * len(x)
@@ -174,11 +175,9 @@ def _batches(
     return batches(images, order, plan.batch_size, dtype=state.parameters.flat.dtype)
 
 
-def _noise(model: Any, x: Array, seed: int, step: int, backend: Backend) -> tuple[Any, ...]:
-    """The draws of one step; they depend on nothing but the seed and the step."""
-    if not model.is_random:
-        return ()
-    return model.draw(x, backend.generator((seed, 1, step)))
+def _data(model: Any, x: Array, seed: int, step: int, backend: Backend) -> tuple[Any, ...]:
+    """What the loss of one step takes; its draws depend on nothing but the seed and the step."""
+    return model.draw(x, backend.generator((seed, 1, step)), step)
 
 
 def _first_fault(
@@ -191,10 +190,10 @@ def _first_fault(
     for x in _batches(images, plan, epoch, done, state, backend):
         if state.step == bad:
             break
-        noise = _noise(model, x, plan.seed, state.step, backend)
+        data = _data(model, x, plan.seed, state.step, backend)
         try:
             with stop_at_nonfinite():
-                _, gradients = watched(state.parameters, x, *noise)
+                _, gradients = watched(state.parameters, *data)
         except NonFiniteError as error:
             return f"at step {state.step + 1}, {error}"
         state.optimizer.update(state.parameters, gradients, plan.schedule(state.step))

@@ -1,0 +1,59 @@
+"""An encoder and a decoder whose parameters lie in one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import Backend
+from tinygen.errors import InputError
+from tinygen.nn import Sequential
+from tinygen.nn.sequential import started
+from tinygen.parameters import Parameters
+
+
+class EncoderDecoder:
+    """What every model of these two halves can do; a model derives from it and adds its loss."""
+
+    encoder: Sequential
+    decoder: Sequential
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The parameters' names and shapes: ``encoder.W1``, ``encoder.b1``, ... ``decoder.b3``."""
+        halves = {"encoder": self.encoder, "decoder": self.decoder}
+        return {f"{h}.{n}": shape for h, net in halves.items() for n, shape in net.shapes.items()}
+
+    def initialise(
+        self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
+    ) -> Parameters:
+        """The starting parameters; the same numbers on every backend."""
+        return started(self.shapes, self._fill, seed, dtype, backend)
+
+    def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
+        self.encoder.fill(p, generator, "encoder.")
+        self.decoder.fill(p, generator, "decoder.")
+
+
+def refuse_unknown(what: str, name: str, names: Sequence[str]) -> None:
+    """An option's name must be one of those there are.
+
+    Raises:
+        InputError: it is not.
+    """
+    if name not in names:
+        raise InputError(f"unknown {what} {name!r}; choose one of {', '.join(names)}")
+
+
+def make_floats(model: Any, names: Sequence[str]) -> None:
+    """Numbers of a frozen model as Python's floats: a NumPy one would turn float32 into float64.
+
+    Raises:
+        InputError: one is negative or not finite.
+    """
+    for name in names:
+        object.__setattr__(model, name, float(getattr(model, name)))
+        if not 0 <= getattr(model, name) < np.inf:
+            raise InputError(f"{name} must be at least 0, got {getattr(model, name)}")

@@ -1,0 +1,210 @@
+"""The variational autoencoder: images from a code that is a distribution, not a point.
+
+The loss is written with ops, so autograd derives its gradient. The same gradient derived on paper
+is in `tinygen.byhand.vae`, and the derivation in docs/derivations/vae.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import log
+from typing import Any
+
+from tinygen.backend import Array, namespace
+from tinygen.errors import InputError
+from tinygen.losses import bernoulli_nll, gaussian_kl, gaussian_nll
+from tinygen.models.halves import EncoderDecoder, make_floats, refuse_unknown
+from tinygen.nn import Sequential, mlp
+from tinygen.ops import exp, logsumexp, maximum, mean, reshape, sigmoid, sum
+from tinygen.parameters import part
+
+LIKELIHOODS = ("bernoulli", "gaussian")
+OBJECTIVES = ("elbo", "iwae")
+
+
+@dataclass(frozen=True)
+class VAE(EncoderDecoder):
+    """An encoder ``pixels -> hidden -> mean, log_var of the code``, and a decoder that mirrors it.
+
+    The encoder's last layer has ``2 latent`` columns: first the means of the code, then the
+    logarithms of its variances. Everything is in nats per image: sums over pixels and over the
+    code's numbers, means over images.
+
+    Args:
+        pixels: the width of an image.
+        hidden: the widths of the encoder's hidden layers; the decoder has them in reverse.
+        latent: the width of the code.
+        activation: a name in `tinygen.ops.ACTIVATIONS`.
+        likelihood: "bernoulli", pixels are 0 or 1 and the decoder gives logits (grey pixels are
+            allowed, but then the bound is no likelihood); or "gaussian", the decoder gives means,
+            and one variance for all pixels is learned beside it, ``decoder.log_var``.
+        objective: "elbo" (Kingma and Welling 2014), with the KL in closed form; or "iwae", the
+            importance-weighted bound of Burda et al. (2016).
+        samples: how many codes are drawn for an image in a step.
+        beta: the weight of the KL (Higgins et al. 2017); 1 gives the bound.
+        kl_warm_up: steps over which that weight rises linearly to `beta`.
+        free_bits: nats below which the KL of one number of the code, averaged over a batch, costs
+            nothing less (Kingma et al. 2016); for "elbo" only.
+        binarize: each step draws its pixels anew, 1 with the probability of their grey value.
+        weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
+
+    Raises:
+        InputError: a width, a name or a combination makes no sense.
+    """
+
+    pixels: int = 784
+    hidden: tuple[int, ...] = (400,)
+    latent: int = 20
+    activation: str = "elu"
+    likelihood: str = "bernoulli"
+    objective: str = "elbo"
+    samples: int = 1
+    beta: float = 1.0
+    kl_warm_up: int = 0
+    free_bits: float = 0.0
+    binarize: bool = False
+    weights: str = "glorot_uniform"
+    biases: str = "zeros"
+
+    def __post_init__(self) -> None:
+        refuse_unknown("likelihood", self.likelihood, LIKELIHOODS)
+        refuse_unknown("objective", self.objective, OBJECTIVES)
+        make_floats(self, ("beta", "free_bits"))
+        if self.samples < 1:
+            raise InputError(f"samples must be at least 1, got {self.samples}")
+        if self.kl_warm_up < 0:
+            raise InputError(f"kl_warm_up must be at least 0 steps, got {self.kl_warm_up}")
+        if self.free_bits and self.objective == "iwae":
+            raise InputError("free bits need the KL by itself, which the objective iwae has not")
+        if self.binarize and self.likelihood == "gaussian":
+            raise InputError("pixels that are 0 or 1 need the likelihood bernoulli")
+        _ = self.encoder, self.decoder  # building them checks the widths and the other names
+
+    @cached_property
+    def encoder(self) -> Sequential:
+        return self._half((self.pixels, *self.hidden, 2 * self.latent))
+
+    @cached_property
+    def decoder(self) -> Sequential:
+        return self._half((self.latent, *reversed(self.hidden), self.pixels))
+
+    def _half(self, sizes: tuple[int, ...]) -> Sequential:
+        return mlp(sizes, self.activation, weights=self.weights, biases=self.biases)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The parameters' names and shapes: ``encoder.W1``, ``encoder.b1``, ... ``decoder.b2``."""
+        one = {"decoder.log_var": (1,)} if self.likelihood == "gaussian" else {}
+        return super().shapes | one
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What the loss is made of: the keywords of `tinygen.byhand.vae`."""
+        return {
+            "activation": self.activation,
+            "likelihood": self.likelihood,
+            "objective": self.objective,
+            "free_bits": self.free_bits,
+        }
+
+    def encode(self, p: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
+        """Images to codes: ``(n, pixels) -> mean (n, latent), log_var (n, latent)``."""
+        h = self.encoder(part(p, "encoder."), x)
+        return h[:, : self.latent], h[:, self.latent :]
+
+    def decode(self, p: Mapping[str, Any], z: Any) -> Any:
+        """Codes to the means of the pixels: ``(n, latent) -> (n, pixels)``."""
+        a = self.decoder(part(p, "decoder."), z)
+        return sigmoid(a) if self.likelihood == "bernoulli" else a
+
+    def reconstruct(self, p: Mapping[str, Any], x: Any) -> Any:
+        """Images through the mean of their code: ``(n, pixels) -> (n, pixels)``."""
+        return self.decode(p, self.encode(p, x)[0])
+
+    def beta_at(self, step: int) -> float:
+        """The weight of the KL in a step, counted from 0."""
+        return self.beta * min(1.0, (step + 1) / self.kl_warm_up) if self.kl_warm_up else self.beta
+
+    def draw(self, x: Array, generator: Any, step: int = 0) -> tuple[Any, ...]:
+        """What `loss` takes in one training step on the images `x`, noise included.
+
+        Returns:
+            ``(x, noise, beta)``: the images, binarised if the model asks for it; standard normal
+            noise (samples, n, latent); and the weight of the KL.
+        """
+        if self.binarize:
+            x = bernoulli(x, generator)
+        shape = (self.samples, x.shape[0], self.latent)
+        return x, generator.standard_normal(shape, dtype=x.dtype), self.beta_at(step)
+
+    def loss(self, p: Mapping[str, Any], x: Array, noise: Array, beta: float = 1.0) -> Any:
+        """The negative bound on images ``(n, pixels)``; Tensors in `p` record it for autograd.
+
+        Args:
+            noise: standard normal (k, n, latent), k draws for each image.
+            beta: the weight of the KL; with 1 the loss is a bound on ``-log p(x)``.
+        """
+        mu, log_var = self.encode(p, x)
+        z = reparameterise(mu, log_var, noise)
+        if self.objective == "iwae":
+            log_w = beta * log_ratio(z, log_var, noise) - self.reconstruction(p, x, z)
+            return log(noise.shape[0]) - mean(logsumexp(log_w, axis=0))
+        kl = mean(gaussian_kl(mu, log_var), axis=0)
+        if self.free_bits:
+            kl = maximum(kl, self.free_bits)
+        return mean(self.reconstruction(p, x, z)) + beta * sum(kl)
+
+    def reconstruction(self, p: Mapping[str, Any], x: Any, z: Any) -> Any:
+        """``-log p(x | z)`` in nats: images (n, pixels), codes (k, n, latent) -> (k, n)."""
+        k, n, c = z.shape
+        a = self.decoder(part(p, "decoder."), reshape(z, shape=(k * n, c)))
+        a = reshape(a, shape=(k, n, self.pixels))
+        if self.likelihood == "bernoulli":
+            return bernoulli_nll(a, x)
+        return gaussian_nll(a, p["decoder.log_var"], x)
+
+    def bound(self, p: Mapping[str, Any], x: Array, noise: Array) -> tuple[Any, Any, Any]:
+        """The parts of the ELBO of each image, with beta 1 and no free bits.
+
+        Args:
+            noise: standard normal (k, n, latent).
+
+        Returns:
+            ``-log p(x | z)`` averaged over the draws (n,); the KL of each number of the code
+            (n, latent); and the means of the codes (n, latent).
+        """
+        mu, log_var = self.encode(p, x)
+        nll = self.reconstruction(p, x, reparameterise(mu, log_var, noise))
+        return mean(nll, axis=0), gaussian_kl(mu, log_var), mu
+
+    def log_weights(self, p: Mapping[str, Any], x: Array, noise: Array) -> Any:
+        """``log p(x, z) / q(z | x)`` of k draws for each image: noise (k, n, latent) -> (k, n)."""
+        mu, log_var = self.encode(p, x)
+        z = reparameterise(mu, log_var, noise)
+        return log_ratio(z, log_var, noise) - self.reconstruction(p, x, z)
+
+
+def reparameterise(mu: Any, log_var: Any, noise: Any) -> Any:
+    """Draws from ``N(mu, exp(log_var))`` as a function of standard normal `noise`.
+
+    The deviation is the root of the variance, hence the one half.
+    ``(n, c), (n, c), (k, n, c) -> (k, n, c)``.
+    """
+    return mu + exp(0.5 * log_var) * noise
+
+
+def log_ratio(z: Any, log_var: Any, noise: Any) -> Any:
+    """``log p(z) - log q(z | x)`` where z was drawn with `noise`: ``(k, n, c) -> (k, n)``.
+
+    ``(z - mean)^2 / variance`` is the noise squared, and ``log(2 pi)`` cancels.
+    """
+    return 0.5 * sum(log_var + (noise * noise - z * z), axis=-1)
+
+
+def bernoulli(x: Array, generator: Any) -> Array:
+    """Pixels that are 1 with probability `x`, else 0, in the dtype of `x`."""
+    xp = namespace(x)
+    drawn = generator.random(x.shape, dtype=x.dtype)
+    return xp.less(drawn, x).astype(x.dtype)
