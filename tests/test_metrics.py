@@ -15,7 +15,7 @@ from tinygen.autograd import value_and_grad
 from tinygen.backend.numpy_backend import NUMPY, adam_numpy
 from tinygen.data import load, stroke_digits
 from tinygen.errors import InputError
-from tinygen.metrics import PCA, principal_angles, reconstruction
+from tinygen.metrics import PCA, active_units, principal_angles, reconstruction
 from tinygen.metrics import pca as pca_module
 from tinygen.models import Autoencoder
 
@@ -176,6 +176,21 @@ def test_reconstruction_adds_float32_without_losing_small_errors():
 def test_a_perfect_reconstruction():
     found = reconstruction(lambda x: x, IMAGES, np.float32)
     assert found == {"mse": 0, "squared_error": 0, "pixel_accuracy": 1}
+
+
+# Active units.
+
+
+def test_a_unit_is_active_if_its_mean_varies(backend):
+    n, c = 20_000, 4
+    deviations = np.array([0.0, 0.099, 0.101, 2.0])
+    # Columns of variance 1 exactly, about means that would drown a variance taken in float32.
+    ones = np.where(np.arange(n) % 2, 1.0, -1.0)[:, None]
+    means = (ones * deviations + np.array([1003.7, 1003.7, -1003.7, 0.0])).astype(np.float32)
+    found = active_units(backend.asarray(means))
+    assert type(found) is np.ndarray and found.dtype == bool and found.shape == (c,)
+    assert found.tolist() == [False, False, True, True]
+    assert active_units(backend.asarray(means), threshold=0.0097).tolist() == [False, *[True] * 3]
 
 
 # A linear autoencoder finds the subspace of PCA (Baldi and Hornik 1989).

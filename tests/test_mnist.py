@@ -329,13 +329,35 @@ def test_mnist_is_not_fashion():
 
 def test_stroke_digits():
     data = stroke_digits(seed=3, train=40, test=20)
-    images, labels, _ = strokes.generate(40, seed=3)
+    images, labels, factors = strokes.generate(40, seed=3)
+    test_factors = strokes.generate(20, seed=3, part=1)[2]
     np.testing.assert_array_equal(data.train_images, images)
     np.testing.assert_array_equal(data.train_labels, labels)
     assert data.test_images.shape == (20, 28, 28)
+    assert set(data.train_factors) == set(data.test_factors) == set(strokes.FACTORS)
+    for name in factors:
+        np.testing.assert_array_equal(data.train_factors[name], factors[name])
+        np.testing.assert_array_equal(data.test_factors[name], test_factors[name])
     assert not (data.train_images[:20] == data.test_images).all((1, 2)).any()
     assert data.source == "built-in stroke digits, seed 3"
     assert data.sha256["train"] == hashlib.sha256(images.tobytes()).hexdigest()
+
+
+def test_the_first_of_a_data_set(tmp_path):
+    drawn = stroke_digits(seed=3, train=40, test=20)
+    cut = drawn.first(train=7, test=9)
+    np.testing.assert_array_equal(cut.train_images, drawn.train_images[:7])
+    np.testing.assert_array_equal(cut.train_labels, drawn.train_labels[:7])
+    assert len(cut.test_images) == len(cut.test_labels) == 9
+    assert set(cut.train_factors) == set(strokes.FACTORS)
+    for name, values in cut.train_factors.items():
+        np.testing.assert_array_equal(values, drawn.train_factors[name][:7])
+        assert len(cut.test_factors[name]) == 9
+    assert len(drawn.first(100, 100).test_images) == 20  # all there are
+    assert (cut.source, cut.sha256) == (drawn.source, drawn.sha256)
+    found, _ = quietly("idx", save(tmp_path / "data", small_set()))
+    assert found.train_factors is None and found.first(2, 3).test_factors is None
+    assert found.first(2, 3).test_labels.shape == (3,)
 
 
 def test_choosing_strokes_looks_nowhere(tmp_path, small_strokes):

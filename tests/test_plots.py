@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.image import imread
+from PIL import Image, ImageSequence
 from running import environment
 
 from tinygen import plots
@@ -28,6 +31,19 @@ def picture(path):
 
 def is_empty(pixels):
     return bool(np.all(pixels == 1))
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that were drawn, in a list, to be asked what stands in them."""
+    figures, draw = [], plots.Figure.savefig
+
+    def note(self, *rest, **options):
+        figures.append(self)
+        return draw(self, *rest, **options)
+
+    monkeypatch.setattr(plots.Figure, "savefig", note)
+    return figures
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5])
@@ -73,6 +89,184 @@ def test_curves_that_have_no_logarithm_or_do_not_move(tmp_path, value):
     assert not is_empty(picture(tmp_path / "x.png"))
 
 
+def test_the_terms_of_a_loss_share_one_logarithmic_figure(tmp_path, drawn):
+    history = [{"epoch": e, "elbo": 105, "reconstruction": 80, "kl": 25} for e in (1, 2, 3)]
+    keys = {"elbo": "negative ELBO", "reconstruction": "reconstruction", "kl": "KL"}
+    plots.loss_curves(tmp_path / "x.png", history, keys, "nats per image", {"PCA": 120})
+    (ax,) = drawn[0].axes
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["negative ELBO", "reconstruction", "KL", "PCA"]
+    assert [line.get_ydata()[-1] for line in ax.lines] == [105, 80, 25, 120]
+    assert ax.get_yscale() == "log" and (ax.get_xlabel(), ax.get_ylabel()) == (
+        "epoch",
+        "nats per image",
+    )
+    low, high = ax.get_ylim()
+    ticks = [tick for tick in ax.get_yticks() if low <= tick <= high]
+    assert ticks == [30, 40, 50, 60, 80, 100]
+
+
+@pytest.mark.parametrize("log_x, log_y", [(False, False), (False, True), (True, True)])
+@pytest.mark.parametrize("values", [[1e-5, 3, 1e5], [0, 1, 2]])
+def test_line_plot(tmp_path, drawn, log_x, log_y, values):
+    args = [1, 10, 1000], {"a": values, "b": [1, 1, 1]}, "samples", "variance", {"floor": 0.5}
+    plots.line_plot(tmp_path / "x.png", *args, log_x=log_x, log_y=log_y)
+    assert is_empty(picture(tmp_path / "x.png")[0])
+    (ax,) = drawn[0].axes
+    scales = {False: "linear", True: "log"}
+    assert (ax.get_xscale(), ax.get_yscale()) == (scales[log_x], scales[log_y])
+    assert ax.lines[0].get_xydata().tolist() == [[1, values[0]], [10, values[1]], [1000, values[2]]]
+
+
+@pytest.mark.parametrize("m, columns", [(1, 1), (3, 8), (400, 20)])
+def test_sheet(tmp_path, m, columns):
+    images = np.random.default_rng(0).random((m, 12))
+    plots.sheet(tmp_path / "x.png", images, (3, 4), columns, title="samples")
+    found = picture(tmp_path / "x.png")
+    assert 15 < found.shape[0] < 1400 and 30 < found.shape[1] < 1400
+    assert is_empty(found[0]) and is_empty(found[-1]) and is_empty(found[:, 0])
+
+
+def test_a_sheet_is_read_as_a_page(tmp_path):
+    images = np.zeros((5, 12))
+    images[1] = 1  # above, in the middle; the corners of all images are dots, to see the whole
+    images[:, [0, 3, 8, 11]] = 1
+    images[3] = 1  # below, at the left
+    plots.sheet(tmp_path / "x.png", images, (3, 4), 3)
+    ink = picture(tmp_path / "x.png").mean(axis=2) < 0.5
+    rows, columns = (np.flatnonzero(ink.any(axis=a)) for a in (1, 0))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = ink.shape[1] // 16  # three images of 4, and between them twice two pixels of gap
+    assert ink.shape == (8 * scale, 16 * scale)
+    whole = np.zeros((8, 16), bool)
+    for y, x in ((0, 0), (0, 6), (0, 12), (5, 0), (5, 6)):
+        whole[y : y + 3 : 2, x : x + 4 : 3] = True
+    whole[0:3, 6:10] = whole[5:8, 0:4] = True
+    assert np.array_equal(ink, whole.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+@pytest.mark.parametrize("side", [8, 70])
+def test_the_pixels_of_a_manifold_are_of_one_width_without_gaps(tmp_path, side):
+    z = np.linspace(-2, 2, side)
+    stripes = np.tile([1.0, 0, 1, 0], (side * side, 3))
+    plots.manifold(tmp_path / "x.png", stripes, (3, 4), z, z[::-1])
+    height = (picture(tmp_path / "x.png").mean(axis=2) < 0.5).sum(axis=0)
+    scale = height.max() // (3 * side)
+    dark = np.flatnonzero(height >= 3 * side * scale)  # from the first row of images to the last
+    expected = dark[0] + np.arange(4 * side * scale).reshape(2 * side, 2 * scale)[:, :scale]
+    assert dark.tolist() == expected.ravel().tolist()
+
+
+def test_a_manifold_says_where_its_codes_lie(tmp_path, drawn):
+    plots.manifold(tmp_path / "x.png", np.zeros((6, 12)), (3, 4), [-1.5, -0.26, 1], [2, -2])
+    assert not is_empty(picture(tmp_path / "x.png"))
+    (ax,) = drawn[0].axes
+    minus = "\N{MINUS SIGN}"
+    across, down = ([t.get_text() for t in a.get_ticklabels()] for a in (ax.xaxis, ax.yaxis))
+    assert across == [f"{minus}1.5", f"{minus}0.3", "1.0"] and down == ["2.0", f"{minus}2.0"]
+    # Pixel 0 has its middle at 0: four pixels from 0 to 3, the next four from 4 to 7.
+    assert ax.get_xticks().tolist() == [1.5, 5.5, 9.5] and ax.get_yticks().tolist() == [1, 4]
+
+
+def test_a_manifold_of_numbers_is_one_row(tmp_path, drawn):
+    plots.manifold(tmp_path / "x.png", np.zeros((60, 12)), (3, 4), np.linspace(-2, 2, 60))
+    (ax,) = drawn[0].axes
+    assert ax.images[0].get_array().shape == (3, 240)
+    assert ax.get_yticks().tolist() == [] and len(ax.get_xticks()) == 20  # each third of 60
+
+
+@pytest.mark.parametrize("panels, labelled", [(1, True), (2, False), (5, True)])
+def test_codes(tmp_path, panels, labelled, drawn):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 300).astype(np.uint8)
+    named = {f"model {i}": rng.standard_normal((300, 2)) for i in range(panels)}
+    plots.codes(tmp_path / "x.png", named, labels if labelled else None)
+    found = picture(tmp_path / "x.png")
+    assert is_empty(found[0]) and is_empty(found[-1]) and is_empty(found[:, 0])
+    assert [ax.get_title() for ax in drawn[0].axes] == [*named]
+    for ax, z in zip(drawn[0].axes, named.values(), strict=True):
+        assert np.array_equal(ax.collections[0].get_offsets(), z)
+        assert ax.get_aspect() == 1
+    legends = [[text.get_text() for text in x.get_texts()] for x in drawn[0].legends]
+    assert legends == ([[*"0123456789"]] if labelled else [])
+
+
+def test_a_digit_has_one_colour_in_the_legend_and_in_the_plane(tmp_path, drawn):
+    labels = np.array([3, 1, 3, 0, 9])
+    plots.codes(tmp_path / "x.png", {"": np.eye(5)[:, :2]}, labels)
+    dots = [to_hex(colour) for colour in drawn[0].axes[0].collections[0].get_facecolors()]
+    (legend,) = drawn[0].legends
+    names = [int(text.get_text()) for text in legend.get_texts()]
+    shown = dict(zip(names, (to_hex(h.get_color()) for h in legend.legend_handles), strict=True))
+    assert list(shown) == [0, 1, 3, 9] and dots == [shown[k] for k in labels]
+    assert len({*shown.values()}) == 4 and len({*plots.COLOURS}) == 10
+
+
+def test_far_codes_do_not_squeeze_the_others(tmp_path, drawn):
+    z = np.random.default_rng(0).standard_normal((1000, 2)) * (1, 3) + 7
+    z[:4] = 1e6, -1e6
+    plots.codes(tmp_path / "x.png", {"": z})
+    (ax,) = drawn[0].axes
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    assert right - left == pytest.approx(high - low)  # a square with equal scales
+    seen = (left < z[:, 0]) & (z[:, 0] < right) & (low < z[:, 1]) & (z[:, 1] < high)
+    assert 0.98 < seen.mean() < 1 and high - low < 25
+
+
+def test_codes_that_are_all_one(tmp_path):
+    plots.codes(tmp_path / "x.png", {"collapsed": np.zeros((10, 2))})
+    assert not is_empty(picture(tmp_path / "x.png"))
+
+
+@pytest.mark.parametrize("c", [1, 2, 200])
+def test_kl_per_dimension(tmp_path, drawn, c):
+    kl = np.random.default_rng(0).permutation(np.geomspace(1e-4, 3, c) if c > 1 else [2.0])
+    plots.kl_per_dimension(tmp_path / "x.png", kl, threshold=0.02)
+    found = picture(tmp_path / "x.png")
+    assert is_empty(found[0]) and is_empty(found[:, 0])
+    (ax,) = drawn[0].axes
+    bars = ax.patches
+    assert [bar.get_height() for bar in bars] == sorted(kl, reverse=True)
+    active = [bar for bar in bars if to_hex(bar.get_facecolor()) == plots.ACTIVE]
+    assert len(active) == sum(kl > 0.02) and active == bars[: len(active)]
+    expected = f"{len(active)} of {c} above 0.02 nats; {sum(kl):.1f} nats in all"
+    assert ax.get_title() == expected
+
+
+def test_a_code_that_carries_nothing(tmp_path, drawn):
+    plots.kl_per_dimension(tmp_path / "x.png", np.zeros(3))
+    assert drawn[0].axes[0].get_title() == "0 of 3 above 0.01 nats; 0.0 nats in all"
+    assert drawn[0].axes[0].get_ylim()[0] <= 0
+
+
+@pytest.mark.parametrize("models, labelled", [(1, False), (3, True)])
+def test_compare(tmp_path, models, labelled, drawn):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 50) if labelled else None
+    shown = {
+        f"model {i}": plots.Shown(*rng.random((3, 6, 12)), rng.random((50, 2)))
+        for i in range(models)
+    }
+    plots.compare(tmp_path / "x.png", IMAGES[:6], shown, (3, 4), labels)
+    found = picture(tmp_path / "x.png")
+    assert is_empty(found[0]) and is_empty(found[-1]) and is_empty(found[:, 0])
+    assert [ax.get_title(loc="left") for ax in drawn[0].axes if ax.get_title(loc="left")] == [
+        *shown
+    ]
+    # From top to bottom the images are those that were given, in the order that was promised.
+    strips = [ax.images[0].get_array() for ax in drawn[0].axes if ax.images]
+    expected = [IMAGES[:6]]
+    for each in shown.values():
+        expected += each.reconstructions, each.samples, each.interpolation
+    for strip, images in zip(strips, expected, strict=True):
+        inside = strip[1:4].reshape(3, 6, 6)[:, :, 1:5]
+        assert np.array_equal(inside.swapaxes(0, 1).reshape(6, 12), images)
+    dots = [ax.collections[0].get_offsets() for ax in drawn[0].axes if ax.collections]
+    for z, each in zip(dots, shown.values(), strict=True):
+        assert np.array_equal(z, each.codes)
+    assert sum(ax.get_legend() is not None for ax in drawn[0].axes) == labelled
+
+
 @pytest.mark.parametrize("units", [1, 3, 16, 100])
 def test_filters(tmp_path, units):
     path = tmp_path / "x.png"
@@ -104,6 +298,163 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch
     with pytest.raises(OSError, match="No space left"):
         plots.filters(path, IMAGES.T, (3, 4))
     assert os.listdir(tmp_path) == ["x.png"] and path.read_bytes() == before
+
+
+def frames_of(path):
+    """What a viewer shows of an animation: an RGB picture a frame, and their milliseconds."""
+    with Image.open(path) as gif:
+        assert gif.format == "GIF" and gif.info["loop"] == 0, "it must start again at its end"
+        shown = [(f.convert("RGB"), f.info["duration"]) for f in ImageSequence.Iterator(gif)]
+    pictures, milliseconds = zip(*shown, strict=True)
+    return np.stack([np.asarray(each) for each in pictures]), [*milliseconds]
+
+
+def grow(path, epochs, seed=0, shape=(28, 30)):
+    for epoch in epochs:
+        images = np.random.default_rng((seed, epoch)).random((5, shape[0] * shape[1]))
+        plots.add_frame(path, images, shape, 3, epoch)
+
+
+def test_an_animation_grows_and_what_it_had_stays(tmp_path):
+    path = tmp_path / "x.gif"
+    before = np.empty((0, 132, 180, 3), np.uint8)
+    for epoch in range(6):
+        grow(path, [epoch])
+        now, milliseconds = frames_of(path)
+        assert now.shape == (epoch + 1, 132, 180, 3)  # 2 x 28 rows twice, and 20 for the epoch
+        assert milliseconds == [200] * epoch + [2000]
+        assert np.array_equal(now[:-1], before)
+        before = now
+    assert os.listdir(tmp_path) == ["x.gif"]
+
+
+def test_a_frame_shows_the_images(tmp_path):
+    images = np.array([[0, 0.5, 1, 1.5], [1, 0, -0.5, 1], [1, 1, 1, 1]])
+    plots.add_frame(tmp_path / "x.gif", images, (2, 2), 2, epoch=12, scale=30)
+    (frame,), milliseconds = frames_of(tmp_path / "x.gif")
+    assert milliseconds == [2000] and frame.shape == (20 + 4 * 30, 4 * 30, 3)
+    found = frame[20 + 15 :: 30, 15::30, 0]
+    expected = 255 - 255 * np.array([[0, 0.5, 1, 0], [1, 1, 0, 1], [1, 1, 0, 0], [1, 1, 0, 0]])
+    assert abs(found - expected).max() <= 255 / 62 + 1, "half a step of 32 greys"
+    assert frame[:20].min() < 100, "the epoch is written above"
+    assert np.array_equal(frame[20:].reshape(4, 30, 4, 30, 3).min(axis=(1, 3))[..., 0], found)
+
+
+@pytest.mark.parametrize("columns", [1, 4])
+def test_equal_images_are_a_frame_for_each_epoch(tmp_path, columns):
+    """Pillow would leave out a frame that is equal to the one before it."""
+    path = tmp_path / "x.gif"
+    epochs = [0, 1, 2, 100_000, 100_001]
+    for epoch in epochs:
+        plots.add_frame(path, np.zeros((4, 12)), (3, 4), columns, epoch)
+    assert frames_of(path)[1] == [200] * 4 + [2000]
+
+
+def test_a_resumed_run_replaces_the_frames_it_draws_again(tmp_path):
+    path = tmp_path / "x.gif"
+    grow(path, [0, 2, 4, 6])
+    old, _ = frames_of(path)
+    grow(path, [3, 6], seed=1)
+    new, milliseconds = frames_of(path)
+    assert len(new) == 4 and milliseconds == [200] * 3 + [2000]
+    assert np.array_equal(new[:2], old[:2])
+    assert not np.array_equal(new[3], old[3])
+
+
+def test_an_interrupted_run_leaves_the_animation_of_one_that_was_not(tmp_path):
+    grow(tmp_path / "whole.gif", range(5))
+    grow(tmp_path / "resumed.gif", [*range(4), *range(2, 5)])
+    whole, resumed = (tmp_path / f"{name}.gif" for name in ("whole", "resumed"))
+    assert whole.read_bytes() == resumed.read_bytes()
+
+
+def test_an_animation_of_many_epochs(tmp_path):
+    """Their list is longer than one block of a GIF, of 255 bytes."""
+    path = tmp_path / "x.gif"
+    for epoch in range(100_000, 100_040):
+        plots.add_frame(path, np.zeros((1, 12)), (3, 4), 1, epoch)
+    assert len(frames_of(path)[0]) == 40
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.1, 0.5, 0.9, 0.99])
+def test_a_truncated_animation_is_begun_anew(tmp_path, share):
+    path = tmp_path / "x.gif"
+    grow(path, range(5))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    grow(path, [5])
+    alone = frames_of(path)[0]
+    assert len(alone) == 1
+    path.write_bytes(whole)
+    grow(path, [5])
+    assert np.array_equal(frames_of(path)[0][-1], alone[0])
+
+
+def other_gif(path, comment, size=(180, 132)):
+    a, b = (Image.new("L", size, shade) for shade in (0, 200))
+    options = {} if comment is None else {"comment": comment}
+    a.save(path, save_all=True, append_images=[b], **options)
+
+
+@pytest.mark.parametrize("comment", [None, "hello", "[1]", "[2, 1]", "[1, 1]", '["a", "b"]', "3"])
+def test_the_animation_of_another_program_is_begun_anew(tmp_path, comment):
+    path = tmp_path / "x.gif"
+    other_gif(path, comment)
+    grow(path, [7])
+    assert len(frames_of(path)[0]) == 1
+
+
+def test_it_is_the_comment_that_says_which_epochs_an_animation_has(tmp_path):
+    """So that the test before this one can fail."""
+    path = tmp_path / "x.gif"
+    other_gif(path, json.dumps([1, 2]))
+    grow(path, [7])
+    assert len(frames_of(path)[0]) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"GIF89a", b"GIF89a" + b"\xff" * 100])
+def test_what_is_no_animation_is_replaced(tmp_path, content):
+    path = tmp_path / "x.gif"
+    path.write_bytes(content)
+    grow(path, [0, 1])
+    assert len(frames_of(path)[0]) == 2
+
+
+def test_frames_of_another_size_are_dropped(tmp_path):
+    path = tmp_path / "x.gif"
+    grow(path, [0, 1])
+    grow(path, [2, 3], shape=(30, 28))
+    assert frames_of(path)[0].shape == (2, 140, 168, 3)
+
+
+def test_any_damage_costs_frames_at_most(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "x.gif"
+    grow(path, range(3), shape=(8, 8))
+    whole = path.read_bytes()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), 3):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        grow(path, [3], shape=(8, 8))
+        with Image.open(path) as gif:
+            assert 1 <= gif.n_frames <= 4
+
+
+def test_a_frame_that_cannot_be_written_leaves_the_animation(tmp_path, monkeypatch):
+    path = tmp_path / "x.gif"
+    grow(path, [0, 1])
+    before = path.read_bytes()
+
+    def fail(self, file, **options):
+        file.write(b"half a pic")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="No space left"):
+        grow(path, [2])
+    assert os.listdir(tmp_path) == ["x.gif"] and path.read_bytes() == before
 
 
 def test_pyplot_and_a_display_are_not_needed(tmp_path):

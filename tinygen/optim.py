@@ -206,6 +206,19 @@ def linear(rate: float, steps: int) -> Schedule:
     return lambda step: rate * max(0.0, 1 - step / max(1, steps))
 
 
+def stages(rate: float, steps: int) -> Schedule:
+    """Burda et al.'s (2016): stage i = 0, 1, ... lasts ``3^i steps`` at ``rate 10^(-i / 7)``.
+
+    As there, the factors are rounded to two digits: 1, 0.72, 0.52, 0.37, 0.27, 0.19, 0.14, and
+    from the eighth stage on 0.1.
+
+    Args:
+        steps: of the first stage: an epoch.
+    """
+    ends = [steps * (3**i - 1) // 2 for i in range(1, 8)]
+    return lambda step: rate * round(10 ** (-sum(step >= end for end in ends) / 7), 2)
+
+
 def cosine(rate: float, steps: int, final: float = 0.0) -> Schedule:
     """From `rate` to `final` along half a cosine (Loshchilov and Hutter 2017, one period)."""
     return lambda step: final + (rate - final) * _falling(step / max(1, steps - 1))

@@ -1,17 +1,43 @@
-"""The pictures of a run, drawn with matplotlib, one function a picture."""
+"""The pictures of a run, drawn with matplotlib and Pillow, one function a picture.
+
+They take arrays in host memory and show images as dark ink on white.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil, log10
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from PIL import Image, ImageDraw, ImageSequence
 
 from tinygen.files import replacing
+
+DPI = 150
+ACTIVE, IDLE = "#3f90da", "#b0b0b0"
+# Ten colours that people with any colour vision tell apart (Petroff 2021, arXiv:2107.02270; its
+# darker grey is black here), in such an order that digits which look alike differ the most.
+COLOURS = np.array(
+    [
+        "#3f90da",
+        "#ffa90e",
+        "#a96b59",
+        "#bd1f01",
+        "#832db6",
+        "#92dadd",
+        "#b9ac70",
+        "#e76300",
+        "#202020",
+        "#94a4a2",
+    ]
+)
 
 
 def images_in_rows(path: Path, rows: Mapping[str, Any], shape: tuple[int, int]) -> None:
@@ -22,13 +48,94 @@ def images_in_rows(path: Path, rows: Mapping[str, Any], shape: tuple[int, int]) 
         shape: ``(h, w)`` of an image.
     """
     n = len(next(iter(rows.values())))
-    figure = Figure(figsize=(1.2 + 0.6 * n, 0.3 + 0.62 * len(rows)), dpi=150)
+    figure = Figure(figsize=(1.2 + 0.6 * n, 0.3 + 0.62 * len(rows)), dpi=DPI)
     axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
     for ax, (name, images) in zip(axes, rows.items(), strict=True):
-        strip = np.concatenate([_framed(image.reshape(shape)) for image in images], axis=1)
-        ax.imshow(strip, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-        ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-        _bare(ax)
+        _strip(ax, images, shape, name)
+    _save(figure, path)
+
+
+def sheet(
+    path: Path, images: Any, shape: tuple[int, int], columns: int, title: str | None = None
+) -> None:
+    """Images side by side in rows, as a page is read; what is left of the last row stays empty.
+
+    Args:
+        images: ``(m, pixels)`` in [0, 1].
+        shape: ``(h, w)`` of an image.
+    """
+    figure, ax = _pixel_by_pixel(_tiled(images, shape, columns, gap=1))
+    if title:
+        ax.set_title(title, fontsize=9)
+    _bare(ax)
+    _save(figure, path)
+
+
+def manifold(
+    path: Path,
+    images: Any,
+    shape: tuple[int, int],
+    across: Sequence[float],
+    down: Sequence[float] | None = None,
+) -> None:
+    """What a grid of codes decodes to, without gaps, so that one image flows into the next.
+
+    Args:
+        images: ``(len(down) * len(across), pixels)`` in [0, 1], row by row from the top; one row
+            if the codes are numbers.
+        shape: ``(h, w)`` of an image.
+        across: z1 of each column.
+        down: z2 of each row; let it fall, and the picture lies as a scatter plot of the codes does.
+    """
+    figure, ax = _pixel_by_pixel(_tiled(images, shape, len(across)))
+    _bare(ax)
+    for axis, values, size in ((ax.xaxis, across, shape[1]), (ax.yaxis, down, shape[0])):
+        if values is None:
+            continue
+        ticks = range(0, len(values), ceil(len(values) / 25))
+        names = [f"{values[i]:.1f}".replace("-", "\N{MINUS SIGN}") for i in ticks]
+        axis.set_ticks([i * size + (size - 1) / 2 for i in ticks], names)
+    ax.tick_params(labelsize=7, length=2)
+    ax.set_xlabel("z" if down is None else "$z_1$", fontsize=9)
+    if down is not None:
+        ax.set_ylabel("$z_2$", fontsize=9)
+    _save(figure, path)
+
+
+def line_plot(
+    path: Path,
+    x: Sequence[float],
+    curves: Mapping[str, Sequence[float]],
+    xlabel: str,
+    ylabel: str,
+    levels: Mapping[str, float] | None = None,
+    *,
+    log_x: bool = False,
+    log_y: bool | None = None,
+) -> None:
+    """Curves over the same x, one a label.
+
+    Args:
+        curves: ``{label: as many values as x has}``.
+        levels: ``{label: value}``, drawn as horizontal lines for comparison.
+        log_y: by itself logarithmic if all values are positive and one is three times another.
+    """
+    figure = Figure(figsize=(6, 3.6), dpi=DPI)
+    ax = figure.subplots()
+    for label, values in curves.items():
+        ax.plot(x, values, marker="o", markersize=3, label=label)
+    for label, value in (levels or {}).items():
+        ax.axhline(value, color="gray", linestyle="--", linewidth=1, label=label)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if log_x:
+        _logarithmic(ax, "x", x)
+    else:
+        _round_ticks(ax, integer=all(float(value).is_integer() for value in x))
+    drawn = np.concatenate([*curves.values(), [*(levels or {}).values()]])
+    if log_y or (log_y is None and drawn.max() > 3 * drawn.min() > 0):
+        _logarithmic(ax, "y", drawn)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
     _save(figure, path)
 
 
@@ -45,26 +152,8 @@ def loss_curves(
         curves: ``{key: label}``.
         lines: ``{label: value}``, drawn as horizontal lines for comparison.
     """
-    figure = Figure(figsize=(6, 3.6), dpi=150)
-    ax = figure.subplots()
-    epochs = [row["epoch"] for row in history]
-    for key, label in curves.items():
-        ax.plot(epochs, [row[key] for row in history], marker="o", markersize=3, label=label)
-    for label, value in (lines or {}).items():
-        ax.axhline(value, color="gray", linestyle="--", linewidth=1, label=label)
-    ax.set(xlabel="epoch", ylabel=ylabel, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    values = [row[key] for row in history for key in curves] + list((lines or {}).values())
-    if max(values) > 3 * min(values) > 0:
-        decades = log10(max(values) / min(values))
-        ticks = (1, 1.5, 2, 3, 4, 5, 6, 8) if decades < 1 else (1, 2, 5) if decades < 3 else (1,)
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=ticks))
-        ax.yaxis.set_major_formatter("{x:g}")  # 0.02 is read faster than 2 x 10^-2
-        ax.yaxis.set_minor_locator(NullLocator())
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=8)
-    _save(figure, path)
+    named = {label: [row[key] for row in history] for key, label in curves.items()}
+    line_plot(path, [row["epoch"] for row in history], named, "epoch", ylabel, lines)
 
 
 def filters(path: Path, W: Any, shape: tuple[int, int], most: int = 64) -> None:
@@ -77,26 +166,263 @@ def filters(path: Path, W: Any, shape: tuple[int, int], most: int = 64) -> None:
         shape: ``(h, w)`` of an image.
         most: how many units to show.
     """
-    chosen = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most]
+    chosen = W[:, np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most]].T
+    largest = abs(chosen).max(axis=1, keepdims=True)
     columns = min(16, len(chosen))
-    rows = ceil(len(chosen) / columns)
-    h, w = shape[0] + 2, shape[1] + 2
-    sheet = np.full((rows * h, columns * w), np.nan)
-    for place, unit in enumerate(chosen):
-        image = W[:, unit].reshape(shape)
-        y, x = (place // columns) * h + 1, (place % columns) * w + 1
-        sheet[y : y + shape[0], x : x + shape[1]] = image / (abs(image).max() or 1)
-    figure = Figure(figsize=(max(3, 0.6 * columns), 0.6 * rows + 0.3), dpi=150)
+    tiles = _tiled(chosen / np.where(largest > 0, largest, 1), shape, columns, 1, empty=np.nan)
+    figure = Figure(
+        figsize=(max(3, 0.6 * columns), 0.6 * ceil(len(chosen) / columns) + 0.3), dpi=DPI
+    )
     ax = figure.subplots()
-    ax.imshow(sheet, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+    ax.imshow(tiles, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
     ax.set_title(f"{len(chosen)} of {W.shape[1]} filters of the first layer", fontsize=9)
     _bare(ax)
     _save(figure, path)
 
 
-def _framed(image: Any) -> Any:
-    """The image with one empty pixel around it."""
-    return np.pad(image, 1)
+def codes(path: Path, panels: Mapping[str, Any], labels: Any = None) -> None:
+    """Codes in the plane, one panel for each model, coloured by the digit that was encoded.
+
+    Args:
+        panels: ``{name: (n, 2)}``; the name, which may be empty, stands above the panel.
+        labels: ``(n,)`` whole numbers from 0, or None.
+    """
+    columns = min(4, len(panels))
+    rows = ceil(len(panels) / columns)
+    side = 4.6 if columns == 1 else 3.2
+    figure = Figure(figsize=(side * columns, (side + 0.2) * rows), dpi=DPI, layout="compressed")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax, (name, z) in zip(axes, panels.items(), strict=False):
+        _scatter(ax, z, labels)
+        ax.set_title(name, fontsize=9)
+        ax.tick_params(labelsize=7)
+        ax.set(xlabel="$z_1$", ylabel="$z_2$")
+    for ax in axes[len(panels) :]:
+        ax.remove()
+    if labels is not None:
+        figure.legend(handles=_dots(labels), loc="outside right center", fontsize=8, frameon=False)
+    _save(figure, path)
+
+
+def kl_per_dimension(path: Path, kl: Any, threshold: float = 0.01) -> None:
+    """How many nats each dimension of the code carries, the largest first.
+
+    Args:
+        kl: ``(c,)`` KL of each dimension from the prior, averaged over images, in nats.
+        threshold: dimensions above it are counted in the title, and coloured.
+    """
+    kl = np.sort(np.asarray(kl, dtype=float))[::-1]
+    c, active = len(kl), int((kl > threshold).sum())
+    figure = Figure(figsize=(6, 3), dpi=DPI)
+    ax = figure.subplots()
+    colours = [ACTIVE] * active + [IDLE] * (c - active)
+    ax.bar(np.arange(1, c + 1), kl, width=0.8 if c <= 100 else 1, color=colours)
+    ax.set(xlabel="dimension of the code, sorted", ylabel="KL (nats)")
+    ax.margins(x=0.02)
+    _round_ticks(ax, integer=True)
+    ax.set_title(
+        f"{active} of {c} above {threshold:g} nats; {kl.sum():.1f} nats in all", fontsize=9
+    )
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    _save(figure, path)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a model shows of itself beside others: images ``(k, pixels)``, and codes ``(n, 2)``."""
+
+    reconstructions: Any
+    samples: Any
+    interpolation: Any
+    codes: Any
+
+
+def compare(
+    path: Path,
+    originals: Any,
+    models: Mapping[str, Shown],
+    shape: tuple[int, int],
+    labels: Any = None,
+) -> None:
+    """Models one under the other, each with three rows of images and its codes at their right.
+
+    Args:
+        originals: ``(k, pixels)`` in [0, 1], what all models reconstruct.
+        models: ``{name: what it shows}``, k images in each row.
+        shape: ``(h, w)`` of an image.
+        labels: ``(n,)`` the digit of each code, or None.
+    """
+    k, side = len(originals), 0.6
+    # Rows of the grid: the originals, then for each model an empty one for its name and three.
+    heights = [1.0] + [0.45, 1, 1, 1] * len(models)
+    figure = Figure(figsize=(side * (k * shape[1] / shape[0] + 4), side * sum(heights)), dpi=DPI)
+    grid = figure.add_gridspec(
+        len(heights),
+        2,
+        height_ratios=heights,
+        width_ratios=[k * shape[1] / shape[0], 3],
+        left=0,
+        right=1,
+        bottom=0,
+        top=1,
+        hspace=0,
+        wspace=0.02,
+    )
+    _strip(figure.add_subplot(grid[0, 0]), originals, shape, "original")
+    for i, (name, shown) in enumerate(models.items()):
+        first = 4 * i + 2
+        rows = {
+            "reconstruction": shown.reconstructions,
+            "sample": shown.samples,
+            "interpolation": shown.interpolation,
+        }
+        for j, (kind, images) in enumerate(rows.items()):
+            ax = figure.add_subplot(grid[first + j, 0])
+            _strip(ax, images, shape, kind)
+            if j == 0:
+                ax.set_title(name, fontsize=10, fontweight="bold", loc="left", pad=3)
+        ax = figure.add_subplot(grid[first : first + 3, 1])
+        _scatter(ax, shown.codes, labels)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title("codes", fontsize=8, pad=3)
+    if labels is not None:
+        ax = figure.add_subplot(grid[0, 1])
+        ax.legend(
+            handles=_dots(labels),
+            loc="center",
+            ncols=5,
+            fontsize=8,
+            frameon=False,
+            columnspacing=0.8,
+            handletextpad=0.1,
+        )
+        _bare(ax)
+    _save(figure, path)
+
+
+def add_frame(
+    path: Path, images: Any, shape: tuple[int, int], columns: int, epoch: int, scale: int = 2
+) -> None:
+    """Let an animated GIF grow by the images of an epoch.
+
+    Its frames of earlier epochs stay as they are; those of this epoch and later ones are replaced,
+    as when a run is resumed. A file that is damaged or has frames of another size is begun anew.
+
+    Args:
+        images: ``(m, pixels)`` in [0, 1], laid out as in `sheet`, without gaps.
+        shape: ``(h, w)`` of an image.
+        epoch: stands above the frame.
+        scale: the width of a pixel.
+    """
+    tiles = _tiled(images, shape, columns).clip(0, 1)
+    # 32 greys look like 256 and take half of the space.
+    greys = (255 - np.round(31 * tiles) * 255 / 31).astype(np.uint8)
+    greys = greys.repeat(scale, axis=0).repeat(scale, axis=1)
+    room = (20, 0), (0, max(0, 90 - greys.shape[1]))  # for the epoch, whatever the images' size
+    frame = Image.fromarray(np.pad(greys, room, constant_values=255))
+    # It also makes every frame another: of two that are equal Pillow would write only one.
+    ImageDraw.Draw(frame).text((4, 4), f"epoch {epoch}", fill=0)
+    frames = {e: f for e, f in _frames(path, frame.size).items() if e < epoch} | {epoch: frame}
+    first, *rest = frames.values()
+    with replacing(path) as file:
+        first.save(
+            file,
+            format="GIF",
+            save_all=True,
+            append_images=rest,
+            duration=[200] * len(rest) + [2000],
+            loop=0,
+            optimize=False,
+            comment=json.dumps([*frames]),
+        )
+
+
+def _frames(path: Path, size: tuple[int, int]) -> dict[int, Image.Image]:
+    """``{epoch: frame}`` of a GIF of `add_frame`; nothing if it is not one, or not of this size."""
+    try:
+        with Image.open(path, formats=["GIF"]) as gif:
+            epochs = json.loads(gif.info["comment"])
+            frames = [frame.convert("L") for frame in ImageSequence.Iterator(gif)]
+        if gif.size != size or sorted({*map(int, epochs)}) != epochs:
+            return {}
+        return dict(zip(epochs, frames, strict=True))
+    except Exception:  # Pillow raises what it likes on a damaged file, and no picture stops a run
+        return {}
+
+
+def _tiled(
+    images: Any, shape: tuple[int, int], columns: int, gap: int = 0, empty: float = 0.0
+) -> Any:
+    """``(m, pixels) -> (rows (h + 2 gap), columns (w + 2 gap))``, filled row by row."""
+    images = np.asarray(images)
+    m, (h, w) = len(images), shape
+    rows = ceil(m / columns)
+    places = np.full((rows * columns, h + 2 * gap, w + 2 * gap), empty)
+    places[:m, gap : gap + h, gap : gap + w] = images.reshape(m, h, w)
+    grid = places.reshape(rows, columns, *places.shape[1:])
+    return grid.swapaxes(1, 2).reshape(rows * places.shape[1], columns * places.shape[2])
+
+
+def _grey(ax: Any, image: Any) -> None:
+    ax.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+
+
+def _strip(ax: Any, images: Any, shape: tuple[int, int], name: str) -> None:
+    """Images in one row, named at the left."""
+    _grey(ax, _tiled(images, shape, len(images), gap=1))
+    ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    _bare(ax)
+
+
+def _pixel_by_pixel(image: Any) -> tuple[Figure, Any]:
+    """A figure that the image fills, each of its pixels as wide as every other."""
+    h, w = image.shape
+    scale = max(1, min(6, 1200 // max(h, w)))
+    figure = Figure(figsize=(w * scale / DPI, h * scale / DPI), dpi=DPI)
+    ax = figure.add_axes((0, 0, 1, 1))
+    _grey(ax, image)
+    return figure, ax
+
+
+def _scatter(ax: Any, z: Any, labels: Any) -> None:
+    """Codes as dots in a square of equal scales, which a few far ones do not stretch."""
+    z = np.asarray(z)
+    colours = ACTIVE if labels is None else _colour(labels)
+    ax.scatter(*z.T, c=colours, s=2, alpha=0.7, linewidths=0)
+    low, high = np.percentile(z, (0.5, 99.5), axis=0)
+    middle, half = (low + high) / 2, 0.55 * max((high - low).max(), 1e-6)
+    ax.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
+    ax.set_aspect("equal")
+
+
+def _colour(labels: Any) -> Any:
+    return COLOURS[np.asarray(labels) % len(COLOURS)]
+
+
+def _dots(labels: Any) -> list[Line2D]:
+    """What a legend shows: a dot for each label."""
+    return [
+        Line2D([], [], color=_colour(k), marker="o", linestyle="", label=str(k))
+        for k in np.unique(labels)
+    ]
+
+
+def _round_ticks(ax: Any, integer: bool) -> None:
+    steps = (1, 2, 5, 10) if integer else (1, 2, 2.5, 5, 10)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=integer, steps=steps, min_n_ticks=1))
+
+
+def _logarithmic(ax: Any, name: str, values: Any) -> None:
+    """Make "x" or "y" logarithmic, with a few ticks, as many as the decades leave room for."""
+    positive = [value for value in values if value > 0]
+    decades = log10(max(positive) / min(positive)) if positive else 0
+    ticks = (1, 1.5, 2, 3, 4, 5, 6, 8) if decades < 1 else (1, 2, 5) if decades < 3 else (1,)
+    ax.set(**{f"{name}scale": "log"})
+    axis = getattr(ax, f"{name}axis")
+    axis.set_major_locator(LogLocator(subs=ticks))
+    axis.set_major_formatter("{x:g}")  # 0.02 is read faster than 2 x 10^-2
+    axis.set_minor_locator(NullLocator())
 
 
 def _bare(ax: Any) -> None:

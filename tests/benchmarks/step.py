@@ -3,7 +3,8 @@
     python tests/benchmarks/step.py
     python tests/benchmarks/step.py --backend cupy --json docs/benchmarks/h200.json
 
-The step is that of the autoencoder 784-512-256-64 and back: forward, backward, Adam. The arms are
+The step is that of the autoencoder 784-512-256-64 and back: forward, backward, Adam; and that of
+the VAE of Burda et al., 784-200-200-50 and back at their batch of 20, with its draws. The arms are
 
 - the matrix products of such a step alone, written into memory that is already there;
 - tinygen by hand and by autograd;
@@ -17,6 +18,7 @@ engine's own cost for one op, Adam alone, and the time of `import tinygen` besid
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -37,54 +39,61 @@ import numpy as np
 
 import tinygen as tg
 from tinygen.backend.numpy_backend import adam_numpy
-from tinygen.byhand.autoencoder import loss_and_grads
+from tinygen.byhand import autoencoder, vae
 from tinygen.byhand.workspace import Workspace
 from tinygen.files import write_text
-from tinygen.models import Autoencoder
+from tinygen.models import VAE, Autoencoder
 
 MODEL = Autoencoder(latent=64, activation="relu")
 WIDTHS = (784, 512, 256, 64, 256, 512, 784)
+BURDA = VAE(hidden=(200, 200), latent=50, activation="tanh", binarize=True)
+BURDA_BATCH = 20
 RATE = 1e-3
 
 Arm = Callable[[], Any]
 
 
-def matrix_products(backend: Any, x: Any) -> Arm:
+def matrix_products(model: Any, backend: Any, x: Any) -> Arm:
     """Forward y = h W; backward h^T g and g W^T, the last one not for the first layer."""
     xp, n = backend.xp, len(x)
     make = backend.generator(0)
-    h = [make.standard_normal((n, w), dtype=np.float32) for w in WIDTHS]
-    W = [make.standard_normal(s, dtype=np.float32) for s in pairwise(WIDTHS)]
-    y, dW = [xp.empty_like(a) for a in h], [xp.empty_like(w) for w in W]
+    W = [p for p in model.initialise(0, backend=backend).values() if p.ndim == 2]
+    h = [make.standard_normal((n, w.shape[0]), dtype=np.float32) for w in W]
+    y = [make.standard_normal((n, w.shape[1]), dtype=np.float32) for w in W]
+    dh, dW = [xp.empty_like(a) for a in h], [xp.empty_like(w) for w in W]
 
     def step() -> None:
         for k, w in enumerate(W):
-            xp.matmul(h[k], w, out=y[k + 1])
+            xp.matmul(h[k], w, out=y[k])
         for k in range(len(W) - 1, -1, -1):
-            xp.matmul(h[k].T, h[k + 1], out=dW[k])
+            xp.matmul(h[k].T, y[k], out=dW[k])
             if k:
-                xp.matmul(h[k + 1], W[k].T, out=y[k])
+                xp.matmul(y[k], W[k].T, out=dh[k])
 
     return step
 
 
-def tinygen_step(backend: Any, x: Any, gradients_of: Any) -> Arm:
-    parameters = MODEL.initialise(0, backend=backend)
+def tinygen_step(model: Any, gradients_of: Any, backend: Any, x: Any) -> Arm:
+    parameters = model.initialise(0, backend=backend)
     gradients, adam = parameters.zeros_like(), tg.Adam(parameters)
+    count = itertools.count()
 
     def step() -> None:
-        gradients_of(parameters, x, out=gradients)
+        t = next(count)
+        data = model.draw(x, backend.generator((0, 1, t)), t)
+        gradients_of(parameters, *data, out=gradients)
         adam.update(parameters, gradients, RATE)
 
     return step
 
 
-def by_hand(backend: Any, x: Any) -> Arm:
-    return tinygen_step(backend, x, partial(loss_and_grads, workspace=Workspace(), **MODEL.terms))
+def by_hand(model: Any, module: Any) -> Any:
+    gradients_of = partial(module.loss_and_grads, workspace=Workspace(), **model.terms)
+    return partial(tinygen_step, model, gradients_of)
 
 
-def by_autograd(backend: Any, x: Any) -> Arm:
-    return tinygen_step(backend, x, tg.value_and_grad(MODEL.loss))
+def by_autograd(model: Any) -> Any:
+    return partial(tinygen_step, model, tg.value_and_grad(model.loss))
 
 
 def pytorch(backend: Any, x: Any) -> Arm:
@@ -103,6 +112,34 @@ def pytorch(backend: Any, x: Any) -> Arm:
     def step() -> None:
         adam.zero_grad()
         torch.nn.functional.mse_loss(net(data), data).backward()
+        adam.step()
+
+    return step
+
+
+def pytorch_vae(backend: Any, x: Any) -> Arm:
+    import torch
+    from torch import nn
+
+    device = "cuda" if backend.name == "cupy" else "cpu"
+    c = BURDA.latent
+    encoder = nn.Sequential(
+        nn.Linear(784, 200), nn.Tanh(), nn.Linear(200, 200), nn.Tanh(), nn.Linear(200, 2 * c)
+    ).to(device)
+    decoder = nn.Sequential(
+        nn.Linear(c, 200), nn.Tanh(), nn.Linear(200, 200), nn.Tanh(), nn.Linear(200, 784)
+    ).to(device)
+    adam = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=RATE, fused=True)
+    data = torch.from_numpy(backend.to_numpy(x)).to(device)
+
+    def step() -> None:
+        adam.zero_grad()
+        binary = torch.bernoulli(data)
+        mu, log_var = encoder(binary).chunk(2, dim=1)
+        z = mu + torch.exp(0.5 * log_var) * torch.randn_like(mu)
+        nll = nn.functional.binary_cross_entropy_with_logits(decoder(z), binary, reduction="sum")
+        kl = 0.5 * (log_var.exp() + mu * mu - 1 - log_var).sum()
+        ((nll + kl) / len(data)).backward()
         adam.step()
 
     return step
@@ -202,14 +239,21 @@ def _pairs(p: Any) -> list[tuple[Any, Any]]:
 
 
 ARMS = {
-    "matrix products": matrix_products,
-    "tinygen by hand": by_hand,
-    "tinygen autograd": by_autograd,
+    "matrix products": partial(matrix_products, MODEL),
+    "tinygen by hand": by_hand(MODEL, autoencoder),
+    "tinygen autograd": by_autograd(MODEL),
     "PyTorch, fused Adam": pytorch,
     "JAX, jit": jax_jit,
     "MyGrad": mygrad,
     "HIPS autograd": hips_autograd,
 }
+VAE_ARMS = {
+    "matrix products": partial(matrix_products, BURDA),
+    "tinygen by hand": by_hand(BURDA, vae),
+    "tinygen autograd": by_autograd(BURDA),
+    "PyTorch, fused Adam": pytorch_vae,
+}
+ARMS_OF = {"autoencoder": ARMS, "vae": VAE_ARMS}
 ON_THE_HOST = ("JAX, jit", "MyGrad", "HIPS autograd")
 
 
@@ -217,12 +261,12 @@ BURST, WARM = 8, 3
 """Steps that an arm takes at once, and how many of them, the first, are not counted."""
 
 
-def worker(pipe: Any, arm: str, backend_name: str, batch: int) -> None:
+def worker(pipe: Any, model: str, arm: str, backend_name: str, batch: int) -> None:
     """Take a burst of steps whenever asked; say None if the library is not installed."""
     backend = tg.get_backend(backend_name)
     x = backend.generator(1).random((batch, 784), dtype=np.float32)
     try:
-        step = ARMS[arm](backend, x)
+        step = ARMS_OF[model][arm](backend, x)
     except ImportError:
         return pipe.send(None)
     pipe.send("ready")
@@ -238,7 +282,7 @@ def worker(pipe: Any, arm: str, backend_name: str, batch: int) -> None:
         pipe.send(times[WARM:])
 
 
-def measure(backend_name: str, batch: int, rounds: int) -> dict[str, float]:
+def measure(model: str, backend_name: str, batch: int, rounds: int) -> dict[str, float]:
     """The median milliseconds of each arm that is installed.
 
     Each arm lives in a process of its own, or the idle threads of one library, which go on spinning
@@ -246,10 +290,10 @@ def measure(backend_name: str, batch: int, rounds: int) -> dict[str, float]:
     """
     spawn = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
-    for arm in ARMS:
+    for arm in ARMS_OF[model]:
         if backend_name == "numpy" or arm not in ON_THE_HOST:
             pipes[arm], theirs = spawn.Pipe()
-            process = spawn.Process(target=worker, args=(theirs, arm, backend_name, batch))
+            process = spawn.Process(target=worker, args=(theirs, model, arm, backend_name, batch))
             process.start()
             processes.append(process)
     pipes = {arm: pipe for arm, pipe in pipes.items() if pipe.recv() is not None}
@@ -364,8 +408,10 @@ def main() -> None:
 
     steps = {}
     for batch in args.batch:
-        steps[batch] = measure(args.backend, batch, args.rounds)
-        show(batch, steps[batch])
+        steps[batch] = measure("autoencoder", args.backend, batch, args.rounds)
+        show(f"autoencoder, batch {batch}", steps[batch])
+    vae_step = measure("vae", args.backend, BURDA_BATCH, 3 * args.rounds)
+    show(f"VAE, batch {BURDA_BATCH}", vae_step)
     engine, adam, imports = engine_cost(), adam_times(), import_times()
     print("Adam alone: " + ", ".join(f"{name} {ms:.2f} ms" for name, ms in adam.items()))
     print(f"an op: {engine['with engine']:.1f} us forward and backward, "
@@ -379,6 +425,7 @@ def main() -> None:
         "backend": backend.describe(),
         "python": platform.python_version(),
         "milliseconds a step": steps,
+        "milliseconds a step of the VAE": vae_step,
         "microseconds an op": engine,
         "milliseconds of Adam": adam,
         "milliseconds to import": imports,
@@ -388,9 +435,9 @@ def main() -> None:
     print(f"written to {args.json}")
 
 
-def show(batch: int, times: dict[str, float]) -> None:
+def show(title: str, times: dict[str, float]) -> None:
     products = times["matrix products"]
-    print(f"batch {batch:<18}{'ms a step':>10}{'x products':>12}{'x PyTorch':>11}")
+    print(f"{title:24}{'ms a step':>10}{'x products':>12}{'x PyTorch':>11}")
     for name, ms in times.items():
         beside = times.get("PyTorch, fused Adam")
         print(f"  {name:22}{ms:10.2f}{ms / products:12.2f}"

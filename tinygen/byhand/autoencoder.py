@@ -16,6 +16,13 @@ from collections.abc import Mapping, Sequence
 
 from tinygen.backend import Array, namespace
 from tinygen.byhand.activations import ACTIVATIONS
+from tinygen.byhand.checks import (
+    layer_names,
+    refuse_mixtures,
+    refuse_other_pixels,
+    refuse_sizes,
+    refuse_unknown,
+)
 from tinygen.byhand.workspace import Workspace
 from tinygen.parameters import Parameters
 
@@ -78,7 +85,7 @@ def loss_and_grads(
     2.5 [[2. 4.]] [3.]
     """
     _check_options(activation, output, loss)
-    names, K = _layers(parameters)
+    names, K = layer_names("autoencoder", parameters)
     L = len(names)
     hidden = [k for k in range(1, L) if k != K]
     _check_arrays(parameters, names, hidden, x, corrupted, masks)
@@ -185,31 +192,13 @@ def _sum_of_squares(v: Array) -> Array:
     return v @ v
 
 
-def _layers(parameters: Mapping[str, Array]) -> tuple[dict[int, tuple[str, str]], int]:
-    """The names of W and b for each layer k = 1..L, and K, the number of the code layer."""
-    K, M = (
-        sum(name.startswith(side) for name in parameters) for side in ("encoder.W", "decoder.W")
-    )
-    layers = [("encoder", i + 1) for i in range(K)] + [("decoder", i + 1) for i in range(M)]
-    names = {k: (f"{side}.W{i}", f"{side}.b{i}") for k, (side, i) in enumerate(layers, 1)}
-    if not K or not M or {name for pair in names.values() for name in pair} != set(parameters):
-        raise ValueError(
-            "autoencoder: expected the parameters encoder.W1, encoder.b1, ..., decoder.W1, "
-            f"decoder.b1, ..., got {', '.join(parameters) or 'none'}"
-        )
-    return names, K
-
-
 def _check_options(activation: str, output: str, loss: str) -> None:
     for name, value, known in (
-        ("activation", activation, tuple(ACTIVATIONS)),
+        ("activation", activation, ACTIVATIONS),
         ("output", output, ("sigmoid", "none")),
         ("loss", loss, ("mse", "bce")),
     ):
-        if value not in known:
-            raise ValueError(
-                f"autoencoder: unknown {name} {value!r}; choose one of {', '.join(known)}"
-            )
+        refuse_unknown("autoencoder", name, value, known)
     if (output, loss) not in RECONSTRUCTIONS:
         raise ValueError(f"autoencoder: loss {loss!r} needs output 'sigmoid', got {output!r}")
 
@@ -229,32 +218,15 @@ def _check_arrays(
         raise ValueError(
             f"autoencoder: corrupted is {corrupted.shape}, x is {x.shape}; they need the same shape"
         )
-    n, width = x.shape
-    for w, c in names.values():
-        W, b = parameters[w].shape, parameters[c].shape
-        if len(W) != 2 or W[0] != width:
-            raise ValueError(
-                f"autoencoder: {w} is {W}; it needs a row for each of the {width} columns "
-                "that come in"
-            )
-        width = W[1]
-        if b != (width,):
-            raise ValueError(f"autoencoder: {c} is {b}, {w} is {W}; {c} needs to be ({width},)")
-    if width != x.shape[1]:
-        raise ValueError(
-            f"autoencoder: x is {x.shape}, the decoder gives {width} columns; "
-            "it needs to give as many as x has"
-        )
+    n, d = x.shape
+    width = refuse_sizes("autoencoder", parameters, names.values(), d)
+    refuse_other_pixels("autoencoder", x, width)
     expected = [(n, parameters[names[k][1]].shape[0]) for k in hidden]
     if masks and [m.shape for m in masks] != expected:
         raise ValueError(
             f"autoencoder: the dropout masks are {[m.shape for m in masks]}; the activated layers "
             f"need {expected}"
         )
-    together = {"corrupted": corrupted, **{f"masks[{i}]": m for i, m in enumerate(masks)}}
-    for name, array in {**together, **parameters}.items():
-        if array is not None and (array.dtype != x.dtype or namespace(array) is not namespace(x)):
-            raise TypeError(
-                f"autoencoder: x is {namespace(x).__name__} {x.dtype}, {name} is "
-                f"{namespace(array).__name__} {array.dtype}; they need to be the same"
-            )
+    together = {} if corrupted is None else {"corrupted": corrupted}
+    together |= {f"masks[{i}]": m for i, m in enumerate(masks)}
+    refuse_mixtures("autoencoder", x, {**together, **parameters})

@@ -1,6 +1,6 @@
 """Data sets in uint8, found, downloaded or drawn, and the batches they are cut into."""
 
-from tinygen.data import idx, strokes
+from tinygen.data import binarized, idx, strokes
 from tinygen.data.batches import as_floats, batches, epoch_order, index_batches
 from tinygen.data.mnist import CHOICES, Dataset, load, stroke_digits
 
@@ -9,6 +9,7 @@ __all__ = [
     "Dataset",
     "as_floats",
     "batches",
+    "binarized",
     "epoch_order",
     "idx",
     "index_batches",

@@ -9,20 +9,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import stat
 import struct
-import zlib
 from math import prod
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import numpy as np
 
+from tinygen.data.unzipped import Stream, unzipped
 from tinygen.errors import InputError
 from tinygen.files import replacing
 
 Kind = Literal["images", "labels"]
-_Stream = BinaryIO | gzip.GzipFile
 
 _DIMENSIONS = {"images": 3, "labels": 1}
 _TYPES = {
@@ -59,23 +57,8 @@ def read_hashed(
 ) -> tuple[np.ndarray, str]:
     """Like `read`, with the SHA-256 of the uncompressed file in hexadecimal, from the same pass."""
     path = Path(path)
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its other end
-            raise InputError(f"{path}: expected a file, found a folder or a device")
-        with path.open("rb") as raw:
-            size = os.fstat(raw.fileno()).st_size
-            zipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            if not zipped:
-                return _parse(path, raw, size, expect, max_bytes)
-            with gzip.GzipFile(fileobj=raw) as unzipped:
-                return _parse(path, unzipped, None, expect, max_bytes)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
-        raise InputError(
-            f"{path}: expected a whole gzip file, found a damaged one ({problem})"
-        ) from None
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be read ({problem.strerror or problem})") from None
+    with unzipped(path) as (stream, size):
+        return _parse(path, stream, size, expect, max_bytes)
 
 
 def write(path: str | os.PathLike[str], array: np.ndarray) -> None:
@@ -100,7 +83,7 @@ def write(path: str | os.PathLike[str], array: np.ndarray) -> None:
 
 
 def _parse(
-    path: Path, stream: _Stream, size: int | None, expect: Kind | None, limit: int
+    path: Path, stream: Stream, size: int | None, expect: Kind | None, limit: int
 ) -> tuple[np.ndarray, str]:
     """The array and hash of an uncompressed stream; `size` is its length where that is known."""
     magic = stream.read(4)
@@ -157,7 +140,7 @@ def _check_shape(path: Path, shape: tuple[int, ...], limit: int) -> int:
     return prod(shape)
 
 
-def _fill(stream: _Stream, promised: int, sha256: hashlib._Hash) -> bytearray:
+def _fill(stream: Stream, promised: int, sha256: hashlib._Hash) -> bytearray:
     """Up to `promised` bytes, hashed on the way; memory grows with what has really been read."""
     values = bytearray()
     while len(values) < promised:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,18 +50,21 @@ CONNECT_SECONDS, READ_SECONDS = 3, 10
 class Dataset:
     """Images and labels to train on and to test on, all uint8, and where they came from.
 
-    Images are (n, h, w) with n of their own for training and testing; labels are (n,).
-    `source` is one printable phrase; `sha256` maps each file to the hash of its uncompressed
-    bytes, or "train" and "test" to the hash of the pixels that were drawn.
+    Images are (n, h, w) with n of their own for training and testing; labels are (n,), or None for
+    data that has none. `source` is one printable phrase; `sha256` maps each file to the hash of its
+    uncompressed bytes, or "train" and "test" to the hash of the pixels that were drawn. Of images
+    that were drawn the factors are known: name -> (n,) float32, see `tinygen.data.strokes.FACTORS`.
     """
 
     name: str
     train_images: np.ndarray
-    train_labels: np.ndarray
+    train_labels: np.ndarray | None
     test_images: np.ndarray
-    test_labels: np.ndarray
+    test_labels: np.ndarray | None
     source: str
     sha256: dict[str, str]
+    train_factors: dict[str, np.ndarray] | None = None
+    test_factors: dict[str, np.ndarray] | None = None
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -74,6 +77,26 @@ class Dataset:
         """The number of pixels of an image: the width of a row of floats."""
         rows, columns = self.image_shape
         return rows * columns
+
+    def first(self, train: int, test: int) -> Dataset:
+        """The data set cut to its first images, with their labels and factors, for a quick try.
+
+        >>> stroke_digits(train=20, test=10).first(train=5, test=3).test_labels.shape
+        (3,)
+        """
+        return replace(
+            self,
+            train_images=self.train_images[:train],
+            train_labels=None if self.train_labels is None else self.train_labels[:train],
+            train_factors=_cut(self.train_factors, train),
+            test_images=self.test_images[:test],
+            test_labels=None if self.test_labels is None else self.test_labels[:test],
+            test_factors=_cut(self.test_factors, test),
+        )
+
+
+def _cut(factors: dict[str, np.ndarray] | None, n: int) -> dict[str, np.ndarray] | None:
+    return factors and {name: values[:n] for name, values in factors.items()}
 
 
 class DownloadError(InputError):
@@ -135,8 +158,8 @@ def stroke_digits(seed: int = 0, *, train: int = 60_000, test: int = 10_000) -> 
     >>> stroke_digits(seed=1, train=20, test=10).train_images.shape
     (20, 28, 28)
     """
-    train_images, train_labels, _ = strokes.generate(train, seed, part=0)
-    test_images, test_labels, _ = strokes.generate(test, seed, part=1)
+    train_images, train_labels, train_factors = strokes.generate(train, seed, part=0)
+    test_images, test_labels, test_factors = strokes.generate(test, seed, part=1)
     return Dataset(
         name="strokes",
         train_images=train_images,
@@ -148,6 +171,8 @@ def stroke_digits(seed: int = 0, *, train: int = 60_000, test: int = 10_000) -> 
             "train": hashlib.sha256(train_images.data).hexdigest(),
             "test": hashlib.sha256(test_images.data).hexdigest(),
         },
+        train_factors=train_factors,
+        test_factors=test_factors,
     )
 
 

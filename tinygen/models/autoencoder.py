@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from tinygen.backend import Array
 from tinygen.errors import InputError
 from tinygen.losses import binary_cross_entropy_with_logits, l1, l2, mse
 from tinygen.models.halves import EncoderDecoder, make_floats, refuse_unknown
-from tinygen.nn import Sequential, mlp
 from tinygen.ops import sigmoid
 from tinygen.parameters import part
 
@@ -68,17 +66,6 @@ class Autoencoder(EncoderDecoder):
             raise InputError("the loss bce is that of probabilities; it needs the output sigmoid")
         make_floats(self, ("weight_decay", "code_l1", "input_noise"))
         _ = self.encoder, self.decoder  # building them checks the widths and the other names
-
-    @cached_property
-    def encoder(self) -> Sequential:
-        return self._half((self.pixels, *self.hidden, self.latent))
-
-    @cached_property
-    def decoder(self) -> Sequential:
-        return self._half((self.latent, *reversed(self.hidden), self.pixels))
-
-    def _half(self, sizes: Sequence[int]) -> Sequential:
-        return mlp(sizes, self.activation, self.dropout, self.weights, self.biases)
 
     @property
     def terms(self) -> dict[str, Any]:

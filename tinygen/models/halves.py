@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tinygen.backend import Backend
 from tinygen.errors import InputError
-from tinygen.nn import Sequential
+from tinygen.nn import Sequential, mlp
 from tinygen.nn.sequential import started
 from tinygen.parameters import Parameters
 
 
 class EncoderDecoder:
-    """What every model of these two halves can do; a model derives from it and adds its loss."""
+    """An encoder ``pixels -> hidden -> code``, and its mirror image, the decoder.
 
-    encoder: Sequential
-    decoder: Sequential
+    A model derives from it, has these options as fields, and adds its loss.
+    """
+
+    pixels: int
+    hidden: tuple[int, ...]
+    latent: int
+    activation: str
+    dropout: float = 0.0
+    weights: str
+    biases: str
+
+    heads: ClassVar[int] = 1
+    """How many numbers the encoder gives for each one of the code."""
+
+    @cached_property
+    def encoder(self) -> Sequential:
+        return self._half((self.pixels, *self.hidden, self.heads * self.latent))
+
+    @cached_property
+    def decoder(self) -> Sequential:
+        return self._half((self.latent, *reversed(self.hidden), self.pixels))
+
+    def _half(self, sizes: Sequence[int]) -> Sequential:
+        return mlp(sizes, self.activation, self.dropout, self.weights, self.biases)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from math import log
-from typing import Any
+from typing import Any, ClassVar
 
 from tinygen.backend import Array, namespace
 from tinygen.errors import InputError
 from tinygen.losses import bernoulli_nll, gaussian_kl, gaussian_nll
 from tinygen.models.halves import EncoderDecoder, make_floats, refuse_unknown
-from tinygen.nn import Sequential, mlp
 from tinygen.ops import exp, logsumexp, maximum, mean, reshape, sigmoid, sum
 from tinygen.parameters import part
 
@@ -57,7 +55,7 @@ class VAE(EncoderDecoder):
     pixels: int = 784
     hidden: tuple[int, ...] = (400,)
     latent: int = 20
-    activation: str = "elu"
+    activation: str = "gelu"
     likelihood: str = "bernoulli"
     objective: str = "elbo"
     samples: int = 1
@@ -67,6 +65,8 @@ class VAE(EncoderDecoder):
     binarize: bool = False
     weights: str = "glorot_uniform"
     biases: str = "zeros"
+
+    heads: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         refuse_unknown("likelihood", self.likelihood, LIKELIHOODS)
@@ -81,17 +81,6 @@ class VAE(EncoderDecoder):
         if self.binarize and self.likelihood == "gaussian":
             raise InputError("pixels that are 0 or 1 need the likelihood bernoulli")
         _ = self.encoder, self.decoder  # building them checks the widths and the other names
-
-    @cached_property
-    def encoder(self) -> Sequential:
-        return self._half((self.pixels, *self.hidden, 2 * self.latent))
-
-    @cached_property
-    def decoder(self) -> Sequential:
-        return self._half((self.latent, *reversed(self.hidden), self.pixels))
-
-    def _half(self, sizes: tuple[int, ...]) -> Sequential:
-        return mlp(sizes, self.activation, weights=self.weights, biases=self.biases)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

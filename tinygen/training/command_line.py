@@ -25,7 +25,7 @@ DATA = "data_sha256"
 MOST_UNITS = 10**6
 """The widest layer that can be asked for; beyond, products of widths are no sizes any more."""
 
-SCHEDULES = ("linear", "cosine", "one-cycle", "step", "constant")
+SCHEDULES = ("linear", "cosine", "one-cycle", "step", "stages", "constant")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
 
@@ -82,6 +82,8 @@ def parser(task: str, description: str) -> argparse.ArgumentParser:
     add("--optimizer", **choice(OPTIMIZERS, "what makes a step of a gradient"))
     add("--beta2", type=real(least=0, most=0.999999), default=0.95, metavar="X",
         help="of adam: how long squared gradients are remembered")  # fmt: skip
+    add("--epsilon", type=real(above=0, most=1), default=1e-8, metavar="X",
+        help="of adam: added to the root of the mean square")  # fmt: skip
     add("--show-every", type=whole(1), default=50, metavar="N",
         help="steps between two looks at the loss")  # fmt: skip
     return p
@@ -165,6 +167,7 @@ def schedule(args: argparse.Namespace, steps: int) -> optim.Schedule:
         "step": lambda: optim.step_decay(args.lr, max(1, falling // 3)),
         "cosine": lambda: optim.cosine(args.lr, falling),
         "linear": lambda: optim.linear(args.lr, falling),
+        "stages": lambda: optim.stages(args.lr, steps // args.epochs),
     }[args.schedule]()
     return optim.warm_up(made, rising)
 

@@ -35,6 +35,19 @@ class Progress:
             )
         )
 
+    def work(self, name: str, total: int) -> Bar:
+        """A bar for a piece of work that is not training."""
+        return Bar(
+            tqdm(
+                total=total,
+                desc=name,
+                unit_scale=True,
+                leave=False,
+                dynamic_ncols=True,
+                disable=not self.bars,
+            )
+        )
+
     def row(self, row: dict[str, Any]) -> None:
         """The line of an epoch."""
         parts = [form.format(row[key]) for key, form in self.columns.items() if key in row]
@@ -46,14 +59,19 @@ class Progress:
             print(text, flush=True)
 
 
+def warn(line: str) -> None:
+    """A line that must be known even in a quiet run."""
+    print(line, file=sys.stderr, flush=True)
+
+
 class Bar:
-    """The bar of one epoch."""
+    """A bar that grows."""
 
     def __init__(self, bar: Any) -> None:
         self._bar = bar
 
-    def update(self, images: int) -> None:
-        self._bar.update(images)
+    def update(self, done: int) -> None:
+        self._bar.update(done)
 
     def show(self, loss: float) -> None:
         self._bar.set_postfix_str(f"loss {loss:.5g}", refresh=False)

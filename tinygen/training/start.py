@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tinygen import optim
@@ -15,7 +16,7 @@ from tinygen.errors import InputError
 from tinygen.parameters import Parameters
 from tinygen.training import command_line
 from tinygen.training.loop import Plan
-from tinygen.training.progress import Progress
+from tinygen.training.progress import Progress, warn
 from tinygen.training.record import Record, versions
 from tinygen.training.state import State
 
@@ -37,7 +38,7 @@ class Run:
         """The state to train from: new, or restored from the checkpoint with ``--resume``."""
         args = self.args
         optimizer: optim.Optimizer = {
-            "adam": lambda: optim.Adam(parameters, beta2=args.beta2),
+            "adam": lambda: optim.Adam(parameters, beta2=args.beta2, epsilon=args.epsilon),
             "rmsprop": lambda: optim.RMSProp(parameters),
             "sgd": lambda: optim.SGD(parameters, momentum=0.9),
         }[args.optimizer]()
@@ -66,11 +67,16 @@ class Run:
         )
 
 
-def start(args: argparse.Namespace, columns: dict[str, str]) -> Run:
+def start(
+    args: argparse.Namespace,
+    columns: dict[str, str],
+    change: Callable[[Dataset, Path | None], Dataset] | None = None,
+) -> Run:
     """Load the data, connect to the backend, and open the run's folder.
 
     Args:
         columns: what the line of an epoch shows; see `Progress`.
+        change: what is made of the data set before it is used, given ``--data-dir``.
 
     Raises:
         InputError: any of it cannot be had, or an unfinished run would be lost.
@@ -82,7 +88,7 @@ def start(args: argparse.Namespace, columns: dict[str, str]) -> Run:
     if saved is None and not args.restart:
         record.refuse_unfinished()
     progress = Progress(args.epochs, columns, args.quiet)
-    dataset = _dataset(args, progress)
+    dataset = _dataset(args, progress, change)
     n = len(dataset.train_images)
     if args.batch_size > n:
         raise InputError(f"--batch-size {args.batch_size}: {dataset.name} has {n} training images")
@@ -103,22 +109,11 @@ def start(args: argparse.Namespace, columns: dict[str, str]) -> Run:
     return Run(args, backend, dataset, record, progress, plan)
 
 
-def _dataset(args: argparse.Namespace, progress: Progress) -> Dataset:
-    if args.smoke and args.data == "strokes":
-        return stroke_digits(args.seed, **SMOKE_IMAGES)
-    dataset = load(args.data, args.data_dir, seed=args.seed, say=_warn, progress=not args.quiet)
-    if not args.smoke:
-        return dataset
-    train, test = SMOKE_IMAGES["train"], SMOKE_IMAGES["test"]
-    return replace(
-        dataset,
-        train_images=dataset.train_images[:train],
-        train_labels=dataset.train_labels[:train],
-        test_images=dataset.test_images[:test],
-        test_labels=dataset.test_labels[:test],
-    )
-
-
-def _warn(line: str) -> None:
-    """Which data is used must be known even in a quiet run."""
-    print(line, file=sys.stderr, flush=True)
+def _dataset(args: argparse.Namespace, progress: Progress, change: Any) -> Dataset:
+    if args.smoke and args.data == "strokes":  # to draw all of them would take seconds
+        dataset = stroke_digits(args.seed, **SMOKE_IMAGES)
+    else:
+        dataset = load(args.data, args.data_dir, seed=args.seed, say=warn, progress=not args.quiet)
+    if change is not None:
+        dataset = change(dataset, args.data_dir)
+    return dataset.first(**SMOKE_IMAGES) if args.smoke else dataset

@@ -1,0 +1,272 @@
+"""Train a variational autoencoder on MNIST, with gradients by autograd or derived by hand.
+
+python examples/mnist_vae.py
+python examples/mnist_vae.py --latent 2 --out runs/manifold
+python examples/mnist_vae.py --preset iwae --stages 5 --out runs/iwae
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from tinygen import plots, value_and_grad
+from tinygen.byhand.vae import loss_and_grads
+from tinygen.byhand.workspace import Workspace
+from tinygen.data import as_floats, binarized
+from tinygen.errors import InputError
+from tinygen.metrics import Bound, bound, linear_readout_r2, negative_log_likelihood
+from tinygen.metrics.reconstruction import BATCH
+from tinygen.models import VAE
+from tinygen.models.vae import LIKELIHOODS, OBJECTIVES
+from tinygen.training import Run, State, command_line, fit, start
+from tinygen.training.progress import warn
+
+COLUMNS = {
+    "train_loss": "train loss {:.2f}",
+    "test_negative_elbo": "test -elbo {:.2f}",
+    "test_reconstruction": "= {:.2f}",
+    "test_kl": "+ kl {:.2f}",
+    "test_active_units": "active {:.0f}",
+}
+DEFAULTS = {"hidden": (400,), "latent": 20, "activation": "gelu", "lr": 6e-3}
+SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "latent": 8,
+         "nll_samples": 20}  # fmt: skip
+PRESETS = {
+    # Burda, Grosse and Salakhutdinov (2016), one stochastic layer; --samples 50 is their best.
+    "iwae": {"hidden": (200, 200), "latent": 50, "activation": "tanh", "batch_size": 20,
+             "objective": "iwae", "binarize": "dynamic", "stages": 8, "lr": 1e-3, "warm_up": 0.0,
+             "beta2": 0.999, "epsilon": 1e-4, "nll_samples": 5000},
+}  # fmt: skip
+BINARIZE = ("none", "dynamic", "static")
+FRAMES = 40
+"""The most frames of the film."""
+COLLAPSED = 0.01
+"""A unit whose KL has fewer nats than that says nothing of the image."""
+GRID = np.array([NormalDist().inv_cdf((k + 0.5) / 20) for k in range(20)])
+"""Numbers between which the prior lies in equal shares."""
+SHOWN = 10
+"""Images in a row of a picture."""
+FITTED = 20_000
+"""Training images that a linear read-out is fitted to."""
+
+
+def flags():
+    p = command_line.parser("mnist_vae", __doc__.splitlines()[0])
+    add = command_line.add_network_flags(p).add_argument
+    real, whole = command_line.real, command_line.whole
+    add("--likelihood", **command_line.choice(LIKELIHOODS, "of a pixel"))
+    add("--objective", **command_line.choice(OBJECTIVES, "the bound that is raised"))
+    add("--samples", type=whole(1, 10**5), default=1, metavar="K", help="codes drawn for an image")
+    add("--beta", type=real(least=0), default=1.0, metavar="X", help="weight of the KL")
+    add("--kl-warm-up", type=real(least=0), default=0.0, metavar="X",
+        help="epochs over which that weight rises from 0")  # fmt: skip
+    add("--free-bits", type=real(least=0), default=0.0, metavar="X",
+        help="nats of KL that cost a number of the code nothing")  # fmt: skip
+    add("--binarize", **command_line.choice(BINARIZE, "how pixels become 0 or 1"))
+    add("--stages", type=whole(1, 12), metavar="N",
+        help="instead of --epochs: stages of 1, 3, 9, ... epochs at falling rates")  # fmt: skip
+    add("--nll-samples", type=whole(0, 10**6), default=100, metavar="K",
+        help="codes for an image's estimated likelihood in the end")  # fmt: skip
+    p.set_defaults(**DEFAULTS)
+    return p
+
+
+def build(args, pixels: int, epoch: int = 1) -> VAE:
+    """The model; `epoch` is how many steps one has."""
+    if args.likelihood == "gaussian" and args.binarize != "none":
+        raise InputError(f"--binarize {args.binarize} needs the likelihood bernoulli")
+    return VAE(
+        pixels=pixels,
+        hidden=args.hidden,
+        latent=args.latent,
+        activation=args.activation,
+        likelihood=args.likelihood,
+        objective=args.objective,
+        samples=args.samples,
+        beta=args.beta,
+        kl_warm_up=round(args.kl_warm_up * epoch),
+        free_bits=args.free_bits,
+        binarize=args.binarize == "dynamic",
+        weights=args.weights,
+        biases=args.biases,
+    )
+
+
+class Judge:
+    """What a model is on the test images; their binary pixels and noise are the same each time."""
+
+    def __init__(self, run: Run, model: VAE, state: State) -> None:
+        self.run, self.model, self.state = run, replace(model, samples=1), state
+        self.images = run.backend.asarray(run.dataset.test_images)
+
+    def data(self) -> Iterator[tuple[Any, Any]]:
+        """The test images with noise, a batch at a time."""
+        args, backend = self.run.args, self.run.backend
+        for k, first in enumerate(range(0, len(self.images), BATCH)):
+            x = as_floats(self.images[first : first + BATCH], args.dtype)
+            yield self.model.draw(x, backend.generator((args.seed, 2, k)))[:2]
+
+    def bound(self) -> Bound:
+        return bound(partial(self.model.bound, self.state.parameters), self.data())
+
+    def after_epoch(self) -> dict[str, float]:
+        """The figures of an epoch; some epochs give a frame of the film, too."""
+        epoch, epochs = len(self.state.history) + 1, self.run.args.epochs
+        frames = min(FRAMES, epochs)
+        if frames * epoch // epochs > frames * (epoch - 1) // epochs:
+            z, columns = shown_codes(self.model.latent)
+            path = self.run.record.folder / "training.gif"
+            plots.add_frame(path, self.decoded(z), self.run.dataset.image_shape, columns, epoch)
+        return {f"test_{key}": value for key, value in self.bound().figures.items()}
+
+    def nll(self, samples: int) -> dict[str, float]:
+        """The importance-weighted estimate of ``-log p(x)``."""
+        args, backend = self.run.args, self.run.backend
+
+        def log_weights(x: Any, k: int, generator: Any) -> Any:
+            shape = (k, len(x), self.model.latent)
+            noise = generator.standard_normal(shape, dtype=x.dtype)
+            return self.model.log_weights(self.state.parameters, x, noise)
+
+        batches = (x for x, _ in self.data())
+        generator = backend.generator((args.seed, 3))
+        with closing(self.run.progress.work("likelihood", len(self.images) * samples)) as bar:
+            return negative_log_likelihood(
+                log_weights, batches, samples, generator, advance=bar.update
+            )
+
+    def decoded(self, z: Any) -> Any:
+        """Host codes (m, latent) to host images (m, pixels)."""
+        backend = self.run.backend
+        z = backend.asarray(np.asarray(z, self.run.args.dtype))
+        return backend.to_numpy(self.model.decode(self.state.parameters, z))
+
+    def codes(self, images: Any) -> Any:
+        """The means of the codes of host images (n, h, w), on the host: (n, latent)."""
+        backend = self.run.backend
+        means = []
+        for first in range(0, len(images), BATCH):
+            x = as_floats(backend.asarray(images[first : first + BATCH]), self.run.args.dtype)
+            means.append(backend.to_numpy(self.model.encode(self.state.parameters, x)[0]))
+        return np.concatenate(means)
+
+
+def shown_codes(latent: int) -> tuple[np.ndarray, int]:
+    """The codes that are shown as images (m, latent), and how many of them in a row."""
+    if latent > 2:
+        return np.random.default_rng(0).standard_normal((100, latent)), 10
+    grid = GRID[:, None] if latent == 1 else np.stack(np.meshgrid(GRID, -GRID), axis=-1)
+    return grid.reshape(-1, latent), len(GRID)
+
+
+def report(run: Run, model: VAE, state: State, judge: Judge) -> None:
+    """The figures of the end, and the pictures."""
+    args, say = run.args, run.progress.say
+    found = judge.bound()
+    test: dict[str, Any] = dict(found.figures)
+    say(f"bound on the test images: {found.negative_elbo:.2f} nats = "
+        f"{found.reconstruction:.2f} + kl {found.kl:.2f}, "
+        f"{found.active_units} of {model.latent} units active")  # fmt: skip
+    if found.kl_per_unit.max() < COLLAPSED:
+        warn(
+            f"warning: the KL of each of the {model.latent} units is below {COLLAPSED} nats: the "
+            "code says nothing of the image; try a smaller --beta, --kl-warm-up or --free-bits"
+        )
+    if args.nll_samples:
+        estimate = judge.nll(args.nll_samples)
+        test |= estimate
+        say(f"-log p(x) from {args.nll_samples} samples: {estimate['nll']:.2f} nats, "
+            f"standard error {estimate['standard_error']:.2f}")  # fmt: skip
+    factors = read_factors(judge)
+    if factors:
+        told = ", ".join(f"{name} {r2:.2f}" for name, r2 in factors.items())
+        say(f"R^2 of a linear read-out of the codes: {told}")
+    draw_pictures(judge, found)
+    run.summarise(state, test=test, factors_r2=factors)
+    say(f"pictures, figures and checkpoint are in {run.record.folder}")
+
+
+def read_factors(judge: Judge) -> dict[str, float]:
+    """How much of each factor of the strokes the codes carry; nothing for other data."""
+    data = judge.run.dataset
+    if data.train_factors is None or data.test_factors is None:
+        return {}
+    drawn = [name for name, values in data.test_factors.items() if values.dtype.kind == "f"]
+    targets = [
+        np.stack([factors[name] for name in drawn], axis=1)
+        for factors in (data.train_factors, data.test_factors)
+    ]
+    train, test = judge.codes(data.train_images[:FITTED]), judge.codes(data.test_images)
+    r2 = linear_readout_r2(train, targets[0][:FITTED], test, targets[1])
+    return dict(zip(drawn, map(float, r2), strict=True))
+
+
+def draw_pictures(judge: Judge, found: Bound) -> None:
+    """All pictures of a run but the film, which grew with it."""
+    run, latent = judge.run, judge.model.latent
+    dataset, folder, shape = run.dataset, run.record.folder, run.dataset.image_shape
+    curves = {
+        "train_loss": "training: loss",
+        "test_negative_elbo": "test: negative ELBO",
+        "test_reconstruction": "test: reconstruction",
+        "test_kl": "test: KL",
+    }
+    plots.loss_curves(folder / "loss.png", judge.state.history, curves, "nats per image")
+    plots.kl_per_dimension(folder / "kl.png", found.kl_per_unit, COLLAPSED)
+
+    x, _ = next(judge.data())
+    x = run.backend.to_numpy(x[:SHOWN])
+    codes = judge.codes(dataset.test_images)
+    rows = {"original": x, "reconstruction": judge.decoded(codes[:SHOWN])}
+    plots.images_in_rows(folder / "reconstructions.png", rows, shape)
+    plots.images_in_rows(folder / "interpolations.png", interpolated(judge, codes), shape)
+    if latent <= 2:
+        y = judge.decoded(shown_codes(latent)[0])
+        plots.manifold(folder / "manifold.png", y, shape, GRID, -GRID if latent == 2 else None)
+    if latent == 2:
+        plots.codes(folder / "codes.png", {"": codes}, dataset.test_labels)
+    z = np.random.default_rng(run.args.seed).standard_normal((100, latent))
+    plots.sheet(folder / "samples.png", judge.decoded(z), shape, 10)
+
+
+def interpolated(judge: Judge, codes: Any) -> dict[str, Any]:
+    """What lies between the codes of two test images, for five pairs of unlike digits."""
+    labels = judge.run.dataset.test_labels
+    first = np.arange(10) if labels is None else np.unique(labels, return_index=True)[1]
+    share = np.linspace(0, 1, SHOWN)[:, None]
+    pairs = list(zip(first, first[::-1], strict=True))[: max(1, len(first) // 2)]
+    names = [str(k + 1) if labels is None else f"{labels[i]} to {labels[j]}"
+             for k, (i, j) in enumerate(pairs)]  # fmt: skip
+    rows = [judge.decoded((1 - share) * codes[i] + share * codes[j]) for i, j in pairs]
+    return dict(zip(names, rows, strict=True))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
+    if args.stages:
+        args.schedule, args.epochs = "stages", (3**args.stages - 1) // 2
+    build(args, pixels=784)  # refuses what does not go together, before any data is read
+    run = start(args, COLUMNS, binarized.static if args.binarize == "static" else None)
+    dataset, backend = run.dataset, run.backend
+    steps = -(-len(dataset.train_images) // args.batch_size)
+    model = build(args, dataset.pixels, steps)
+    gradients: Any = value_and_grad(model.loss)
+    if args.gradients == "by-hand":
+        gradients = partial(loss_and_grads, workspace=Workspace(), **model.terms)
+
+    state = run.state(model.initialise(args.seed, args.dtype, backend))
+    judge = Judge(run, model, state)
+    images = backend.asarray(dataset.train_images)
+    fit(state, gradients, model, images, run.plan, judge.after_epoch, run.record, run.progress,
+        backend)  # fmt: skip
+    report(run, model, state, judge)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

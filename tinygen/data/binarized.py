@@ -1,0 +1,161 @@
+"""MNIST drawn to black and white once and for all, so that published likelihoods can be compared.
+
+Larochelle's three files, a line of 784 numbers 0 or 1 for each image, were published at
+http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/ with Larochelle and Murray
+(2011); each pixel is one draw with the probability of its grey value (Salakhutdinov and Murray
+2008). They are never shipped nor downloaded here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tinygen.data import mnist
+from tinygen.data.mnist import Dataset
+from tinygen.data.unzipped import Stream, unzipped
+from tinygen.errors import InputError
+
+LINES = {
+    "binarized_mnist_train.amat": 50_000,
+    "binarized_mnist_valid.amat": 10_000,
+    "binarized_mnist_test.amat": 10_000,
+}
+"""The files and their lengths. Training images are the first two, as many as MNIST's own."""
+
+SIDE = 28
+BLOCK = 1000
+"""Lines or images that are looked at at once, so that memory stays flat."""
+
+_NUMBERS = b" ".join([b"0"] * SIDE * SIDE)
+_ENDS = (b"\n", b" \n", b"\r\n", b" \r\n")
+
+
+def static(dataset: Dataset, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """Put Larochelle's black and white images in place of MNIST's grey ones.
+
+    The files, plain or gzipped, are looked for where MNIST is: in DIR/mnist and DIR, where DIR is
+    `data_dir` and then $TINYGEN_DATA_DIR, or else in the user's cache. Pixels are 0 or 255. The
+    hashes of the three files are added to those of MNIST.
+
+    The files have no labels, but their images are MNIST's in MNIST's order. Where that is seen to
+    be true, because no black pixel became white and no white one black in any image, MNIST's labels
+    are kept; else the labels are None.
+
+    Raises:
+        InputError: the data set is not MNIST, a file is missing, or it is not what it should be.
+    """
+    if dataset.name != "mnist":
+        raise InputError(
+            f"static binarisation was published for MNIST only, not for {dataset.source}; "
+            "say --binarize dynamic"
+        )
+    folder, paths = _find(data_dir)
+    images, sha256 = {}, {}
+    for file, lines in LINES.items():
+        images[file], sha256[file] = _read(paths[file], lines)
+    train, valid, test = images.values()
+    train = np.concatenate([train, valid])
+    same = _drawn_from(dataset.train_images, train) and _drawn_from(dataset.test_images, test)
+    return replace(
+        dataset,
+        train_images=train,
+        train_labels=dataset.train_labels if same else None,
+        test_images=test,
+        test_labels=dataset.test_labels if same else None,
+        source=f"statically binarised MNIST in {folder}",
+        sha256=dataset.sha256 | sha256,
+    )
+
+
+def _find(data_dir: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Path]]:
+    """The first folder that has any of the files, and where each of them lies."""
+    places = [*mnist._places("mnist", data_dir), mnist._cache_folder() / "mnist"]
+    found: dict[str, Path] = {}
+    for folder in places:
+        for file in LINES:
+            for path in (folder / f"{file}.gz", folder / file):
+                if os.path.lexists(path):  # a dangling link is refused when it is read
+                    found[file] = path  # of two, the plain one
+        if found:
+            break
+    missing = [file for file in LINES if file not in found]
+    if missing:
+        where = str(folder) if found else " or ".join(map(str, places))
+        raise InputError(
+            f"static binarisation: expected {', '.join(LINES)}, plain or .gz, in {where}, "
+            f"found no {' and no '.join(missing)}; the other choice is --binarize dynamic"
+        )
+    return folder, found
+
+
+def _read(path: Path, lines: int) -> tuple[np.ndarray, str]:
+    """The images ``(lines, 28, 28)`` of a file, and the SHA-256 of its uncompressed bytes."""
+    with unzipped(path) as (stream, size):
+        end = _line_end(path, stream)
+        width = len(_NUMBERS + end)
+        whole = lines * width
+        if size is not None and size not in (whole, whole - len(end)):
+            raise InputError(
+                f"{path}: expected {lines} lines of {width} bytes = {whole}, found {size}"
+            )
+        images, sha256 = np.empty((lines, SIDE, SIDE), np.uint8), hashlib.sha256()
+        for start in range(0, lines, BLOCK):
+            block = images[start : start + BLOCK]
+            content = stream.read(len(block) * width)
+            sha256.update(content)
+            if len(content) == len(block) * width - len(end):  # the last line may go without
+                content += end
+            if len(content) < len(block) * width:
+                found = start + len(content) // width
+                raise InputError(f"{path}: expected {lines} lines, found {found}")
+            block[:] = _pixels(path, start, content, end)
+        # The last read also makes gzip compare its checksum, which stands at the end of the file.
+        if stream.read(1):
+            raise InputError(f"{path}: expected {lines} lines, found more")
+    return images, sha256.hexdigest()
+
+
+def _line_end(path: Path, stream: Stream) -> bytes:
+    """How the first line ends, and so every line: with a space or without, as Unix or Windows."""
+    line = stream.readline(len(_NUMBERS) + max(map(len, _ENDS)))
+    stream.seek(0)
+    end = line[len(_NUMBERS) :]
+    if end not in _ENDS:
+        raise InputError(
+            f"{path}: expected lines of {SIDE * SIDE} numbers 0 or 1 with a space between, "
+            f"found one of {len(line)} bytes that begins {line[:10]!r}"
+        )
+    return end
+
+
+def _pixels(path: Path, start: int, content: bytes, end: bytes) -> np.ndarray:
+    """Lines, the first of which is the file's line `start`, as pixels ``(lines, 28, 28)``.
+
+    All lines are equally long and look alike: where "0" and "1" differ, one bit is free.
+    """
+    zeros = np.frombuffer(_NUMBERS + end, np.uint8)
+    differ = np.frombuffer(content, np.uint8).reshape(-1, len(zeros)) ^ zeros
+    free = (zeros == ord("0")).astype(np.uint8)
+    wrong = (differ & ~free).any(axis=1)
+    if wrong.any():
+        raise InputError(
+            f"{path}: line {start + int(wrong.argmax()) + 1}: expected {SIDE * SIDE} numbers "
+            "0 or 1 with a space between, and the end that the first line has"
+        )
+    return (255 * differ[:, : len(_NUMBERS) : 2]).reshape(-1, SIDE, SIDE)
+
+
+def _drawn_from(grey: np.ndarray, binary: np.ndarray) -> bool:
+    """Whether each image can be a draw from the grey one in its place, which 0 and 255 decide."""
+    if grey.shape != binary.shape:
+        return False
+    for start in range(0, len(grey), BLOCK):
+        g, b = grey[start : start + BLOCK], binary[start : start + BLOCK]
+        if np.any((g == 0) & (b == 255)) or np.any((g == 255) & (b == 0)):
+            return False
+    return True

@@ -1,0 +1,91 @@
+"""How likely images are to a model with hidden codes, by importance sampling in log space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import exp, inf, log
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import Array, Generator, backend_of
+
+ROWS = 1000
+"""Codes that are decoded at once: on one core any number from 400 to 5,000 takes the same time, 17
+microseconds a code for 50-200-200-784; this one takes 13 MB, and a GPU wants no smaller one."""
+
+
+def negative_log_likelihood(
+    log_weights: Callable[[Array, int, Generator], Array],
+    images: Iterable[Array],
+    samples: int,
+    generator: Generator,
+    *,
+    rows: int = ROWS,
+    advance: Callable[[int], object] = lambda n: None,
+) -> dict[str, float]:
+    """The importance-weighted estimate of ``-log p(x)`` (Burda et al. 2016, equation 8), in nats.
+
+    ::
+
+        log p(x) ~ log(1/k sum_i w_i)      w_i = p(x, z_i) / q(z_i | x)      z_i drawn from q(z | x)
+
+    On average the estimate of ``log p(x)`` is too small; it rises with k to the truth. Weights are
+    added in log space as they come, so k may be a million, and memory stays flat.
+
+    Codes are drawn image after image, so the figures depend neither on how images are cut into
+    batches nor, where a generator gives the same numbers in one piece and in several, as NumPy's
+    does, on `rows`.
+
+    Args:
+        log_weights: ``(x (1, d), k, generator) -> (k, 1)``, ``log w`` of k fresh draws for x.
+        images: batches ``(b, d)`` in order; the rows of each are what `log_weights` gets.
+        samples: k.
+        rows: draws that `log_weights` is asked for at once, at most.
+        advance: called with the number of draws that were done since it was last called.
+
+    Returns:
+        ``nll``: the mean over the images.
+        ``standard_error``: of that mean, the deviation over the images by the root of their number.
+        ``effective_samples``: ``(sum w)^2 / sum w^2`` averaged over the images, from 1 to k; if it
+        is near 1, one draw decides, and the true ``-log p(x)`` is likely to be smaller.
+
+    Raises:
+        ValueError: `samples` or `rows` is below 1, there are no images, or the weights have another
+            shape.
+    """
+    if samples < 1 or rows < 1:
+        raise ValueError(
+            "negative_log_likelihood: expected at least 1 sample and 1 row at once, "
+            f"got {samples} and {rows}"
+        )
+    nll, effective = [], []
+    for batch in images:
+        for i in range(len(batch)):
+            x = batch[i : i + 1]
+            total = squares = -inf  # the logarithms of sum w and of sum w^2
+            for first in range(0, samples, rows):
+                k = min(rows, samples - first)
+                log_w = _on_host(log_weights(x, k, generator), k)
+                total = float(np.logaddexp.reduce(log_w, initial=total))
+                squares = float(np.logaddexp.reduce(2 * log_w, initial=squares))
+                advance(k)
+            nll.append(log(samples) - total)
+            effective.append(exp(2 * total - squares))
+    if not nll:
+        raise ValueError("negative_log_likelihood: expected images, got none")
+    return {
+        "nll": float(np.mean(nll)),
+        "standard_error": float(np.std(nll)) / len(nll) ** 0.5,
+        "effective_samples": float(np.mean(effective)),
+    }
+
+
+def _on_host(log_w: Array, k: int) -> Any:
+    """The log weights of one image as float64 (k,); on a GPU this waits, once for each piece."""
+    if log_w.shape != (k, 1):
+        raise ValueError(
+            f"negative_log_likelihood: log_weights gave {log_w.shape}; expected {(k, 1)}, "
+            "a row for each draw"
+        )
+    return backend_of(log_w).to_numpy(log_w)[:, 0].astype(np.float64)
