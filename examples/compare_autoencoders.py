@@ -20,7 +20,7 @@ from tinygen.errors import InputError
 from tinygen.metrics import PCA, linear_probe_error, reconstruction
 from tinygen.metrics.reconstruction import BATCH
 from tinygen.models import VAE, Autoencoder
-from tinygen.parameters import Parameters
+from tinygen.parameters import Parameters, part
 from tinygen.training import Run, State, command_line, fit, start
 
 COLUMNS = {
@@ -77,12 +77,8 @@ class Together:
         return tuple(model.draw(x, generator, step) for model in self.models.values())
 
     def loss(self, p: Any, *data: Any) -> Any:
-        own = {name: {} for name in self.models}
-        for key, value in p.items():
-            name, _, short = key.partition(".")
-            own[name][short] = value
         pairs = zip(self.models.items(), data, strict=True)
-        return sum(model.loss(own[name], *drawn) for (name, model), drawn in pairs)
+        return sum(model.loss(part(p, f"{name}."), *drawn) for (name, model), drawn in pairs)
 
     def by_hand(self, modules: dict[str, Any]) -> Any:
         """The gradient by hand: each model's, written into its part."""
