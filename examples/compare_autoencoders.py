@@ -113,16 +113,16 @@ class Coder:
 def coders(run: Run, together: Together, state: State) -> dict[str, Coder]:
     """The models by the names under which they are shown."""
     backend, dtype = run.backend, run.args.dtype
+
+    def on_host(f: Any, p: Any, x: Any) -> Any:
+        y = f(p, backend.asarray(np.asarray(x, dtype)))
+        return backend.to_numpy(y[0] if isinstance(y, tuple) else y)
+
     pca = PCA.fit(run.dataset.train_images, run.args.latent)
     shown = {"PCA": Coder(pca.encode, pca.decode, prior=False)}
     names = {"linear": "linear autoencoder", "autoencoder": "autoencoder", "vae": "VAE"}
     for name, p in together.parts(state.parameters).items():
         model = together.models[name]
-
-        def on_host(f: Any, p: Any, x: Any) -> Any:
-            y = f(p, backend.asarray(np.asarray(x, dtype)))
-            return backend.to_numpy(y[0] if isinstance(y, tuple) else y)
-
         encode, decode = (partial(on_host, f, p) for f in (model.encode, model.decode))
         shown[names[name]] = Coder(encode, decode, prior=name == "vae")
     return shown

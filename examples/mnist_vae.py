@@ -121,8 +121,9 @@ class Judge:
         frames = min(FRAMES, epochs)
         if frames * epoch // epochs > frames * (epoch - 1) // epochs:
             z, columns = shown_codes(self.model.latent)
-            path = self.run.record.folder / "training.gif"
-            plots.add_frame(path, self.decoded(z), self.run.dataset.image_shape, columns, epoch)
+            path, shape = self.run.record.folder / "training.gif", self.run.dataset.image_shape
+            scale = 1 if len(z) > 100 else 2
+            plots.add_frame(path, self.decoded(z), shape, columns, epoch, scale)
         return {f"test_{key}": value for key, value in self.bound().figures.items()}
 
     def nll(self, samples: int) -> dict[str, float]:
@@ -176,7 +177,7 @@ def report(run: Run, model: VAE, state: State, judge: Judge) -> None:
     if found.kl_per_unit.max() < COLLAPSED:
         warn(
             f"warning: the KL of each of the {model.latent} units is below {COLLAPSED} nats: the "
-            "code says nothing of the image; try a smaller --beta, --kl-warm-up or --free-bits"
+            "code says nothing of the image; try a smaller --beta, or --kl-warm-up or --free-bits"
         )
     if args.nll_samples:
         estimate = judge.nll(args.nll_samples)
@@ -220,11 +221,11 @@ def draw_pictures(judge: Judge, found: Bound) -> None:
     plots.loss_curves(folder / "loss.png", judge.state.history, curves, "nats per image")
     plots.kl_per_dimension(folder / "kl.png", found.kl_per_unit, COLLAPSED)
 
-    x, _ = next(judge.data())
-    x = run.backend.to_numpy(x[:SHOWN])
-    codes = judge.codes(dataset.test_images)
-    rows = {"original": x, "reconstruction": judge.decoded(codes[:SHOWN])}
+    x = next(judge.data())[0][:SHOWN]
+    rows = {"original": x, "reconstruction": judge.model.reconstruct(judge.state.parameters, x)}
+    rows = {name: run.backend.to_numpy(images) for name, images in rows.items()}
     plots.images_in_rows(folder / "reconstructions.png", rows, shape)
+    codes = judge.codes(dataset.test_images)
     plots.images_in_rows(folder / "interpolations.png", interpolated(judge, codes), shape)
     if latent <= 2:
         y = judge.decoded(shown_codes(latent)[0])
