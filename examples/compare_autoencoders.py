@@ -134,7 +134,7 @@ def shown_codes(coder: Coder, train: Any, seed: int) -> Any:
     if coder.prior:
         return z
     # A covariance's factor by its eigenvectors, which a unit that is always zero does not disturb.
-    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(train.T)))
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(train.T, bias=True)))
     return train.mean(axis=0) + z @ (vectors * np.sqrt(values.clip(0))).T
 
 
@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "vae": VAE(**sizes, **start_, **net),
     })  # fmt: skip
     if args.latent > dataset.pixels:
-        raise InputError(f"--latent {args.latent}: PCA has but {dataset.pixels} components")
+        raise InputError(f"--latent {args.latent}: PCA has only {dataset.pixels} components")
     modules = {"linear": autoencoder, "autoencoder": autoencoder, "vae": vae}
     by_hand = args.gradients == "by-hand"
     gradients = together.by_hand(modules) if by_hand else value_and_grad(together.loss)

@@ -525,8 +525,9 @@ def test_a_real_signal_at_a_random_moment(data, tmp_path, straight, gradients, w
             assert err == ""
         elif code == 130:
             assert err.count("\n") == 1 and err.startswith("stopped"), err
-        else:  # it was quicker
-            assert (code, err) == (0, "")
+        else:  # it was quicker: done, or Python was just leaving, when nothing handles a signal
+            assert code in (0, -what) and err == ""
+            assert (out / "summary.json").exists()
         stopped += code != 0
         checkpoint.read_meta(out / "checkpoint.npz")  # is complete, whatever happened
     done = run_there(*flags, "--resume")
