@@ -1,0 +1,39 @@
+"""The examples from end to end on the strict backend: no array of a GPU meets one of the host."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from running import run_here, write_tiny_data
+from strict import STRICT
+
+RUNS = [
+    ("mnist_autoencoder", ()),
+    ("mnist_autoencoder", ("--gradients", "by-hand", "--input-noise", ".1", "--dropout", ".1")),
+    ("mnist_vae", ("--latent", "2")),
+    ("mnist_vae", ("--gradients", "by-hand", "--objective", "iwae", "--samples", "3")),
+    ("mnist_vae", ("--gradients", "by-hand", "--binarize", "dynamic", "--free-bits", ".1")),
+    ("mnist_vae", ("--likelihood", "gaussian", "--kl-warm-up", "1", "--latent", "1")),
+    ("compare_autoencoders", ("--gradients", "by-hand")),
+    ("compare_autoencoders", ()),
+    ("vae_scaling", ()),
+    ("vae_estimators", ("--draws", "256", "--images", "2")),
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_tiny_data(tmp_path_factory.mktemp("data"), train=64, test=20)
+
+
+@pytest.mark.parametrize(("name", "options"), RUNS)
+def test_an_example_on_the_strict_backend(name, options, data, tmp_path, monkeypatch):
+    start = sys.modules["tinygen.training.start"]  # its name is also that of the function in it
+    monkeypatch.setattr(start, "get_backend", lambda name: STRICT)
+    flags = ("--data", "idx", "--data-dir", data, "--hidden", "6", "--latent", "3", "--batch-size",
+             "32", "--epochs", "1", "--quiet", "--out", tmp_path / "run")  # fmt: skip
+    assert run_here(*flags, *options, name=name) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["versions"]["backend"] == STRICT.describe()
