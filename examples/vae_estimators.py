@@ -12,13 +12,11 @@ from math import hypot
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from tinygen import Adam, plots, value_and_grad
 from tinygen.backend import namespace
 from tinygen.data import as_floats, batches, epoch_order
 from tinygen.errors import InputError
-from tinygen.files import replacing
 from tinygen.losses import gaussian_kl
 from tinygen.metrics import bound
 from tinygen.models import VAE
@@ -206,7 +204,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def draw_pictures(run: Run, rows: list[dict[str, Any]], history: dict[str, Any]) -> None:
-    """Bias and variance over the number of draws, side by side; and the bound while training."""
+    """Bias and variance over the number of draws; and the bound while training."""
     folder = run.record.folder
 
     def curves(key: str) -> dict[str, list[float]]:
@@ -214,18 +212,11 @@ def draw_pictures(run: Run, rows: list[dict[str, Any]], history: dict[str, Any])
         return {name: [found.get((name, k), np.nan) for k in SAMPLES] for name in ESTIMATORS}
 
     label = "draws for an image, k"
-    panels = [folder / "bias.png", folder / "variance.png"]
     two = {"two of them": 2.0, "and minus two": -2.0}
-    plots.line_plot(panels[0], SAMPLES, curves("z"), label, "bias in standard errors", two,
-                    log_x=True, log_y=False)  # fmt: skip
-    plots.line_plot(panels[1], SAMPLES, curves("variance"), label,
+    plots.line_plot(folder / "bias.png", SAMPLES, curves("z"), label, "bias in standard errors",
+                    two, log_x=True, log_y=False)  # fmt: skip
+    plots.line_plot(folder / "variance.png", SAMPLES, curves("variance"), label,
                     "variance / true gradient squared", log_x=True, log_y=True)  # fmt: skip
-    images = [Image.open(path).convert("RGB") for path in panels]
-    both = Image.new("RGB", (images[0].width + images[1].width, images[0].height), "white")
-    both.paste(images[0])
-    both.paste(images[1], (images[0].width, images[0].height - images[1].height))
-    with replacing(folder / "estimators.png") as file:
-        both.save(file, format="png")
     bounds = {name: [row["negative_elbo"] for row in h] for name, h in history.items()}
     epochs = [row["epoch"] for row in history[BY_REPARAMETERISATION]]
     plots.line_plot(folder / "training.png", epochs, bounds, "epoch", "test -ELBO (nats per image)")

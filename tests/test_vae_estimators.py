@@ -240,7 +240,7 @@ def test_what_is_measured_by_hand() -> None:
 def test_smoke(tmp_path: Any, capsys: Any) -> None:
     assert run_here("--smoke", "--out", tmp_path, name="vae_estimators") == 0
     printed = capsys.readouterr().out.splitlines()
-    pictures = {"bias.png", "variance.png", "estimators.png", "training.png"}
+    pictures = {"bias.png", "variance.png", "training.png"}
     assert set(os.listdir(tmp_path)) == {"summary.json"} | pictures
     summary = json.loads((tmp_path / "summary.json").read_text())
     keys = "task config data versions seconds parameters test estimators training"
