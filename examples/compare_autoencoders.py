@@ -46,8 +46,9 @@ class Together:
     """Models that are trained side by side on the same batches.
 
     Their parameters lie one behind the other in one vector, and their losses are added. No
-    parameter is in two losses and Adam looks at each number by itself, so each model learns exactly
-    what it would learn alone; but there is one loop and one checkpoint.
+    parameter is in two losses and Adam looks at each number by itself, whatever the size of its
+    loss, so each model learns exactly what it would learn alone on these batches and this noise;
+    but there is one loop and one checkpoint.
     """
 
     def __init__(self, models: dict[str, Any]) -> None:
@@ -88,6 +89,7 @@ class Together:
         }
 
         def loss_and_grads(p: Parameters, *data: Any, out: Parameters) -> tuple[Any, Parameters]:
+            out = p.room_for_gradients(out)
             parts, outs, total = self.parts(p), self.parts(out), 0
             for (name, f), drawn in zip(gradients_of.items(), data, strict=True):
                 total = total + f(parts[name], *drawn, out=outs[name])[0]

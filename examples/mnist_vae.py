@@ -5,6 +5,7 @@ python examples/mnist_vae.py --latent 2 --out runs/manifold
 python examples/mnist_vae.py --preset iwae --stages 5 --out runs/iwae
 """
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -24,11 +25,11 @@ from tinygen.metrics import Bound, bound, linear_readout_r2, negative_log_likeli
 from tinygen.metrics.reconstruction import BATCH
 from tinygen.models import VAE
 from tinygen.models.vae import LIKELIHOODS, OBJECTIVES
-from tinygen.training import Run, State, command_line, fit, start
+from tinygen.training import Diverged, Run, State, command_line, fit, start
 from tinygen.training.progress import warn
 
 COLUMNS = {
-    "train_loss": "train loss {:.2f}",
+    "train_loss": "train {:.2f}",
     "test_negative_elbo": "test -elbo {:.2f}",
     "test_reconstruction": "= {:.2f}",
     "test_kl": "+ kl {:.2f}",
@@ -40,8 +41,8 @@ SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "lat
 PRESETS = {
     # Burda, Grosse and Salakhutdinov (2016), one stochastic layer; --samples 50 is their best.
     "iwae": {"hidden": (200, 200), "latent": 50, "activation": "tanh", "batch_size": 20,
-             "objective": "iwae", "binarize": "dynamic", "stages": 8, "lr": 1e-3, "warm_up": 0.0,
-             "beta2": 0.999, "epsilon": 1e-4, "nll_samples": 5000},
+             "objective": "iwae", "binarize": "dynamic", "schedule": "stages", "epochs": 3280,
+             "lr": 1e-3, "beta2": 0.999, "epsilon": 1e-4, "nll_samples": 5000},
 }  # fmt: skip
 BINARIZE = ("none", "dynamic", "static")
 FRAMES = 40
@@ -52,6 +53,8 @@ GRID = np.array([NormalDist().inv_cdf((k + 0.5) / 20) for k in range(20)])
 """Numbers between which the prior lies in equal shares."""
 SHOWN = 10
 """Images in a row of a picture."""
+TEST_STREAM, NLL_STREAM, FITTED_STREAM = 2, 3, 4
+"""Of the seed: a step's draws are its stream 1."""
 FITTED = 20_000
 """Training images that a linear read-out is fitted to."""
 
@@ -63,22 +66,21 @@ def flags():
     add("--likelihood", **command_line.choice(LIKELIHOODS, "of a pixel"))
     add("--objective", **command_line.choice(OBJECTIVES, "the bound that is raised"))
     add("--samples", type=whole(1, 10**5), default=1, metavar="K", help="codes drawn for an image")
-    add("--beta", type=real(least=0), default=1.0, metavar="X", help="weight of the KL")
-    add("--kl-warm-up", type=real(least=0), default=0.0, metavar="X",
-        help="epochs over which that weight rises from 0")  # fmt: skip
-    add("--free-bits", type=real(least=0), default=0.0, metavar="X",
+    add("--beta", type=real(least=0, most=10**6), default=1.0, metavar="X", help="weight of the KL")
+    add("--kl-warm-up", type=real(least=0, most=10**6), default=0.0, metavar="X",
+        help="epochs over which that weight rises in equal steps")  # fmt: skip
+    add("--free-bits", type=real(least=0, most=10**6), default=0.0, metavar="X",
         help="nats of KL that cost a number of the code nothing")  # fmt: skip
     add("--binarize", **command_line.choice(BINARIZE, "how pixels become 0 or 1"))
-    add("--stages", type=whole(1, 12), metavar="N",
-        help="instead of --epochs: stages of 1, 3, 9, ... epochs at falling rates")  # fmt: skip
+    add("--stages", type=whole(1, 10), metavar="N",
+        help="instead of --epochs and --schedule: stages of 1, 3, 9, ... epochs")  # fmt: skip
     add("--nll-samples", type=whole(0, 10**6), default=100, metavar="K",
         help="codes for an image's estimated likelihood in the end")  # fmt: skip
     p.set_defaults(**DEFAULTS)
     return p
 
 
-def build(args, pixels: int, epoch: int = 1) -> VAE:
-    """The model; `epoch` is how many steps one has."""
+def build(args, pixels: int, steps_per_epoch: int = 1) -> VAE:
     if args.likelihood == "gaussian" and args.binarize != "none":
         raise InputError(f"--binarize {args.binarize} needs the likelihood bernoulli")
     return VAE(
@@ -90,7 +92,7 @@ def build(args, pixels: int, epoch: int = 1) -> VAE:
         objective=args.objective,
         samples=args.samples,
         beta=args.beta,
-        kl_warm_up=round(args.kl_warm_up * epoch),
+        kl_warm_up=round(args.kl_warm_up * steps_per_epoch),
         free_bits=args.free_bits,
         binarize=args.binarize == "dynamic",
         weights=args.weights,
@@ -103,14 +105,17 @@ class Judge:
 
     def __init__(self, run: Run, model: VAE, state: State) -> None:
         self.run, self.model, self.state = run, replace(model, samples=1), state
-        self.images = run.backend.asarray(run.dataset.test_images)
 
     def data(self) -> Iterator[tuple[Any, Any]]:
         """The test images with noise, a batch at a time."""
+        return self.drawn(self.run.dataset.test_images, TEST_STREAM)
+
+    def drawn(self, images: Any, stream: int) -> Iterator[tuple[Any, Any]]:
+        """Host images (n, h, w) as the model sees them, with noise, a batch at a time."""
         args, backend = self.run.args, self.run.backend
-        for k, first in enumerate(range(0, len(self.images), BATCH)):
-            x = as_floats(self.images[first : first + BATCH], args.dtype)
-            yield self.model.draw(x, backend.generator((args.seed, 2, k)))[:2]
+        for k, first in enumerate(range(0, len(images), BATCH)):
+            x = as_floats(backend.asarray(images[first : first + BATCH]), args.dtype)
+            yield self.model.draw(x, backend.generator((args.seed, stream, k)))[:2]
 
     def bound(self) -> Bound:
         return bound(partial(self.model.bound, self.state.parameters), self.data())
@@ -122,8 +127,7 @@ class Judge:
         if frames * epoch // epochs > frames * (epoch - 1) // epochs:
             z, columns = shown_codes(self.model.latent)
             path, shape = self.run.record.folder / "training.gif", self.run.dataset.image_shape
-            scale = 1 if len(z) > 100 else 2
-            plots.add_frame(path, self.decoded(z), shape, columns, epoch, scale)
+            plots.add_frame(path, self.decoded(z), shape, columns, epoch)
         return {f"test_{key}": value for key, value in self.bound().figures.items()}
 
     def nll(self, samples: int) -> dict[str, float]:
@@ -136,8 +140,9 @@ class Judge:
             return self.model.log_weights(self.state.parameters, x, noise)
 
         batches = (x for x, _ in self.data())
-        generator = backend.generator((args.seed, 3))
-        with closing(self.run.progress.work("likelihood", len(self.images) * samples)) as bar:
+        generator = backend.generator((args.seed, NLL_STREAM))
+        draws = len(self.run.dataset.test_images) * samples
+        with closing(self.run.progress.work("likelihood", draws)) as bar:
             return negative_log_likelihood(
                 log_weights, batches, samples, generator, advance=bar.update
             )
@@ -148,14 +153,10 @@ class Judge:
         z = backend.asarray(np.asarray(z, self.run.args.dtype))
         return backend.to_numpy(self.model.decode(self.state.parameters, z))
 
-    def codes(self, images: Any) -> Any:
-        """The means of the codes of host images (n, h, w), on the host: (n, latent)."""
-        backend = self.run.backend
-        means = []
-        for first in range(0, len(images), BATCH):
-            x = as_floats(backend.asarray(images[first : first + BATCH]), self.run.args.dtype)
-            means.append(backend.to_numpy(self.model.encode(self.state.parameters, x)[0]))
-        return np.concatenate(means)
+    def codes(self, data: Iterator[tuple[Any, Any]]) -> Any:
+        """The means of the codes of images, on the host: (n, latent)."""
+        means = (self.model.encode(self.state.parameters, x)[0] for x, _ in data)
+        return np.concatenate([self.run.backend.to_numpy(mean) for mean in means])
 
 
 def shown_codes(latent: int) -> tuple[np.ndarray, int]:
@@ -181,6 +182,8 @@ def report(run: Run, model: VAE, state: State, judge: Judge) -> None:
         )
     if args.nll_samples:
         estimate = judge.nll(args.nll_samples)
+        if not math.isfinite(estimate["nll"]):
+            raise Diverged(f"the estimate of -log p(x) is {estimate['nll']}")
         test |= estimate
         say(f"-log p(x) from {args.nll_samples} samples: {estimate['nll']:.2f} nats, "
             f"standard error {estimate['standard_error']:.2f}")  # fmt: skip
@@ -203,7 +206,8 @@ def read_factors(judge: Judge) -> dict[str, float]:
         np.stack([factors[name] for name in drawn], axis=1)
         for factors in (data.train_factors, data.test_factors)
     ]
-    train, test = judge.codes(data.train_images[:FITTED]), judge.codes(data.test_images)
+    train = judge.codes(judge.drawn(data.train_images[:FITTED], FITTED_STREAM))
+    test = judge.codes(judge.data())
     r2 = linear_readout_r2(train, targets[0][:FITTED], test, targets[1])
     return dict(zip(drawn, map(float, r2), strict=True))
 
@@ -225,7 +229,7 @@ def draw_pictures(judge: Judge, found: Bound) -> None:
     rows = {"original": x, "reconstruction": judge.model.reconstruct(judge.state.parameters, x)}
     rows = {name: run.backend.to_numpy(images) for name, images in rows.items()}
     plots.images_in_rows(folder / "reconstructions.png", rows, shape)
-    codes = judge.codes(dataset.test_images)
+    codes = judge.codes(judge.data())
     plots.images_in_rows(folder / "interpolations.png", interpolated(judge, codes), shape)
     if latent <= 2:
         y = judge.decoded(shown_codes(latent)[0])
@@ -237,9 +241,10 @@ def draw_pictures(judge: Judge, found: Bound) -> None:
 
 
 def interpolated(judge: Judge, codes: Any) -> dict[str, Any]:
-    """What lies between the codes of two test images, for five pairs of unlike digits."""
+    """What lies between the codes of two test images, for at most five pairs of unlike digits."""
     labels = judge.run.dataset.test_labels
-    first = np.arange(10) if labels is None else np.unique(labels, return_index=True)[1]
+    first = np.arange(len(codes)) if labels is None else np.unique(labels, return_index=True)[1]
+    first = first[:10]
     share = np.linspace(0, 1, SHOWN)[:, None]
     pairs = list(zip(first, first[::-1], strict=True))[: max(1, len(first) // 2)]
     names = [str(k + 1) if labels is None else f"{labels[i]} to {labels[j]}"
@@ -263,6 +268,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     state = run.state(model.initialise(args.seed, args.dtype, backend))
     judge = Judge(run, model, state)
+    if not state.step:  # pictures of an earlier run, which this one may not replace
+        for name in ("training.gif", "manifold.png", "codes.png"):
+            (run.record.folder / name).unlink(missing_ok=True)
     images = backend.asarray(dataset.train_images)
     fit(state, gradients, model, images, run.plan, judge.after_epoch, run.record, run.progress,
         backend)  # fmt: skip

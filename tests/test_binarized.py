@@ -23,7 +23,7 @@ def isolated(tmp_path, monkeypatch):
     """Files of a few lines, read two at a time; no data folder, and a cache of the test's own."""
     monkeypatch.setattr(binarized, "LINES", SIZES)
     monkeypatch.setattr(binarized, "BLOCK", 2)
-    monkeypatch.setattr(mnist, "_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(mnist, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.delenv("TINYGEN_DATA_DIR", raising=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from running import command, environment, example, run_here, run_there, write_tiny_data
 
 from tinygen.models import VAE
-from tinygen.training import command_line
+from tinygen.training import checkpoint, command_line
 
 NAME = "mnist_vae"
 FILES = {
@@ -127,7 +128,7 @@ def test_every_flag_of_the_model_reaches_it():
         "--free-bits", ".2", "--binarize", "dynamic", "--weights", "lecun_normal",
         "--biases", "normal",
     )  # fmt: skip
-    assert example(NAME).build(args, 10, epoch=100) == VAE(
+    assert example(NAME).build(args, 10, steps_per_epoch=100) == VAE(
         pixels=10, hidden=(9, 8), latent=7, activation="tanh", samples=4, beta=0.5, kl_warm_up=150,
         free_bits=0.2, binarize=True, weights="lecun_normal", biases="normal",
     )  # fmt: skip
@@ -137,13 +138,17 @@ def test_the_preset_is_the_recipe_of_burda_et_al():
     args = parsed("--preset", "iwae")
     assert (args.hidden, args.latent, args.activation) == ((200, 200), 50, "tanh")
     assert args.batch_size == 20
-    assert (args.lr, args.epsilon, args.beta2, args.warm_up) == (1e-3, 1e-4, 0.999, 0)
-    assert (args.binarize, args.nll_samples, args.stages, args.samples) == ("dynamic", 5000, 8, 1)
+    assert (args.lr, args.epsilon, args.beta2) == (1e-3, 1e-4, 0.999)
+    assert (args.schedule, args.epochs) == ("stages", sum(3**i for i in range(8)))
+    assert (args.binarize, args.nll_samples, args.samples) == ("dynamic", 5000, 1)
+    for more, epochs in ((("--epochs", "10"), 10), (("--smoke",), 3)):
+        args = parsed("--preset", "iwae", *more)
+        assert (args.epochs, args.stages) == (epochs, None)
 
 
 def test_stages_say_how_long(tiny):
     flags, out = tiny
-    assert vae_here(*flags, "--stages", "2", "--warm-up", "0", "--lr", "1e-3", "--out", out) == 0
+    assert vae_here(*flags, "--stages", "2", "--lr", "1e-3", "--out", out) == 0
     rates = [json.loads(line)["rate"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert rates == pytest.approx([1e-3, 0.72e-3, 0.72e-3, 0.72e-3])
 
@@ -167,18 +172,39 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_end(tiny, monkeypatch, gradie
 
     def interrupted(self, x, generator, step=0):
         if step == 11:  # in the second epoch
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return draw(self, x, generator, step)
 
     monkeypatch.setattr(VAE, "draw", interrupted)
     assert vae_here(*flags, "--out", stopped) == 130
     monkeypatch.undo()
+    assert checkpoint.read_meta(stopped / "checkpoint.npz")["step"] == 12
     assert vae_here(*flags, "--out", stopped, "--resume") == 0
     with np.load(out / "checkpoint.npz") as a, np.load(stopped / "checkpoint.npz") as b:
         assert a["parameters"].tobytes() == b["parameters"].tobytes()
     assert summary_of(out)["test"] == summary_of(stopped)["test"]
     films = [(folder / "training.gif").read_bytes() for folder in (out, stopped)]
     assert films[0] == films[1]
+
+
+def test_a_new_run_begins_a_film_of_its_own(tiny):
+    flags, out = tiny
+    assert vae_here(*flags, "--latent", "2", "--epochs", "3", "--out", out) == 0
+    assert vae_here(*flags, "--epochs", "45", "--seed", "1", "--out", out) == 0
+    with Image.open(out / "training.gif") as film:
+        assert film.n_frames == 40
+        assert json.loads(film.info["comment"])[0] == 2  # 45 epochs, 40 frames: not each has one
+    assert not (out / "codes.png").exists()  # which was the first run's
+
+
+def test_a_smoke_run_does_not_go_on_with_all_images(tmp_path, capsys):
+    data = write_tiny_data(tmp_path / "data", train=2100)  # 100 more than a smoke run takes
+    flags = ("--data", "idx", "--data-dir", data, "--hidden", "6", "--latent", "2", "--batch-size",
+             "32", "--epochs", "1", "--nll-samples", "0", "--quiet",
+             "--out", tmp_path / "r")  # fmt: skip
+    assert vae_here("--smoke", *flags) == 0
+    assert vae_here(*flags, "--resume") == 2
+    assert "cannot be resumed with other data" in capsys.readouterr().err
 
 
 def test_a_collapse_is_said_out_loud(tiny, capsys):
@@ -194,7 +220,10 @@ def test_a_collapse_is_said_out_loud(tiny, capsys):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (("--beta", "-1"), "argument --beta: expected a number at least 0, got -1"),
+        (
+            ("--beta", "-1"),
+            "argument --beta: expected a number at least 0 and at most 1e+06, got -1",
+        ),
         (("--samples", "0"), "argument --samples: expected at least 1, got 0"),
         (("--latent", "0"), "argument --latent: expected at least 1, got 0"),
         (("--nll-samples", "10000000"), "argument --nll-samples: expected at most 1000000"),
@@ -203,6 +232,7 @@ def test_a_collapse_is_said_out_loud(tiny, capsys):
         (("--likelihood", "gaussian", "--binarize", "static"), "static needs the likelihood"),
         (("--likelihood", "poisson"), "argument --likelihood: invalid choice: 'poisson'"),
         (("--stages", "0"), "argument --stages: expected at least 1, got 0"),
+        (("--kl-warm-up", "1e308"), "argument --kl-warm-up: expected a number at least 0 and at"),
         (("--data", "strokes", "--binarize", "static"), "say --binarize dynamic"),
     ],
 )

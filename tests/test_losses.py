@@ -15,8 +15,11 @@ from strict import STRICT, count_syncs, see_dtypes
 import tinygen as tg
 from tinygen import Tensor, check_gradients, grad
 from tinygen.losses import (
+    bernoulli_nll,
     binary_cross_entropy_with_logits,
     cross_entropy,
+    gaussian_kl,
+    gaussian_nll,
     l1,
     l2,
     mse,
@@ -349,3 +352,38 @@ def test_losses_agree_with_pytorch():
         assert y == pytest.approx(yt.item(), rel=1e-13)
         dxt = torch.autograd.grad(yt, xt)[0].numpy()
         np.testing.assert_allclose(dx, dxt, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("loss", "shapes"),
+    [
+        (gaussian_kl, [(4, 1), (4,)]),
+        (gaussian_kl, [(4, 3), (4, 1)]),
+        (gaussian_nll, [(4, 1), (1,), (4,)]),
+        (gaussian_nll, [(4, 3), (1,), (4, 1)]),
+        (gaussian_nll, [(4, 1), (1,), (4, 3)]),
+        (gaussian_nll, [(3,), (1,), (4, 3)]),
+        (gaussian_nll, [(2, 4, 3), (1,), (1, 3)]),
+        (gaussian_nll, [(4, 1), (3,), (4, 1)]),
+        (gaussian_nll, [(4, 3), (4, 4, 3), (4, 3)]),
+        (bernoulli_nll, [(4, 1), (4,)]),
+        (bernoulli_nll, [(3,), (4, 3)]),
+        (bernoulli_nll, [(2, 4, 3), (1, 3)]),
+    ],
+)
+def test_likelihoods_refuse_what_would_broadcast_to_a_wrong_number(backend, loss, shapes):
+    with pytest.raises(ValueError, match=r"gaussian_|bernoulli_"):
+        loss(*(on(backend, np.zeros(shape)) for shape in shapes))
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (4, 3), (2, 4, 3)])
+def test_one_variance_or_one_a_column_or_one_for_each(shape):
+    mean, log_var, x = normal(2, 4, 3), normal(*shape), normal(4, 3)
+    everywhere = np.broadcast_to(log_var, mean.shape)
+    if shape == (4, 3):  # neither one a column nor one for each
+        with pytest.raises(ValueError, match="gaussian_nll: means are"):
+            gaussian_nll(mean, log_var, x)
+    else:
+        np.testing.assert_allclose(
+            gaussian_nll(mean, log_var, x), gaussian_nll(mean, everywhere.copy(), x), rtol=1e-14
+        )

@@ -50,7 +50,7 @@ def isolated(tmp_path, monkeypatch):
     for name in ("TINYGEN_DATA_DIR", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(mnist, "_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(mnist, "cache_folder", lambda: tmp_path / "cache")
     closed = f"http://127.0.0.1:{closed_port()}/"
     monkeypatch.setattr(mnist, "MIRRORS", {"mnist": (closed,), "fashion-mnist": (closed,)})
 
@@ -544,7 +544,7 @@ def test_nothing_heavy_is_imported_before_a_download(tmp_path):
 def test_the_cache_is_where_pooch_has_it():
     import pooch
 
-    code = "from tinygen.data import mnist; print(mnist._cache_folder())"
+    code = "from tinygen.data import mnist; print(mnist.cache_folder())"
     out = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

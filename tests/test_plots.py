@@ -227,7 +227,7 @@ def test_kl_per_dimension(tmp_path, drawn, c):
     (ax,) = drawn[0].axes
     bars = ax.patches
     assert [bar.get_height() for bar in bars] == sorted(kl, reverse=True)
-    active = [bar for bar in bars if to_hex(bar.get_facecolor()) == plots.ACTIVE]
+    active = [bar for bar in bars if to_hex(bar.get_facecolor()) == plots.ABOVE]
     assert len(active) == sum(kl > 0.02) and active == bars[: len(active)]
     expected = f"{len(active)} of {c} above 0.02 nats; {sum(kl):.1f} nats in all"
     assert ax.get_title() == expected
@@ -330,14 +330,25 @@ def test_an_animation_grows_and_what_it_had_stays(tmp_path):
 
 def test_a_frame_shows_the_images(tmp_path):
     images = np.array([[0, 0.5, 1, 1.5], [1, 0, -0.5, 1], [1, 1, 1, 1]])
-    plots.add_frame(tmp_path / "x.gif", images, (2, 2), 2, epoch=12, scale=30)
+    large = images.reshape(3, 2, 2).repeat(30, axis=1).repeat(30, axis=2).reshape(3, -1)
+    plots.add_frame(tmp_path / "x.gif", large, (60, 60), 2, epoch=12)
     (frame,), milliseconds = frames_of(tmp_path / "x.gif")
-    assert milliseconds == [2000] and frame.shape == (20 + 4 * 30, 4 * 30, 3)
-    found = frame[20 + 15 :: 30, 15::30, 0]
+    assert milliseconds == [2000] and frame.shape == (20 + 4 * 60, 4 * 60, 3)  # twice as large
+    found = frame[20 + 30 :: 60, 30::60, 0]
     expected = 255 - 255 * np.array([[0, 0.5, 1, 0], [1, 1, 0, 1], [1, 1, 0, 0], [1, 1, 0, 0]])
     assert abs(found - expected).max() <= 255 / 62 + 1, "half a step of 32 greys"
     assert frame[:20].min() < 100, "the epoch is written above"
-    assert np.array_equal(frame[20:].reshape(4, 30, 4, 30, 3).min(axis=(1, 3))[..., 0], found)
+    assert np.array_equal(frame[20:].reshape(4, 60, 4, 60, 3).min(axis=(1, 3))[..., 0], found)
+
+
+@pytest.mark.parametrize("shape", [(1, 70_000), (70_000, 1), (500, 500)])
+def test_a_frame_of_large_images_is_made_small(tmp_path, shape):
+    """GIF knows no side of more than 65,535 pixels, and all frames are held in memory."""
+    images = np.ones((4, shape[0] * shape[1]))
+    for epoch in (1, 2):
+        plots.add_frame(tmp_path / "x.gif", images, shape, 2, epoch)
+    frames, _ = frames_of(tmp_path / "x.gif")
+    assert len(frames) == 2 and max(frames[0].shape) <= plots.MOST_SIDE + 20
 
 
 @pytest.mark.parametrize("columns", [1, 4])

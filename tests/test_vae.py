@@ -47,7 +47,10 @@ def batch(model: VAE, n: int, seed: int, dtype: Any, backend: Any = NUMPY) -> tu
     """Parameters, images, and the noise of one step."""
     generator = backend.generator(seed)
     x = generator.random((n, model.pixels), dtype=dtype)
-    return (model.initialise(seed, dtype, backend), *model.draw(x, generator, step=1))
+    p = model.initialise(seed, dtype, backend)
+    if "decoder.log_var" in p:
+        p["decoder.log_var"][...] = 0.7  # where exp(-0.7) cannot be taken for exp(0.7) or for 1
+    return (p, *model.draw(x, generator, step=1))
 
 
 def relative(a: Any, b: Any) -> float:
@@ -103,10 +106,10 @@ def test_a_step_is_the_same_on_every_backend_and_waits_for_nothing(
         step_of = partial(loss_and_grads, workspace=Workspace(), **model.terms)
     else:
         step_of = tg.value_and_grad(model.loss)
-    _, x, noise, beta = batch(model, 6, 3, np.float32)
+    start, x, noise, beta = batch(model, 6, 3, np.float32)
     finals = []
     for place in (NUMPY, backend):
-        p = model.initialise(0, backend=place)
+        p = start.copy().to(place, np.float32)
         data = (place.asarray(x), place.asarray(noise), beta)
         adam, out, total = tg.Adam(p), p.zeros_like(), 0.0
         with count_syncs() as syncs:
@@ -366,6 +369,29 @@ def test_the_objective_iwae_is_the_bound_of_the_weights() -> None:
 
 
 @pytest.mark.parametrize(
+    ("shape", "dtype", "error"),
+    [
+        ((3, 1, 2), np.float64, ValueError),  # would be shared by all images
+        ((3, 5, 1), np.float64, ValueError),  # would be shared by both numbers of a code
+        ((5, 2), np.float64, ValueError),
+        ((0, 5, 2), np.float64, ValueError),
+        ((3, 5, 2), np.float32, TypeError),
+    ],
+)
+def test_noise_that_does_not_fit_is_refused(shape: Any, dtype: Any, error: Any) -> None:
+    model = VAE(pixels=4, hidden=(3,), latent=2)
+    p, x, *_ = batch(model, 5, 0, np.float64)
+    with pytest.raises(error, match="reparameterise: noise is"):
+        model.loss(p, x, np.zeros(shape, dtype))
+
+
+def test_a_weight_of_float64_does_not_spread() -> None:
+    model = VAE(pixels=4, hidden=(3,), latent=2)
+    p, x, noise, _ = batch(model, 5, 0, np.float32)
+    assert model.loss(p, x, noise, np.float64(0.7)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
         ({"likelihood": "poisson"}, "unknown likelihood 'poisson'"),
@@ -377,6 +403,7 @@ def test_the_objective_iwae_is_the_bound_of_the_weights() -> None:
         ({"beta": float("inf")}, "beta must be at least 0"),
         ({"free_bits": float("nan")}, "free_bits must be at least 0"),
         ({"kl_warm_up": -1}, "kl_warm_up must be at least 0"),
+        ({"kl_warm_up": 2.5}, "kl_warm_up must be at least 0"),
         ({"free_bits": 0.1, "objective": "iwae"}, "which the objective iwae has not"),
         ({"binarize": True, "likelihood": "gaussian"}, "need the likelihood bernoulli"),
     ],

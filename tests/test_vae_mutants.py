@@ -341,7 +341,9 @@ MUTANTS = {
     "the weight lacks the noise": in_model(("(noise * noise - z * z)", "(-z * z)")),
     # By hand.
     "by hand: no half in d log_var": in_hand(("dlog_var *= 0.5  # (23) (25) (26)", "pass")),
-    "by hand: no KL in d mean": in_hand(("dmu += xp.multiply(mu, pull, out=kl)  # (24)", "pass")),
+    "by hand: no KL in d mean": in_hand(
+        ('dmu += xp.multiply(mu, pull, out=memory("like mu", n, c))  # (24)', "pass")
+    ),
     "by hand: no KL in d log_var": in_hand(("dlog_var += excess  # (25), twice", "pass")),
     "by hand: no noise in d log_var": in_hand(("moved *= dz", "moved = sigma * dz")),
     "by hand: no deviation in d log_var": in_hand(("moved *= dz", "moved = noise * dz")),

@@ -48,11 +48,7 @@ def bernoulli_nll(z: Array, t: Array) -> Array:
     Returns:
         ``(..., n)``.
     """
-    if z.ndim < t.ndim or z.shape[z.ndim - t.ndim :] != t.shape:
-        raise ValueError(
-            f"bernoulli_nll: logits are {z.shape}, targets are {t.shape}; "
-            "expected one shape, or targets without the leading axes"
-        )
+    _refuse_other_rows("bernoulli_nll", z, t)
     xp = namespace(z)
     # log(1 + e), not log1p(e), which NumPy computes seven times slower: the sum over the columns
     # cannot show what is lost, half a unit in the last place of 1, and the gradient has no log.
@@ -78,13 +74,19 @@ def gaussian_nll(mean: Array | Tensor, log_var: Array | Tensor, x: Array | Tenso
 
     Args:
         mean: ``(..., n, d)``.
-        log_var: the logarithm of the variance, not of the deviation; broadcast against `mean`, so
-            that ``(1,)`` is one variance for all.
+        log_var: the logarithm of the variance, not of the deviation; ``(1,)`` is one variance for
+            all, ``(d,)`` one for each column, else it has the shape of `mean`.
         x: ``(..., n, d)``; leading axes may be missing.
 
     >>> gaussian_nll(np.zeros((1, 2)), np.zeros(1), np.array([[1.0, 1.0]])).round(3)  # 1 + log(2pi)
     array([2.838])
     """
+    _refuse_other_rows("gaussian_nll", mean, x)
+    if log_var.shape not in ((1,), mean.shape[-1:], mean.shape):
+        raise ValueError(
+            f"gaussian_nll: means are {mean.shape}, log_var is {log_var.shape}; "
+            "expected one number, one for each column, or the shape of the means"
+        )
     d = x - mean
     return 0.5 * sum(d * d * exp(-log_var) + (log_var + LOG_2PI), axis=-1)
 
@@ -102,6 +104,7 @@ def gaussian_kl(mean: Array, log_var: Array) -> Array:
     >>> gaussian_kl(np.array([0.0, 1.0]), np.array([0.0, 0.0]))
     array([0. , 0.5])
     """
+    _refuse_other_shape("gaussian_kl", mean, log_var)
     xp = namespace(mean)
     # exp(log_var) - 1 - log_var, which is small near 0, would lose its digits with a plain exp.
     return 0.5 * (xp.expm1(log_var) - log_var + mean * mean)
@@ -175,6 +178,15 @@ def _per_row(g: Any) -> Any:
 
 def _as_labels(labels: Any) -> Array:
     return np.asarray(labels) if isinstance(labels, (list, tuple)) else labels
+
+
+def _refuse_other_rows(name: str, z: Array | Tensor, t: Array | Tensor) -> None:
+    """Each row of the output needs a row of the target; an axis of length 1 would broadcast."""
+    if z.ndim < t.ndim or z.shape[z.ndim - t.ndim :] != t.shape:
+        raise ValueError(
+            f"{name}: output is {z.shape}, target is {t.shape}; "
+            "expected one shape, or a target without the leading axes"
+        )
 
 
 def _refuse_other_shape(name: str, x: Array, t: Array) -> None:

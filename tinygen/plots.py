@@ -21,7 +21,9 @@ from PIL import Image, ImageDraw, ImageSequence
 from tinygen.files import replacing
 
 DPI = 150
-ACTIVE, IDLE = "#3f90da", "#b0b0b0"
+ABOVE, BELOW = "#3f90da", "#b0b0b0"
+MOST_SIDE = 800
+"""Of a frame of a film, in pixels."""
 # Ten colours that people with any colour vision tell apart (Petroff 2021, arXiv:2107.02270; its
 # darker grey is black here), in such an order that digits which look alike differ the most.
 COLOURS = np.array(
@@ -199,24 +201,26 @@ def codes(path: Path, panels: Mapping[str, Any], labels: Any = None) -> None:
         ax.set(xlabel="$z_1$", ylabel="$z_2$")
     for ax in axes[len(panels) :]:
         ax.remove()
-    if labels is not None:
+    if labels is not None and len(np.unique(labels)) <= 20:
         figure.legend(handles=_dots(labels), loc="outside right center", fontsize=8, frameon=False)
     _save(figure, path)
 
 
 def kl_per_dimension(path: Path, kl: Any, threshold: float = 0.01) -> None:
-    """How many nats each dimension of the code carries, the largest first.
+    """How many nats each dimension of the code carries, the largest first, 200 at most.
 
     Args:
         kl: ``(c,)`` KL of each dimension from the prior, averaged over images, in nats.
-        threshold: dimensions above it are counted in the title, and coloured.
+        threshold: dimensions above it are counted in the title, and coloured. They need not be
+            those that `tinygen.metrics.active_units` counts by the variance of their means.
     """
     kl = np.sort(np.asarray(kl, dtype=float))[::-1]
     c, active = len(kl), int((kl > threshold).sum())
     figure = Figure(figsize=(6, 3), dpi=DPI)
     ax = figure.subplots()
-    colours = [ACTIVE] * active + [IDLE] * (c - active)
-    ax.bar(np.arange(1, c + 1), kl, width=0.8 if c <= 100 else 1, color=colours)
+    colours = [ABOVE] * active + [BELOW] * (c - active)
+    shown = min(c, 200)  # a bar takes a millisecond to draw
+    ax.bar(np.arange(1, shown + 1), kl[:shown], width=0.8, color=colours[:shown])
     ax.set(xlabel="dimension of the code, sorted", ylabel="KL (nats)")
     ax.margins(x=0.02)
     _round_ticks(ax, integer=True)
@@ -301,9 +305,7 @@ def compare(
     _save(figure, path)
 
 
-def add_frame(
-    path: Path, images: Any, shape: tuple[int, int], columns: int, epoch: int, scale: int = 2
-) -> None:
+def add_frame(path: Path, images: Any, shape: tuple[int, int], columns: int, epoch: int) -> None:
     """Let an animated GIF grow by the images of an epoch.
 
     Its frames of earlier epochs stay as they are; those of this epoch and later ones are replaced,
@@ -313,9 +315,11 @@ def add_frame(
         images: ``(m, pixels)`` in [0, 1], laid out as in `sheet`, without gaps.
         shape: ``(h, w)`` of an image.
         epoch: stands above the frame.
-        scale: the width of a pixel.
     """
     tiles = _tiled(images, shape, columns).clip(0, 1)
+    skip = ceil(max(tiles.shape) / MOST_SIDE)  # all frames are held at once, and GIF has limits
+    tiles = tiles[::skip, ::skip]
+    scale = 2 if 2 * max(tiles.shape) <= MOST_SIDE else 1
     # 32 greys look like 256 and take half of the space.
     greys = (255 - np.round(31 * tiles) * 255 / 31).astype(np.uint8)
     greys = greys.repeat(scale, axis=0).repeat(scale, axis=1)
@@ -388,7 +392,7 @@ def _pixel_by_pixel(image: Any) -> tuple[Figure, Any]:
 def _scatter(ax: Any, z: Any, labels: Any) -> None:
     """Codes as dots in a square of equal scales, which a few far ones do not stretch."""
     z = np.asarray(z)
-    colours = ACTIVE if labels is None else _colour(labels)
+    colours = ABOVE if labels is None else _colour(labels)
     ax.scatter(*z.T, c=colours, s=2, alpha=0.7, linewidths=0)
     low, high = np.percentile(z, (0.5, 99.5), axis=0)
     middle, half = (low + high) / 2, 0.55 * max((high - low).max(), 1e-6)

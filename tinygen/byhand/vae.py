@@ -156,9 +156,9 @@ def loss_and_grads(
     if elbo:
         excess = xp.expm1(log_var, out=memory("excess", n, c))  # 1 would swallow a small KL
         kl = xp.subtract(excess, log_var, out=memory("kl", n, c))
-        kl += xp.multiply(mu, mu, out=memory("mu^2", n, c))  # (9)
+        kl += xp.multiply(mu, mu, out=memory("like mu", n, c))  # (9), twice
         rate = xp.sum(kl, axis=0, out=memory("rate", c))
-        rate *= 0.5 / n  # (10)
+        rate *= 0.5 / n  # (9) (10)
         pull = beta / n
         if free_bits:
             pull = xp.greater(rate, free_bits, out=memory("pull", c))
@@ -169,7 +169,7 @@ def loss_and_grads(
     else:
         # noise^2 - z^2 as a product: where q is close to the prior the squares nearly cancel.
         log_ratio = xp.subtract(noise, z, out=memory("log_ratio", k, n, c))
-        log_ratio *= xp.add(noise, z, out=memory("noise + z", k, n, c))
+        log_ratio *= xp.add(noise, z, out=memory("like z", k, n, c))
         log_ratio += log_var
         log_w = xp.sum(log_ratio, axis=2, out=memory("log_w", k, n))
         log_w *= 0.5 * beta
@@ -189,7 +189,7 @@ def loss_and_grads(
             dz = xp.matmul(delta[K + 1], W[K + 1].T, out=memory("dz", k * n, c))  # (19)
             dz = dz.reshape(k, n, c)
             if not elbo:
-                prior = xp.multiply(z, omega_of_pixels, out=memory("noise + z", k, n, c))
+                prior = xp.multiply(z, omega_of_pixels, out=memory("like z", k, n, c))
                 prior *= beta
                 dz += prior  # (21)
             delta[K] = layers_memory("delta", K)
@@ -198,7 +198,7 @@ def loss_and_grads(
             moved *= dz
             xp.sum(moved, axis=0, out=dlog_var)  # (23), twice
             if elbo:
-                dmu += xp.multiply(mu, pull, out=kl)  # (24)
+                dmu += xp.multiply(mu, pull, out=memory("like mu", n, c))  # (24)
                 excess *= pull
                 dlog_var += excess  # (25), twice
             else:
@@ -215,16 +215,16 @@ def loss_and_grads(
     return J, gradients
 
 
-def _bernoulli(x: Array, a: Array, s: Array, delta: Array, y: Array, log_p: Array) -> None:
+def _bernoulli(x: Array, a: Array, scratch: Array, delta: Array, y: Array, log_p: Array) -> None:
     xp = namespace(x)
-    ACTIVATIONS["sigmoid"].forward(a, y, s)
+    ACTIVATIONS["sigmoid"].forward(a, y, scratch)
     xp.subtract(y, x, out=delta)  # (16), without omega
-    # x a - softplus(a) = (x a - max(a, 0)) - log(1 + exp(-|a|)), and s is 1 + exp(-|a|).
-    xp.log(s, out=s)
+    # x a - softplus(a) = (x a - max(a, 0)) - log(1 + exp(-|a|)), and scratch is 1 + exp(-|a|).
+    xp.log(scratch, out=scratch)
     xp.maximum(a, 0, out=y)
     a *= x
     a -= y  # first these two, which nearly cancel where a pixel is right
-    a -= s
+    a -= scratch
     xp.sum(a, axis=2, out=log_p)  # (7)
 
 

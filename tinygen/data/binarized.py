@@ -74,7 +74,7 @@ def static(dataset: Dataset, data_dir: str | os.PathLike[str] | None = None) -> 
 
 def _find(data_dir: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Path]]:
     """The first folder that has any of the files, and where each of them lies."""
-    places = [*mnist._places("mnist", data_dir), mnist._cache_folder() / "mnist"]
+    places = [*mnist.places("mnist", data_dir), mnist.cache_folder() / "mnist"]
     found: dict[str, Path] = {}
     for folder in places:
         for file in LINES:

@@ -190,12 +190,12 @@ def _load_known(
     say: Callable[[str], object],
     progress: bool,
 ) -> Dataset:
-    for folder in _places(name, data_dir):
+    for folder in places(name, data_dir):
         found = _files_in(folder)
         if found:
             return _read_all(name, _all_files(folder, found))
         say(f"{folder} has none of {TITLES[name]}'s files; looking further")
-    cache = _cache_folder() / name
+    cache = cache_folder() / name
     found = _files_in(cache) if cache.exists() else {}
     missing = [file for file in FILES if file not in found]
     if missing:
@@ -203,7 +203,7 @@ def _load_known(
     return _read_all(name, _all_files(cache, _files_in(cache)))
 
 
-def _places(name: str, data_dir: str | os.PathLike[str] | None) -> list[Path]:
+def places(name: str, data_dir: str | os.PathLike[str] | None) -> list[Path]:
     """The folders that a user named, in the order they are looked into."""
     places = []
     if data_dir:
@@ -310,7 +310,7 @@ def _check_fashion(file: str, path: Path, array: np.ndarray, sha256: str) -> Non
         raise InputError(f"{path}: expected {n // 10} labels of each of 10 classes, found others")
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
     """What pooch.os_cache("tinygen") answers, without the time it takes to import pooch."""
     from platformdirs import user_cache_dir
 

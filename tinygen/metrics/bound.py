@@ -53,6 +53,9 @@ def bound(parts: Callable[..., tuple[Any, Any, Any]], data: Iterable[tuple[Array
         parts: of a batch, as `tinygen.models.VAE.bound` gives them: ``-log p(x | z)`` (b,), the
             KL of each number of the code (b, c), and the means of the codes (b, c).
         data: what `parts` takes, a batch at a time.
+
+    Raises:
+        ValueError: there is no batch.
     """
     nll, kl, means = [], [], []
     for batch in data:
@@ -60,9 +63,10 @@ def bound(parts: Callable[..., tuple[Any, Any, Any]], data: Iterable[tuple[Array
         nll.append(host[0])
         kl.append(host[1])
         means.append(host[2])
-    mean_of = np.concatenate
+    if not nll:
+        raise ValueError("bound: expected images, got none")
     return Bound(
-        float(mean_of(nll).mean(dtype=np.float64)),
-        mean_of(kl).mean(axis=0, dtype=np.float64),
-        int(active_units(mean_of(means)).sum()),
+        reconstruction=float(np.concatenate(nll).mean(dtype=np.float64)),
+        kl_per_unit=np.concatenate(kl).mean(axis=0, dtype=np.float64),
+        active_units=int(active_units(np.concatenate(means)).sum()),
     )

@@ -21,8 +21,13 @@ def active_units(means: Array, threshold: float = 0.01) -> Any:
     Returns:
         ``(c,)`` of bool on the host; its sum is the figure to report.
 
+    Raises:
+        ValueError: the means are no matrix, or of no images.
+
     >>> active_units(np.array([[0.3, 0.05], [-0.3, -0.05]])).tolist()  # variances .09 and .0025
     [True, False]
     """
+    if means.ndim != 2 or not len(means):
+        raise ValueError(f"active_units: expected means (n, c) of images, got {means.shape}")
     variances = means.astype(np.float64).var(axis=0)
     return backend_of(means).to_numpy(variances) > threshold

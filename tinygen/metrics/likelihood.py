@@ -11,8 +11,9 @@ import numpy as np
 from tinygen.backend import Array, Generator, backend_of
 
 ROWS = 1000
-"""Codes that are decoded at once: on one core any number from 400 to 5,000 takes the same time, 17
-microseconds a code for 50-200-200-784; this one takes 13 MB, and a GPU wants no smaller one."""
+"""Codes of one image that are decoded at once, at most: on one core any number from 400 to 5,000
+takes the same time, 17 microseconds a code for 50-200-200-784, and this one 13 MB. With fewer
+samples than that an image is still a call of its own, of which a GPU would like larger ones."""
 
 
 def negative_log_likelihood(
@@ -61,6 +62,10 @@ def negative_log_likelihood(
         )
     nll, effective = [], []
     for batch in images:
+        if batch.ndim != 2:
+            raise ValueError(
+                f"negative_log_likelihood: expected batches (b, d), got one of shape {batch.shape}"
+            )
         for i in range(len(batch)):
             x = batch[i : i + 1]
             total = squares = -inf  # the logarithms of sum w and of sum w^2

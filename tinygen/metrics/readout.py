@@ -33,7 +33,7 @@ def linear_readout_r2(
     """
     z, test_z = np.asarray(train_codes, np.float64), np.asarray(test_codes, np.float64)
     y, test_y = np.asarray(train_targets, np.float64), np.asarray(test_targets, np.float64)
-    _check("linear_readout_r2", z, y, test_z, test_y, "(n, c) (n, t) (m, c) (m, t)")
+    _check("linear_readout_r2", z, y, test_z, test_y, axes=2)
     constant = np.flatnonzero(np.ptp(test_y, axis=0) == 0)
     if len(constant):
         raise ValueError(f"linear_readout_r2: target {constant[0]} is the same for every test code")
@@ -58,7 +58,7 @@ def linear_probe_error(
     """
     z, test_z = np.asarray(train_codes, np.float64), np.asarray(test_codes, np.float64)
     labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
-    _check("linear_probe_error", z, labels, test_z, test_labels, "(n, c) (n,) (m, c) (m,)")
+    _check("linear_probe_error", z, labels, test_z, test_labels, axes=1)
     classes = np.unique(labels)
     scores = _read(z, labels[:, None] == classes, test_z)
     return float(np.mean(classes[scores.argmax(axis=1)] != test_labels))
@@ -75,15 +75,19 @@ def _read(z: Any, y: Any, test_z: Any) -> Any:
     return (test_z - mean) @ W + middle
 
 
-def _check(name: str, z: Any, y: Any, test_z: Any, test_y: Any, wanted: str) -> None:
+def _check(name: str, z: Any, y: Any, test_z: Any, test_y: Any, axes: int) -> None:
+    """Codes are matrices with a row for each target, whose `axes` are one or two."""
     fits = (
         z.ndim == test_z.ndim == 2
-        and y.ndim == test_y.ndim == (2 if "t" in wanted else 1)
+        and y.ndim == test_y.ndim == axes
         and z.shape[1:] == test_z.shape[1:]
         and y.shape[1:] == test_y.shape[1:]
         and 0 < len(z) == len(y)
         and 0 < len(test_z) == len(test_y)
     )
     if not fits:
+        wanted = "(n, c) (n,) (m, c) (m,)" if axes == 1 else "(n, c) (n, t) (m, c) (m, t)"
         found = " ".join(str(a.shape) for a in (z, y, test_z, test_y))
         raise ValueError(f"{name}: expected {wanted}, got {found}")
+    if not all(np.isfinite(a).all() for a in (z, y, test_z, test_y) if a.dtype.kind == "f"):
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")

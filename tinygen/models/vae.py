@@ -74,7 +74,7 @@ class VAE(EncoderDecoder):
         make_floats(self, ("beta", "free_bits"))
         if self.samples < 1:
             raise InputError(f"samples must be at least 1, got {self.samples}")
-        if self.kl_warm_up < 0:
+        if not isinstance(self.kl_warm_up, int) or self.kl_warm_up < 0:
             raise InputError(f"kl_warm_up must be at least 0 steps, got {self.kl_warm_up}")
         if self.free_bits and self.objective == "iwae":
             raise InputError("free bits need the KL by itself, which the objective iwae has not")
@@ -135,6 +135,7 @@ class VAE(EncoderDecoder):
             noise: standard normal (k, n, latent), k draws for each image.
             beta: the weight of the KL; with 1 the loss is a bound on ``-log p(x)``.
         """
+        beta = float(beta)  # np.float64 is contagious
         mu, log_var = self.encode(p, x)
         z = reparameterise(mu, log_var, noise)
         if self.objective == "iwae":
@@ -180,7 +181,18 @@ def reparameterise(mu: Any, log_var: Any, noise: Any) -> Any:
 
     The deviation is the root of the variance, hence the one half.
     ``(n, c), (n, c), (k, n, c) -> (k, n, c)``.
+
+    Raises:
+        ValueError: the noise has another shape; it would be shared by images or dimensions.
+        TypeError: it has another dtype.
     """
+    if noise.ndim != 3 or not noise.size or noise.shape[1:] != mu.shape:
+        raise ValueError(
+            f"reparameterise: noise is {noise.shape}, means are {mu.shape}; "
+            "expected (k, n, c) and (n, c)"
+        )
+    if noise.dtype != mu.dtype:
+        raise TypeError(f"reparameterise: noise is {noise.dtype}, means are {mu.dtype}")
     return mu + exp(0.5 * log_var) * noise
 
 

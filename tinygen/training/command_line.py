@@ -25,6 +25,9 @@ DATA = "data_sha256"
 MOST_UNITS = 10**6
 """The widest layer that can be asked for; beyond, products of widths are no sizes any more."""
 
+MOST_EPOCHS = 50_000
+"""The history of more would not fit into a checkpoint's description."""
+
 SCHEDULES = ("linear", "cosine", "one-cycle", "step", "stages", "constant")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
@@ -72,7 +75,8 @@ def parser(task: str, description: str) -> argparse.ArgumentParser:
     add("--data", **choice(CHOICES, "auto is mnist, or strokes where there is no network"))
     add("--data-dir", type=Path, metavar="DIR", help="folder of the four IDX files")
     add = p.add_argument_group("training").add_argument
-    add("--epochs", type=whole(1), default=10, metavar="N", help="passes over the images")
+    add("--epochs", type=whole(1, MOST_EPOCHS), default=10, metavar="N",
+        help="passes over the images")  # fmt: skip
     add("--batch-size", type=whole(1), default=128, metavar="N", help="images in a step")
     add("--lr", type=real(above=0, most=10), default=4e-3, metavar="X",
         help="learning rate, the highest of its schedule")  # fmt: skip
@@ -162,12 +166,13 @@ def schedule(args: argparse.Namespace, steps: int) -> optim.Schedule:
     falling = steps - rising
     if args.schedule == "one-cycle":  # which has a rise of its own
         return optim.one_cycle(args.lr, steps, rise=args.warm_up)
+    if args.schedule == "stages":  # which have none
+        return optim.stages(args.lr, steps // args.epochs)
     made = {
         "constant": lambda: optim.constant(args.lr),
         "step": lambda: optim.step_decay(args.lr, max(1, falling // 3)),
         "cosine": lambda: optim.cosine(args.lr, falling),
         "linear": lambda: optim.linear(args.lr, falling),
-        "stages": lambda: optim.stages(args.lr, steps // args.epochs),
     }[args.schedule]()
     return optim.warm_up(made, rising)
 

@@ -61,7 +61,8 @@ class Progress:
 
 def warn(line: str) -> None:
     """A line that must be known even in a quiet run."""
-    print(line, file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # a daemon may have closed it
+        print(line, file=sys.stderr, flush=True)
 
 
 class Bar:

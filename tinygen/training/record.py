@@ -80,7 +80,11 @@ class Record:
         Raises:
             InputError: there is no checkpoint, or it is damaged.
         """
-        if not self.checkpoint.exists():
+        try:
+            there = self.checkpoint.exists()
+        except OSError as error:
+            raise InputError(f"--out {self.folder}: {error.strerror or error}") from None
+        if not there:
             raise InputError(
                 f"there is no checkpoint in {self.folder} to resume from; start without --resume"
             )

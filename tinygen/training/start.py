@@ -92,7 +92,8 @@ def start(
     n = len(dataset.train_images)
     if args.batch_size > n:
         raise InputError(f"--batch-size {args.batch_size}: {dataset.name} has {n} training images")
-    config = command_line.configuration(args) | {command_line.DATA: dataset.sha256}
+    used = {"train": n, "test": len(dataset.test_images)}  # the hashes are those of all of it
+    config = command_line.configuration(args) | {command_line.DATA: {**dataset.sha256, **used}}
     if saved is not None:
         command_line.refuse_other_configuration(saved, config, args.out)
     per_epoch = math.ceil(n / args.batch_size)
