@@ -189,8 +189,9 @@ def report(run: Run, model: VAE, state: State, judge: Judge) -> None:
             f"standard error {estimate['standard_error']:.2f}")  # fmt: skip
     factors = read_factors(judge)
     if factors:
-        told = ", ".join(f"{name} {r2:.2f}" for name, r2 in factors.items())
-        say(f"R^2 of a linear read-out of the codes: {told}")
+        say("R^2 of a linear read-out of the codes:")
+        told = [f"{name} {r2:.2f}" for name, r2 in factors.items()]
+        say("\n".join("  " + ", ".join(told[k : k + 5]) for k in range(0, len(told), 5)))
     draw_pictures(judge, found)
     run.summarise(state, test=test, factors_r2=factors)
     say(f"pictures, figures and checkpoint are in {run.record.folder}")
