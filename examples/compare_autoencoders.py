@@ -15,10 +15,9 @@ import numpy as np
 from tinygen import plots, value_and_grad
 from tinygen.byhand import autoencoder, vae
 from tinygen.byhand.workspace import Workspace
-from tinygen.data import as_floats
+from tinygen.data import as_floats, in_order
 from tinygen.errors import InputError
 from tinygen.metrics import PCA, linear_probe_error, reconstruction
-from tinygen.metrics.reconstruction import BATCH
 from tinygen.models import VAE, Autoencoder
 from tinygen.parameters import Parameters, part
 from tinygen.training import Run, State, command_line, fit, start
@@ -108,8 +107,7 @@ class Coder:
     """Whether codes are drawn from N(0, I), or from a normal distribution fitted to codes."""
 
     def codes(self, images: Any) -> Any:
-        firsts = range(0, len(images), BATCH)
-        return np.concatenate([self.encode(as_floats(images[i : i + BATCH])) for i in firsts])
+        return np.concatenate([self.encode(x) for x in in_order(images)])
 
 
 def coders(run: Run, together: Together, state: State) -> dict[str, Coder]:
@@ -185,13 +183,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     run = start(args, COLUMNS)
     dataset, backend = run.dataset, run.backend
-    sizes = {"pixels": dataset.pixels, "latent": args.latent}
-    net = {"hidden": args.hidden, "activation": args.activation}
-    start_ = {"weights": args.weights, "biases": args.biases}
+    network = command_line.network(args)
+    linear = network | {"hidden": (), "activation": "none"}
     together = Together({
-        "linear": Autoencoder(**sizes, **start_, hidden=(), activation="none", output="none"),
-        "autoencoder": Autoencoder(**sizes, **start_, **net),
-        "vae": VAE(**sizes, **start_, **net),
+        "linear": Autoencoder(dataset.pixels, output="none", **linear),
+        "autoencoder": Autoencoder(dataset.pixels, **network),
+        "vae": VAE(dataset.pixels, **network),
     })  # fmt: skip
     if args.latent > dataset.pixels:
         raise InputError(f"--latent {args.latent}: PCA has only {dataset.pixels} components")

@@ -13,9 +13,8 @@ import numpy as np
 from tinygen import plots, value_and_grad
 from tinygen.byhand.autoencoder import loss_and_grads
 from tinygen.byhand.workspace import Workspace
-from tinygen.data import as_floats
+from tinygen.data import as_floats, in_order
 from tinygen.metrics import PCA, reconstruction
-from tinygen.metrics.reconstruction import BATCH
 from tinygen.models import Autoencoder
 from tinygen.models.autoencoder import LOSSES, OUTPUTS
 from tinygen.training import Run, State, command_line, fit, start
@@ -51,25 +50,20 @@ def flags():
 def build(args, pixels: int) -> Autoencoder:
     return Autoencoder(
         pixels=pixels,
-        hidden=args.hidden,
-        latent=args.latent,
-        activation=args.activation,
+        **command_line.network(args),
         output=args.output,
         reconstruction=args.loss,
         weight_decay=args.weight_decay,
         code_l1=args.code_l1,
         input_noise=args.input_noise,
         dropout=args.dropout,
-        weights=args.weights,
-        biases=args.biases,
     )
 
 
 def judge(model: Autoencoder, parameters, images, dtype: str) -> dict[str, float]:
     """Figures on the test images, without noise."""
     total = 0.0
-    for first in range(0, len(images), BATCH):
-        x = as_floats(images[first : first + BATCH], dtype)
+    for x in in_order(images, dtype):
         total += float(model.loss(parameters, x)) * len(x)
     figures = reconstruction(partial(model.reconstruct, parameters), images, dtype)
     return {"test_loss": total / len(images), **{f"test_{k}": v for k, v in figures.items()}}

@@ -19,10 +19,9 @@ import numpy as np
 from tinygen import plots, value_and_grad
 from tinygen.byhand.vae import loss_and_grads
 from tinygen.byhand.workspace import Workspace
-from tinygen.data import as_floats, binarized
+from tinygen.data import binarized, in_order
 from tinygen.errors import InputError
 from tinygen.metrics import Bound, bound, linear_readout_r2, negative_log_likelihood
-from tinygen.metrics.reconstruction import BATCH
 from tinygen.models import VAE
 from tinygen.models.vae import LIKELIHOODS, OBJECTIVES
 from tinygen.training import Diverged, Run, State, command_line, fit, start
@@ -85,9 +84,7 @@ def build(args, pixels: int, steps_per_epoch: int = 1) -> VAE:
         raise InputError(f"--binarize {args.binarize} needs the likelihood bernoulli")
     return VAE(
         pixels=pixels,
-        hidden=args.hidden,
-        latent=args.latent,
-        activation=args.activation,
+        **command_line.network(args),
         likelihood=args.likelihood,
         objective=args.objective,
         samples=args.samples,
@@ -95,8 +92,6 @@ def build(args, pixels: int, steps_per_epoch: int = 1) -> VAE:
         kl_warm_up=round(args.kl_warm_up * steps_per_epoch),
         free_bits=args.free_bits,
         binarize=args.binarize == "dynamic",
-        weights=args.weights,
-        biases=args.biases,
     )
 
 
@@ -113,8 +108,7 @@ class Judge:
     def drawn(self, images: Any, stream: int) -> Iterator[tuple[Any, Any]]:
         """Host images (n, h, w) as the model sees them, with noise, a batch at a time."""
         args, backend = self.run.args, self.run.backend
-        for k, first in enumerate(range(0, len(images), BATCH)):
-            x = as_floats(backend.asarray(images[first : first + BATCH]), args.dtype)
+        for k, x in enumerate(in_order(backend.asarray(images), args.dtype)):
             yield self.model.draw(x, backend.generator((args.seed, stream, k)))[:2]
 
     def bound(self) -> Bound:

@@ -241,8 +241,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise InputError("--gradients by-hand: the estimators are written for autograd")
     run = start(args, {})
     say = run.progress.say
-    model = VAE(run.dataset.pixels, args.hidden, args.latent, args.activation, binarize=True,
-                samples=args.train_samples, weights=args.weights, biases=args.biases)  # fmt: skip
+    network = command_line.network(args)
+    model = VAE(run.dataset.pixels, binarize=True, samples=args.train_samples, **network)
     states, history = {}, {}
     for name in TRAINED:
         states[name], history[name] = train(run, model, ESTIMATORS[name])

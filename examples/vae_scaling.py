@@ -18,11 +18,10 @@ from tinygen import plots, value_and_grad
 from tinygen.backend import namespace
 from tinygen.byhand.vae import loss_and_grads
 from tinygen.byhand.workspace import Workspace
-from tinygen.data import as_floats
+from tinygen.data import as_floats, in_order
 from tinygen.data.batches import batches, epoch_order
 from tinygen.errors import InputError
 from tinygen.metrics import Bound, bound
-from tinygen.metrics.reconstruction import BATCH
 from tinygen.models import VAE
 from tinygen.models.vae import LIKELIHOODS
 from tinygen.training import Run, State, command_line, start
@@ -51,15 +50,7 @@ def flags():
 
 
 def build(args, pixels: int) -> VAE:
-    return VAE(
-        pixels=pixels,
-        hidden=args.hidden,
-        latent=args.latent,
-        activation=args.activation,
-        likelihood=args.likelihood,
-        weights=args.weights,
-        biases=args.biases,
-    )
+    return VAE(pixels=pixels, likelihood=args.likelihood, **command_line.network(args))
 
 
 def effective_beta(name: str, model: VAE) -> float:
@@ -98,7 +89,7 @@ def train(run: Run, model: VAE, state: State) -> list[dict[str, float]]:
     """Train `state` in place; `shares` before the steps 1, 2, 4, 8, ... and after the last."""
     args, backend, p = run.args, run.backend, state.parameters
     images = backend.asarray(run.dataset.train_images)
-    probe = as_floats(images[:BATCH], args.dtype)
+    probe = next(in_order(images, args.dtype))
     noise = model.draw(probe, backend.generator((args.seed, 2)))[1]
     if args.gradients == "by-hand":
         gradients = partial(loss_and_grads, workspace=Workspace(), **model.terms)
@@ -131,8 +122,7 @@ def judge(run: Run, model: VAE, state: State) -> Bound:
     images = run.backend.asarray(run.dataset.test_images)
 
     def data():
-        for k, first in enumerate(range(0, len(images), BATCH)):
-            x = as_floats(images[first : first + BATCH], run.args.dtype)
+        for k, x in enumerate(in_order(images, run.args.dtype)):
             yield model.draw(x, run.backend.generator((run.args.seed, 3, k)))[:2]
 
     return bound(partial(model.bound, state.parameters), data())

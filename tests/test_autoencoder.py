@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+from agreement import TOLERANCES, after_three_steps, assert_by_hand_agrees, gradient_of
 from hypothesis import given
 from hypothesis import strategies as st
-from strict import count_syncs
 
 import tinygen as tg
 from tinygen.byhand.autoencoder import loss_and_grads
-from tinygen.byhand.workspace import Workspace
 from tinygen.models import Autoencoder
 from tinygen.models.autoencoder import LOSSES
 from tinygen.ops import ACTIVATIONS
@@ -48,26 +46,13 @@ def batch(model: Autoencoder, n: int, seed: int, dtype: Any, backend: Any) -> tu
     return (model.initialise(seed, dtype, backend), *model.draw(x, generator))
 
 
-def relative(a: Any, b: Any) -> float:
-    return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), np.finfo(b.dtype).tiny))
-
-
 @given(models(), st.integers(1, 6), st.integers(0, 10**6))
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"),
-    # Rounding alone gives about 10 epsilon, 2e-15 and 1e-6; what is promised is in docs/results.md.
-    [("float64", 1e-12), ("float32", 1e-5)],
-)
+@TOLERANCES
 def test_by_hand_and_autograd_agree(
     dtype: str, tolerance: float, model: Autoencoder, n: int, seed: int
 ) -> None:
     data = batch(model, n, seed, np.dtype(dtype), tg.get_backend("numpy"))
-    loss, gradients = tg.value_and_grad(model.loss)(*data)
-    by_hand, gradients_by_hand = loss_and_grads(*data, **model.terms)
-    assert relative(gradients_by_hand.flat, gradients.flat) <= tolerance
-    assert by_hand == pytest.approx(loss, rel=tolerance)
-    assert gradients.flat.dtype == gradients_by_hand.flat.dtype == dtype
-    assert loss.dtype == by_hand.dtype == dtype
+    assert_by_hand_agrees(model, loss_and_grads, data, dtype, tolerance)
 
 
 @given(models(), st.integers(1, 4), st.integers(0, 10**6))
@@ -92,10 +77,7 @@ def test_a_step_is_the_same_on_every_backend_and_waits_for_nothing(
         pixels=12, hidden=(7, 5), latent=3, reconstruction=loss,
         weight_decay=0.01, code_l1=0.01, input_noise=0.1, dropout=0.2,
     )  # fmt: skip
-    if gradients == "by-hand":
-        step_of = partial(loss_and_grads, workspace=Workspace(), **model.terms)
-    else:
-        step_of = tg.value_and_grad(model.loss)
+    step_of = gradient_of(model, loss_and_grads, gradients)
 
     host = tg.get_backend("numpy")
     _, x, corrupted, masks = batch(model, 6, 3, np.float32, host)
@@ -103,14 +85,7 @@ def test_a_step_is_the_same_on_every_backend_and_waits_for_nothing(
     for place in (host, backend):
         p = model.initialise(0, backend=place)
         data = (place.asarray(x), place.asarray(corrupted), tuple(map(place.asarray, masks)))
-        adam, out, total = tg.Adam(p), p.zeros_like(), 0.0
-        with count_syncs() as syncs:
-            for _ in range(3):
-                value, _ = step_of(p, *data, out=out)
-                adam.update(p, out, 1e-3)
-                total = value + total
-        assert not syncs
-        finals.append(place.to_numpy(p.flat))
+        finals.append(after_three_steps(step_of, p, data, place))
     # The same float32 arithmetic in another library: a few roundings, three steps of 1e-3.
     np.testing.assert_allclose(finals[1], finals[0], atol=2e-6)
 

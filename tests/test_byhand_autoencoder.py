@@ -3,11 +3,11 @@
 import ast
 import inspect
 import math
-import tracemalloc
 from itertools import chain, pairwise
 
 import numpy as np
 import pytest
+from agreement import assert_a_warm_step_asks_for_no_memory
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -439,21 +439,10 @@ def test_a_warm_step_asks_for_no_memory(activation, output, loss):
         cut = tuple(m[:rows] for m in masks)
         return loss_and_grads(p, x[:rows], x[:rows], cut, **options, out=out, workspace=workspace)
 
-    step(n)
-    tracemalloc.start()
-    try:
-        step(n)
-        for rows in (n, n // 3, n):  # a small last batch must not make it fetch memory, either
-            before = tracemalloc.get_traced_memory()[0]
-            tracemalloc.reset_peak()
-            step(rows)
-            grown = tracemalloc.get_traced_memory()[1] - before
-            # Views take a few KiB, more in older versions; whatever the size, NumPy adds a bias
-            # through a buffer of 8192 numbers, 32 KiB, and turns a comparison into floats
-            # through one of 8 KiB.
-            assert grown < 64 * 1024
-    finally:
-        tracemalloc.stop()
+    # Views take a few KiB, more in older versions; whatever the size, NumPy adds a bias
+    # through a buffer of 8192 numbers, 32 KiB, and turns a comparison into floats
+    # through one of 8 KiB.
+    assert_a_warm_step_asks_for_no_memory(step, n, 64 * 1024)
 
 
 @settings(max_examples=40, deadline=None)

@@ -3,11 +3,11 @@
 import ast
 import inspect
 import math
-import tracemalloc
 from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
+from agreement import assert_a_warm_step_asks_for_no_memory
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strict import count_syncs, see_dtypes
@@ -457,20 +457,9 @@ def test_a_warm_step_asks_for_no_memory(likelihood, objective, activation):
     def step(rows):
         return loss_and_grads(p, *batches[rows], 0.5, **options, out=out, workspace=workspace)
 
-    step(n)
-    tracemalloc.start()
-    try:
-        step(n)
-        for rows in (n, n // 3, n):  # a small last batch must not make it fetch memory, either
-            before = tracemalloc.get_traced_memory()[0]
-            tracemalloc.reset_peak()
-            step(rows)
-            grown = tracemalloc.get_traced_memory()[1] - before
-            # Views take a few KiB; whatever the size, NumPy goes through a buffer of 8192 numbers,
-            # 32 KiB, for a bias, and for each operand that is columns of a matrix, as mu is: three.
-            assert grown < 128 * 1024
-    finally:
-        tracemalloc.stop()
+    # Views take a few KiB; whatever the size, NumPy goes through a buffer of 8192 numbers,
+    # 32 KiB, for a bias, and for each operand that is columns of a matrix, as mu is: three.
+    assert_a_warm_step_asks_for_no_memory(step, n, 128 * 1024)
 
 
 @settings(max_examples=60)

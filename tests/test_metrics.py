@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -148,7 +149,8 @@ def test_angles_of_what_has_none(shapes):
 @pytest.mark.parametrize("batch", [1, 7, 1000])
 def test_reconstruction_is_what_a_loop_over_the_pixels_finds(backend, monkeypatch, dtype, batch):
     # By sys.modules, because the package calls the function by the name of its file.
-    monkeypatch.setattr(sys.modules["tinygen.metrics.reconstruction"], "BATCH", batch)
+    module = sys.modules["tinygen.metrics.reconstruction"]
+    monkeypatch.setattr(module, "in_order", partial(module.in_order, size=batch))
     images = IMAGES[:20]
     found = reconstruction(lambda x: x * 0.7 + 0.1, backend.asarray(images), dtype)
     squared, right = 0.0, 0

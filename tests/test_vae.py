@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from agreement import TOLERANCES, after_three_steps, assert_by_hand_agrees, gradient_of
 from hypothesis import given
 from hypothesis import strategies as st
 from strict import count_syncs
@@ -53,29 +54,16 @@ def batch(model: VAE, n: int, seed: int, dtype: Any, backend: Any = NUMPY) -> tu
     return (p, *model.draw(x, generator, step=1))
 
 
-def relative(a: Any, b: Any) -> float:
-    return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), np.finfo(b.dtype).tiny))
-
-
 # The gradient three times.
 
 
 @given(models(), st.integers(1, 6), st.integers(0, 10**6))
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"),
-    # Rounding alone gives about 10 epsilon, 2e-15 and 1e-6; what is promised is in docs/results.md.
-    [("float64", 1e-12), ("float32", 1e-5)],
-)
+@TOLERANCES
 def test_by_hand_and_autograd_agree(
     dtype: str, tolerance: float, model: VAE, n: int, seed: int
 ) -> None:
     data = batch(model, n, seed, np.dtype(dtype))
-    loss, gradients = tg.value_and_grad(model.loss)(*data)
-    by_hand, gradients_by_hand = loss_and_grads(*data, **model.terms)
-    assert relative(gradients_by_hand.flat, gradients.flat) <= tolerance
-    assert by_hand == pytest.approx(loss, rel=tolerance)
-    assert gradients.flat.dtype == gradients_by_hand.flat.dtype == dtype
-    assert loss.dtype == by_hand.dtype == dtype
+    assert_by_hand_agrees(model, loss_and_grads, data, dtype, tolerance)
 
 
 @given(models(), st.integers(1, 4), st.integers(0, 10**6))
@@ -102,23 +90,13 @@ def test_a_step_is_the_same_on_every_backend_and_waits_for_nothing(
     backend: Any, gradients: str, likelihood: str, options: dict[str, Any]
 ) -> None:
     model = VAE(pixels=12, hidden=(7, 5), latent=3, likelihood=likelihood, **options)
-    if gradients == "by-hand":
-        step_of = partial(loss_and_grads, workspace=Workspace(), **model.terms)
-    else:
-        step_of = tg.value_and_grad(model.loss)
+    step_of = gradient_of(model, loss_and_grads, gradients)
     start, x, noise, beta = batch(model, 6, 3, np.float32)
     finals = []
     for place in (NUMPY, backend):
         p = start.copy().to(place, np.float32)
         data = (place.asarray(x), place.asarray(noise), beta)
-        adam, out, total = tg.Adam(p), p.zeros_like(), 0.0
-        with count_syncs() as syncs:
-            for _ in range(3):
-                value, _ = step_of(p, *data, out=out)
-                adam.update(p, out, 1e-3)
-                total = value + total
-        assert not syncs
-        finals.append(place.to_numpy(p.flat))
+        finals.append(after_three_steps(step_of, p, data, place))
     # The same float32 arithmetic in another library: a few roundings, three steps of 1e-3.
     np.testing.assert_allclose(finals[1], finals[0], atol=2e-6)
 

@@ -1,7 +1,7 @@
 """Data sets in uint8, found, downloaded or drawn, and the batches they are cut into."""
 
 from tinygen.data import binarized, idx, strokes
-from tinygen.data.batches import as_floats, batches, epoch_order, index_batches
+from tinygen.data.batches import as_floats, batches, epoch_order, in_order, index_batches
 from tinygen.data.mnist import CHOICES, Dataset, load, stroke_digits
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "binarized",
     "epoch_order",
     "idx",
+    "in_order",
     "index_batches",
     "load",
     "stroke_digits",

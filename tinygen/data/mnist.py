@@ -19,7 +19,7 @@ from urllib.request import getproxies
 import numpy as np
 
 from tinygen.data import idx, strokes
-from tinygen.errors import InputError
+from tinygen.errors import InputError, refuse_unknown
 from tinygen.files import replacing
 
 CHOICES = ("auto", "mnist", "fashion-mnist", "strokes", "idx")
@@ -135,8 +135,7 @@ def load(
         InputError: the data cannot be had, or a file that was found is not what it should be. A bad
             file is never skipped in favour of another place.
     """
-    if choice not in CHOICES:
-        raise InputError(f"unknown data {choice!r}; choose one of {', '.join(CHOICES)}")
+    refuse_unknown("data", choice, CHOICES)
     if choice == "strokes":
         return stroke_digits(seed)
     if choice == "idx":

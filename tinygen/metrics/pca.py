@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.data.batches import as_floats
+from tinygen.data.batches import in_order
 
 BLOCK = 5000
 """Images that are read at once, so that memory stays flat."""
@@ -39,8 +39,7 @@ class PCA:
         if not 1 <= k <= d:
             raise ValueError(f"PCA: expected 1 to {d} components, the number of pixels, got {k}")
         total, products = np.zeros(d), np.zeros((d, d))
-        for start in range(0, n, BLOCK):
-            x = as_floats(images[start : start + BLOCK], np.float64)
+        for x in in_order(images, np.float64, BLOCK):
             total += x.sum(axis=0)
             products += x.T @ x
         mean = total / n

@@ -6,10 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygen.backend import Array, namespace
-from tinygen.data.batches import as_floats
-
-BATCH = 1000
-"""Images that are judged at once, so that memory stays flat."""
+from tinygen.data.batches import in_order
 
 
 def reconstruction(
@@ -28,8 +25,7 @@ def reconstruction(
         ``pixel_accuracy``: the share of pixels on the same side of 0.5 in both images.
     """
     squared, right = 0.0, 0.0
-    for start in range(0, len(images), BATCH):
-        x = as_floats(images[start : start + BATCH], dtype)
+    for x in in_order(images, dtype):
         y = reconstruct(x)
         xp = namespace(x)
         squared += float(xp.sum((y - x) ** 2, dtype="float64"))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinygen.backend import Array
-from tinygen.errors import InputError
+from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import binary_cross_entropy_with_logits, l1, l2, mse
-from tinygen.models.halves import EncoderDecoder, make_floats, refuse_unknown
+from tinygen.models.halves import EncoderDecoder, make_floats
 from tinygen.ops import sigmoid
 from tinygen.parameters import part
 

@@ -60,16 +60,6 @@ class EncoderDecoder:
         self.decoder.fill(p, generator, "decoder.")
 
 
-def refuse_unknown(what: str, name: str, names: Sequence[str]) -> None:
-    """An option's name must be one of those there are.
-
-    Raises:
-        InputError: it is not.
-    """
-    if name not in names:
-        raise InputError(f"unknown {what} {name!r}; choose one of {', '.join(names)}")
-
-
 def make_floats(model: Any, names: Sequence[str]) -> None:
     """Numbers of a frozen model as Python's floats: a NumPy one would turn float32 into float64.
 

@@ -12,9 +12,9 @@ from math import log
 from typing import Any, ClassVar
 
 from tinygen.backend import Array, namespace
-from tinygen.errors import InputError
+from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import bernoulli_nll, gaussian_kl, gaussian_nll
-from tinygen.models.halves import EncoderDecoder, make_floats, refuse_unknown
+from tinygen.models.halves import EncoderDecoder, make_floats
 from tinygen.ops import exp, logsumexp, maximum, mean, reshape, sigmoid, sum
 from tinygen.parameters import part
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygen.autograd.tensor import raw
 from tinygen.backend import Array, namespace
-from tinygen.errors import InputError
+from tinygen.errors import InputError, refuse_unknown
 from tinygen.nn.initialisers import BIASES, WEIGHTS, Draw
 from tinygen.ops import affine, mean, sqrt, variance
 
@@ -159,6 +159,5 @@ def _refuse_width(layer: str, *widths: int) -> None:
 def _named(what: str, name: str | Draw, table: Mapping[str, Draw]) -> Draw:
     if callable(name):
         return name
-    if name not in table:
-        raise InputError(f"unknown {what} {name!r}; choose one of {', '.join(table)}")
+    refuse_unknown(what, name, table)
     return table[name]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, Backend, get_backend
-from tinygen.errors import InputError
+from tinygen.errors import InputError, refuse_unknown
 from tinygen.nn.layers import Dense, Dropout, Layer
 from tinygen.ops import ACTIVATIONS
 from tinygen.parameters import Parameters, Shapes
@@ -156,10 +156,7 @@ def mlp(
     >>> mlp([784, 512, 32]).shapes
     {'W1': (784, 512), 'b1': (512,), 'W2': (512, 32), 'b2': (32,)}
     """
-    if activation not in ACTIVATIONS:
-        raise InputError(
-            f"unknown activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}"
-        )
+    refuse_unknown("activation", activation, ACTIVATIONS)
     layers: list[Any] = []
     for inputs, outputs in pairwise(sizes):
         if layers:

@@ -106,6 +106,12 @@ def add_network_flags(p: argparse.ArgumentParser) -> Any:
     return group
 
 
+def network(args: argparse.Namespace) -> dict[str, Any]:
+    """What `add_network_flags` asked for, as the keywords of a model."""
+    names = ("hidden", "latent", "activation", "weights", "biases")
+    return {name: getattr(args, name) for name in names}
+
+
 def parse(
     p: argparse.ArgumentParser,
     arguments: Sequence[str] | None,
