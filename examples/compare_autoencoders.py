@@ -20,7 +20,7 @@ from tinygen.errors import InputError
 from tinygen.metrics import PCA, linear_probe_error, reconstruction
 from tinygen.models import VAE, Autoencoder
 from tinygen.parameters import Parameters, part
-from tinygen.training import Run, State, command_line, fit, start
+from tinygen.training import Descent, Run, State, command_line, fit, start
 
 COLUMNS = {
     "linear_mse": "test mse: linear {:.5f}",
@@ -66,12 +66,7 @@ class Together:
 
     def parts(self, p: Parameters) -> dict[str, Parameters]:
         """Each model's own parameters, in the same memory."""
-        parts, begin = {}, 0
-        for name, model in self.models.items():
-            size = sum(int(np.prod(shape)) for shape in model.shapes.values())
-            parts[name] = Parameters(model.shapes, p.flat[begin : begin + size])
-            begin += size
-        return parts
+        return {name: p.part(f"{name}.") for name in self.models}
 
     def draw(self, x: Any, generator: Any, step: int) -> tuple[Any, ...]:
         return tuple(model.draw(x, generator, step) for model in self.models.values())
@@ -207,7 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name, p in together.parts(state.parameters).items()
         }
 
-    fit(state, gradients, together, train, run.plan, evaluate, run.record, run.progress, backend)
+    learner = Descent(together, gradients)
+    fit(state, learner, train, run.plan, evaluate, run.record, run.progress, backend)
     report(run, together, state)
 
 

@@ -17,7 +17,7 @@ from tinygen.data import as_floats, in_order
 from tinygen.metrics import PCA, reconstruction
 from tinygen.models import Autoencoder
 from tinygen.models.autoencoder import LOSSES, OUTPUTS
-from tinygen.training import Run, State, command_line, fit, start
+from tinygen.training import Descent, Run, State, command_line, fit, start
 
 COLUMNS = {
     "train_loss": "train loss {:.5f}",
@@ -115,7 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     state = run.state(model.initialise(args.seed, args.dtype, backend))
     train, test = backend.asarray(dataset.train_images), backend.asarray(dataset.test_images)
     evaluate = partial(judge, model, state.parameters, test, args.dtype)
-    fit(state, gradients, model, train, run.plan, evaluate, run.record, run.progress, backend)
+    learner = Descent(model, gradients)
+    fit(state, learner, train, run.plan, evaluate, run.record, run.progress, backend)
     final = reconstruction(partial(model.reconstruct, state.parameters), test, args.dtype)
     report(run, model, state, final)
 

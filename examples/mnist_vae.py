@@ -24,7 +24,7 @@ from tinygen.errors import InputError
 from tinygen.metrics import Bound, bound, linear_readout_r2, negative_log_likelihood
 from tinygen.models import VAE
 from tinygen.models.vae import LIKELIHOODS, OBJECTIVES
-from tinygen.training import Diverged, Run, State, command_line, fit, start
+from tinygen.training import Descent, Diverged, Run, State, command_line, fit, start
 from tinygen.training.progress import warn
 
 COLUMNS = {
@@ -267,8 +267,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in ("training.gif", "manifold.png", "codes.png"):
             (run.record.folder / name).unlink(missing_ok=True)
     images = backend.asarray(dataset.train_images)
-    fit(state, gradients, model, images, run.plan, judge.after_epoch, run.record, run.progress,
-        backend)  # fmt: skip
+    fit(state, Descent(model, gradients), images, run.plan, judge.after_epoch, run.record,
+        run.progress, backend)  # fmt: skip
     report(run, model, state, judge)
 
 

@@ -309,7 +309,8 @@ def row(epoch):
 def test_a_state_comes_back(tmp_path):
     record, numpy = Record(tmp_path), get_backend("numpy")
     state = state_of()
-    state.step, state.total, state.seconds = 7, np.float32(0.1), 2.5
+    state.step, state.seconds = 7, 2.5
+    state.totals = {"loss": (np.float32(0.1), 20)}
     state.history = [row(1), row(2)]
     state.optimizer.state["v"][...] = 3
     state.save(record, numpy, {"lr": 0.1})
@@ -321,7 +322,7 @@ def test_a_state_comes_back(tmp_path):
     assert other.parameters.version > before, "graphs on the old values are stale"
     np.testing.assert_array_equal(other.optimizer.state["v"], 3)
     assert (other.step, other.optimizer.steps, other.seconds) == (7, 7, 2.5)
-    assert other.total == np.float32(0.1) and other.total.dtype == np.float32
+    assert other.totals == state.totals and other.totals["loss"][0].dtype == np.float32
     assert other.history == state.history
     assert record.saved_configuration() == {"lr": 0.1}
 
@@ -360,8 +361,10 @@ MISSING = object()
     ("key", "value"),
     [
         *[("step", x) for x in (MISSING, None, -1, 1.0, True, "3", 2**60, [1], float("nan"))],
-        *[("total", x) for x in (MISSING, None, "x", [], True, 1e300, 10**400)],
-        *[("total", float(x)) for x in ("nan", "inf")],
+        *[("totals", x) for x in (MISSING, None, "x", [], {"loss": 1.0}, {"loss": [1.0]})],
+        *[("totals", {"loss": [x, 20]}) for x in (None, "x", True, 1e300, 10**400)],
+        *[("totals", {"loss": [float(x), 20]}) for x in ("nan", "inf")],
+        *[("totals", {"loss": [1.0, x]}) for x in (None, 0, -1, 1.5, True, 2**60)],
         *[("seconds", x) for x in (MISSING, "x", {}, False, float("nan"))],
         *[("history", x) for x in (MISSING, None, 3, "abc", {}, [[]], [3], ["x"], [{}], [None])],
         ("history", [row(2)]),

@@ -278,7 +278,7 @@ def nested(depth):
         lambda path: damage_meta(path, step=8),
         lambda path: damage_meta(path, history=[]),
         lambda path: damage_meta(path, history="ab"),
-        lambda path: damage_meta(path, total=float("nan")),
+        lambda path: damage_meta(path, totals={"loss": [float("nan"), 1]}),
     ],
 )
 def test_resuming_from_a_damaged_checkpoint(finished, capsys, damage):

@@ -21,7 +21,17 @@ from tinygen.byhand.autoencoder import loss_and_grads
 from tinygen.byhand.workspace import Workspace
 from tinygen.errors import InputError
 from tinygen.models import Autoencoder
-from tinygen.training import Diverged, Interrupted, Plan, Progress, Record, State, fit, loop
+from tinygen.training import (
+    Descent,
+    Diverged,
+    Interrupted,
+    Plan,
+    Progress,
+    Record,
+    State,
+    fit,
+    loop,
+)
 
 NUMPY = get_backend("numpy")
 IMAGES = np.random.default_rng(0).integers(0, 256, (42, 3, 3), dtype=np.uint8)
@@ -87,8 +97,8 @@ class Run:
             return self.gradients(*arguments, **options)
 
         progress = Progress(self.plan.epochs, {}, quiet=True)
-        fit(self.state, gradients, self.model, self.images, self.plan, lambda: self.evaluate(),
-            self.record, progress, self.backend)  # fmt: skip
+        fit(self.state, Descent(self.model, gradients), self.images, self.plan,
+            lambda: self.evaluate(), self.record, progress, self.backend)  # fmt: skip
         return self
 
     @property
@@ -326,8 +336,8 @@ def plant(monkeypatch, at, value=np.nan):
     """The noise of one step gets a value that is not finite."""
     drawn = loop._data
 
-    def data(model, x, seed, step, backend):
-        x, corrupted, masks = drawn(model, x, seed, step, backend)
+    def data(learner, batch, seed, step, backend):
+        x, corrupted, masks = drawn(learner, batch, seed, step, backend)
         if step == at:
             corrupted[0, 0] = value
         return x, corrupted, masks
@@ -354,7 +364,7 @@ def test_nan_that_only_the_update_makes(tmp_path, last):
     disturb = press_at({last - 1} if last % PER_EPOCH else ())
     with pytest.raises(Diverged) as error:
         run.fit(disturb)
-    sentence = f"a parameter became NaN or infinite: the update of step {last} made"
+    sentence = f"a parameter became NaN or infinite: the update of step {last} made encoder.W1"
     assert sentence in str(error.value)
     assert_last_good(run, error, (last - 1) // PER_EPOCH * PER_EPOCH)
 

@@ -91,6 +91,27 @@ class Parameters(Mapping[str, Array]):
             made[name][...] = x
         return made
 
+    def part(self, prefix: str) -> Parameters:
+        """Those whose names begin with `prefix`, without it, in the same memory.
+
+        Raises:
+            ValueError: there are none, or others lie between them.
+        """
+        begin, chosen, ended = 0, {}, False
+        for name, shape in self.shapes.items():
+            if name.startswith(prefix):
+                if ended:
+                    raise ValueError(f"parameters: others lie between those of {prefix!r}: {self}")
+                chosen[name[len(prefix) :]] = shape
+            elif chosen:
+                ended = True
+            else:
+                begin += prod(shape)
+        if not chosen:
+            raise ValueError(f"parameters: none is called {prefix}...; there is {self}")
+        size = sum(prod(shape) for shape in chosen.values())
+        return Parameters(chosen, self.flat[begin : begin + size])
+
     def copy(self) -> Parameters:
         """The same values in memory of their own."""
         return self.like(self.flat.copy())

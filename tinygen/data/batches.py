@@ -44,12 +44,16 @@ def index_batches(order: Array, batch_size: int) -> Iterator[Array]:
 def as_floats(images: Array, dtype: Any = np.float32) -> Array:
     """Images (b, h, w) of uint8 as rows (b, h w) of floats in [0, 1], on the backend they lie on.
 
+    Rows (b, d) that are floats already, such as points, stay what they are.
+
     Raises:
         InputError: the images are not uint8, so that dividing by 255 would be wrong.
 
     >>> as_floats(np.array([[[0, 51], [204, 255]]], np.uint8)).tolist()
     [[0.0, 0.20000000298023224, 0.800000011920929, 1.0]]
     """
+    if images.dtype.kind == "f" and images.ndim == 2:
+        return images.astype(dtype)
     if images.dtype != np.uint8:
         raise InputError(f"images: expected pixels of uint8, found {images.dtype}")
     x = images.reshape(len(images), prod(images.shape[1:])).astype(dtype)

@@ -17,7 +17,7 @@ from tinygen.autograd.tensor import raw
 from tinygen.backend import Array, namespace
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.nn.initialisers import BIASES, WEIGHTS, Draw
-from tinygen.ops import affine, mean, sqrt, variance
+from tinygen.ops import affine, matmul, max, mean, reshape, sqrt, variance
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -41,7 +41,8 @@ class Dense(Layer):
     Args:
         inputs, outputs: the widths, at least 1.
         weights: a name in `tinygen.nn.WEIGHTS`, or a function like those.
-        biases: a name in `tinygen.nn.BIASES`, or a function like those.
+        biases: a name in `tinygen.nn.BIASES`, or a function like those; None is no bias, as before
+            a batch norm, which would take it away again.
 
     Raises:
         InputError: a width is no whole number from 1 up, or a name is unknown.
@@ -52,20 +53,45 @@ class Dense(Layer):
         inputs: int,
         outputs: int,
         weights: str | Draw = "he_normal",
-        biases: str | Draw = "zeros",
+        biases: str | Draw | None = "zeros",
     ) -> None:
-        _refuse_width("Dense", inputs, outputs)
+        _refuse_width(type(self).__name__, inputs, outputs)
         self.inputs, self.outputs = inputs, outputs
         self.weights = _named("weights", weights, WEIGHTS)
-        self.biases = _named("biases", biases, BIASES)
-        self.shapes = {"W": (inputs, outputs), "b": (outputs,)}
+        self.biases = None if biases is None else _named("biases", biases, BIASES)
+        self.shapes = {"W": (inputs, outputs)} | ({"b": (outputs,)} if self.biases else {})
 
     def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
         shape = self.shapes["W"]
-        return {"W": self.weights(generator, shape), "b": self.biases(generator, shape)}
+        bias = {"b": self.biases(generator, shape)} if self.biases else {}
+        return {"W": self.weights(generator, shape), **bias}
 
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        return affine(x, p["W"], p["b"])
+        return affine(x, p["W"], p["b"]) if self.biases else matmul(x, p["W"])
+
+
+class Maxout(Dense):
+    """The largest of several affine functions for each output (Goodfellow et al. 2013).
+
+    ``(n, inputs) -> (n, outputs)``; W is ``(inputs, outputs pieces)``, and the pieces of an output
+    lie side by side. It needs no other activation.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        pieces: int = 5,
+        weights: str | Draw = "he_normal",
+        biases: str | Draw | None = "zeros",
+    ) -> None:
+        _refuse_width("Maxout", inputs, outputs, pieces)
+        super().__init__(inputs, outputs * pieces, weights, biases)
+        self.outputs, self.pieces = outputs, pieces
+
+    def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        a = super().__call__(p, x)
+        return max(reshape(a, shape=(x.shape[0], self.outputs, self.pieces)), axis=-1)
 
 
 class Dropout(Layer):
@@ -108,7 +134,8 @@ class BatchNorm(Layer):
 
     While training it uses the statistics of the batch, through which the gradient flows, and
     remembers their running average; afterwards it uses that average. The average is the only state
-    that a layer has: it is saved by `Sequential.statistics`.
+    that a layer has: it is saved by `Sequential.statistics`. With momentum 0 none is kept, and
+    `Sequential.settle` must come before the layer is used outside of training.
     """
 
     def __init__(self, width: int, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
@@ -123,15 +150,19 @@ class BatchNorm(Layer):
 
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         if training:
-            if x.shape[0] < 2:
-                raise InputError("BatchNorm: a batch of one has no variance; expected two or more")
-            m, v = mean(x, axis=0), variance(x, axis=0)
-            self._remember(raw(m), raw(v), x.shape[0])
+            m, v = _statistics(x)
+            if self.momentum:
+                self._remember(raw(m), raw(v), x.shape[0])
         elif self.statistics:
             m, v = self.statistics["mean"], self.statistics["variance"]
         else:
             raise InputError("BatchNorm: it has seen no batch yet; train it before")
         return _normalised(x, m, v, self.epsilon) * p["gamma"] + p["beta"]
+
+    def settle(self, x: Array) -> None:
+        """Let the average be what it is in the rows of `x`."""
+        m, v = _statistics(x)
+        self.statistics = {"mean": m, "variance": v * (x.shape[0] / (x.shape[0] - 1))}
 
     def _remember(self, m: Array, v: Array, n: int) -> None:
         v = v * (n / (n - 1))  # the unbiased estimate, for data that were not in the batch
@@ -140,6 +171,13 @@ class BatchNorm(Layer):
             self.statistics = {"mean": xp.zeros_like(m), "variance": xp.ones_like(v)}
         self.statistics["mean"] += self.momentum * (m - self.statistics["mean"])
         self.statistics["variance"] += self.momentum * (v - self.statistics["variance"])
+
+
+def _statistics(x: Any) -> tuple[Any, Any]:
+    """Mean and variance of each column."""
+    if x.shape[0] < 2:
+        raise InputError("BatchNorm: a batch of one has no variance; expected two or more")
+    return mean(x, axis=0), variance(x, axis=0)
 
 
 def _normalised(x: Any, m: Any, v: Any, epsilon: float) -> Any:

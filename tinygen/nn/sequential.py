@@ -10,9 +10,11 @@ import numpy as np
 
 from tinygen.backend import Array, Backend, get_backend
 from tinygen.errors import InputError, refuse_unknown
-from tinygen.nn.layers import Dense, Dropout, Layer
+from tinygen.nn.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm, Maxout
 from tinygen.ops import ACTIVATIONS
 from tinygen.parameters import Parameters, Shapes
+
+NORMS = ("none", "batch", "layer")
 
 
 class Sequential:
@@ -123,10 +125,20 @@ class Sequential:
             if isinstance(layer, Dropout):
                 if training:
                     x = _dropped(x, next(waiting))
-            elif isinstance(layer, Layer):
-                x = layer({s: p[full] for s, full in names.items()}, x, training=training)
             else:
-                x = layer(x)
+                x = _through(layer, names, p, x, training)
+        return x
+
+    def settle(self, p: Mapping[str, Any], x: Any) -> Any:
+        """Let the averages of `BatchNorm` be what they are for the rows of `x`; returns the output.
+
+        That serves parameters that no batch was seen with, such as an average of a training's.
+        """
+        for layer, names in zip(self.layers, self._names, strict=True):
+            if isinstance(layer, BatchNorm):
+                layer.settle(x)
+            if not isinstance(layer, Dropout):
+                x = _through(layer, names, p, x, training=False)
         return x
 
 
@@ -150,21 +162,47 @@ def mlp(
     dropout: float = 0.0,
     weights: str = "he_normal",
     biases: str = "zeros",
+    norm: str = "none",
 ) -> Sequential:
     """Dense layers of the given widths, with an activation between them and none at the end.
 
+    Args:
+        activation: a name in `tinygen.ops.ACTIVATIONS`, or "maxout", of 5 pieces.
+        norm: one of `NORMS`, between a hidden layer and its activation. It is a batch norm that
+            keeps no average; see `Sequential.settle`.
+
     >>> mlp([784, 512, 32]).shapes
     {'W1': (784, 512), 'b1': (512,), 'W2': (512, 32), 'b2': (32,)}
+    >>> mlp([784, 512, 32], norm="batch").shapes
+    {'W1': (784, 512), 'gamma2': (512,), 'beta2': (512,), 'W3': (512, 32), 'b3': (32,)}
     """
-    refuse_unknown("activation", activation, ACTIVATIONS)
+    refuse_unknown("activation", activation, (*ACTIVATIONS, "maxout"))
+    refuse_unknown("norm", norm, NORMS)
+    if activation == "maxout" and norm != "none":
+        raise InputError(f"maxout has no place for a {norm} norm before its activation")
+    *hidden, last = pairwise(sizes)
     layers: list[Any] = []
-    for inputs, outputs in pairwise(sizes):
-        if layers:
+    for inputs, outputs in hidden:
+        if activation == "maxout":
+            layers.append(Maxout(inputs, outputs, weights=weights, biases=biases))
+        elif norm == "batch":
+            layers += [Dense(inputs, outputs, weights, None), BatchNorm(outputs, momentum=0)]
+        elif norm == "layer":
+            layers += [Dense(inputs, outputs, weights, biases), LayerNorm(outputs)]
+        else:
+            layers.append(Dense(inputs, outputs, weights, biases))
+        if activation != "maxout":
             layers.append(ACTIVATIONS[activation])
-            if dropout:
-                layers.append(Dropout(dropout))
-        layers.append(Dense(inputs, outputs, weights, biases))
-    return Sequential(*layers)
+        if dropout:
+            layers.append(Dropout(dropout))
+    return Sequential(*layers, Dense(*last, weights, biases))
+
+
+def _through(layer: Any, names: Mapping[str, str], p: Mapping[str, Any], x: Any, training: bool):
+    """What one layer or function makes of `x`."""
+    if isinstance(layer, Layer):
+        return layer({s: p[full] for s, full in names.items()}, x, training=training)
+    return layer(x)
 
 
 def _dropped(x: Any, mask: Array) -> Any:

@@ -53,11 +53,12 @@ class _Formatter(argparse.HelpFormatter):
         return f"{action.help} (default: {shown})"
 
 
-def parser(task: str, description: str) -> argparse.ArgumentParser:
+def parser(task: str, description: str, data: bool = True) -> argparse.ArgumentParser:
     """A parser with the flags that every example has; the example adds its own.
 
     Args:
         task: the example's name; its run goes to ``runs/<task>`` by default.
+        data: whether one can say which data to use.
     """
     p = _Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
     p.set_defaults(task=task)
@@ -71,9 +72,10 @@ def parser(task: str, description: str) -> argparse.ArgumentParser:
     add("--restart", action="store_true", help="begin anew, even over an unfinished run")
     add("--quiet", action="store_true", help="print errors only")
     add("--smoke", action="store_true", help="a tiny run, to see that all works")
-    add = p.add_argument_group("data").add_argument
-    add("--data", **choice(CHOICES, "auto is mnist, or strokes where there is no network"))
-    add("--data-dir", type=Path, metavar="DIR", help="folder of the four IDX files")
+    if data:
+        add = p.add_argument_group("data").add_argument
+        add("--data", **choice(CHOICES, "auto is mnist, or strokes where there is no network"))
+        add("--data-dir", type=Path, metavar="DIR", help="folder of the four IDX files")
     add = p.add_argument_group("training").add_argument
     add("--epochs", type=whole(1, MOST_EPOCHS), default=10, metavar="N",
         help="passes over the images")  # fmt: skip
@@ -84,6 +86,8 @@ def parser(task: str, description: str) -> argparse.ArgumentParser:
     add("--warm-up", type=real(least=0, most=0.9), default=0.1, metavar="X",
         help="share of the run over which the rate first rises")  # fmt: skip
     add("--optimizer", **choice(OPTIMIZERS, "what makes a step of a gradient"))
+    add("--beta1", type=real(least=0, most=0.999999), default=0.9, metavar="X",
+        help="of adam: how long gradients are remembered")  # fmt: skip
     add("--beta2", type=real(least=0, most=0.999999), default=0.95, metavar="X",
         help="of adam: how long squared gradients are remembered")  # fmt: skip
     add("--epsilon", type=real(above=0, most=1), default=1e-8, metavar="X",

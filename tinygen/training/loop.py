@@ -17,19 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.autograd import NonFiniteError, stop_at_nonfinite, value_and_grad
+from tinygen.autograd import NonFiniteError, stop_at_nonfinite
 from tinygen.autograd.finite import count_nonfinite
 from tinygen.backend import Array, Backend
-from tinygen.data.batches import batches, epoch_order
+from tinygen.data.batches import as_floats, epoch_order, index_batches
 from tinygen.optim import Schedule
-from tinygen.parameters import Parameters
 from tinygen.training import checkpoint
+from tinygen.training.descent import Learner
 from tinygen.training.progress import Progress
 from tinygen.training.record import Record
 from tinygen.training.state import State
-
-LossAndGrads = Callable[..., tuple[Array, Parameters]]
-"""``(parameters, *data, out=gradients) -> (loss, gradients)``, by autograd or by hand."""
 
 
 class Interrupted(Exception):
@@ -49,6 +46,7 @@ class Plan:
         show_every: steps between two looks at the loss, the only times when a GPU is waited for.
         schedule: the learning rate of each step.
         config: written into the checkpoint; a run can only be resumed with the same.
+        whole: an epoch leaves out its last images if they do not fill a batch.
     """
 
     epochs: int
@@ -57,62 +55,75 @@ class Plan:
     show_every: int
     schedule: Schedule
     config: dict[str, Any]
+    whole: bool = False
+
+    def steps(self, n: int) -> int:
+        """Steps of an epoch over n images."""
+        return n // self.batch_size if self.whole else math.ceil(n / self.batch_size)
 
 
 def fit(
     state: State,
-    loss_and_grads: LossAndGrads,
-    model: Any,
+    learner: Learner,
     images: Array,
     plan: Plan,
     evaluate: Callable[[], dict[str, float]],
     record: Record,
     progress: Progress,
     backend: Backend,
+    labels: Array | None = None,
 ) -> None:
     """Train until `plan.epochs` epochs are in `state.history`.
 
     Args:
         state: where to begin; changed in place.
-        loss_and_grads: the gradient, by autograd or by hand.
-        model: offers ``draw(x, generator, step)``, the data of a step on the images x, noise
-            included; and ``loss``, to find a fault in.
-        images: ``(n, h, w)`` uint8 on `backend`.
+        learner: what a step is.
+        images: ``(n, h, w)`` uint8 on `backend`, or rows ``(n, d)`` of floats.
         evaluate: figures on the test set, for the row of an epoch.
+        labels: ``(n, ...)`` on `backend`; those of a batch go with it to ``learner.draw``.
 
     Raises:
         Interrupted: after Ctrl-C, with a checkpoint saved.
         Diverged: the loss is not finite; the last good checkpoint stays.
     """
     n = len(images)
-    per_epoch = math.ceil(n / plan.batch_size)
-    _refuse_misplaced(state, plan, per_epoch, record, list(progress.columns))
-    gradients = state.parameters.zeros_like()
+    per_epoch = plan.steps(n)
+    _refuse_misplaced(state, plan, per_epoch, record, list(progress.columns), learner)
     began = time.perf_counter() - state.seconds
 
-    def number(loss: Array) -> float:
-        """The loss as a number, which waits for a GPU."""
-        value = float(loss)
+    def batches_of(epoch: int, done: int) -> Iterator[tuple[Array, ...]]:
+        """What is left of an epoch after `done` steps of it."""
+        order = backend.asarray(epoch_order(n, plan.seed, epoch))
+        order = order[done * plan.batch_size : per_epoch * plan.batch_size]
+        for index in index_batches(order, plan.batch_size):
+            x = as_floats(images[index], state.parameters.flat.dtype)
+            yield (x,) if labels is None else (x, labels[index])
+
+    def number(name: str, figure: Array) -> float:
+        """A figure as a number, which waits for a GPU."""
+        value = float(figure)
         if not math.isfinite(value):
-            raise diverged(f"the loss became {value}")
+            raise diverged(f"the {name.replace('_', ' ')} became {value}")
         return value
 
     def diverged(what: str) -> Diverged:
         """Go back to the last checkpoint, which is good, to find the first fault."""
         bad = state.step
         state.restore(record, backend)
-        why = _first_fault(state, bad, model, images, plan, backend)
+        epoch = len(state.history)
+        left = batches_of(epoch, state.step - epoch * per_epoch)
+        why = _first_fault(state, bad, learner.watched(), left, plan, backend)
         return Diverged(
             f"{what}: {why}; {record.checkpoint} is the last good one, "
             "and --restart with a lower --lr may get further"
         )
 
-    def checked_total() -> float:
-        """The loss so far; to be called before a save, since only what is finite may be saved."""
-        total = number(state.total)
+    def checked_means() -> dict[str, float]:
+        """The figures so far; to be called before a save, since only what is finite may be."""
+        means = {name: number(name, total) / seen for name, (total, seen) in state.totals.items()}
         if count_nonfinite(state.parameters.flat):
             raise diverged("a parameter became NaN or infinite")
-        return total
+        return means
 
     def save() -> None:
         state.seconds = time.perf_counter() - began
@@ -134,26 +145,25 @@ def fit(
             epoch = len(state.history)
             done = state.step - epoch * per_epoch  # not 0 when resumed within an epoch
             if not done:
-                state.total = state.parameters.flat.dtype.type(0)
+                state.totals = {}
             with closing(progress.epoch(epoch, n, done * plan.batch_size)) as bar:
-                for x in _batches(images, plan, epoch, done, state, backend):
-                    data = _data(model, x, plan.seed, state.step, backend)
-                    loss, _ = loss_and_grads(state.parameters, *data, out=gradients)
-                    rate = plan.schedule(state.step)
-                    state.optimizer.update(state.parameters, gradients, rate)
-                    state.total = state.total + loss * len(x)
+                for batch in batches_of(epoch, done):
+                    data = _data(learner, batch, plan.seed, state.step, backend)
+                    figures = learner.step(state, data, plan.schedule(state.step))
+                    state.add(figures, len(batch[0]))
                     state.step += 1
-                    bar.update(len(x))
+                    bar.update(len(batch[0]))
                     if state.step % plan.show_every == 0:
-                        bar.show(number(loss))
+                        shown = learner.figures.items()
+                        bar.show({s: number(k, figures[k]) for k, s in shown if k in figures})
                     if asked():
-                        checked_total()
+                        checked_means()
                         save()
                         raise stopped()
             row = {
                 "epoch": epoch + 1,
                 "step": state.step,
-                "train_loss": checked_total() / n,
+                **{f"train_{name}": mean for name, mean in checked_means().items()},
                 **evaluate(),
                 "rate": plan.schedule(state.step - 1),
                 "seconds": round(time.perf_counter() - began, 3),
@@ -167,39 +177,36 @@ def fit(
                 raise stopped()
 
 
-def _batches(
-    images: Array, plan: Plan, epoch: int, done: int, state: State, backend: Backend
-) -> Iterator[Array]:
-    """What is left of an epoch after `done` steps of it."""
-    order = backend.asarray(epoch_order(len(images), plan.seed, epoch)[done * plan.batch_size :])
-    return batches(images, order, plan.batch_size, dtype=state.parameters.flat.dtype)
-
-
-def _data(model: Any, x: Array, seed: int, step: int, backend: Backend) -> tuple[Any, ...]:
-    """What the loss of one step takes; its draws depend on nothing but the seed and the step."""
-    return model.draw(x, backend.generator((seed, 1, step)), step)
+def _data(
+    learner: Learner, batch: tuple[Array, ...], seed: int, step: int, backend: Backend
+) -> Any:
+    """What one step takes; its draws depend on nothing but the seed and the step."""
+    x, *labels = batch
+    return learner.draw(x, backend.generator((seed, 1, step)), step, *labels)
 
 
 def _first_fault(
-    state: State, bad: int, model: Any, images: Array, plan: Plan, backend: Backend
+    state: State,
+    bad: int,
+    watched: Learner,
+    left: Iterator[tuple[Array, ...]],
+    plan: Plan,
+    backend: Backend,
 ) -> str:
     """Repeat the steps up to number `bad`, looking at the result of every op."""
-    epoch = len(state.history)
-    done = state.step - epoch * math.ceil(len(images) / plan.batch_size)
-    watched = value_and_grad(model.loss)
-    for x in _batches(images, plan, epoch, done, state, backend):
+    for batch in left:
         if state.step == bad:
             break
-        data = _data(model, x, plan.seed, state.step, backend)
+        data = _data(watched, batch, plan.seed, state.step, backend)
         try:
             with stop_at_nonfinite():
-                _, gradients = watched(state.parameters, *data)
+                watched.step(state, data, plan.schedule(state.step))
         except NonFiniteError as error:
             return f"at step {state.step + 1}, {error}"
-        state.optimizer.update(state.parameters, gradients, plan.schedule(state.step))
         state.step += 1
-        if count_nonfinite(state.parameters.flat):
-            return f"the update of step {state.step} made a parameter NaN or infinite"
+        for name, values in state.parameters.items():
+            if count_nonfinite(values):
+                return f"the update of step {state.step} made {name} NaN or infinite"
     return f"somewhere before step {bad}, though autograd's own steps stay finite"
 
 
@@ -213,17 +220,25 @@ def _refuse_nonfinite_figures(row: dict[str, Any], record: Record) -> None:
 
 
 def _refuse_misplaced(
-    state: State, plan: Plan, per_epoch: int, record: Record, columns: list[str]
+    state: State,
+    plan: Plan,
+    per_epoch: int,
+    record: Record,
+    columns: list[str],
+    learner: Learner,
 ) -> None:
     """A checkpoint must lie within this plan, and its history have the figures that are shown."""
-    if any(key not in row for row in state.history for key in columns):
-        raise checkpoint.damaged(record.checkpoint, "its history lacks figures")
     epochs = len(state.history)
     done = state.step - epochs * per_epoch
     if epochs > plan.epochs or not 0 <= done <= (per_epoch if epochs < plan.epochs else 0):
         raise checkpoint.damaged(
             record.checkpoint, f"step {state.step} after {epochs} epochs of {per_epoch} steps"
         )
+    columns = [*columns, *(f"train_{name}" for name in learner.figures)]
+    if any(key not in row for row in state.history for key in columns):
+        raise checkpoint.damaged(record.checkpoint, "its history lacks figures")
+    if not set(state.totals) <= set(learner.figures):
+        raise checkpoint.damaged(record.checkpoint, "it has figures of another kind of model")
 
 
 @contextmanager

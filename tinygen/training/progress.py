@@ -74,8 +74,9 @@ class Bar:
     def update(self, done: int) -> None:
         self._bar.update(done)
 
-    def show(self, loss: float) -> None:
-        self._bar.set_postfix_str(f"loss {loss:.5g}", refresh=False)
+    def show(self, figures: dict[str, float]) -> None:
+        shown = "  ".join(f"{name} {value:.5g}" for name, value in figures.items())
+        self._bar.set_postfix_str(shown, refresh=False)
 
     def close(self) -> None:
         self._bar.close()

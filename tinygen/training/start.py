@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +33,19 @@ class Run:
     progress: Progress
     plan: Plan
 
-    def state(self, parameters: Parameters) -> State:
-        """The state to train from: new, or restored from the checkpoint with ``--resume``."""
+    def optimizer(self, parameters: Parameters) -> optim.Optimizer:
+        """A new optimizer of the kind that was asked for."""
         args = self.args
-        optimizer: optim.Optimizer = {
-            "adam": lambda: optim.Adam(parameters, beta2=args.beta2, epsilon=args.epsilon),
-            "rmsprop": lambda: optim.RMSProp(parameters),
-            "sgd": lambda: optim.SGD(parameters, momentum=0.9),
-        }[args.optimizer]()
-        state = State(parameters, optimizer)
-        if args.resume:
+        if args.optimizer == "adam":
+            return optim.Adam(parameters, args.beta1, args.beta2, args.epsilon)
+        if args.optimizer == "rmsprop":
+            return optim.RMSProp(parameters)
+        return optim.SGD(parameters, momentum=0.9)
+
+    def state(self, parameters: Parameters, optimizer: Any = None) -> State:
+        """The state to train from: new, or restored from the checkpoint with ``--resume``."""
+        state = State(parameters, optimizer or self.optimizer(parameters))
+        if self.args.resume:
             state.restore(self.record, self.backend)
         return state
 
@@ -71,12 +73,17 @@ def start(
     args: argparse.Namespace,
     columns: dict[str, str],
     change: Callable[[Dataset, Path | None], Dataset] | None = None,
+    *,
+    dataset: Dataset | None = None,
+    whole: bool = False,
 ) -> Run:
     """Load the data, connect to the backend, and open the run's folder.
 
     Args:
         columns: what the line of an epoch shows; see `Progress`.
         change: what is made of the data set before it is used, given ``--data-dir``.
+        dataset: the data, for an example that does not ask which.
+        whole: an epoch leaves out its last images if they do not fill a batch.
 
     Raises:
         InputError: any of it cannot be had, or an unfinished run would be lost.
@@ -88,7 +95,8 @@ def start(
     if saved is None and not args.restart:
         record.refuse_unfinished()
     progress = Progress(args.epochs, columns, args.quiet)
-    dataset = _dataset(args, progress, change)
+    if dataset is None:
+        dataset = _dataset(args, progress, change)
     n = len(dataset.train_images)
     if args.batch_size > n:
         raise InputError(f"--batch-size {args.batch_size}: {dataset.name} has {n} training images")
@@ -96,15 +104,16 @@ def start(
     config = command_line.configuration(args) | {command_line.DATA: {**dataset.sha256, **used}}
     if saved is not None:
         command_line.refuse_other_configuration(saved, config, args.out)
-    per_epoch = math.ceil(n / args.batch_size)
     plan = Plan(
         epochs=args.epochs,
         batch_size=args.batch_size,
         seed=args.seed,
         show_every=args.show_every,
-        schedule=command_line.schedule(args, args.epochs * per_epoch),
+        schedule=lambda step: args.lr,
         config=config,
+        whole=whole,
     )
+    plan = replace(plan, schedule=command_line.schedule(args, args.epochs * plan.steps(n)))
     progress.say(f"data      {dataset.source}: {n} images to train on")
     progress.say(f"backend   {backend.describe()}, {args.dtype}, gradients {args.gradients}")
     return Run(args, backend, dataset, record, progress, plan)

@@ -25,8 +25,9 @@ class State:
     Attributes:
         parameters: of the model.
         optimizer: with its moments.
-        step: how many updates were made.
-        total: the sum of the losses of this epoch's batches, each times its images; 0-d.
+        step: how many steps were made.
+        totals: for each figure of this epoch's steps, the sum over their images, 0-d, and how many
+            images these were.
         history: one row for each finished epoch.
         seconds: training time before this process, for a run that was resumed.
     """
@@ -34,9 +35,15 @@ class State:
     parameters: Parameters
     optimizer: Optimizer
     step: int = 0
-    total: Any = 0.0
+    totals: dict[str, tuple[Any, int]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+
+    def add(self, figures: dict[str, Any], images: int) -> None:
+        """Let the figures of a step on so many images, 0-d arrays, count in the epoch's means."""
+        for name, figure in figures.items():
+            total, seen = self.totals.get(name, (0.0, 0))
+            self.totals[name] = total + figure * images, seen + images
 
     def save(self, record: Record, backend: Backend, config: dict[str, Any]) -> None:
         """Write a checkpoint of everything; the one before survives until it is complete."""
@@ -46,7 +53,7 @@ class State:
             "config": config,
             "shapes": self.parameters.shapes,
             "step": self.step,
-            "total": float(self.total),
+            "totals": {name: [float(x), seen] for name, (x, seen) in self.totals.items()},
             "history": self.history,
             "seconds": self.seconds,
         }
@@ -65,13 +72,14 @@ class State:
         arrays, _ = checkpoint.load(path, vectors)
         scalar = self.parameters.flat.dtype.type
         largest = float(np.finfo(scalar).max)
-        step, total, seconds = (meta.get(key) for key in ("step", "total", "seconds"))
+        step, totals, seconds = (meta.get(key) for key in ("step", "totals", "seconds"))
         history = meta.get("history")
         if not (
             type(step) is int
             and 0 <= step < 2**53
             and _is_number(seconds)
-            and _is_number(total, largest)
+            and isinstance(totals, dict)
+            and all(_is_total(total, largest) for total in totals.values())
             and isinstance(history, list)
             and all(_is_row(row, epoch) for epoch, row in enumerate(history, 1))
         ):
@@ -82,7 +90,8 @@ class State:
             vector[...] = backend.asarray(arrays[name])
         self.parameters.version += 1
         self.step = self.optimizer.steps = step
-        self.total = scalar(total)  # written as a float, which holds a float32 exactly
+        # The sums were written as floats, which hold a float32 exactly.
+        self.totals = {name: (scalar(x), seen) for name, (x, seen) in totals.items()}
         self.history, self.seconds = history, float(seconds)
 
 
@@ -103,8 +112,19 @@ def _is_row(row: Any, epoch: int) -> bool:
     return (
         isinstance(row, dict)
         and row.get("epoch") == epoch
-        and {"step", "train_loss", "rate", "seconds"} <= set(row)
+        and {"step", "rate", "seconds"} <= set(row)
         and all(_is_number(x) for x in row.values())
+    )
+
+
+def _is_total(total: Any, largest: float) -> bool:
+    """Whether it can be a figure's sum and its number of images."""
+    return (
+        isinstance(total, list)
+        and len(total) == 2
+        and _is_number(total[0], largest)
+        and type(total[1]) is int
+        and 0 < total[1] < 2**53
     )
 
 
