@@ -28,14 +28,15 @@ MAY_IMPORT = {
     "ops": "backend autograd",
     "losses": "backend autograd ops",
     "nn": "errors backend parameters autograd ops",
-    "models": "errors backend parameters ops losses nn",
+    "models": "errors backend parameters autograd ops losses nn",
     # An independent derivation: nothing of autograd, nor anything that is built on it.
-    "byhand": "backend parameters",
+    "byhand": "errors backend parameters",
     "optim": "backend parameters",
     "data": "errors files backend",
     "metrics": "backend data",
-    # The command line offers the initialisers of nn and the activations of ops by name.
-    "training": "errors files backend parameters autograd ops nn optim data",
+    # The command line offers the names of nn, ops and models.
+    "training": "errors files backend parameters autograd ops losses nn optim data models byhand "
+    "metrics",
     "plots": "files",
 }
 

@@ -1,12 +1,12 @@
-"""Each activation phi with its derivative phi', derived by hand in docs/derivations/activations.md.
+"""Each activation phi with phi' and phi'', derived by hand in docs/derivations/activations.md.
 
 The letters, all arrays of one shape: ``a`` the sum that goes in, ``h = phi(a)`` what comes out,
-``s`` scratch memory that must keep from forward to backward, ``d`` a gradient with respect to
-``h``, which backward turns in place into the gradient with respect to ``a``. Backward is the last
-use of a layer's numbers, so it may overwrite ``a``, ``h`` and ``s``.
+``s`` scratch memory that must keep from forward until slope or backward. Slope puts phi' in the
+place of ``a``, which nobody needs any more. Bend, which comes before it, writes phi'' into ``c``;
+only a loss that contains a gradient needs that.
 
-Where it can, backward reads phi' off the output ``h``, so that no exponential is computed twice.
-At a kink, a = 0, it takes the slope from the left: 0 for relu, 0.01 for leaky relu.
+Where they can, the derivatives are read off the output ``h``, so that no exponential is computed
+twice. At a kink, a = 0, they are those from the left: the slope is 0 for relu, 0.01 for leaky relu.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def none_forward(a: Array, h: Array, s: Array) -> None:
     namespace(a).copyto(h, a)
 
 
-def none_backward(d: Array, a: Array, h: Array, s: Array) -> None:
-    """phi' = 1 leaves d as it is."""
+def none_slope(a: Array, h: Array, s: Array) -> None:
+    a[...] = 1
 
 
 def relu_forward(a: Array, h: Array, s: Array) -> None:
@@ -38,10 +38,9 @@ def relu_forward(a: Array, h: Array, s: Array) -> None:
     namespace(a).maximum(a, h, out=h)  # (1)
 
 
-def relu_backward(d: Array, a: Array, h: Array, s: Array) -> None:
+def relu_slope(a: Array, h: Array, s: Array) -> None:
     # Ones and zeros as floats: a product of floats and booleans would be converted piece by piece.
-    namespace(d).greater(h, 0, out=s)  # (2)
-    d *= s
+    namespace(a).greater(h, 0, out=a)  # (2)
 
 
 def leaky_relu_forward(a: Array, h: Array, s: Array) -> None:
@@ -50,11 +49,10 @@ def leaky_relu_forward(a: Array, h: Array, s: Array) -> None:
     xp.maximum(a, s, out=h)  # (3)
 
 
-def leaky_relu_backward(d: Array, a: Array, h: Array, s: Array) -> None:
-    namespace(d).greater(h, 0, out=s)
-    s *= 1 - SLOPE
-    s += SLOPE  # (4)
-    d *= s
+def leaky_relu_slope(a: Array, h: Array, s: Array) -> None:
+    namespace(a).greater(h, 0, out=a)
+    a *= 1 - SLOPE
+    a += SLOPE  # (4)
 
 
 def elu_forward(a: Array, h: Array, s: Array) -> None:
@@ -69,21 +67,33 @@ def elu_forward(a: Array, h: Array, s: Array) -> None:
     h += s  # (5)
 
 
-def elu_backward(d: Array, a: Array, h: Array, s: Array) -> None:
-    namespace(d).minimum(h, 0, out=s)
-    s += 1  # (6)
-    d *= s
+def elu_slope(a: Array, h: Array, s: Array) -> None:
+    namespace(a).minimum(h, 0, out=a)
+    a += 1  # (6)
+
+
+def elu_bend(a: Array, h: Array, s: Array, c: Array, t: Array) -> None:
+    xp = namespace(a)
+    xp.less_equal(h, 0, out=t)
+    xp.add(h, 1, out=c)
+    c *= t  # (7)
 
 
 def tanh_forward(a: Array, h: Array, s: Array) -> None:
-    namespace(a).tanh(a, out=h)  # (7)
+    namespace(a).tanh(a, out=h)  # (8)
 
 
-def tanh_backward(d: Array, a: Array, h: Array, s: Array) -> None:
-    xp = namespace(d)
-    xp.multiply(h, h, out=s)
-    xp.subtract(1, s, out=s)  # (8)
-    d *= s
+def tanh_slope(a: Array, h: Array, s: Array) -> None:
+    xp = namespace(a)
+    xp.multiply(h, h, out=a)
+    xp.subtract(1, a, out=a)  # (9)
+
+
+def tanh_bend(a: Array, h: Array, s: Array, c: Array, t: Array) -> None:
+    namespace(a).multiply(h, h, out=c)
+    c -= 1
+    c *= h
+    c *= 2  # (10)
 
 
 def _exp_of_minus_abs(a: Array, s: Array) -> None:
@@ -91,7 +101,7 @@ def _exp_of_minus_abs(a: Array, s: Array) -> None:
     xp = namespace(a)
     xp.abs(a, out=s)
     xp.negative(s, out=s)
-    xp.exp(s, out=s)  # (9)
+    xp.exp(s, out=s)  # (11)
 
 
 def sigmoid_forward(a: Array, h: Array, s: Array) -> None:
@@ -99,15 +109,22 @@ def sigmoid_forward(a: Array, h: Array, s: Array) -> None:
     xp = namespace(a)
     _exp_of_minus_abs(a, s)
     xp.greater_equal(a, 0, out=h)
-    xp.maximum(h, s, out=h)  # (10)
+    xp.maximum(h, s, out=h)  # (12)
     s += 1
-    h /= s  # (10)
+    h /= s  # (12)
 
 
-def sigmoid_backward(d: Array, a: Array, h: Array, s: Array) -> None:
-    namespace(d).subtract(1, h, out=s)
-    s *= h  # (11)
-    d *= s
+def sigmoid_slope(a: Array, h: Array, s: Array) -> None:
+    namespace(a).subtract(1, h, out=a)
+    a *= h  # (13)
+
+
+def sigmoid_bend(a: Array, h: Array, s: Array, c: Array, t: Array) -> None:
+    xp = namespace(a)
+    xp.subtract(1, h, out=t)
+    xp.multiply(t, h, out=c)
+    t -= h
+    c *= t  # (14)
 
 
 def softplus_forward(a: Array, h: Array, s: Array) -> None:
@@ -115,15 +132,19 @@ def softplus_forward(a: Array, h: Array, s: Array) -> None:
     _exp_of_minus_abs(a, s)
     xp.log1p(s, out=s)
     xp.maximum(a, 0, out=h)
-    h += s  # (12)
+    h += s  # (15)
 
 
-def softplus_backward(d: Array, a: Array, h: Array, s: Array) -> None:
-    xp = namespace(d)
-    xp.negative(h, out=s)
-    xp.expm1(s, out=s)
-    xp.negative(s, out=s)  # (13)
-    d *= s
+def softplus_slope(a: Array, h: Array, s: Array) -> None:
+    a -= h
+    namespace(a).exp(a, out=a)  # (16)
+
+
+def softplus_bend(a: Array, h: Array, s: Array, c: Array, t: Array) -> None:
+    xp = namespace(a)
+    xp.subtract(a, h, out=c)
+    c -= h
+    xp.exp(c, out=c)  # (17)
 
 
 def gelu_forward(a: Array, h: Array, s: Array) -> None:
@@ -133,44 +154,69 @@ def gelu_forward(a: Array, h: Array, s: Array) -> None:
     s *= B
     s += 1
     s *= a
-    s *= C  # (14)
+    s *= C  # (18)
     xp.tanh(s, out=s)
     s += 1
-    s *= 0.5  # (15)
-    xp.multiply(a, s, out=h)  # (16)
+    s *= 0.5  # (19)
+    xp.multiply(a, s, out=h)  # (20)
 
 
-def gelu_backward(d: Array, a: Array, h: Array, s: Array) -> None:
-    xp = namespace(d)
+def gelu_slope(a: Array, h: Array, s: Array) -> None:
+    xp = namespace(a)
     a *= a
-    a *= 3 * B
-    a += 1
-    a *= C  # (17)
-    h *= a
-    h *= 2
-    xp.subtract(1, s, out=a)
-    h *= a
-    h += s  # (18)
-    d *= h
+    a *= 3 * B * C
+    a += C  # (21)
+    a *= h
+    a *= 2
+    a -= 1
+    xp.subtract(1, s, out=s)
+    a *= s
+    a += 1  # (22)
+
+
+def gelu_bend(a: Array, h: Array, s: Array, c: Array, t: Array) -> None:
+    xp = namespace(a)
+    xp.multiply(a, a, out=c)
+    c *= 3 * B * C
+    c += C  # (21)
+    xp.multiply(s, -2, out=t)
+    t += 1
+    t *= a
+    t *= c
+    t += 2
+    t *= c
+    t -= C
+    t *= s
+    t *= 4
+    xp.subtract(1, s, out=c)
+    c *= t  # (23)
 
 
 class Activation(NamedTuple):
-    """phi and phi', each writing into memory that the caller gives."""
+    """phi, phi' and phi'', each writing into memory that the caller gives."""
 
     forward: Callable[[Array, Array, Array], None]
     """``forward(a, h, s)``: h = phi(a). `a` is left as it is."""
-    backward: Callable[[Array, Array, Array, Array], None]
-    """``backward(d, a, h, s)``: d <- d phi'(a), with a, h, s as forward left them."""
+    slope: Callable[[Array, Array, Array], None]
+    """``slope(a, h, s)``: a <- phi'(a), with a, h, s as forward left them; `h` is left as it is."""
+    bend: Callable[[Array, Array, Array, Array, Array], None] | None = None
+    """``bend(a, h, s, c, t)``: c = phi''(a), with a, h, s as forward left them, and left as they
+    are; `t` is scratch. None where phi is made of straight lines, and phi'' is 0."""
+
+    def backward(self, d: Array, a: Array, h: Array, s: Array) -> None:
+        """d <- d phi'(a), a gradient by h into that by a; with a, h, s as forward left them."""
+        self.slope(a, h, s)
+        d *= a
 
 
 ACTIVATIONS = {
-    "none": Activation(none_forward, none_backward),
-    "relu": Activation(relu_forward, relu_backward),
-    "leaky_relu": Activation(leaky_relu_forward, leaky_relu_backward),
-    "elu": Activation(elu_forward, elu_backward),
-    "gelu": Activation(gelu_forward, gelu_backward),
-    "tanh": Activation(tanh_forward, tanh_backward),
-    "sigmoid": Activation(sigmoid_forward, sigmoid_backward),
-    "softplus": Activation(softplus_forward, softplus_backward),
+    "none": Activation(none_forward, none_slope),
+    "relu": Activation(relu_forward, relu_slope),
+    "leaky_relu": Activation(leaky_relu_forward, leaky_relu_slope),
+    "elu": Activation(elu_forward, elu_slope, elu_bend),
+    "gelu": Activation(gelu_forward, gelu_slope, gelu_bend),
+    "tanh": Activation(tanh_forward, tanh_slope, tanh_bend),
+    "sigmoid": Activation(sigmoid_forward, sigmoid_slope, sigmoid_bend),
+    "softplus": Activation(softplus_forward, softplus_slope, softplus_bend),
 }
 """Every activation by the name under which a model asks for it."""

@@ -1,12 +1,15 @@
-"""Data sets in uint8, found, downloaded or drawn, and the batches they are cut into."""
+"""Data sets, found, downloaded or drawn, and the batches they are cut into."""
 
-from tinygen.data import binarized, idx, strokes
+from tinygen.data import binarized, idx, mixtures, strokes
 from tinygen.data.batches import as_floats, batches, epoch_order, in_order, index_batches
+from tinygen.data.mixtures import MIXTURES, Mixture
 from tinygen.data.mnist import CHOICES, Dataset, load, stroke_digits
 
 __all__ = [
     "CHOICES",
+    "MIXTURES",
     "Dataset",
+    "Mixture",
     "as_floats",
     "batches",
     "binarized",
@@ -15,6 +18,7 @@ __all__ = [
     "in_order",
     "index_batches",
     "load",
+    "mixtures",
     "stroke_digits",
     "strokes",
 ]

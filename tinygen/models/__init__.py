@@ -1,6 +1,8 @@
 """Models: their losses written with ops, for autograd to differentiate."""
 
 from tinygen.models.autoencoder import Autoencoder
+from tinygen.models.classifier import Classifier
+from tinygen.models.gan import GAN
 from tinygen.models.vae import VAE
 
-__all__ = ["VAE", "Autoencoder"]
+__all__ = ["GAN", "VAE", "Autoencoder", "Classifier"]

@@ -73,8 +73,8 @@ class Dense(Layer):
 class Maxout(Dense):
     """The largest of several affine functions for each output (Goodfellow et al. 2013).
 
-    ``(n, inputs) -> (n, outputs)``; W is ``(inputs, outputs pieces)``, and the pieces of an output
-    lie side by side. It needs no other activation.
+    ``(n, inputs) -> (n, outputs)``; W is ``(inputs, pieces outputs)``: first the first piece of
+    every output, so that NumPy compares long rows. It needs no other activation.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Maxout(Dense):
 
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         a = super().__call__(p, x)
-        return max(reshape(a, shape=(x.shape[0], self.outputs, self.pieces)), axis=-1)
+        return max(reshape(a, shape=(x.shape[0], self.pieces, self.outputs)), axis=1)
 
 
 class Dropout(Layer):

@@ -8,6 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +16,8 @@ from tinygen import optim
 from tinygen.backend import NAMES
 from tinygen.data import CHOICES
 from tinygen.errors import InputError
-from tinygen.nn import BIASES, WEIGHTS
+from tinygen.models.gan import GAN, LOSSES
+from tinygen.nn import BIASES, NORMS, WEIGHTS
 from tinygen.ops import ACTIVATIONS
 from tinygen.training.loop import Diverged, Interrupted
 
@@ -53,6 +55,11 @@ class _Formatter(argparse.HelpFormatter):
         return f"{action.help} (default: {shown})"
 
 
+def bare_parser(description: str) -> argparse.ArgumentParser:
+    """A parser without any flags, which refuses as all examples do."""
+    return _Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+
+
 def parser(task: str, description: str, data: bool = True) -> argparse.ArgumentParser:
     """A parser with the flags that every example has; the example adds its own.
 
@@ -60,7 +67,7 @@ def parser(task: str, description: str, data: bool = True) -> argparse.ArgumentP
         task: the example's name; its run goes to ``runs/<task>`` by default.
         data: whether one can say which data to use.
     """
-    p = _Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+    p = bare_parser(description)
     p.set_defaults(task=task)
     add = p.add_argument_group("running").add_argument
     add("--backend", default="numpy", metavar="NAME", help=f"one of {', '.join(NAMES)}")
@@ -114,6 +121,52 @@ def network(args: argparse.Namespace) -> dict[str, Any]:
     """What `add_network_flags` asked for, as the keywords of a model."""
     names = ("hidden", "latent", "activation", "weights", "biases")
     return {name: getattr(args, name) for name in names}
+
+
+def add_gan_flags(p: argparse.ArgumentParser) -> Any:
+    """The flags of a generator and a discriminator; returns their group, to add others to."""
+    group = p.add_argument_group("model")
+    add = group.add_argument
+    add("--latent", type=whole(1, MOST_UNITS), default=64, metavar="N", help="width of the noise")
+    for who in ("generator", "discriminator"):
+        add(f"--{who}-hidden", type=widths, default=(256, 256), metavar="N,N",
+            help=f"widths of the {who}'s hidden layers")  # fmt: skip
+        names = (*ACTIVATIONS, "maxout")
+        add(f"--{who}-activation", **choice(names, f"of the {who}'s hidden layers", "relu"))
+        add(f"--{who}-norm", **choice(NORMS, "before each activation"))
+    add("--weights", **choice(tuple(WEIGHTS), "how weights start", "glorot_uniform"))
+    add("--biases", **choice(tuple(BIASES), "how biases start"))
+    add("--dropout", type=real(least=0, most=0.99), default=0.0, metavar="X",
+        help="share of the discriminator's units dropped in a step")  # fmt: skip
+    add("--loss", **choice(LOSSES, "of both players", "r1"))
+    add("--penalty", type=real(least=0, most=10**6), metavar="X",
+        help="weight of the gradient penalty, else the usual one")  # fmt: skip
+    add("--smoothing", type=real(least=0, most=0.99), default=0.0, metavar="X",
+        help="real images get the label 1 - X")  # fmt: skip
+    add("--pack", type=whole(1, 1000), default=1, metavar="N",
+        help="images that the discriminator judges at once (PacGAN)")  # fmt: skip
+    add("--critic-steps", type=whole(1, 1000), default=1, metavar="N",
+        help="steps of the discriminator for one of the generator")  # fmt: skip
+    add("--generator-lr", type=real(above=0, most=10), metavar="X",
+        help="learning rate of the generator, else that of --lr")  # fmt: skip
+    add("--average", type=real(least=0, most=0.999999), default=0.999, metavar="X",
+        help="of the generator's moving average, how much a step keeps; 0: none")  # fmt: skip
+    return group
+
+
+def gan(args: argparse.Namespace, pixels: int, output: str, classes: int = 0) -> GAN:
+    """The model that the flags of `add_gan_flags` ask for.
+
+    Raises:
+        InputError: they do not go together.
+    """
+    if args.batch_size % args.pack:
+        raise InputError(f"--pack {args.pack} does not divide the batch of {args.batch_size}")
+    if args.batch_size == 1 and "batch" in (args.generator_norm, args.discriminator_norm):
+        raise InputError("--batch-size 1: a batch of one has no variance for a batch norm")
+    names = [field.name for field in fields(GAN) if field.name in args]
+    given = {name: getattr(args, name) for name in names}
+    return GAN(pixels=pixels, output=output, classes=classes, **given)
 
 
 def parse(

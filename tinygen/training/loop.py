@@ -118,12 +118,12 @@ def fit(
             "and --restart with a lower --lr may get further"
         )
 
-    def checked_means() -> dict[str, float]:
-        """The figures so far; to be called before a save, since only what is finite may be."""
-        means = {name: number(name, total) / seen for name, (total, seen) in state.totals.items()}
+    def check() -> None:
+        """To be called before a save, since only what is finite may be saved."""
+        for name, (total, _) in state.totals.items():
+            number(name, total)
         if count_nonfinite(state.parameters.flat):
             raise diverged("a parameter became NaN or infinite")
-        return means
 
     def save() -> None:
         state.seconds = time.perf_counter() - began
@@ -157,13 +157,14 @@ def fit(
                         shown = learner.figures.items()
                         bar.show({s: number(k, figures[k]) for k, s in shown if k in figures})
                     if asked():
-                        checked_means()
+                        check()
                         save()
                         raise stopped()
+            check()
             row = {
                 "epoch": epoch + 1,
                 "step": state.step,
-                **{f"train_{name}": mean for name, mean in checked_means().items()},
+                **state.means(),
                 **evaluate(),
                 "rate": plan.schedule(state.step - 1),
                 "seconds": round(time.perf_counter() - began, 3),

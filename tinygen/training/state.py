@@ -45,6 +45,10 @@ class State:
             total, seen = self.totals.get(name, (0.0, 0))
             self.totals[name] = total + figure * images, seen + images
 
+    def means(self) -> dict[str, float]:
+        """The epoch's means as they go into its row; it waits for a GPU."""
+        return {f"train_{name}": float(x) / seen for name, (x, seen) in self.totals.items()}
+
     def save(self, record: Record, backend: Backend, config: dict[str, Any]) -> None:
         """Write a checkpoint of everything; the one before survives until it is complete."""
         arrays = {"parameters": self.parameters.flat, **self.optimizer.state}

@@ -1,0 +1,71 @@
+"""Points of the plane from mixtures of known normals, where each mode that is missed is seen.
+
+The ring and the grid are those of PacGAN (Lin et al. 2018, config.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend.base import seed_sequence
+from tinygen.errors import InputError
+
+STREAM = 22
+"""Keeps the points apart from everything else that is drawn from the same seed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Round normals of one `deviation` about `centres` ``(k, 2)``, all equally likely."""
+
+    name: str
+    centres: Any
+    deviation: float
+
+    def draw(self, n: int, generator: np.random.Generator, dtype: Any = np.float64) -> Any:
+        """n points ``(n, 2)`` on the host; the same ones, rounded, in float32.
+
+        Raises:
+            InputError: n is below 1.
+        """
+        if n < 1:
+            raise InputError(f"{self.name}: expected at least one point to draw, got {n}")
+        mode = generator.integers(0, len(self.centres), n)
+        points = self.centres[mode] + self.deviation * generator.standard_normal((n, 2))
+        return points.astype(dtype)
+
+
+def _ring() -> Mixture:
+    angle = 2 * np.pi * np.arange(8) / 8
+    return Mixture("ring", np.stack([np.cos(angle), np.sin(angle)], axis=1), 0.01)
+
+
+def _grid() -> Mixture:
+    x, y = np.meshgrid(np.arange(-4.0, 5, 2), np.arange(-4.0, 5, 2))
+    return Mixture("grid", np.stack([x.ravel(), y.ravel()], axis=1), 0.05)
+
+
+MIXTURES = {mixture.name: mixture for mixture in (_ring(), _grid())}
+"""ring: 8 modes on a circle of radius 1, deviation .01. grid: 25 two apart, deviation .05."""
+
+
+def ring(n: int, seed: int = 0, *, part: int = 0, dtype: Any = np.float64) -> Any:
+    """n points of the ring, ``(n, 2)``; another `part` of a seed holds other points.
+
+    >>> ring(3, seed=1).shape
+    (3, 2)
+    """
+    return _points("ring", n, seed, part, dtype)
+
+
+def grid(n: int, seed: int = 0, *, part: int = 0, dtype: Any = np.float64) -> Any:
+    """n points of the grid, ``(n, 2)``; another `part` of a seed holds other points."""
+    return _points("grid", n, seed, part, dtype)
+
+
+def _points(name: str, n: int, seed: int, part: int, dtype: Any) -> Any:
+    generator = np.random.default_rng(seed_sequence((seed, STREAM, part)))
+    return MIXTURES[name].draw(n, generator, dtype)
