@@ -27,14 +27,15 @@ SCRIPTS = ("gan_ring", "mnist_gan")
 
 def flags() -> argparse.ArgumentParser:
     p = command_line.bare_parser(__doc__.splitlines()[0])
-    p.add_argument("--seeds", type=command_line.whole(1, 1000), default=10, metavar="N",
-                   help="how many, from 0 on")  # fmt: skip
-    p.add_argument("--jobs", type=command_line.whole(1, 1000), default=os.cpu_count() or 1,
-                   metavar="N", help="trainings at a time, each on its share of the cores")  # fmt: skip
-    p.add_argument("--out", type=Path, metavar="DIR", help="folder of the runs, else runs/seeds")
-    p.add_argument("--resume", action="store_true", help="go on with the runs that are there")
-    p.add_argument("script", choices=SCRIPTS, metavar="EXAMPLE", help=f"one of {', '.join(SCRIPTS)}")
-    p.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="its flags")
+    add = p.add_argument
+    add("--seeds", type=command_line.whole(1, 1000), default=10, metavar="N",
+        help="how many, from 0 on")  # fmt: skip
+    add("--jobs", type=command_line.whole(1, 1000), default=os.cpu_count() or 1, metavar="N",
+        help="trainings at a time, each on its share of the cores")  # fmt: skip
+    add("--out", type=Path, default=Path("runs/seeds"), metavar="DIR", help="folder of the runs")
+    add("--resume", action="store_true", help="go on with the runs that are there")
+    add("script", choices=SCRIPTS, metavar="EXAMPLE", help=f"one of {', '.join(SCRIPTS)}")
+    add("rest", nargs=argparse.REMAINDER, metavar="...", help="its flags")
     return p
 
 
@@ -76,12 +77,12 @@ def table(found: dict[int, dict[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = flags().parse_args(arguments)
-    args.out = args.out or Path("runs") / "seeds"
     began, found = time.perf_counter(), {}
     with ThreadPoolExecutor(args.jobs) as pool:
         jobs = {pool.submit(train, args, seed): seed for seed in range(args.seeds)}
         try:
-            for job in tqdm(as_completed(jobs), total=args.seeds, desc="seeds", leave=False):
+            done = as_completed(jobs)
+            for job in tqdm(done, total=args.seeds, desc="seeds", leave=False, disable=None):
                 found[jobs[job]] = job.result()
         finally:
             pool.shutdown(cancel_futures=True)

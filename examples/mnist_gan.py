@@ -33,13 +33,15 @@ COLUMNS = {
     "digits_covered": "digits {:.0f}",
 }
 DEFAULTS: dict[str, Any] = {
-    "epochs": 20, "lr": 4e-3, "beta1": 0.5, "beta2": 0.99, "warm_up": 0.0, "latent": 32,
-    "generator_hidden": (256, 512), "generator_norm": "batch", "generator_activation": "relu",
-    "discriminator_hidden": (512, 256), "discriminator_activation": "gelu", "penalty": 2.0,
+    "epochs": 20, "lr": 4e-3, "beta1": 0.5, "beta2": 0.99, "warm_up": 0.0, "latent": 20,
+    "generator_hidden": (256, 512, 512), "generator_norm": "batch", "generator_activation": "relu",
+    "discriminator_hidden": (512, 256), "discriminator_activation": "gelu",
 }  # fmt: skip
 SMOKE = {"data": "strokes", "epochs": 2, "batch_size": 32, "latent": 8, "generator_hidden": (64,),
          "discriminator_hidden": (64,)}  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {}
+GAMMA = 2.0
+"""The penalty's weight for the loss "r1"."""
 FRAMES = 60
 """The most frames of the film."""
 GLANCED_AT = 2000
@@ -55,6 +57,10 @@ def flags():
     add("--conditional", action="store_true", help="tell both players which digit it is")
     p.set_defaults(**DEFAULTS)
     return p
+
+
+def build(args: Any, pixels: int, classes: int = 0) -> GAN:
+    return command_line.gan(args, pixels, "sigmoid", classes, GAMMA)
 
 
 class Eye:
@@ -84,18 +90,16 @@ class Eye:
     def after_epoch(self) -> dict[str, float]:
         """The figures of an epoch; some epochs give a frame of the film, too."""
         run, data = self.run, self.run.dataset
-        epoch, epochs = len(self.state.history) + 1, run.args.epochs
-        frames = min(FRAMES, epochs)
-        if frames * epoch // epochs > frames * (epoch - 1) // epochs:
+        epoch = len(self.state.history) + 1
+        if run.plan.films(epoch, FRAMES):
             path = run.record.folder / "training.gif"
             plots.add_frame(path, self.images(100, SHOWN_STREAM), data.image_shape, 10, epoch)
         probabilities, _ = self.read(self.images(GLANCED_AT, EPOCH_STREAM))
         digits, classes = probabilities.argmax(axis=1), self.read.model.classes
         covered = digits_covered(digits, data.test_labels, classes)
         figures = self.accuracy() | {"digits_covered": covered}
-        for line in new_troubles(
-            [*self.state.history, self.state.means() | figures], "digits_covered"
-        ):
+        rows = [*self.state.history, self.state.means() | figures]
+        for line in new_troubles(rows, "digits_covered", self.model.loss == "wasserstein-gp"):
             warn(f"epoch {epoch}: {line}")
         return figures
 
@@ -187,15 +191,13 @@ def draw_pictures(eye: Eye, images: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
-    command_line.gan(args, 784, "sigmoid")  # refuses what does not go together, before data is read
+    build(args, pixels=784)  # refuses what does not go together, before any data is read
     run = start(args, COLUMNS, whole=True)
     data, backend = run.dataset, run.backend
     if args.conditional and data.train_labels is None:
         raise InputError(f"--conditional needs labels, and {data.name} has none")
     read = judge(data, backend, run.progress, args.smoke)
-    model = command_line.gan(
-        args, data.pixels, "sigmoid", read.model.classes if args.conditional else 0
-    )
+    model = build(args, data.pixels, read.model.classes if args.conditional else 0)
     p = model.initialise(args.seed, args.dtype, backend)
     players = Players(p, run.optimizer, args.critic_steps, args.average)
     state = run.state(p, players)

@@ -116,9 +116,8 @@ class Judge:
 
     def after_epoch(self) -> dict[str, float]:
         """The figures of an epoch; some epochs give a frame of the film, too."""
-        epoch, epochs = len(self.state.history) + 1, self.run.args.epochs
-        frames = min(FRAMES, epochs)
-        if frames * epoch // epochs > frames * (epoch - 1) // epochs:
+        epoch = len(self.state.history) + 1
+        if self.run.plan.films(epoch, FRAMES):
             z, columns = shown_codes(self.model.latent)
             path, shape = self.run.record.folder / "training.gif", self.run.dataset.image_shape
             plots.add_frame(path, self.decoded(z), shape, columns, epoch)

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.image import imread
 from PIL import Image, ImageSequence
 from running import environment
@@ -116,6 +116,49 @@ def test_line_plot(tmp_path, drawn, log_x, log_y, values):
     scales = {False: "linear", True: "log"}
     assert (ax.get_xscale(), ax.get_yscale()) == (scales[log_x], scales[log_y])
     assert ax.lines[0].get_xydata().tolist() == [[1, values[0]], [10, values[1]], [1000, values[2]]]
+
+
+@pytest.mark.parametrize("values", [[-3, 2, 0.5], [-9, -1, -3], [-1e-9, 1, 100]])
+def test_a_curve_that_is_not_above_zero_has_no_logarithm(tmp_path, drawn, values):
+    """A critic's loss, say; nothing of the curve or of the level is cut off."""
+    plots.line_plot(tmp_path / "x.png", [1, 2, 3], {"critic": values}, "epoch", "loss", {"": -4})
+    assert is_empty(picture(tmp_path / "x.png")[0])
+    (ax,) = drawn[0].axes
+    low, high = ax.get_ylim()
+    assert ax.get_yscale() == "linear"
+    assert low < min(-4, *values) and high > max(values)
+    assert ax.lines[0].get_ydata().tolist() == values
+
+
+@pytest.mark.parametrize("window", [None, (-2, 1)])
+def test_functions(tmp_path, drawn, window):
+    x = np.linspace(-3, 3, 50)
+    panels = {"value": {"a": x, "b": x * x}, "slope": {"b": 2 * x, "c": 0.1 * x}}
+    plots.functions(tmp_path / "x.png", x, panels, "logit", window)
+    found = picture(tmp_path / "x.png")
+    assert is_empty(found[0]) and is_empty(found[-1]) and is_empty(found[:, 0])
+    axes, colours = drawn[0].axes, {}
+    assert [ax.get_title() for ax in axes] == ["value", "slope"]
+    for ax, curves in zip(axes, panels.values(), strict=True):
+        assert ax.get_xlabel() == "logit" and ax.get_xlim() == (-3, 3)
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == [*curves]
+        for line, (label, values) in zip(ax.lines, curves.items(), strict=True):
+            assert np.array_equal(line.get_xydata(), np.stack([x, values], axis=1))
+            assert colours.setdefault(label, line.get_color()) == line.get_color()
+        first, second = (line.get_linewidth() for line in ax.lines)
+        assert first > second, "equal curves are both seen"
+    assert len({*map(to_hex, colours.values())}) == 3
+    if window:
+        assert axes[0].get_ylim() == axes[1].get_ylim() == window
+        return
+    low, high = axes[0].get_ylim()
+    assert low < -3 and high > 9
+
+
+def test_a_window_does_not_make_a_panel_larger(tmp_path, drawn):
+    plots.functions(tmp_path / "x.png", [0, 1], {"": {"a": [0, 1]}}, "x", (-100, 100))
+    low, high = drawn[0].axes[0].get_ylim()
+    assert -0.2 < low < 0 and 1 < high < 1.2
 
 
 @pytest.mark.parametrize("m, columns", [(1, 1), (3, 8), (400, 20)])
@@ -466,6 +509,138 @@ def test_a_frame_that_cannot_be_written_leaves_the_animation(tmp_path, monkeypat
     with pytest.raises(OSError, match="No space left"):
         grow(path, [2])
     assert os.listdir(tmp_path) == ["x.gif"] and path.read_bytes() == before
+
+
+# Points of the plane. The square below reaches from -2 to 2; a pixel of a frame is 0.01 wide.
+
+POINTS = np.array([[1.0, 1.5], [-1.0, 0.5], [0.3, -1.9]])
+
+
+def rgb(colour):
+    """A colour as a frame has it, rounded down to multiples of 4."""
+    return [*(np.round(255 * np.array(to_rgb(colour))).astype(int) & 252)]
+
+
+def frame_of(path):
+    """The only frame of an animation, without what stands above it: (400, 400, 3)."""
+    (frame,), _ = frames_of(path)
+    assert frame.shape == (420, 400, 3)
+    return frame[20:].astype(int)
+
+
+def places(frame, colour):
+    """Where a frame has a colour: the middles of its pixels in the plane, (n, 2)."""
+    rows, columns = np.nonzero((frame == rgb(colour)).all(axis=2))
+    return np.stack([columns + 0.5 - 200, 200 - rows - 0.5], axis=1) / 100
+
+
+def test_the_plane_is_read_as_a_page():
+    points = plots.plane(2.0)
+    grid = points.reshape(plots.FIELD_SIDE, plots.FIELD_SIDE, 2)
+    assert np.all(np.diff(grid[:, :, 0], axis=1) > 0) and np.all(np.diff(grid[:, :, 1], axis=0) < 0)
+    assert np.all(grid[0, :, 1] == grid[0, 0, 1]) and np.all(grid[:, 0, 0] == grid[0, 0, 0])
+    half = 2 / plots.FIELD_SIDE
+    np.testing.assert_allclose([points.min(axis=0), points.max(axis=0)],
+                               [[half - 2] * 2, [2 - half] * 2])  # fmt: skip
+
+
+def test_a_frame_of_the_plane_shows_points_and_the_field_where_they_are(tmp_path):
+    # Real where x > 0 and y > 0, and the higher the more.
+    x, y = plots.plane(2.0).T
+    field = np.where((x > 0) & (y > 0), y / 2, 0).reshape(plots.FIELD_SIDE, -1)
+    plots.add_mixture_frame(tmp_path / "x.gif", POINTS[:2], POINTS[2:], 2.0, 3, field)
+    frame = frame_of(tmp_path / "x.gif")
+    for colour, points in ((plots.REAL, POINTS[2:]), (plots.MADE, POINTS[:2])):
+        found = places(frame, colour)
+        assert len(found) == 4 * len(points)
+        nearest = abs(found[:, None] - points).max(axis=2).argmin(axis=1)
+        assert abs(found - points[nearest]).max() <= 0.02 + 1e-9
+        assert {*nearest} == {*range(len(points))}
+    assert frame[399, 0].tolist() == frame[0, 0].tolist() == rgb(plots.FIELD[0])
+    assert frame[0, 399].tolist() == rgb(plots.FIELD[2])
+    assert np.all(frame[98:102, 250] == rgb("white")), "y = 1 is a field of 1/2"
+
+
+def test_samples_hide_the_data_and_those_outside_are_counted(tmp_path):
+    far = np.array([[2.001, 0], [0, -2.001], [1e300, 0], [-np.inf, 1]])
+    plots.add_mixture_frame(tmp_path / "x.gif", POINTS, POINTS, 2.0, 3)
+    plots.add_mixture_frame(tmp_path / "y.gif", np.concatenate([POINTS, far]), POINTS, 2.0, 3)
+    one, other = (frame_of(tmp_path / name) for name in ("x.gif", "y.gif"))
+    assert len(places(one, plots.REAL)) == 0 and len(places(one, plots.MADE)) == 12
+    assert np.array_equal(one, other)
+    above = [frames_of(tmp_path / name)[0][0, :20] for name in ("x.gif", "y.gif")]
+    dark = [np.flatnonzero((part < 100).any(axis=(0, 2))) for part in above]
+    assert dark[0].max() < 60 < 100 < dark[1].max() < 300, "the second says how many"
+
+
+def test_centres_have_a_circle_each(tmp_path):
+    plots.add_mixture_frame(tmp_path / "x.gif", [[9.0, 9]], [[9.0, 9]], 2.0, 3, centres=POINTS[:2])
+    found = places(frame_of(tmp_path / "x.gif"), "black")
+    distance = np.linalg.norm(found[:, None] - POINTS[:2], axis=2).min(axis=1)
+    assert len(found) > 40 and distance.min() > 0.045 and distance.max() < 0.085
+
+
+def grow_plane(path, epochs, seed=0):
+    for epoch in epochs:
+        rng = np.random.default_rng((seed, epoch))
+        field = rng.random((20, 20))  # all the colours there are
+        plots.add_mixture_frame(path, *rng.normal(0, 1, (2, 50, 2)), 2.0, epoch, field, POINTS)
+
+
+def test_an_animation_of_the_plane_grows_and_resumes_as_that_of_images_does(tmp_path):
+    path, before = tmp_path / "whole.gif", np.empty((0, 420, 400, 3), np.uint8)
+    for epoch in range(4):
+        grow_plane(path, [epoch])
+        now, milliseconds = frames_of(path)
+        assert now.shape == (epoch + 1, 420, 400, 3)
+        assert milliseconds == [200] * epoch + [2000]
+        assert np.array_equal(now[:-1], before)
+        before = now
+    grow_plane(tmp_path / "resumed.gif", [0, 1, 2])
+    grow_plane(tmp_path / "resumed.gif", [2], seed=1)
+    grow_plane(tmp_path / "resumed.gif", [1, 2, 3])
+    assert path.read_bytes() == (tmp_path / "resumed.gif").read_bytes()
+
+
+def test_a_film_of_sixty_frames_is_small(tmp_path):
+    """As of a training: a smooth field that moves, points at twenty-five modes."""
+    path, rng = tmp_path / "x.gif", np.random.default_rng(0)
+    x, y = plots.plane(5.0).T
+    modes = np.stack(np.meshgrid(*[np.arange(-4.0, 5, 2)] * 2), axis=-1).reshape(-1, 2)
+
+    def points(n, deviation):
+        return modes[rng.integers(0, 25, n)] + deviation * rng.standard_normal((n, 2))
+
+    real = points(1000, 0.05)
+    for epoch in range(4):
+        field = 0.5 + 0.4 * np.sin(x + epoch) * np.cos(y)
+        field = field.reshape(plots.FIELD_SIDE, -1)
+        plots.add_mixture_frame(path, points(2500, 0.2), real, 5.0, epoch, field, modes)
+    assert path.stat().st_size < 4 / 60 * 3e6
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_mixture(tmp_path, drawn, behind):
+    x, _ = plots.plane(2.0).T
+    field = (x > 0).astype(float).reshape(plots.FIELD_SIDE, -1) if behind else None
+    centres = POINTS[:2] if behind else None
+    plots.mixture(tmp_path / "x.png", POINTS[:2], POINTS[2:], 2.0, field, centres, "2 of 2")
+    found = picture(tmp_path / "x.png")
+    assert is_empty(found[0]) and is_empty(found[-1]) and is_empty(found[:, 0])
+    (ax,) = drawn[0].axes
+    assert ax.get_title() == "2 of 2" and ax.get_aspect() == 1
+    assert ax.get_xlim() == ax.get_ylim() == (-2, 2)
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["data", "samples", "centres"][: len(ax.collections)]
+    shown = [dots.get_offsets() for dots in ax.collections]
+    for dots, points in zip(shown, [POINTS[2:], POINTS[:2], POINTS[:2]], strict=False):
+        assert np.array_equal(dots, points)
+    colours = [to_hex(dots.get_facecolors()[0]) for dots in ax.collections[:2]]
+    assert colours == [plots.REAL, plots.MADE] and len(shown) == 2 + behind
+    if behind:  # blue at the left, orange at the right
+        height, width = found.shape[:2]
+        left, right = (found[height // 3, int(share * width)] for share in (0.3, 0.7))
+        assert left[2] > left[0] and right[0] > right[2]
 
 
 def test_pyplot_and_a_display_are_not_needed(tmp_path):

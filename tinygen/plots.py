@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
@@ -24,6 +25,12 @@ DPI = 150
 ABOVE, BELOW = "#3f90da", "#b0b0b0"
 MOST_SIDE = 800
 """Of a frame of a film, in pixels."""
+REAL, MADE = "#a34a00", "#2438a8"
+"""Points of the data, and those that a generator made."""
+FIELD = ("#a9cbf2", "#ffffff", "#ffd9a0")
+"""Where a discriminator says 0: made; 1/2; and 1: real. The colours between lie between."""
+FIELD_SIDE = 100
+"""Points of `plane` in a row, and rows."""
 # Ten colours that people with any colour vision tell apart (Petroff 2021, arXiv:2107.02270; its
 # darker grey is black here), in such an order that digits which look alike differ the most.
 COLOURS = np.array(
@@ -40,6 +47,8 @@ COLOURS = np.array(
         "#94a4a2",
     ]
 )
+CURVES = COLOURS[[0, 1, 4, 8, 7]]
+"""The colours that differ the most as thin lines."""
 
 
 def images_in_rows(path: Path, rows: Mapping[str, Any], shape: tuple[int, int]) -> None:
@@ -156,6 +165,96 @@ def loss_curves(
     """
     named = {label: [row[key] for row in history] for key, label in curves.items()}
     line_plot(path, [row["epoch"] for row in history], named, "epoch", ylabel, lines)
+
+
+def functions(
+    path: Path,
+    x: Any,
+    panels: Mapping[str, Mapping[str, Any]],
+    xlabel: str,
+    window: tuple[float, float] | None = None,
+) -> None:
+    """Functions of the same x, panels side by side; a label has one colour in all of them.
+
+    Each curve is thinner than those before it in its panel, so that equal ones are both seen.
+
+    Args:
+        x: ``(n,)``.
+        panels: ``{title: {label: values (n,)}}``.
+        window: the lowest and the highest value that a panel shows, if curves leave it.
+    """
+    labels = [*dict.fromkeys(label for curves in panels.values() for label in curves)]
+    figure = Figure(figsize=(4 * len(panels), 3.4), dpi=DPI, layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for ax, (title, curves) in zip(axes, panels.items(), strict=True):
+        for i, (label, values) in enumerate(curves.items()):
+            width = 4 - 2.8 * i / max(1, len(curves) - 1)
+            colour = CURVES[labels.index(label) % len(CURVES)]
+            ax.plot(x, values, color=colour, linewidth=width, label=label)
+        ax.set_title(title, fontsize=10)
+        ax.set(xlabel=xlabel, xlim=(x[0], x[-1]))
+        if window:
+            low, high = ax.get_ylim()
+            ax.set_ylim(max(low, window[0]), min(high, window[1]))
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=8)
+    _save(figure, path)
+
+
+def plane(reach: float) -> Any:
+    """The points ``(FIELD_SIDE^2, 2)`` at which the field of `mixture` has its values.
+
+    They are the middles of the pixels of an image, row by row from the top, so a column of values
+    is a field after ``reshape(FIELD_SIDE, FIELD_SIDE)``.
+
+    Args:
+        reach: the plane is seen from -reach to reach, in x and in y.
+
+    >>> plane(2.0)[[0, -1]].tolist()
+    [[-1.98, 1.98], [1.98, -1.98]]
+    """
+    x = reach * (2 * np.arange(FIELD_SIDE) + 1 - FIELD_SIDE) / FIELD_SIDE
+    return np.stack(np.meshgrid(x, -x), axis=-1).reshape(-1, 2)
+
+
+def mixture(
+    path: Path,
+    samples: Any,
+    real: Any,
+    reach: float,
+    field: Any = None,
+    centres: Any = None,
+    title: str | None = None,
+) -> None:
+    """Points that a generator made, over those of the data, with the discriminator's field behind.
+
+    Args:
+        samples, real: ``(n, 2)`` and ``(m, 2)``.
+        reach: the plane is seen from -reach to reach, in x and in y.
+        field: ``(h, w)`` the discriminator's probability that a point of `plane` is real, row 0 at
+            the top; a critic's values need to be brought to [0, 1].
+        centres: ``(k, 2)`` of the modes, which get a circle each.
+    """
+    figure = Figure(figsize=(4.6, 4.9), dpi=DPI)
+    ax: Any = figure.subplots()
+    if field is not None:
+        colours = LinearSegmentedColormap.from_list("field", FIELD)
+        around = (-reach, reach, -reach, reach)
+        ax.imshow(field, cmap=colours, vmin=0, vmax=1, extent=around, interpolation="bilinear")
+    for points, colour, label in ((real, REAL, "data"), (samples, MADE, "samples")):
+        ax.scatter(*np.asarray(points).T, c=colour, s=3, alpha=0.5, linewidths=0, label=label)
+    if centres is not None:
+        ax.scatter(*np.asarray(centres).T, s=60, facecolors="none", edgecolors="black",
+                   linewidths=0.6, label="centres")  # fmt: skip
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    ax.tick_params(labelsize=7)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.05)}
+    legend = ax.legend(fontsize=8, ncols=3, frameon=False, **below)
+    for handle in legend.legend_handles[:2]:
+        handle.set(sizes=[20], alpha=1)  # the points themselves are too small to tell a colour
+    if title:
+        ax.set_title(title, fontsize=9)
+    _save(figure, path)
 
 
 def filters(path: Path, W: Any, shape: tuple[int, int], most: int = 64) -> None:
@@ -324,10 +423,54 @@ def add_frame(path: Path, images: Any, shape: tuple[int, int], columns: int, epo
     greys = (255 - np.round(31 * tiles) * 255 / 31).astype(np.uint8)
     greys = greys.repeat(scale, axis=0).repeat(scale, axis=1)
     room = (20, 0), (0, max(0, 90 - greys.shape[1]))  # for the epoch, whatever the images' size
-    frame = Image.fromarray(np.pad(greys, room, constant_values=255))
+    _grow(path, Image.fromarray(np.pad(greys, room, constant_values=255)), epoch)
+
+
+def add_mixture_frame(
+    path: Path,
+    samples: Any,
+    real: Any,
+    reach: float,
+    epoch: int,
+    field: Any = None,
+    centres: Any = None,
+) -> None:
+    """Let an animated GIF of `mixture` grow by an epoch, as that of `add_frame` does.
+
+    Args:
+        samples, real, reach, field, centres: as in `mixture`; the plane is 400 pixels wide.
+        epoch: stands above the frame, with how many samples lie outside of it.
+    """
+    side, inks, shades = 400, 3, 31
+    # Black, the data, the samples; then the shades of the field, so few that a film stays small.
+    # Pillow reads a frame as the nearest colours, and finds multiples of 4 exactly.
+    between = LinearSegmentedColormap.from_list("field", FIELD, N=shades)
+    colours = [*map(to_rgb, ("black", REAL, MADE)), *between(np.arange(shades))[:, :3]]
+    palette = np.round(255 * np.array(colours)).astype(np.uint8) & 252
+    field = np.full((1, 1), 0.5) if field is None else np.asarray(field)
+    level = inks + np.round((shades - 1) * field.clip(0, 1)).astype(np.uint8)
+    rows, columns = (np.arange(side) * n // side for n in level.shape)
+    picture = level[rows][:, columns]
+    _speckle(picture, real, reach, 1)
+    outside = _speckle(picture, samples, reach, 2)
+    picture = np.pad(picture, ((20, 0), (0, 0)), constant_values=inks + shades // 2)
+    frame = Image.fromarray(picture).convert("P")
+    frame.putpalette(palette.tobytes())
+    pen = ImageDraw.Draw(frame)
+    for x, y in _pixels(centres if centres is not None else [], reach, side):
+        pen.ellipse((x - 6, y + 14, x + 6, y + 26), outline=0)
+    _grow(path, frame, epoch, f", {outside} of {len(samples)} samples outside" if outside else "")
+
+
+def _grow(path: Path, frame: Image.Image, epoch: int, note: str = "") -> None:
+    """Let a GIF grow by a frame, of which colour 0 is black, and write the epoch into its corner.
+
+    Args:
+        note: stands after the epoch.
+    """
     # It also makes every frame another: of two that are equal Pillow would write only one.
-    ImageDraw.Draw(frame).text((4, 4), f"epoch {epoch}", fill=0)
-    frames = {e: f for e, f in _frames(path, frame.size).items() if e < epoch} | {epoch: frame}
+    ImageDraw.Draw(frame).text((4, 4), f"epoch {epoch}{note}", fill=0)
+    frames = {e: f for e, f in _frames(path, frame).items() if e < epoch} | {epoch: frame}
     first, *rest = frames.values()
     with replacing(path) as file:
         first.save(
@@ -342,17 +485,45 @@ def add_frame(path: Path, images: Any, shape: tuple[int, int], columns: int, epo
         )
 
 
-def _frames(path: Path, size: tuple[int, int]) -> dict[int, Image.Image]:
-    """``{epoch: frame}`` of a GIF of `add_frame`; nothing if it is not one, or not of this size."""
+def _frames(path: Path, like: Image.Image) -> dict[int, Image.Image]:
+    """``{epoch: frame}`` of a GIF of `_grow`, in the colours of `like`; nothing if it is not one.
+
+    Nothing, too, if its frames have another size than `like`.
+    """
     try:
         with Image.open(path, formats=["GIF"]) as gif:
             epochs = json.loads(gif.info["comment"])
-            frames = [frame.convert("L") for frame in ImageSequence.Iterator(gif)]
-        if gif.size != size or sorted({*map(int, epochs)}) != epochs:
+            frames = [_coloured(frame, like) for frame in ImageSequence.Iterator(gif)]
+        if gif.size != like.size or sorted({*map(int, epochs)}) != epochs:
             return {}
         return dict(zip(epochs, frames, strict=True))
     except Exception:  # Pillow raises what it likes on a damaged file, and no picture stops a run
         return {}
+
+
+def _coloured(frame: Image.Image, like: Image.Image) -> Image.Image:
+    """A frame in the greys or in the palette of another."""
+    if like.mode == "L":
+        return frame.convert("L")
+    return frame.convert("RGB").quantize(palette=like, dither=Image.Dither.NONE)
+
+
+def _pixels(points: Any, reach: float, side: int) -> Any:
+    """The pixels, column and row, in which points of the plane lie: ``(n, 2) -> (n, 2)``."""
+    x, y = np.asarray(points, dtype=float).reshape(-1, 2).T
+    places = np.stack([reach + x, reach - y], axis=1) * (side / (2 * reach))
+    return np.floor(places.clip(-side, 2 * side)).astype(int)
+
+
+def _speckle(picture: Any, points: Any, reach: float, colour: int) -> int:
+    """Write points into a square picture, 2 x 2 pixels each; returns how many lie outside."""
+    side = len(picture)
+    places = _pixels(points, reach, side)
+    inside = ((places >= 0) & (places < side)).all(axis=1)
+    for across, down in np.ndindex(2, 2):
+        x, y = (places[inside] - (across, down)).clip(0).T
+        picture[y, x] = colour
+    return int((~inside).sum())
 
 
 def _tiled(

@@ -3,8 +3,9 @@
     python tests/benchmarks/step.py
     python tests/benchmarks/step.py --backend cupy --json docs/benchmarks/h200.json
 
-The step is that of the autoencoder 784-512-256-64 and back: forward, backward, Adam; and that of
-the VAE of Burda et al., 784-200-200-50 and back at their batch of 20, with its draws. The arms are
+The step is that of the autoencoder 784-512-256-64 and back: forward, backward, Adam; that of the
+VAE of Burda et al., 784-200-200-50 and back at their batch of 20, with its draws; and those of both
+players of a GAN, see gan_arms.py, at a batch of 128. The arms are
 
 - the matrix products of such a step alone, written into memory that is already there;
 - tinygen by hand and by autograd;
@@ -35,6 +36,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import gan_arms
 import numpy as np
 
 import tinygen as tg
@@ -253,7 +255,9 @@ VAE_ARMS = {
     "tinygen autograd": by_autograd(BURDA),
     "PyTorch, fused Adam": pytorch_vae,
 }
-ARMS_OF = {"autoencoder": ARMS, "vae": VAE_ARMS}
+GANS = {f"GAN, {loss}": gan_arms.arms(loss) for loss in ("non-saturating", "wasserstein-gp")}
+GAN_BATCH = 128
+ARMS_OF = {"autoencoder": ARMS, "vae": VAE_ARMS, **GANS}
 ON_THE_HOST = ("JAX, jit", "MyGrad", "HIPS autograd")
 
 
@@ -412,6 +416,10 @@ def main() -> None:
         show(f"autoencoder, batch {batch}", steps[batch])
     vae_step = measure("vae", args.backend, BURDA_BATCH, 3 * args.rounds)
     show(f"VAE, batch {BURDA_BATCH}", vae_step)
+    gan_steps = {}
+    for name in GANS:
+        gan_steps[name] = measure(name, args.backend, GAN_BATCH, args.rounds)
+        show(f"{name}, batch {GAN_BATCH}", gan_steps[name])
     engine, adam, imports = engine_cost(), adam_times(), import_times()
     print("Adam alone: " + ", ".join(f"{name} {ms:.2f} ms" for name, ms in adam.items()))
     print(f"an op: {engine['with engine']:.1f} us forward and backward, "
@@ -426,6 +434,7 @@ def main() -> None:
         "python": platform.python_version(),
         "milliseconds a step": steps,
         "milliseconds a step of the VAE": vae_step,
+        "milliseconds a step of the GAN": gan_steps,
         "microseconds an op": engine,
         "milliseconds of Adam": adam,
         "milliseconds to import": imports,
@@ -437,10 +446,10 @@ def main() -> None:
 
 def show(title: str, times: dict[str, float]) -> None:
     products = times["matrix products"]
-    print(f"{title:24}{'ms a step':>10}{'x products':>12}{'x PyTorch':>11}")
+    print(f"{title:30}{'ms a step':>10}{'x products':>12}{'x PyTorch':>11}")
     for name, ms in times.items():
         beside = times.get("PyTorch, fused Adam")
-        print(f"  {name:22}{ms:10.2f}{ms / products:12.2f}"
+        print(f"  {name:28}{ms:10.2f}{ms / products:12.2f}"
               + (f"{ms / beside:11.2f}" if beside else ""))  # fmt: skip
     print()
 

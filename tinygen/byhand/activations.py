@@ -128,6 +128,7 @@ def sigmoid_bend(a: Array, h: Array, s: Array, c: Array, t: Array) -> None:
 
 
 def softplus_forward(a: Array, h: Array, s: Array) -> None:
+    """It leaves log(1 + exp(-abs(a))) in `s`."""
     xp = namespace(a)
     _exp_of_minus_abs(a, s)
     xp.log1p(s, out=s)
@@ -136,13 +137,16 @@ def softplus_forward(a: Array, h: Array, s: Array) -> None:
 
 
 def softplus_slope(a: Array, h: Array, s: Array) -> None:
-    a -= h
-    namespace(a).exp(a, out=a)  # (16)
+    xp = namespace(a)
+    xp.minimum(a, 0, out=a)
+    a -= s
+    xp.exp(a, out=a)  # (16)
 
 
 def softplus_bend(a: Array, h: Array, s: Array, c: Array, t: Array) -> None:
     xp = namespace(a)
-    xp.subtract(a, h, out=c)
+    xp.minimum(a, 0, out=c)
+    c -= s
     c -= h
     xp.exp(c, out=c)  # (17)
 

@@ -56,23 +56,36 @@ def _layer_names(
 
 
 def refuse_sizes(
-    model: str, parameters: Mapping[str, Array], names: Iterable[tuple[str, str]], width: int
+    model: str,
+    parameters: Mapping[str, Array],
+    names: Iterable[tuple[str, ...]],
+    width: int,
+    pieces: int = 1,
 ) -> int:
     """Each layer must take as many columns as come in; returns how many the last one gives.
+
+    Args:
+        names: for each layer the name of W, and those of b or what else has a number a column.
+        width: how many columns come in.
+        pieces: of so many columns side by side, a layer hands on one; the last layer gives all.
 
     Raises:
         ValueError: a W or b of another shape.
     """
-    for w, c in names:
-        W, b = parameters[w].shape, parameters[c].shape
+    given = width
+    for w, *vectors in names:
+        W = parameters[w].shape
         if len(W) != 2 or W[0] != width:
             raise ValueError(
                 f"{model}: {w} is {W}; it needs a row for each of the {width} columns that come in"
             )
-        width = W[1]
-        if b != (width,):
-            raise ValueError(f"{model}: {c} is {b}, {w} is {W}; {c} needs to be ({width},)")
-    return width
+        given = W[1]
+        for c in vectors:
+            b = parameters[c].shape
+            if b != (given,):
+                raise ValueError(f"{model}: {c} is {b}, {w} is {W}; {c} needs to be ({given},)")
+        width = given // pieces
+    return given
 
 
 def refuse_other_pixels(model: str, x: Array, width: int) -> None:
@@ -88,16 +101,18 @@ def refuse_other_pixels(model: str, x: Array, width: int) -> None:
         )
 
 
-def refuse_mixtures(model: str, x: Array, others: Mapping[str, Array]) -> None:
-    """All arrays must have the dtype and the library of `x`.
+def refuse_mixtures(
+    model: str, x: Array, others: Mapping[str, Array | None], called: str = "x"
+) -> None:
+    """All arrays must have the dtype and the library of `x`, which a message calls `called`.
 
     Raises:
         TypeError: one has not.
     """
     xp, dtype = namespace(x), x.dtype
     for name, array in others.items():
-        if array.dtype != dtype or namespace(array) is not xp:
+        if array is not None and (array.dtype != dtype or namespace(array) is not xp):
             raise TypeError(
-                f"{model}: x is {xp.__name__} {dtype}, {name} is "
+                f"{model}: {called} is {xp.__name__} {dtype}, {name} is "
                 f"{namespace(array).__name__} {array.dtype}; they need to be the same"
             )

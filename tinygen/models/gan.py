@@ -155,14 +155,20 @@ class GAN:
         self.discriminator.fill(p, generator, "discriminator.")
 
     @property
-    def generator_terms(self) -> dict[str, Any]:
-        """The keywords of `tinygen.byhand.gan.generator_loss_and_grads`."""
+    def generate_terms(self) -> dict[str, Any]:
+        """The keywords of `tinygen.byhand.gan.generate`."""
         return {
-            "loss": self.loss,
-            "pack": self.pack,
             "output": self.output,
             "generator_activation": self.generator_activation,
             "generator_norm": self.generator_norm,
+        }
+
+    @property
+    def generator_terms(self) -> dict[str, Any]:
+        """The keywords of `tinygen.byhand.gan.generator_loss_and_grads`."""
+        return self.generate_terms | {
+            "loss": self.loss,
+            "pack": self.pack,
             "discriminator_activation": self.discriminator_activation,
             "discriminator_norm": self.discriminator_norm,
         }
@@ -275,6 +281,7 @@ class GAN:
             masks: for the passes of the real images, of the fake ones, and of those between.
         """
         for_real, for_fake, for_between = masks
+        weight: Any = self.penalty
         x = Tensor(real, requires_grad=True) if self.loss == "r1" else real
         a_real = self.logits(d, x, labels, for_real)
         a_fake = self.logits(d, fake, labels, for_fake)
@@ -282,14 +289,14 @@ class GAN:
             x = self._between(real, fake, share)
             a = self.logits(d, x, labels, for_between)
             norm = sqrt(self._squared_slopes(a, x) + TINY)
-            return mean(a_fake) - mean(a_real) + self.penalty * mean(square(norm - 1))
+            return mean(a_fake) - mean(a_real) + weight * mean(square(norm - 1))
         if self.loss == "least-squares":
             return 0.5 * (mean(square(a_real - (1 - self.smoothing))) + mean(square(a_fake)))
         total = mean(softplus(-a_real)) + mean(softplus(a_fake))
         if self.smoothing:
             total = total + self.smoothing * mean(a_real)
         if self.loss == "r1":
-            total = total + (0.5 * self.penalty) * mean(self._squared_slopes(a_real, x))
+            total = total + (0.5 * weight) * mean(self._squared_slopes(a_real, x))
         return total
 
     def generator_loss(

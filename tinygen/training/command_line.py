@@ -154,8 +154,14 @@ def add_gan_flags(p: argparse.ArgumentParser) -> Any:
     return group
 
 
-def gan(args: argparse.Namespace, pixels: int, output: str, classes: int = 0) -> GAN:
+def gan(
+    args: argparse.Namespace, pixels: int, output: str, classes: int = 0, gamma: float = 1.0
+) -> GAN:
     """The model that the flags of `add_gan_flags` ask for.
+
+    Args:
+        gamma: the penalty's weight for the loss "r1" where none is asked for. It is one over a
+            squared slope, so what is usual depends on the scale of the data.
 
     Raises:
         InputError: they do not go together.
@@ -166,6 +172,8 @@ def gan(args: argparse.Namespace, pixels: int, output: str, classes: int = 0) ->
         raise InputError("--batch-size 1: a batch of one has no variance for a batch norm")
     names = [field.name for field in fields(GAN) if field.name in args]
     given = {name: getattr(args, name) for name in names}
+    if args.loss == "r1" and args.penalty is None:
+        given["penalty"] = gamma
     return GAN(pixels=pixels, output=output, classes=classes, **given)
 
 

@@ -17,7 +17,7 @@ LossAndGrads = Callable[..., tuple[Array, Parameters]]
 class Learner(Protocol):
     """What `fit` trains."""
 
-    figures: dict[str, str]
+    figures: ClassVar[dict[str, str]]
     """What `step` returns, each with its name on the progress bar."""
 
     def draw(self, x: Array, generator: Any, step: int, *labels: Array) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 from tinygen.autograd import NonFiniteError, value_and_grad
 from tinygen.backend import Array, namespace
+from tinygen.byhand import gan
+from tinygen.byhand.workspace import Workspace
 from tinygen.optim import Optimizer
 from tinygen.parameters import Parameters
 from tinygen.training.descent import LossAndGrads
@@ -145,7 +148,7 @@ class Duel:
         return figures | {"generator_loss": loss_g, "generator_norm": _norm(self._dg)}
 
 
-def _norm(gradients: Mapping[str, Array]) -> Array:
+def _norm(gradients: Parameters) -> Array:
     x = gradients.flat
     return namespace(x).sqrt(x @ x)
 
@@ -160,7 +163,17 @@ def _named(what: str) -> Iterator[None]:
 
 
 def duel(model: Any, gradients: str, ratio: float = 1.0) -> Duel:
-    """The duel with gradients by "autograd" or "by-hand"."""
+    """The duel with gradients by "autograd" or "by-hand".
+
+    Raises:
+        InputError: the derivation by hand does not cover the model.
+    """
     if gradients == "autograd":
         return Duel.by_autograd(model, ratio)
-    raise NotImplementedError
+    # A workspace each: the images that one call made must outlive another.
+    d = partial(
+        gan.discriminator_loss_and_grads, workspace=Workspace(), **model.discriminator_terms
+    )
+    g = partial(gan.generator_loss_and_grads, workspace=Workspace(), **model.generator_terms)
+    generate = partial(gan.generate, workspace=Workspace(), **model.generate_terms)
+    return Duel(model, d, g, generate, ratio)

@@ -30,7 +30,7 @@ from tinygen.training.progress import Progress
 from tinygen.training.record import Record
 from tinygen.training.state import State
 
-EPOCHS, SMOKE_EPOCHS = 15, 4
+EPOCHS, SMOKE_EPOCHS = 10, 4
 BATCH_SIZE, SEED = 128, 0
 PCA_CODES = 64
 RATES = {"judge": 2e-3, "vae": 6e-3}

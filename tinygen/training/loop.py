@@ -61,6 +61,11 @@ class Plan:
         """Steps of an epoch over n images."""
         return n // self.batch_size if self.whole else math.ceil(n / self.batch_size)
 
+    def films(self, epoch: int, most: int) -> bool:
+        """Whether an epoch, counted from 1, gives a frame of a film of at most so many."""
+        frames = min(most, self.epochs)
+        return frames * epoch // self.epochs > frames * (epoch - 1) // self.epochs
+
 
 def fit(
     state: State,

@@ -13,12 +13,13 @@ FELL = 0.7
 """Of the most that were covered, the share below which coverage has fallen."""
 
 
-def troubles(history: Sequence[dict[str, Any]], covered: str) -> dict[str, str]:
+def troubles(history: Sequence[dict[str, Any]], covered: str, critic: bool) -> dict[str, str]:
     """What is wrong after the last epoch of a history, by a short name, with what to try.
 
     Args:
         history: rows with ``real_accuracy``, ``fake_accuracy``, ``train_generator_norm``.
         covered: the key of what is to be covered, such as "digits_covered".
+        critic: the discriminator is a critic, which does no harm when it is sure.
     """
     now, found = history[-1], {}
     most = max(row[covered] for row in history)
@@ -27,7 +28,7 @@ def troubles(history: Sequence[dict[str, Any]], covered: str) -> dict[str, str]:
             f"coverage fell from {most:.0f} to {now[covered]:.0f}: the generator is collapsing; "
             "try --loss r1 or wasserstein-gp, --pack 2, a larger --penalty, or a lower --lr"
         )
-    sure = min(now["real_accuracy"], now["fake_accuracy"]) >= SURE
+    sure = not critic and min(now["real_accuracy"], now["fake_accuracy"]) >= SURE
     largest = max(row["train_generator_norm"] for row in history)
     if sure and now["train_generator_norm"] < FAINT * largest:
         found["vanished"] = (
@@ -43,7 +44,10 @@ def troubles(history: Sequence[dict[str, Any]], covered: str) -> dict[str, str]:
     return found
 
 
-def new_troubles(history: Sequence[dict[str, Any]], covered: str) -> list[str]:
+def new_troubles(
+    history: Sequence[dict[str, Any]], covered: str, critic: bool = False
+) -> list[str]:
     """Those that were not there one epoch before, so that each is said once."""
-    before = troubles(history[:-1], covered) if len(history) > 1 else {}
-    return [text for name, text in troubles(history, covered).items() if name not in before]
+    before = troubles(history[:-1], covered, critic) if len(history) > 1 else {}
+    now = troubles(history, covered, critic)
+    return [text for name, text in now.items() if name not in before]
