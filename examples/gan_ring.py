@@ -30,8 +30,8 @@ COLUMNS = {
     "good_samples": f"good {{:.2%}} (perfect: {PERFECT_SHARE:.2%})",
 }
 DEFAULTS: dict[str, Any] = {
-    "epochs": 40, "batch_size": 200, "lr": 3e-3, "beta1": 0.0, "beta2": 0.9, "warm_up": 0.0,
-    "latent": 2, "generator_hidden": (256, 256), "discriminator_hidden": (256, 256),
+    "epochs": 40, "batch_size": 200, "lr": 5e-3, "beta1": 0.0, "beta2": 0.9, "warm_up": 0.0,
+    "latent": 2, "generator_hidden": (128, 128), "discriminator_hidden": (128, 128),
     "loss": "r1",
 }  # fmt: skip
 SMOKE = {"epochs": 3, "points": 2000, "generator_hidden": (32, 32),
@@ -150,6 +150,8 @@ def told(found: Modes, every: int) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     model = command_line.gan(args, pixels=2, output="none", gamma=GAMMA)
+    ratio = (args.generator_lr or args.lr) / args.lr
+    learner = duel(model, args.gradients, ratio)
     run = start(args, COLUMNS, dataset=points(args), whole=True)
     p = model.initialise(args.seed, args.dtype, run.backend)
     players = Players(p, run.optimizer, args.critic_steps, args.average)
@@ -157,10 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not state.step:  # a film of an earlier run
         (run.record.folder / "training.gif").unlink(missing_ok=True)
     eye = Eye(run, model, state, players)
-    ratio = (args.generator_lr or args.lr) / args.lr
     x = run.backend.asarray(run.dataset.train_images)
-    fit(state, duel(model, args.gradients, ratio), x, run.plan, eye.after_epoch, run.record,
-        run.progress, run.backend)  # fmt: skip
+    fit(state, learner, x, run.plan, eye.after_epoch, run.record, run.progress, run.backend)
     report(eye)
 
 

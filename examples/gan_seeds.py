@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from math import inf, nan
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -58,8 +59,11 @@ def train(args: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 def table(found: dict[int, dict[str, Any]]) -> str:
     """The figures of each seed in a line, and below them their mean and deviation."""
-    tests = {seed: found[seed]["test"] for seed in sorted(found)}
-    keys = [key for key, value in next(iter(tests.values())).items() if value is not None]
+    tests = {  # None stands for infinity, which JSON has not
+        seed: {key: inf if x is None else x for key, x in found[seed]["test"].items()}
+        for seed in sorted(found)
+    }
+    keys = list(next(iter(tests.values())))
     wide = {key: max(len(key), 9) for key in keys}
 
     def line(name: str, values: Sequence[float]) -> str:
@@ -71,7 +75,7 @@ def table(found: dict[int, dict[str, Any]]) -> str:
     lines += [line(str(seed), [test[key] for key in keys]) for seed, test in tests.items()]
     lines.append(line("mean", [mean(column) for column in columns]))
     if len(tests) > 1:
-        lines.append(line("deviation", [stdev(column) for column in columns]))
+        lines.append(line("deviation", [stdev(x) if inf not in x else nan for x in columns]))
     return "\n".join(lines)
 
 

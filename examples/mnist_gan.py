@@ -191,7 +191,8 @@ def draw_pictures(eye: Eye, images: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
-    build(args, pixels=784)  # refuses what does not go together, before any data is read
+    # Here already what does not go together is refused, before any data is read.
+    duel(build(args, pixels=784), args.gradients)
     run = start(args, COLUMNS, whole=True)
     data, backend = run.dataset, run.backend
     if args.conditional and data.train_labels is None:

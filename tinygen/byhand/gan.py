@@ -2,12 +2,12 @@
 
 The number at the end of a line is the equation that it computes. The letters::
 
-    x (m, i)  what D sees, a row for a logit    h = phi(a)  what goes into the next layer
-    z (n, c)  noise, which G turns into images  f           phi'(a), times the dropout's mask
-    a = h W + b   what goes into an activation  bend        phi''(a), times the dropout's mask
-    delta     a loss's gradient with respect to a; dW, db, dx: with respect to W, b, x
-    e, t, v   a logit's gradient with respect to a, h and x
-    u, q, p   the penalty's gradient with respect to v, e and t
+    x (m, i)   what D sees, a row for a logit    a = h W + b   what goes into an activation
+    z (n, c)   noise, of which G makes images    h = phi(a)    what goes into the next layer
+    f          phi'(a), and dropout's mask       c             phi''(a), and what (38) adds to it
+    delta      the loss's gradient with respect to a; dW, db, dx: with respect to W, b, x
+    e, t, v    a logit's gradient with respect to a, h and x
+    u, q, p    the penalty's gradient with respect to v, e and t
 
 Layers are counted, k = 1..L. D judges all its images at once, in groups of m rows: those between
 real and fake ones, if the penalty wants them, then the real ones, then the fake ones. The penalty
@@ -89,7 +89,7 @@ def discriminator_loss_and_grads(
         The loss, without waiting for the device, and the gradient; both of the dtype of `real`.
 
     Raises:
-        InputError: a norm that is not covered here.
+        InputError: a norm that is not covered here, or a batch that does not suit the model.
         ValueError: an unknown option, or sizes that do not fit; the message says which.
         TypeError: arrays of several dtypes or libraries.
 
@@ -122,7 +122,8 @@ def discriminator_loss_and_grads(
         raise ValueError(
             f"gan: share is {None if share is None else share.shape}; it needs to be {(m, 1)}"
         )
-    others = {"fake": fake, "labels": labels, "share": share if between else None}
+    share = share if between else None
+    others = {"fake": fake, "labels": labels, "share": share}
     for j, group in enumerate(groups):
         _refuse_masks(group, d, layers, m)
         others |= {f"masks {j}, {k}": mask for k, mask in enumerate(group)}
@@ -150,8 +151,7 @@ def discriminator_loss_and_grads(
     x = memory("x", rows, W[1].shape[0])
     _put(real, labels, x[of_real])
     _put(fake, labels, x[of_fake])
-    between_by = share if between else None
-    h, f, bend = _judge(d, layers, phi, x, rows - F, groups, memory, between_by, curved)
+    h, f, c = _judge(d, layers, phi, x, rows - F, groups, memory, share, curved)
     delta = {k: memory(f"delta{k}", rows, W[k].shape[1]) for k in W}
     J = _loss_of_d(loss, smoothing, f[L][R:], delta[L][R:F], memory)
 
@@ -164,7 +164,7 @@ def discriminator_loss_and_grads(
             t = xp.matmul(e[k + 1], W[k + 1].T, out=memory("t", m, W[k + 1].shape[0]))  # (29)
             _down(t, f[k][first], e[k])  # (30)
             if curved:
-                bend[k] *= t  # (38)
+                c[k] *= t  # (38)
         v = xp.matmul(e[1], W[1].T, out=p[0])  # (31)
         if labels is not None:
             v.reshape(m, pack, -1)[:, :, pixels:] = 0  # (31)
@@ -173,7 +173,7 @@ def discriminator_loss_and_grads(
         for k in range(1, L):
             q = xp.matmul(p[k - 1], W[k], out=memory("q", m, W[k].shape[1]))  # (36)
             if curved:
-                bend[k] *= q  # (38)
+                c[k] *= q  # (38)
             _up(q, f[k][first], p[k])  # (37)
 
     # Backward. Without curvature, the rows between have no part in it.
@@ -185,9 +185,9 @@ def discriminator_loss_and_grads(
             xp.matmul(delta[k + 1][begin:F], W[k + 1].T, out=G)  # (16)
             _down(G, f[k][begin:], delta[k][begin:F])  # (17)
             if curved:
-                delta[k][first] += bend[k]  # (39)
+                delta[k][first] += c[k]  # (39)
         if k == 1 < L and curved and between:
-            part = xp.multiply(delta[1][first], share, out=bend[1])
+            part = xp.multiply(delta[1][first], share, out=c[1])
             delta[1][of_real] += part  # (42)
             delta[1][of_fake] += xp.subtract(delta[1][first], part, out=part)  # (42)
         start = R if k == 1 else begin
@@ -244,7 +244,7 @@ def generator_loss_and_grads(
         The loss, without waiting for the device, and the gradient; both of the dtype of `z`.
 
     Raises:
-        InputError: a norm that is not covered here.
+        InputError: a norm that is not covered here, or a batch that does not suit the model.
         ValueError: an unknown option, or sizes that do not fit; the message says which.
         TypeError: arrays of several dtypes or libraries.
     """
@@ -351,7 +351,7 @@ def _judge(
     share: Array | None = None,
     curved: bool = False,
 ) -> tuple[dict[int, Array], dict[int, Array], dict[int, Array]]:
-    """D's h, f, and bend for the first group; the logits are in the place of f[L].
+    """D's h, f, and c for the first group; the logits are in the place of f[L].
 
     The last rows of x and h are those `added` later; the first group of x is not read if there is
     a `share`.
@@ -359,7 +359,7 @@ def _judge(
     xp, L, F = namespace(x), len(layers), x.shape[0] - added
     m = F // len(groups)
     R = 0 if share is None else m
-    h, f, bend = {0: x}, {}, {}
+    h, f, c = {0: x}, {}, {}
     for k, (w, b) in enumerate(layers, 1):
         W = d[w]
         a = f[k] = memory(f"a{k}", F, W.shape[1])
@@ -377,8 +377,8 @@ def _judge(
         s = memory("scratch", *a.shape)
         phi.forward(a, h[k][:F], s)  # (3) (5)
         if curved and phi.bend is not None:
-            bend[k] = memory(f"bend{k}", m, a.shape[1])
-            phi.bend(a[:m], h[k][:m], s[:m], bend[k], memory("more scratch", m, a.shape[1]))
+            c[k] = memory(f"c{k}", m, a.shape[1])
+            phi.bend(a[:m], h[k][:m], s[:m], c[k], memory("more scratch", m, a.shape[1]))
         phi.slope(a, h[k][:F], s)  # (4) (6)
         for j, masks in enumerate(groups):
             if masks:
@@ -386,8 +386,8 @@ def _judge(
                 h[k][group] *= mask  # (3)
                 _down(mask, a[group], a[group])  # (4)
         if curved and groups[0]:
-            bend[k] *= groups[0][k - 1]  # (38)
-    return h, f, bend
+            c[k] *= groups[0][k - 1]  # (38)
+    return h, f, c
 
 
 def _generated(
@@ -592,16 +592,25 @@ PHI = {**ACTIVATIONS, "maxout": Activation(_maxout, _winners)}
 # What is refused.
 
 
-@cache  # the same in every step
-def _layers(player: str, parameters: tuple[str, ...], activation: str, norm: str) -> Layers:
-    """For each layer the names of W and b, or of W, gamma and beta."""
-    refuse_unknown("gan", f"{player} activation", activation, PHI)
+def refuse_norm(player: str, norm: str) -> None:
+    """Of the norms, there is by hand only the batch norm of the generator.
+
+    Raises:
+        InputError: it is another one.
+    """
     refuse_unknown("gan", f"{player} norm", norm, ("none", "batch", "layer"))
     if norm == "layer" or (norm == "batch" and player == "discriminator"):
         raise InputError(
             f"gan: gradients by hand do not cover a {norm} norm in the {player}; "
             "take --gradients autograd"
         )
+
+
+@cache  # the same in every step
+def _layers(player: str, parameters: tuple[str, ...], activation: str, norm: str) -> Layers:
+    """For each layer the names of W and b, or of W, gamma and beta."""
+    refuse_unknown("gan", f"{player} activation", activation, PHI)
+    refuse_norm(player, norm)
     if norm == "batch" and activation == "maxout":
         raise InputError("gan: maxout has no place for a batch norm before its activation")
     L = sum(name.startswith("W") for name in parameters)
@@ -623,7 +632,7 @@ def _check_discriminator(
 ) -> None:
     """It must take so many columns an image, and `pack` must divide the n images."""
     if not isinstance(pack, int) or pack < 1 or n % pack:
-        raise ValueError(f"gan: pack is {pack}; it needs to divide the {n} images of a batch")
+        raise InputError(f"gan: pack is {pack}; it needs to divide the {n} images of a batch")
     given = _refuse_sizes(d, layers, activation, pack * columns)
     if given != 1:
         raise ValueError(f"gan: the discriminator gives {given} columns; it needs to give 1")
@@ -641,7 +650,7 @@ def _check_generator(
     refuse_unknown("gan", "output", output, OUTPUTS)
     _refuse_shape("z", z, "noise")
     if len(layers[0]) == 3 and z.shape[0] < 2:
-        raise ValueError("gan: a batch of one has no variance; batch norm needs two or more")
+        raise InputError("gan: a batch of one has no variance; batch norm needs two or more")
     classes = _classes(labels, z.shape[0])
     others = {"labels": labels} if labels is not None else {}
     refuse_mixtures("gan", z, {**others, **g}, "z")

@@ -155,20 +155,14 @@ class GAN:
         self.discriminator.fill(p, generator, "discriminator.")
 
     @property
-    def generate_terms(self) -> dict[str, Any]:
-        """The keywords of `tinygen.byhand.gan.generate`."""
+    def generator_terms(self) -> dict[str, Any]:
+        """The keywords of `tinygen.byhand.gan.generator_loss_and_grads`."""
         return {
+            "loss": self.loss,
+            "pack": self.pack,
             "output": self.output,
             "generator_activation": self.generator_activation,
             "generator_norm": self.generator_norm,
-        }
-
-    @property
-    def generator_terms(self) -> dict[str, Any]:
-        """The keywords of `tinygen.byhand.gan.generator_loss_and_grads`."""
-        return self.generate_terms | {
-            "loss": self.loss,
-            "pack": self.pack,
             "discriminator_activation": self.discriminator_activation,
             "discriminator_norm": self.discriminator_norm,
         }

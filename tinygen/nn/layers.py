@@ -63,8 +63,10 @@ class Dense(Layer):
 
     def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
         shape = self.shapes["W"]
-        bias = {"b": self.biases(generator, shape)} if self.biases else {}
-        return {"W": self.weights(generator, shape), **bias}
+        drawn = {"W": self.weights(generator, shape)}
+        if self.biases:
+            drawn["b"] = self.biases(generator, shape)
+        return drawn
 
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         return affine(x, p["W"], p["b"]) if self.biases else matmul(x, p["W"])

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
-from tinygen.autograd import NonFiniteError, value_and_grad
+from tinygen.autograd import NonFiniteError, leaves, value_and_grad
 from tinygen.backend import Array, namespace
 from tinygen.byhand import gan
 from tinygen.byhand.workspace import Workspace
@@ -117,7 +117,10 @@ class Duel:
         return cls(model, d, g, model.generate, ratio)
 
     def watched(self) -> Duel:
-        return Duel.by_autograd(self.model, self.ratio)
+        made, model = Duel.by_autograd(self.model, self.ratio), self.model
+        # Only ops of Tensors are looked at, and the images are else made by arrays alone.
+        made.generate = lambda g, z, labels: model.generate(leaves(g), z, labels).array
+        return made
 
     def step(self, state: State, data: Any, rate: float) -> dict[str, Array]:
         players: Any = state.optimizer
@@ -170,10 +173,10 @@ def duel(model: Any, gradients: str, ratio: float = 1.0) -> Duel:
     """
     if gradients == "autograd":
         return Duel.by_autograd(model, ratio)
-    # A workspace each: the images that one call made must outlive another.
-    d = partial(
-        gan.discriminator_loss_and_grads, workspace=Workspace(), **model.discriminator_terms
-    )
-    g = partial(gan.generator_loss_and_grads, workspace=Workspace(), **model.generator_terms)
-    generate = partial(gan.generate, workspace=Workspace(), **model.generate_terms)
+    gan.refuse_norm("generator", model.generator_norm)
+    gan.refuse_norm("discriminator", model.discriminator_norm)
+    workspace = Workspace()
+    d = partial(gan.discriminator_loss_and_grads, workspace=workspace, **model.discriminator_terms)
+    g = partial(gan.generator_loss_and_grads, workspace=workspace, **model.generator_terms)
+    generate = partial(gan.generate, workspace=workspace, **model.generator_terms)
     return Duel(model, d, g, generate, ratio)
