@@ -8,26 +8,25 @@ python examples/gan_ring.py --loss non-saturating --out runs/ring-without-penalt
 import hashlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygen import plots
-from tinygen.backend.base import seed_sequence
-from tinygen.data import MIXTURES, Dataset
+from tinygen.data import MIXTURES, Dataset, mixtures
 from tinygen.metrics import PERFECT_SHARE, Modes, modes
 from tinygen.models import GAN
 from tinygen.ops import sigmoid
-from tinygen.training import Run, State, command_line, fit, start
-from tinygen.training.duel import Players, duel
+from tinygen.training import Run, State, command_line, gan, start
+from tinygen.training.duel import Players
 from tinygen.training.progress import warn
-from tinygen.training.trouble import new_troubles
 
 COLUMNS = {
     "train_discriminator_loss": "D {:.3f}",
     "train_generator_loss": "G {:.3f}",
     "modes": "modes {:.0f}",
-    "good_samples": f"good {{:.2%}} (perfect: {PERFECT_SHARE:.2%})",
+    "good_samples": f"good {{:.2%}} of {PERFECT_SHARE:.2%}",
 }
 DEFAULTS: dict[str, Any] = {
     "epochs": 40, "batch_size": 200, "lr": 5e-3, "beta1": 0.0, "beta2": 0.9, "warm_up": 0.0,
@@ -40,15 +39,13 @@ GAMMA = 0.1
 """The penalty's weight for the loss "r1"."""
 SAMPLES = 2500
 """As many as PacGAN's protocol draws."""
-FRAMES = 60
-"""The most frames of the film."""
 SAMPLE_STREAM = 2
 """Of the seed: a step's draws are its stream 1."""
 
 
 def flags():
     p = command_line.parser("gan_ring", __doc__.splitlines()[0], data=False)
-    add = command_line.add_gan_flags(p).add_argument
+    add = gan.add_flags(p).add_argument
     add("--mixture", **command_line.choice(tuple(MIXTURES), "the distribution of the points"))
     add("--points", type=command_line.whole(100, 10**7), default=100_000, metavar="N",
         help="points to learn from")  # fmt: skip
@@ -58,21 +55,23 @@ def flags():
 
 def points(args: Any) -> Dataset:
     """Points to learn from, and others to test with, as rows of floats."""
-    mixture, parts = MIXTURES[args.mixture], {"train": args.points, "test": SAMPLES}
-    drawn = {
-        name: mixture.draw(n, np.random.default_rng(seed_sequence((args.seed, 22, k))), np.float32)
-        for k, (name, n) in enumerate(parts.items())
+    train, test = (
+        mixtures.points(args.mixture, n, args.seed, part, np.float32)
+        for part, n in enumerate((args.points, SAMPLES))
+    )
+    sha256 = {
+        name: hashlib.sha256(x.tobytes()).hexdigest()
+        for name, x in (("train", train), ("test", test))
     }
-    sha256 = {name: hashlib.sha256(x.tobytes()).hexdigest() for name, x in drawn.items()}
     source = f"points of the {args.mixture}, seed {args.seed}"
-    return Dataset(args.mixture, drawn["train"], None, drawn["test"], None, source, sha256)
+    return Dataset(args.mixture, train, None, test, None, source, sha256)
 
 
 class Eye:
     """What can be seen of a GAN in the plane: its samples, and the field that the other sees."""
 
-    def __init__(self, run: Run, model: GAN, state: State, players: Players) -> None:
-        self.run, self.model, self.state, self.players = run, model, state, players
+    def __init__(self, run: Run, model: GAN) -> None:
+        self.run, self.model = run, model
         self.mixture = MIXTURES[run.args.mixture]
         self.reach = 1.25 * float(abs(self.mixture.centres).max())
         self.real = run.dataset.test_images
@@ -81,12 +80,11 @@ class Eye:
         generator = self.run.backend.generator((self.run.args.seed, SAMPLE_STREAM))
         return generator.standard_normal((SAMPLES, self.model.latent), dtype=self.run.args.dtype)
 
-    def samples(self) -> Any:
+    def samples(self, players: Players) -> Any:
         """Samples of the averaged generator, on the host: (SAMPLES, 2)."""
-        sample = self.model.sampler(self.players.best)
-        return self.run.backend.to_numpy(sample(self.noise()))
+        return self.run.backend.to_numpy(self.model.sampler(players.best)(self.noise()))
 
-    def field(self) -> Any:
+    def field(self, players: Players) -> Any:
         """What the discriminator says of each point of the plane, from 0 to 1; None with packs.
 
         A critic's values, which have no zero and no unit, are brought there by their mean and
@@ -96,34 +94,29 @@ class Eye:
         if self.model.pack > 1:
             return None
         x = self.run.backend.asarray(plots.plane(self.reach), self.run.args.dtype)
-        a = self.model.logits(self.players.d, x)
+        a = self.model.logits(players.d, x)
         if self.model.loss == "wasserstein-gp":
             a = (a - a.mean()) / a.std()
         p = a if self.model.loss == "least-squares" else sigmoid(a)
         sure = 2 * self.run.backend.to_numpy(p).reshape(plots.FIELD_SIDE, -1).clip(0, 1) - 1
         return 0.5 + 0.5 * np.sign(sure) * np.sqrt(abs(sure))
 
-    def after_epoch(self) -> dict[str, float]:
-        """The figures of an epoch; some epochs give a frame of the film, too."""
-        run, samples = self.run, self.samples()
-        epoch = len(self.state.history) + 1
-        if run.plan.films(epoch, FRAMES):
-            path = run.record.folder / "training.gif"
-            plots.add_mixture_frame(path, samples, self.real, self.reach, epoch, self.field(),
-                                    self.mixture.centres)  # fmt: skip
-        real = run.backend.asarray(self.real, run.args.dtype)
-        fake = self.model.generate(self.players.g, self.noise())
-        found = modes(samples, self.mixture).figures
-        figures = found | self.model.accuracy(self.players.d, real, fake)
-        rows = [*self.state.history, self.state.means() | figures]
-        for line in new_troubles(rows, "modes", self.model.loss == "wasserstein-gp"):
-            warn(f"epoch {epoch}: {line}")
-        return figures
+    def picture(self, players: Players, path: Path, epoch: int) -> None:
+        """A frame of the film."""
+        plots.add_mixture_frame(path, self.samples(players), self.real, self.reach, epoch,
+                                self.field(players), self.mixture.centres)  # fmt: skip
+
+    def figures(self, players: Players) -> dict[str, float]:
+        """Of an epoch."""
+        real = self.run.backend.asarray(self.real, self.run.args.dtype)
+        fake = self.model.generate(players.g, self.noise())
+        found = modes(self.samples(players), self.mixture).figures
+        return found | self.model.accuracy(players.d, real, fake)
 
 
-def report(eye: Eye) -> None:
+def report(eye: Eye, state: State, players: Players) -> None:
     """The figures of the end, and the pictures."""
-    run, samples = eye.run, eye.samples()
+    run, samples = eye.run, eye.samples(players)
     found, say, every = modes(samples, eye.mixture), run.progress.say, len(eye.mixture.centres)
     say(f"{told(found, every)}; a perfect generator: {every} of {every}, {PERFECT_SHARE:.2%}")
     say(f"the data themselves: {told(modes(eye.real, eye.mixture), every)}")
@@ -132,14 +125,14 @@ def report(eye: Eye) -> None:
             f"warning: {every - found.found} of {every} modes were not found; "
             "docs/gan-training.md says what to try"
         )
-    folder, history = run.record.folder, eye.state.history
-    plots.mixture(folder / "samples.png", samples, eye.real, eye.reach, eye.field(),
+    folder = run.record.folder
+    plots.mixture(folder / "samples.png", samples, eye.real, eye.reach, eye.field(players),
                   eye.mixture.centres, told(found, every))  # fmt: skip
     losses = {"train_discriminator_loss": "discriminator", "train_generator_loss": "generator"}
-    plots.loss_curves(folder / "loss.png", history, losses, "loss")
-    plots.loss_curves(folder / "good.png", history, {"good_samples": "generated"},
+    plots.loss_curves(folder / "loss.png", state.history, losses, "loss")
+    plots.loss_curves(folder / "good.png", state.history, {"good_samples": "generated"},
                       "share of good samples", {"a perfect generator": PERFECT_SHARE})  # fmt: skip
-    run.summarise(eye.state, test=found.figures, perfect={"good_samples": PERFECT_SHARE})
+    run.summarise(state, test=found.figures, perfect={"good_samples": PERFECT_SHARE})
     say(f"pictures, figures and checkpoint are in {folder}")
 
 
@@ -149,19 +142,14 @@ def told(found: Modes, every: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
-    model = command_line.gan(args, pixels=2, output="none", gamma=GAMMA)
-    ratio = (args.generator_lr or args.lr) / args.lr
-    learner = duel(model, args.gradients, ratio)
+    model = gan.build(args, pixels=2, output="none", gamma=GAMMA)
     run = start(args, COLUMNS, dataset=points(args), whole=True)
-    p = model.initialise(args.seed, args.dtype, run.backend)
-    players = Players(p, run.optimizer, args.critic_steps, args.average)
-    state = run.state(p, players)
-    if not state.step:  # a film of an earlier run
-        (run.record.folder / "training.gif").unlink(missing_ok=True)
-    eye = Eye(run, model, state, players)
+    eye = Eye(run, model)
     x = run.backend.asarray(run.dataset.train_images)
-    fit(state, learner, x, run.plan, eye.after_epoch, run.record, run.progress, run.backend)
-    report(eye)
+    state, players = gan.train(
+        run, model, x, eye.figures, eye.picture, "modes", len(eye.mixture.centres)
+    )
+    report(eye, state, players)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,12 @@ from tqdm import tqdm
 
 from tinygen.errors import InputError
 from tinygen.files import write_text
-from tinygen.training import command_line
+from tinygen.training import Diverged, command_line
+from tinygen.training.progress import warn
 
 SCRIPTS = ("gan_ring", "mnist_gan")
+OURS = ("--seed", "--out", "--resume", "--restart", "--quiet")
+"""Flags of an example that are set here."""
 
 
 def flags() -> argparse.ArgumentParser:
@@ -33,8 +36,9 @@ def flags() -> argparse.ArgumentParser:
         help="how many, from 0 on")  # fmt: skip
     add("--jobs", type=command_line.whole(1, 1000), default=os.cpu_count() or 1, metavar="N",
         help="trainings at a time, each on its share of the cores")  # fmt: skip
-    add("--out", type=Path, default=Path("runs/seeds"), metavar="DIR", help="folder of the runs")
+    add("--out", type=Path, metavar="DIR", help="folder of the runs, else runs/seeds/EXAMPLE")
     add("--resume", action="store_true", help="go on with the runs that are there")
+    add("--restart", action="store_true", help="begin anew, even over unfinished runs")
     add("script", choices=SCRIPTS, metavar="EXAMPLE", help=f"one of {', '.join(SCRIPTS)}")
     add("rest", nargs=argparse.REMAINDER, metavar="...", help="its flags")
     return p
@@ -46,14 +50,17 @@ def train(args: argparse.Namespace, seed: int) -> dict[str, Any]:
     threads = str(max(1, (os.cpu_count() or 1) // args.jobs))
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     go_on = args.resume and (out / "checkpoint.npz").exists()
+    how = ["--resume"] if go_on else ["--restart"] if args.restart else []
     command = [sys.executable, str(Path(__file__).with_name(f"{args.script}.py")), *args.rest,
-               "--seed", str(seed), "--out", str(out), "--quiet",
-               "--resume" if go_on else "--restart"]  # fmt: skip
+               "--seed", str(seed), "--out", str(out), "--quiet", *how]  # fmt: skip
     done = subprocess.run(command, env=os.environ | dict.fromkeys(names, threads),
                           stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    told = done.stderr.strip().splitlines()
     if done.returncode:
-        told = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise InputError(f"seed {seed}: {told[-1].removeprefix('error: ')}")
+        refused = InputError if done.returncode == 2 else Diverged
+        raise refused(f"seed {seed}: {(told or ['it said nothing'])[-1].removeprefix('error: ')}")
+    for line in told:  # what it warned of
+        warn(f"seed {seed}: {line}")
     return json.loads((out / "summary.json").read_text())
 
 
@@ -81,19 +88,27 @@ def table(found: dict[int, dict[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = flags().parse_args(arguments)
+    args.out = args.out or Path("runs") / "seeds" / args.script
+    for flag in args.rest:
+        if flag.split("=")[0] in OURS:
+            raise InputError(f"{flag} must stand before {args.script}, or is set for each seed")
     began, found = time.perf_counter(), {}
     with ThreadPoolExecutor(args.jobs) as pool:
         jobs = {pool.submit(train, args, seed): seed for seed in range(args.seeds)}
         try:
             done = as_completed(jobs)
             for job in tqdm(done, total=args.seeds, desc="seeds", leave=False, disable=None):
+                if job.exception():
+                    warn(f"seed {jobs[job]} failed; those that are running are waited for")
                 found[jobs[job]] = job.result()
         finally:
             pool.shutdown(cancel_futures=True)
     seconds = time.perf_counter() - began
     text = table(found)
     print(text)
-    print(f"{args.seeds} seeds in {seconds / 60:.1f} minutes, {args.jobs} at a time")
+    versions = found[0]["versions"]
+    print(f"{args.seeds} seeds in {seconds / 60:.1f} minutes, {args.jobs} at a time, "
+          f"{versions['backend']}, {versions['machine']}")  # fmt: skip
     runs = {str(seed): found[seed] for seed in sorted(found)}
     write_text(args.out / "summary.json", json.dumps({"seconds": seconds, "runs": runs}, indent=2))
 

@@ -7,6 +7,7 @@ python examples/mnist_gan.py --preset wgan-gp --out runs/wgan-gp
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,18 @@ from tinygen import plots
 from tinygen.data import in_order
 from tinygen.errors import InputError
 from tinygen.losses import one_hot
-from tinygen.metrics import Generation, digits_covered, generation, parzen
+from tinygen.metrics import comparison, digits_covered, generation, parzen
 from tinygen.models import GAN
-from tinygen.training import Run, State, command_line, fit, start
+from tinygen.training import Run, State, command_line, gan, start
 from tinygen.training.duel import Players, duel
 from tinygen.training.kept import Judge, judge, yardsticks
 from tinygen.training.progress import warn
-from tinygen.training.trouble import new_troubles
 
 COLUMNS = {
     "train_discriminator_loss": "D {:.3f}",
     "train_generator_loss": "G {:.3f}",
-    "real_accuracy": "right: real {:.0%}",
-    "fake_accuracy": "fake {:.0%}",
+    "real_accuracy": "right {:.0%}",
+    "fake_accuracy": "{:.0%}",
     "train_discriminator_norm": "|dD| {:.2f}",
     "train_generator_norm": "|dG| {:.2f}",
     "digits_covered": "digits {:.0f}",
@@ -39,11 +39,13 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 SMOKE = {"data": "strokes", "epochs": 2, "batch_size": 32, "latent": 8, "generator_hidden": (64,),
          "discriminator_hidden": (64,)}  # fmt: skip
-PRESETS: dict[str, dict[str, Any]] = {}
+PRESETS: dict[str, dict[str, Any]] = {
+    # With the critic's steps and Adam's betas of Gulrajani et al. (2017).
+    "wgan-gp": {"loss": "wasserstein-gp", "critic_steps": 5, "lr": 1e-3, "beta1": 0.0,
+                "beta2": 0.9},
+}  # fmt: skip
 GAMMA = 2.0
 """The penalty's weight for the loss "r1"."""
-FRAMES = 60
-"""The most frames of the film."""
 GLANCED_AT = 2000
 """Images that are generated after each epoch; in the end it is as many as there are for testing."""
 SHOWN, VALIDATED = 10, 1000
@@ -53,22 +55,21 @@ SHOWN_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
 
 def flags():
     p = command_line.parser("mnist_gan", __doc__.splitlines()[0])
-    add = command_line.add_gan_flags(p).add_argument
+    add = gan.add_flags(p).add_argument
     add("--conditional", action="store_true", help="tell both players which digit it is")
     p.set_defaults(**DEFAULTS)
     return p
 
 
 def build(args: Any, pixels: int, classes: int = 0) -> GAN:
-    return command_line.gan(args, pixels, "sigmoid", classes, GAMMA)
+    return gan.build(args, pixels, "sigmoid", classes, GAMMA)
 
 
 class Eye:
     """What can be seen of a GAN: the generator's images, and whether the other is deceived."""
 
-    def __init__(self, run: Run, model: GAN, state: State, players: Players, read: Judge) -> None:
-        self.run, self.model, self.state, self.players = run, model, state, players
-        self.read = read
+    def __init__(self, run: Run, model: GAN, read: Judge) -> None:
+        self.run, self.model, self.read = run, model, read
 
     def noise(self, n: int, stream: int) -> tuple[Any, Any]:
         """n rows of noise, and each digit in turn to ask for, or None."""
@@ -79,103 +80,76 @@ class Eye:
             return z, None
         return z, backend.asarray(one_hot(np.arange(n) % classes, classes, args.dtype))
 
-    def images(self, n: int, stream: int) -> Any:
+    def images(self, players: Players, n: int, stream: int) -> Any:
         """n images of the averaged generator, on the host: (n, pixels)."""
         z, labels = self.noise(n, stream)
-        sample = self.model.sampler(self.players.best)
+        sample = self.model.sampler(players.best)
         pieces = [slice(k, k + 1000) for k in range(0, n, 1000)]
         made = [sample(z[k], None if labels is None else labels[k]) for k in pieces]
         return np.concatenate([self.run.backend.to_numpy(x) for x in made])
 
-    def after_epoch(self) -> dict[str, float]:
-        """The figures of an epoch; some epochs give a frame of the film, too."""
-        run, data = self.run, self.run.dataset
-        epoch = len(self.state.history) + 1
-        if run.plan.films(epoch, FRAMES):
-            path = run.record.folder / "training.gif"
-            plots.add_frame(path, self.images(100, SHOWN_STREAM), data.image_shape, 10, epoch)
-        probabilities, _ = self.read(self.images(GLANCED_AT, EPOCH_STREAM))
-        digits, classes = probabilities.argmax(axis=1), self.read.model.classes
-        covered = digits_covered(digits, data.test_labels, classes)
-        figures = self.accuracy() | {"digits_covered": covered}
-        rows = [*self.state.history, self.state.means() | figures]
-        for line in new_troubles(rows, "digits_covered", self.model.loss == "wasserstein-gp"):
-            warn(f"epoch {epoch}: {line}")
-        return figures
+    def picture(self, players: Players, film: Path, epoch: int) -> None:
+        """The same noise as images, as a sheet and as a frame of the film."""
+        shown, shape = self.images(players, 100, SHOWN_STREAM), self.run.dataset.image_shape
+        plots.sheet(film.with_name("samples.png"), shown, shape, 10)
+        plots.add_frame(film, shown, shape, 10, epoch)
 
-    def accuracy(self) -> dict[str, float]:
+    def figures(self, players: Players) -> dict[str, float]:
+        """Of an epoch."""
+        probabilities, _ = self.read(self.images(players, GLANCED_AT, EPOCH_STREAM))
+        digits, classes = probabilities.argmax(axis=1), self.read.model.classes
+        covered = digits_covered(digits, self.run.dataset.test_labels, classes)
+        return self.accuracy(players) | {"digits_covered": covered}
+
+    def accuracy(self, players: Players) -> dict[str, float]:
         """How often D is right on test images, and on images as it meets them in training."""
         run, classes = self.run, self.model.classes
-        real = next(in_order(run.backend.asarray(run.dataset.test_images), run.args.dtype))
+        real = next(in_order(run.backend.asarray(run.dataset.test_images[:1000]), run.args.dtype))
         z, labels = self.noise(len(real), EPOCH_STREAM)
         if classes:
             shown = run.backend.asarray(run.dataset.test_labels[: len(real)])
             labels = one_hot(shown, classes, run.args.dtype)
-        fake = self.model.generate(self.players.g, z, labels)
-        return self.model.accuracy(self.players.d, real, fake, labels)
+        fake = self.model.generate(players.g, z, labels)
+        return self.model.accuracy(players.d, real, fake, labels)
 
 
-def report(eye: Eye) -> None:
+def report(eye: Eye, state: State, players: Players) -> None:
     """The figures of the end beside what they are measured by, and the pictures."""
-    run, say, data = eye.run, eye.run.progress.say, eye.run.dataset
-    n = len(data.test_images)
-    images = eye.images(n, END_STREAM)
+    run, say, data, classes = eye.run, eye.run.progress.say, eye.run.dataset, eye.read.model.classes
+    n, images = len(data.test_images), eye.images(players, len(data.test_images), END_STREAM)
     real = np.concatenate([*in_order(data.test_images)])
     probabilities, features = eye.read(images)
     found = generation(probabilities, features, eye.read(real)[1], data.test_labels)
     rows = yardsticks(data, eye.read, run.backend, run.progress, run.args.smoke)
-    say(table(rows | {"this GAN": found}))
+    say(comparison(rows | {"this GAN": found}))
     say(f"the judge: test error {eye.read.error:.2%}, sha256 {eye.read.sha256[:16]}")
     test: dict[str, Any] = dict(found.figures)
     if eye.model.classes:
-        asked = np.arange(n) % eye.model.classes
+        asked = np.arange(n) % classes
         test["as_asked"] = float(np.mean(probabilities.argmax(axis=1) == asked))
         say(f"{test['as_asked']:.1%} of the images show the digit that was asked for")
-    window = {name: parzen(x, *held_out(data, real)) for name, x in
-              (("training images", first(data, n)), ("this GAN", images))}  # fmt: skip
-    told = [f"{name} {w.mean:.0f} +- {w.standard_error:.0f}" for name, w in window.items()]
-    say(f"Parzen window, as figures were in 2014: {', '.join(told)} nats")
+    held_out = np.concatenate([*in_order(data.train_images[-VALIDATED:])])
+    training = np.concatenate([*in_order(data.train_images[:n])])
+    window = {name: parzen(x, held_out, real) for name, x in
+              (("training images", training), ("this GAN", images))}  # fmt: skip
+    told = [f"  {name} {w.mean:.0f} +- {w.standard_error:.0f} nats" for name, w in window.items()]
+    say("\n".join(["Parzen window, as figures were in 2014:", *told]))
     test["parzen"] = window["this GAN"].mean
-    if found.digits_covered < eye.read.model.classes:
+    if found.digits_covered < classes:
         warn(
-            f"warning: only {found.digits_covered} of {eye.read.model.classes} digits are covered; "
+            f"warning: only {found.digits_covered} of {classes} digits are covered; "
             "docs/gan-training.md says what to try"
         )
-    draw_pictures(eye, images)
+    draw_pictures(run, state.history, images)
     baselines = {name: row.figures for name, row in rows.items()}
     scored_by = {"sha256": eye.read.sha256, "error": eye.read.error}
-    run.summarise(eye.state, test=test, baselines=baselines, judge=scored_by)
+    run.summarise(state, test=test, baselines=baselines, judge=scored_by)
     say(f"pictures, figures and checkpoint are in {run.record.folder}")
 
 
-def first(data: Any, n: int) -> Any:
-    """The first training images, as rows of floats."""
-    return np.concatenate([*in_order(data.train_images[:n])])
-
-
-def held_out(data: Any, real: Any) -> tuple[Any, Any]:
-    """Training images to choose the Parzen window's width with, and test images to measure with."""
-    return np.concatenate([*in_order(data.train_images[-VALIDATED:])]), real
-
-
-def table(rows: dict[str, Generation]) -> str:
-    """The figures of several sources of images, a line each."""
-    wide = max(map(len, rows))
-    lines = [f"{'':{wide}}  digits  score  Frechet  hist. KL  precision  recall"]
-    for name, row in rows.items():
-        lines.append(
-            f"{name:{wide}}  {row.digits_covered:6}  {row.inception_score:5.2f}  "
-            f"{row.frechet_distance:7.2f}  {row.histogram_kl:8.4f}  {row.precision:9.3f}  "
-            f"{row.recall:6.3f}"
-        )
-    return "\n".join(lines)
-
-
-def draw_pictures(eye: Eye, images: Any) -> None:
-    """All pictures of a run but the film, which grew with it."""
-    run, data, history = eye.run, eye.run.dataset, eye.state.history
-    folder, shape = run.record.folder, data.image_shape
-    plots.sheet(folder / "samples.png", eye.images(100, SHOWN_STREAM), shape, 10)
+def draw_pictures(run: Run, history: Any, images: Any) -> None:
+    """Those of the end; `Eye.picture` draws the others."""
+    data, folder = run.dataset, run.record.folder
     losses = {"train_discriminator_loss": "discriminator", "train_generator_loss": "generator"}
     plots.loss_curves(folder / "loss.png", history, losses, "loss")
     accuracy = {"real_accuracy": "real test images", "fake_accuracy": "fake images"}
@@ -186,7 +160,7 @@ def draw_pictures(eye: Eye, images: Any) -> None:
     shown = images[:SHOWN]
     distance = (train**2).sum(axis=1) - 2 * shown @ train.T  # but for what is the same in a row
     rows = {"generated": shown, "nearest real": train[distance.argmin(axis=1)]}
-    plots.images_in_rows(folder / "nearest.png", rows, shape)
+    plots.images_in_rows(folder / "nearest.png", rows, data.image_shape)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -195,24 +169,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     duel(build(args, pixels=784), args.gradients)
     run = start(args, COLUMNS, whole=True)
     data, backend = run.dataset, run.backend
+    if args.pack > len(data.test_images):
+        raise InputError(f"--pack {args.pack}: there are {len(data.test_images)} test images")
     if args.conditional and data.train_labels is None:
         raise InputError(f"--conditional needs labels, and {data.name} has none")
     read = judge(data, backend, run.progress, args.smoke)
     model = build(args, data.pixels, read.model.classes if args.conditional else 0)
-    p = model.initialise(args.seed, args.dtype, backend)
-    players = Players(p, run.optimizer, args.critic_steps, args.average)
-    state = run.state(p, players)
-    if not state.step:  # a film of an earlier run
-        (run.record.folder / "training.gif").unlink(missing_ok=True)
-    eye = Eye(run, model, state, players, read)
     images, labels = backend.asarray(data.train_images), None
     if args.conditional:
         labels = one_hot(backend.asarray(data.train_labels), model.classes, args.dtype)
-    ratio = (args.generator_lr or args.lr) / args.lr
-    learner = duel(model, args.gradients, ratio)
-    fit(state, learner, images, run.plan, eye.after_epoch, run.record, run.progress, backend,
-        labels)  # fmt: skip
-    report(eye)
+    eye = Eye(run, model, read)
+    state, players = gan.train(
+        run, model, images, eye.figures, eye.picture, "digits_covered", read.model.classes, labels
+    )
+    report(eye, state, players)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,33 @@ def test_a_batch_size_that_cannot_be_is_refused_at_once(batch_size):
         batches(IMAGES, np.arange(10), batch_size)  # not at the first batch
 
 
-def test_floats_are_refused_at_once():
+def test_images_of_floats_are_refused_at_once():
     with pytest.raises(InputError, match="expected pixels of uint8, found float64"):
         batches(IMAGES / 255, np.arange(10), 5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("came", [np.float32, np.float64])
+def test_rows_of_floats_stay_what_they_are(backend, came, dtype):
+    rows = np.random.default_rng(0).standard_normal((5, 2)).astype(came)
+    there = backend.asarray(rows)
+    found = as_floats(there, dtype)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(backend.to_numpy(found), rows.astype(dtype))
+    found[0, 0] = 99  # a batch is the step's own
+    np.testing.assert_array_equal(backend.to_numpy(there), rows)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((3, 2, 2), np.float32), ((3,), np.float32), ((3, 2), np.int64)]
+)
+def test_other_arrays_are_neither_images_nor_rows(shape, dtype):
+    with pytest.raises(InputError, match=f"expected pixels of uint8, found {np.dtype(dtype)}"):
+        as_floats(np.zeros(shape, dtype))
+
+
+def test_batches_of_rows_hold_every_row_once():
+    rows = np.random.default_rng(0).standard_normal((7, 2))
+    order = epoch_order(7, 0, 0)
+    found = np.concatenate(list(batches(rows, order, 3, dtype=np.float64)))
+    np.testing.assert_array_equal(found, rows[order])

@@ -175,7 +175,7 @@ def test_gradients_are_the_slopes_of_the_losses_along_any_direction(
         claimed, scale = gradient.flat @ v, np.linalg.norm(gradient.flat) + abs(loss)
         # A kink within the usual step is none within a smaller one.
         off = (abs(slope_along(f, p, v, step) - claimed) for step in (6e-6, 6e-7, 6e-8))
-        assert any(error <= 1e-6 * scale * max(1, model.penalty or 1) for error in off)
+        assert any(error <= 1e-6 * scale * max(1, model.weight) for error in off)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -214,7 +214,7 @@ def test_the_penalty_against_finite_differences_of_the_first_derivative(
     model = GAN(pixels=3, loss=loss, discriminator_hidden=(5, 4), pack=pack, dropout=0.3,
                 discriminator_activation=activation, biases="normal")  # fmt: skip
     _, d, (real, fake, _, share, masks), _ = turn(model, 4, 2)
-    weight = model.penalty or 0.0
+    weight = model.weight
 
     def penalty(q: Parameters) -> Any:
         if loss == "r1":

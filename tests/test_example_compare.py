@@ -76,7 +76,7 @@ def test_by_hand_and_autograd_agree_on_the_whole():
     loss_by_hand, out = by_hand(p, *data, out=p.zeros_like())
     assert loss_by_hand == pytest.approx(loss, rel=1e-13)
     np.testing.assert_allclose(out.flat, gradients.flat, rtol=1e-10, atol=1e-14)
-    assert out.version == 1  # as writing into it must show
+    assert out.version > 0  # as writing into it must show
 
 
 @pytest.mark.parametrize("gradients", ["autograd", "by-hand"])

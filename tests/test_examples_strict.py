@@ -6,7 +6,7 @@ import json
 import sys
 
 import pytest
-from running import run_here, write_tiny_data
+from running import run_here, write_labelled_data
 from strict import STRICT
 
 RUNS = [
@@ -20,20 +20,37 @@ RUNS = [
     ("compare_autoencoders", ()),
     ("vae_scaling", ()),
     ("vae_estimators", ("--draws", "256", "--images", "2")),
+    ("mnist_gan", ()),
+    ("mnist_gan", ("--gradients", "by-hand")),
+    ("mnist_gan", ("--conditional", "--dropout", ".2", "--pack", "2", "--smoothing", ".1")),
+    ("mnist_gan", ("--gradients", "by-hand", "--conditional", "--critic-steps", "2")),
+    ("mnist_gan", ("--loss", "wasserstein-gp", "--average", "0")),
+    ("mnist_gan", ("--loss", "wasserstein-gp", "--gradients", "by-hand")),
+    ("mnist_gan", ("--generator-norm", "layer", "--discriminator-activation", "maxout")),
+    ("gan_ring", ()),
+    ("gan_ring", ("--gradients", "by-hand")),
+    ("gan_ring", ("--loss", "wasserstein-gp", "--critic-steps", "2", "--mixture", "grid")),
+    ("gan_ring", ("--loss", "least-squares", "--pack", "2", "--gradients", "by-hand")),
 ]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return write_tiny_data(tmp_path_factory.mktemp("data"), train=64, test=20)
+    return write_labelled_data(tmp_path_factory.mktemp("data"), train=64, test=20)
 
 
 @pytest.mark.parametrize(("name", "options"), RUNS)
 def test_an_example_on_the_strict_backend(name, options, data, tmp_path, monkeypatch):
     start = sys.modules["tinygen.training.start"]  # its name is also that of the function in it
     monkeypatch.setattr(start, "get_backend", lambda name: STRICT)
-    flags = ("--data", "idx", "--data-dir", data, "--hidden", "6", "--latent", "3", "--batch-size",
-             "32", "--epochs", "1", "--quiet", "--out", tmp_path / "run")  # fmt: skip
+    widths = ("--hidden", "6")
+    if "gan" in name:
+        widths = ("--generator-hidden", "6", "--discriminator-hidden", "6")
+    source = ("--data", "idx", "--data-dir", data)
+    if name == "gan_ring":
+        source = ("--points", "100")
+    flags = (*source, *widths, "--latent", "3", "--batch-size", "32", "--epochs", "1", "--quiet",
+             "--out", tmp_path / "run")  # fmt: skip
     assert run_here(*flags, *options, name=name) == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["versions"]["backend"] == STRICT.describe()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tinygen.data import MIXTURES, Mixture, mixtures
 from tinygen.errors import InputError
 
-DRAWS = {"ring": mixtures.ring, "grid": mixtures.grid}
+DRAWS = {name: partial(mixtures.points, name) for name in MIXTURES}
 N = 40_000
 
 
@@ -55,9 +56,9 @@ def test_points_depend_on_the_seed_and_the_part_alone(draw):
 
 
 def test_points_in_float32_are_the_same_ones():
-    single = mixtures.grid(50, 3, dtype=np.float32)
+    single = mixtures.points("grid", 50, 3, dtype=np.float32)
     assert single.dtype == np.float32
-    np.testing.assert_array_equal(single, mixtures.grid(50, 3).astype(np.float32))
+    np.testing.assert_array_equal(single, mixtures.points("grid", 50, 3).astype(np.float32))
     generator = np.random.default_rng(0)
     assert MIXTURES["ring"].draw(4, generator, np.float32).dtype == np.float32
 
@@ -65,7 +66,7 @@ def test_points_in_float32_are_the_same_ones():
 def test_the_stream_is_not_that_of_the_weights():
     """Weights are drawn from the seed by itself."""
     ring = MIXTURES["ring"]
-    assert (mixtures.ring(50, 3) != ring.draw(50, np.random.default_rng(3))).all()
+    assert (mixtures.points("ring", 50, 3) != ring.draw(50, np.random.default_rng(3))).all()
 
 
 def test_a_mixture_stays_as_it_is():
@@ -80,4 +81,4 @@ def test_a_mixture_stays_as_it_is():
 @pytest.mark.parametrize("n", [0, -1])
 def test_no_points_are_refused(n):
     with pytest.raises(InputError, match=f"ring: expected at least one point to draw, got {n}"):
-        mixtures.ring(n)
+        mixtures.points("ring", n)

@@ -43,7 +43,7 @@ def test_one_good_sample_finds_a_mode_and_a_thousand_bad_ones_do_not():
 @pytest.mark.parametrize("name", MIXTURES)
 def test_a_perfect_generator_scores_what_is_said(name):
     n = 100_000
-    found = modes(getattr(mixtures, name)(n, seed=1), MIXTURES[name])
+    found = modes(mixtures.points(name, n, seed=1), MIXTURES[name])
     assert found.found == len(MIXTURES[name].centres)
     error = sqrt(PERFECT_SHARE * (1 - PERFECT_SHARE) / n)
     assert found.good == pytest.approx(PERFECT_SHARE, abs=4 * error)
@@ -64,8 +64,8 @@ def test_narrower_modes_score_more_than_perfect_ones():
 
 
 def test_samples_of_float32_and_figures_for_json():
-    found = modes(mixtures.ring(500, dtype=np.float32), RING)
-    assert found.figures == modes(mixtures.ring(500), RING).figures
+    found = modes(mixtures.points("ring", 500, dtype=np.float32), RING)
+    assert found.figures == modes(mixtures.points("ring", 500), RING).figures
     assert [type(value) for value in found.figures.values()] == [int, float]
 
 

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from strict import STRICT, count_syncs
 
 import tinygen as tg
-from tinygen.nn import BIASES, WEIGHTS, BatchNorm, Dense, Dropout, Layer, LayerNorm, Sequential, mlp
+from tinygen.nn import (
+    BIASES,
+    WEIGHTS,
+    BatchNorm,
+    Dense,
+    Dropout,
+    Layer,
+    LayerNorm,
+    Maxout,
+    Sequential,
+    mlp,
+)
 from tinygen.ops import relu, tanh
 
 random = np.random.default_rng(3)
@@ -200,6 +211,109 @@ def test_mlp_puts_activation_and_dropout_between_the_layers_only():
         (9, 8), (8, 7), (7, 6),
     ]  # fmt: skip
     assert not any(isinstance(layer, Dropout) for layer in mlp([9, 8, 7]).layers)
+
+
+def test_a_dense_layer_may_have_no_bias(backend):
+    net = Sequential(Dense(3, 4, biases=None), tanh, Dense(4, 2))
+    assert net.shapes == {"W1": (3, 4), "W2": (4, 2), "b2": (2,)}
+    p, x = net.initialise(0, np.float64), normal(5, 3)
+    there = net(p.to(backend), on(backend, x, np.float64))
+    expected = np.tanh(x @ p["W1"]) @ p["W2"] + p["b2"]
+    np.testing.assert_allclose(backend.to_numpy(there), expected, rtol=1e-13, atol=1e-13)
+    tg.check_gradients(lambda q: net(q, x), p)
+
+
+@pytest.mark.parametrize(
+    ("norm", "shapes"),
+    [
+        ("none", {"W1": (4, 3), "b1": (3,), "W2": (3, 2), "b2": (2,), "W3": (2, 1), "b3": (1,)}),
+        ("layer", {"W1": (4, 3), "b1": (3,), "gamma2": (3,), "beta2": (3,), "W3": (3, 2),
+                   "b3": (2,), "gamma4": (2,), "beta4": (2,), "W5": (2, 1), "b5": (1,)}),
+        # A bias would move a column that batch norm moves back; the last layer has none behind it.
+        ("batch", {"W1": (4, 3), "gamma2": (3,), "beta2": (3,), "W3": (3, 2), "gamma4": (2,),
+                   "beta4": (2,), "W5": (2, 1), "b5": (1,)}),
+    ],
+)  # fmt: skip
+def test_mlp_puts_a_norm_between_a_hidden_layer_and_its_activation(norm, shapes):
+    net = mlp([4, 3, 2, 1], "relu", dropout=0.5, norm=norm)
+    assert net.shapes == shapes
+    name = {"none": [], "batch": ["BatchNorm"], "layer": ["LayerNorm"]}[norm]
+    kinds = [type(layer).__name__ for layer in net.layers]
+    assert kinds == 2 * ["Dense", *name, "Op", "Dropout"] + ["Dense"]
+    p = net.initialise(0)
+    if norm != "none":
+        assert (p["gamma2"] == 1).all() and (p["beta2"] == 0).all()
+    assert all(layer.momentum == 0 for layer in net.layers if isinstance(layer, BatchNorm))
+
+
+def test_mlp_of_maxout_has_no_other_activation():
+    net = mlp([4, 3, 2], "maxout", dropout=0.5)
+    assert net.shapes == {"W1": (4, 15), "b1": (15,), "W2": (3, 2), "b2": (2,)}
+    assert [type(layer).__name__ for layer in net.layers] == ["Maxout", "Dropout", "Dense"]
+    assert [m.shape for m in net.draw_masks(np.random.default_rng(0), 7)] == [(7, 3)]
+
+
+@pytest.mark.parametrize(
+    ("activation", "norm", "sentence"),
+    [
+        ("maxout", "batch", "maxout has no place for a batch norm before its activation"),
+        ("maxout", "layer", "maxout has no place for a layer norm before its activation"),
+        ("relu", "group", "unknown norm 'group'; choose one of none, batch, layer"),
+        ("maxin", "none", "unknown activation 'maxin'; choose one of .*, maxout"),
+    ],
+)
+def test_what_an_mlp_cannot_be_made_of_is_refused(activation, norm, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        mlp([4, 3, 2], activation, norm=norm)
+    with pytest.raises(ValueError, match=sentence):
+        mlp([4, 2], activation, norm=norm)  # even where there would be none
+
+
+# Maxout.
+
+
+def test_maxout_is_the_largest_of_its_pieces(backend):
+    net = Sequential(Maxout(3, 2, pieces=4, biases="normal"))
+    assert net.shapes == {"W1": (3, 8), "b1": (8,)}
+    p, x = net.initialise(1, np.float64), normal(6, 3)
+    expected = np.empty((6, 2))
+    for row in range(6):
+        for unit in range(2):
+            # The pieces of a unit lie as far apart as there are units.
+            sums = [x[row] @ p["W1"][:, unit + 2 * k] + p["b1"][unit + 2 * k] for k in range(4)]
+            expected[row, unit] = max(sums)
+    found = net(p.to(backend), on(backend, x, np.float64))
+    np.testing.assert_allclose(backend.to_numpy(found), expected, rtol=1e-13, atol=1e-13)
+
+
+def test_maxout_of_one_piece_is_a_dense_layer_and_of_two_may_be_an_absolute_value():
+    x = normal(5, 3)
+    dense, one = Sequential(Dense(3, 2)), Sequential(Maxout(3, 2, pieces=1))
+    p = dense.initialise(0, np.float64)
+    np.testing.assert_array_equal(one(p, x), dense(p, x))
+    two = Sequential(Maxout(3, 3, pieces=2, biases=None))
+    p = two.initialise(0, np.float64)
+    p["W1"][...] = np.concatenate([np.eye(3), -np.eye(3)], axis=1)
+    np.testing.assert_array_equal(two(p, x), abs(x))
+
+
+def test_the_gradient_of_maxout_goes_to_the_piece_that_won():
+    net = Sequential(Maxout(3, 2, pieces=3, biases="normal"), tanh, Dense(2, 1))
+    p, x = net.initialise(0, np.float64), normal(4, 3)
+    tg.check_gradients(lambda q: net(q, x), p, elementwise=True)
+    tg.check_gradients(lambda x: net(p, x), [x], order=2)
+
+
+def test_a_maxout_layer_starts_like_a_dense_one_of_all_its_pieces():
+    W = Maxout(300, 40, pieces=5, weights="he_normal").initialise(np.random.default_rng(0))["W"]
+    assert W.shape == (300, 200)
+    assert abs((W * W).mean() / (2 / 300) - 1) < 4.5 * sqrt(2 / W.size)
+
+
+@pytest.mark.parametrize("widths", [(3, 2, 0), (0, 2, 5), (3, -1, 5), (3, 2, 2.0)])
+def test_widths_of_maxout_that_make_no_sense_are_refused(widths):
+    with pytest.raises(ValueError, match="Maxout: widths must be whole numbers, at least 1"):
+        Maxout(*widths)
 
 
 def test_a_layer_may_be_used_twice_with_parameters_for_each_use():
@@ -495,6 +609,112 @@ def test_statistics_from_before_the_first_batch_can_be_put_back_too():
     assert net.statistics() == {}
     net(p, normal(6, 4), training=True)
     assert len(net.statistics()) == 4
+
+
+# Averages that are taken at once, of a batch that is large.
+
+
+def settled(momentum=0.0, dropout=0.0):
+    net = Sequential(
+        Dense(4, 3), BatchNorm(3, momentum=momentum), tanh, Dropout(dropout),
+        Dense(3, 5), BatchNorm(5, momentum=momentum), tanh, Dense(5, 2),
+    )  # fmt: skip
+    return net, net.initialise(0, np.float64)
+
+
+def test_settled_averages_are_those_of_the_rows_layer_by_layer(backend):
+    """Written out; of the second layer they are what the first makes with its averages."""
+    net, p = settled(dropout=0.5)
+    x, other = 2 + normal(40, 4), normal(6, 4)
+
+    def output(z):
+        h = z
+        for k, gamma in ((1, 2), (3, 4)):
+            a = [rows @ p[f"W{k}"] + p[f"b{k}"] for rows in (h, seen[-1])]
+            m, v = a[1].mean(axis=0), a[1].var(axis=0, ddof=1)
+            h, next_seen = (np.tanh((y - m) / np.sqrt(v + 1e-5) * p[f"gamma{gamma}"]
+                                    + p[f"beta{gamma}"]) for y in a)  # fmt: skip
+            seen.append(next_seen)
+        return h @ p["W5"] + p["b5"]
+
+    seen = [x]
+    there = p.to(backend)
+    averages = net.settle(there, on(backend, x, np.float64))
+    assert list(averages) == ["gamma2", "gamma4"] and net.statistics() == {}
+    for z in (x, other, other[:1]):
+        seen = [x]
+        y = net(there, on(backend, z, np.float64), settled=averages)
+        np.testing.assert_allclose(backend.to_numpy(y), output(z), rtol=1e-11)
+
+
+def test_settling_gives_what_training_gives_but_for_the_unbiased_variance():
+    """With a batch norm behind a dense layer the factor is n / (n - 1) in the variance alone."""
+    net = Sequential(Dense(4, 3), BatchNorm(3, epsilon=0.0))
+    p = net.initialise(0, np.float64)
+    for n in (2, 10, 1000):
+        x = normal(n, 4)
+        settled_ = net(p, x, settled=net.settle(p, x))
+        np.testing.assert_allclose(settled_ * np.sqrt(n / (n - 1)), net(p, x, training=True),
+                                   rtol=1e-9)  # fmt: skip
+
+
+def test_with_momentum_0_training_keeps_nothing():
+    net, p = settled()
+    net(p, normal(6, 4), training=True, masks=(np.ones((6, 3)),))
+    assert net.statistics() == {}
+    with pytest.raises(ValueError, match="it has seen no batch yet"):
+        net(p, normal(6, 4))
+
+
+def test_settling_changes_neither_the_layers_nor_the_parameters():
+    """What it found is the caller's; what training remembered is as it was."""
+    net, p = settled(momentum=0.1)
+    net(p, 9 + normal(7, 4), training=True, masks=(np.ones((7, 3)),))
+    x, z = normal(20, 4), normal(3, 4)
+    start, before, remembered = p.flat.copy(), net(p, z), net.statistics()
+    found = net.settle(p, x)
+    first = net(p, z, settled=found)
+    net.settle(p, 3 * normal(20, 4))
+    np.testing.assert_array_equal(net(p, z, settled=found), first)
+    np.testing.assert_array_equal(net(p, z), before)
+    assert not np.allclose(first, before)
+    np.testing.assert_array_equal(p.flat, start)
+    for name, a in net.statistics().items():
+        np.testing.assert_array_equal(a, remembered[name])
+
+
+def test_averaged_parameters_are_settled_for_themselves():
+    """Statistics of the last parameters would be wrong for an average of them and earlier ones."""
+    net, p = settled()
+    q = p.copy()
+    q.flat[...] += 0.5 * normal(q.flat.size)
+    average = p.like((p.flat + q.flat) / 2)
+    x = normal(500, 4)
+    y = net(average, x, settled=net.settle(average, x))
+    # But for the n / (n - 1) of each layer it is what training makes of these parameters.
+    expected = net(average, x, training=True, masks=(np.ones((500, 3)),))
+    np.testing.assert_allclose(y, expected, atol=0.02)
+    assert abs(net(average, x, settled=net.settle(q, x)) - y).max() > 0.1
+
+
+def test_a_net_without_batch_norm_has_nothing_to_settle():
+    net = mlp([3, 4, 2], "tanh", norm="layer")
+    p, x = net.initialise(0, np.float64), normal(1, 3)
+    assert net.settle(p, x) == {}
+    np.testing.assert_array_equal(net(p, x, settled={}), net(p, x))
+    with pytest.raises(ValueError, match="a batch of one has no variance"):
+        mlp([3, 4, 2], "tanh", norm="batch").settle({"W1": np.ones((3, 4))}, x)
+
+
+def test_settling_keeps_the_dtype_and_never_waits():
+    net = mlp([4, 3, 2], "tanh", norm="batch")
+    for dtype in (np.float32, np.float64):
+        p = net.initialise(0, dtype, STRICT)
+        with count_syncs() as syncs:
+            found = net.settle(p, on(STRICT, normal(7, 4), dtype))
+            y = net(p, on(STRICT, normal(2, 4), dtype), settled=found)
+        assert not syncs and y.dtype == dtype
+        assert all(a.dtype == dtype for own in found.values() for a in own.values())
 
 
 # PyTorch, where it is installed; it is no dependency. Tolerances: sums of ten numbers or so in

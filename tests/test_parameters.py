@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strict import STRICT, count_syncs
 
+from tinygen.autograd import grad, leaves
 from tinygen.backend import get_backend
+from tinygen.optim import SGD
 from tinygen.parameters import Parameters, part
 
 SHAPES = {"W1": (3, 2), "b1": (2,), "scale": (), "W2": (2, 1, 4)}
@@ -177,3 +179,76 @@ def test_part_takes_what_begins_with_the_prefix_and_shares_it(backend):
     np.testing.assert_array_equal(backend.to_numpy(p.flat), [7, 1, 2, 3, 4])
     assert part(p, "critic.") == {}
     assert list(part(p, "")) == list(layout)
+
+
+TWO = {"generator.W1": (2, 3), "generator.b1": (3,), "critic.W1": (3, 1), "critic.b1": (1,)}
+
+
+def test_a_part_lies_in_the_memory_of_the_whole(backend):
+    p = Parameters(TWO, backend.asarray(np.arange(13), np.float32))
+    g, c = p.part("generator."), p.part("critic.")
+    assert g.shapes == {"W1": (2, 3), "b1": (3,)} and c.shapes == {"W1": (3, 1), "b1": (1,)}
+    np.testing.assert_array_equal(backend.to_numpy(g.flat), np.arange(9))
+    np.testing.assert_array_equal(backend.to_numpy(c.flat), np.arange(9, 13))
+    c.flat[...] = 50
+    g["b1"][...] = -1
+    expected = [*range(6), *[-1] * 3, *[50] * 4]
+    np.testing.assert_array_equal(backend.to_numpy(p.flat), expected)
+    p["critic.W1"][...] = 7
+    np.testing.assert_array_equal(backend.to_numpy(c["W1"]), 7)
+    assert backend.xp.may_share_memory(c.flat, p.flat)
+    # Whoever copies it, has it alone.
+    q = c.copy()
+    q.flat[...] = 0
+    np.testing.assert_array_equal(backend.to_numpy(c["W1"]), 7)
+
+
+def test_whoever_writes_a_part_has_written_the_whole():
+    """A graph that was recorded on the whole is stale, then, and the other way round."""
+    p = Parameters(TWO, np.ones(13))
+    g = p.part("generator.")
+    for recorded, written in ((p, g), (g, p), (g, p.part("generator."))):
+        x = next(iter(leaves(recorded).values()))
+        y = (x * x).sum()
+        SGD(written).update(written, written.copy(), 0.1)
+        with pytest.raises(RuntimeError, match="the parameters were updated since"):
+            grad(y, x)
+    assert p.copy().version == 0
+
+
+def test_a_part_of_all_and_a_part_of_a_part():
+    p = Parameters({"a.b.c": (2,), "a.d": (1,)}, np.arange(3.0))
+    assert p.part("").shapes == p.shapes and np.shares_memory(p.part("").flat, p.flat)
+    inner = p.part("a.").part("b.")
+    assert inner.shapes == {"c": (2,)}
+    inner["c"][...] = 9
+    np.testing.assert_array_equal(p.flat, [9, 9, 2])
+
+
+def test_a_part_that_is_not_there_or_in_pieces_is_refused():
+    p = Parameters(TWO, np.zeros(13))
+    with pytest.raises(ValueError, match=r"none is called judge\.\.\.\.; there is .*critic\.b1"):
+        p.part("judge.")
+    torn = Parameters({"a.x": (1,), "b.x": (1,), "a.y": (1,)}, np.zeros(3))
+    with pytest.raises(ValueError, match=r"others lie between those of 'a\.'"):
+        torn.part("a.")
+    assert torn.part("b.").shapes == {"x": (1,)}
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), shapes), min_size=1, max_size=6))
+def test_parts_are_the_views_of_their_names(entries):
+    layout = {f"{who}.{k}": shape for k, (who, shape) in enumerate(sorted(entries))}
+    p = Parameters(layout, np.arange(float(sum(int(np.prod(s)) for s in layout.values()))))
+    for who in {who for who, _ in entries}:
+        found = p.part(f"{who}.")
+        assert list(found) == [name[2:] for name in layout if name.startswith(who)]
+        for name, view in found.items():
+            np.testing.assert_array_equal(view, p[f"{who}.{name}"])
+            assert view.size == 0 or np.shares_memory(view, p.flat)
+
+
+def test_taking_a_part_waits_for_nothing():
+    p = Parameters.zeros(TWO, np.float32, STRICT)
+    with count_syncs() as syncs:
+        p.part("critic.")
+    assert syncs == []

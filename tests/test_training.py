@@ -405,6 +405,123 @@ def test_numpy_warns_again_after_the_loop(tmp_path):
     assert np.geterr() == before
 
 
+# Labels, whole batches, and figures that not every step has.
+
+
+class Noting:
+    """A learner that changes nothing, and remembers what it was given."""
+
+    figures = {"loss": "loss", "now_and_then": "now"}  # noqa: RUF012  nobody writes it
+
+    def __init__(self):
+        self.seen = []
+
+    def draw(self, x, generator, step, *labels):
+        return x, *labels
+
+    def step(self, state, data, rate):
+        self.seen.append(data)
+        figures = {"loss": data[0][0, 0] * 0 + len(data[0])}
+        if len(self.seen) % 2 == 0:
+            figures["now_and_then"] = data[0][0, 0] * 0 + len(self.seen)
+        return figures
+
+    def watched(self):
+        return self
+
+
+def noted(folder, labels=None, backend=NUMPY, **changes):
+    run = Run(folder, backend=backend, **changes)
+    learner = Noting()
+    there = None if labels is None else backend.asarray(labels)
+    fit(run.state, learner, run.images, run.plan, dict, run.record,
+        Progress(EPOCHS, {}, quiet=True), backend, there)  # fmt: skip
+    return run, [[backend.to_numpy(a) for a in data] for data in learner.seen]
+
+
+@pytest.mark.parametrize("width", [(), (3,)])
+def test_a_batchs_labels_are_those_of_its_images(tmp_path, backend, width):
+    x = IMAGES.reshape(42, 9).astype(np.float32) / np.float32(255)
+    number = {row.tobytes(): k for k, row in enumerate(x)}
+    labels = np.arange(42 * int(np.prod(width)), dtype=np.float32).reshape(42, *width)
+    _, seen = noted(tmp_path, labels, backend)
+    assert len(seen) == STEPS
+    for images, told in seen:
+        of = [number[row.tobytes()] for row in images]
+        np.testing.assert_array_equal(told, labels[of])
+    for epoch in range(EPOCHS):
+        told = np.concatenate([t for _, t in seen[epoch * PER_EPOCH : (epoch + 1) * PER_EPOCH]])
+        assert sorted(told.ravel()) == sorted(labels.ravel()), "each label once in an epoch"
+
+
+def test_without_labels_none_are_drawn(tmp_path):
+    _, seen = noted(tmp_path)
+    assert all(len(data) == 1 for data in seen)
+
+
+def test_an_epoch_may_leave_out_what_fills_no_batch(tmp_path):
+    run, seen = noted(tmp_path / "whole", whole=True)
+    assert run.plan.steps(42) == 5 and run.plan.steps(48) == 6 and run.plan.steps(47) == 5
+    assert [len(x) for (x,) in seen] == [BATCH] * 15
+    assert [row["step"] for row in run.state.history] == [5, 10, 15]
+    run, all_seen = noted(tmp_path / "all")
+    assert run.plan.steps(42) == run.plan.steps(48) == 6
+    # The batches are the same but for the last one, and other images are left out in each epoch.
+    for step, (x,) in enumerate(seen):
+        np.testing.assert_array_equal(x, all_seen[step // 5 * 6 + step % 5][0])
+    left = {x.tobytes() for (x,) in all_seen if len(x) != BATCH}
+    assert len(left) == EPOCHS
+
+
+def test_a_figures_mean_is_over_the_steps_that_had_it(tmp_path):
+    run, _ = noted(tmp_path)
+    sizes = [8, 8, 8, 8, 8, 2]
+    for epoch, row in enumerate(run.state.history):
+        # Weighed by how many images a step had.
+        assert row["train_loss"] == pytest.approx(sum(n * n for n in sizes) / 42, rel=1e-6)
+        steps = [(6 * epoch + k, sizes[k - 1]) for k in (2, 4, 6)]
+        expected = sum(k * n for k, n in steps) / sum(n for _, n in steps)
+        assert row["train_now_and_then"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_figure_whose_sum_is_too_large(tmp_path, monkeypatch):
+    right = Noting.step
+
+    def step(self, state, data, rate):
+        figures = right(self, state, data, rate)
+        return {**figures, "loss": np.float32(1e38)} if state.step == 8 else figures
+
+    monkeypatch.setattr(Noting, "step", step)
+    with pytest.raises(Diverged, match="at step 9 the loss is too large to add up") as error:
+        noted(tmp_path)
+    assert str(tmp_path) in str(error.value)
+    assert Run(tmp_path).resume().state.step == PER_EPOCH
+
+
+def test_totals_count_the_images_of_each_figure_and_survive_a_checkpoint(tmp_path):
+    run = Run(tmp_path)
+    state = run.state
+    state.add({"a": np.float32(0.1), "b": np.float32(2)}, 8)
+    state.add({"a": np.float32(0.3)}, 2)
+    assert [seen for _, seen in state.totals.values()] == [10, 8]
+    means = state.means()
+    assert means["train_a"] == pytest.approx((0.8 + 0.6) / 10, rel=1e-6)
+    assert means["train_b"] == 2
+    state.save(run.record, NUMPY, {})
+    again = Run(tmp_path).resume().state
+    assert again.totals == state.totals
+    assert {type(x) for x, _ in again.totals.values()} == {np.float32}
+
+
+@pytest.mark.parametrize(("epochs", "most"), [(1, 60), (7, 3), (60, 60), (100, 60), (200, 7)])
+def test_a_film_has_its_frames_evenly_and_the_last_epoch_always(tmp_path, epochs, most):
+    plan = Run(tmp_path, epochs=epochs).plan
+    frames = [epoch for epoch in range(1, epochs + 1) if plan.films(epoch, most)]
+    assert len(frames) == min(most, epochs) and frames[-1] == epochs
+    gaps = np.diff([0, *frames])
+    assert gaps.max() - gaps.min() <= 1
+
+
 # What a run leaves behind.
 
 

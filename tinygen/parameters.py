@@ -38,12 +38,21 @@ class Parameters(Mapping[str, Array]):
             )
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.flat = flat
-        self.version = 0  # raised by whoever writes in place, so that a stale graph is noticed
+        self._version = [0]  # a list, which the parts of these parameters share
         self._views = {}
         start = 0
         for (name, shape), size in zip(self.shapes.items(), sizes, strict=True):
             self._views[name] = flat[start : start + size].reshape(shape)
             start += size
+
+    @property
+    def version(self) -> int:
+        """Raised by whoever writes in place, so that a stale graph is noticed."""
+        return self._version[0]
+
+    @version.setter
+    def version(self, version: int) -> None:
+        self._version[0] = version
 
     @classmethod
     def zeros(cls, shapes: Shapes, dtype: object, backend: Backend) -> Parameters:
@@ -110,7 +119,9 @@ class Parameters(Mapping[str, Array]):
         if not chosen:
             raise ValueError(f"parameters: none is called {prefix}...; there is {self}")
         size = sum(prod(shape) for shape in chosen.values())
-        return Parameters(chosen, self.flat[begin : begin + size])
+        part = Parameters(chosen, self.flat[begin : begin + size])
+        part._version = self._version
+        return part
 
     def copy(self) -> Parameters:
         """The same values in memory of their own."""

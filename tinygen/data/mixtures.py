@@ -52,20 +52,11 @@ MIXTURES = {mixture.name: mixture for mixture in (_ring(), _grid())}
 """ring: 8 modes on a circle of radius 1, deviation .01. grid: 25 two apart, deviation .05."""
 
 
-def ring(n: int, seed: int = 0, *, part: int = 0, dtype: Any = np.float64) -> Any:
-    """n points of the ring, ``(n, 2)``; another `part` of a seed holds other points.
+def points(name: str, n: int, seed: int = 0, part: int = 0, dtype: Any = np.float64) -> Any:
+    """n points of the mixture of that name, ``(n, 2)``; another `part` of a seed holds others.
 
-    >>> ring(3, seed=1).shape
+    >>> points("ring", 3, seed=1).shape
     (3, 2)
     """
-    return _points("ring", n, seed, part, dtype)
-
-
-def grid(n: int, seed: int = 0, *, part: int = 0, dtype: Any = np.float64) -> Any:
-    """n points of the grid, ``(n, 2)``; another `part` of a seed holds other points."""
-    return _points("grid", n, seed, part, dtype)
-
-
-def _points(name: str, n: int, seed: int, part: int, dtype: Any) -> Any:
     generator = np.random.default_rng(seed_sequence((seed, STREAM, part)))
     return MIXTURES[name].draw(n, generator, dtype)

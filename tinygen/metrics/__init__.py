@@ -3,6 +3,7 @@
 from tinygen.metrics.bound import Bound, bound
 from tinygen.metrics.generation import (
     Generation,
+    comparison,
     digits_covered,
     frechet_distance,
     generation,
@@ -27,6 +28,7 @@ __all__ = [
     "Parzen",
     "active_units",
     "bound",
+    "comparison",
     "digits_covered",
     "frechet_distance",
     "generation",

@@ -8,7 +8,7 @@ All arrays lie on the host; sums are float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -68,6 +68,19 @@ def generation(
         precision=precision,
         recall=recall,
     )
+
+
+def comparison(rows: Mapping[str, Generation]) -> str:
+    """A table of the figures of several sources of images, a line each, by their names."""
+    wide = max(map(len, rows))
+    lines = [f"{'':{wide}}  digits  score  Frechet  hist. KL  precision  recall"]
+    for name, row in rows.items():
+        lines.append(
+            f"{name:{wide}}  {row.digits_covered:6}  {row.inception_score:5.2f}  "
+            f"{row.frechet_distance:7.2f}  {row.histogram_kl:8.4f}  {row.precision:9.3f}  "
+            f"{row.recall:6.3f}"
+        )
+    return "\n".join(lines)
 
 
 def inception_score(probabilities: Any) -> float:

@@ -106,9 +106,7 @@ class GAN:
         refuse_unknown("output", self.output, OUTPUTS)
         if self.penalty is not None and self.loss not in PENALTIES:
             raise InputError(f"the loss {self.loss} has no gradient penalty to weigh")
-        if self.penalty is None:
-            object.__setattr__(self, "penalty", PENALTIES.get(self.loss, 0.0))
-        make_floats(self, ("penalty", "smoothing"))
+        make_floats(self, ("smoothing",) if self.penalty is None else ("smoothing", "penalty"))
         if self.smoothing >= 1:
             raise InputError(f"smoothing must be below 1, got {self.smoothing}")
         if self.smoothing and self.loss == "wasserstein-gp":
@@ -123,6 +121,11 @@ class GAN:
                 "batch norm in the discriminator mixes with others; use layer norm"
             )
         _ = self.generator, self.discriminator  # building them checks the widths and names
+
+    @property
+    def weight(self) -> float:
+        """Of the gradient penalty: what was asked for, or the usual one; 0 if there is none."""
+        return PENALTIES.get(self.loss, 0.0) if self.penalty is None else self.penalty
 
     @cached_property
     def generator(self) -> Sequential:
@@ -172,7 +175,7 @@ class GAN:
         """The keywords of `tinygen.byhand.gan.discriminator_loss_and_grads`."""
         return {
             "loss": self.loss,
-            "penalty": self.penalty,
+            "penalty": self.weight,
             "smoothing": self.smoothing,
             "pack": self.pack,
             "discriminator_activation": self.discriminator_activation,
@@ -212,8 +215,7 @@ class GAN:
 
         Here an image does not depend on those beside it: batch norm's averages are those of 2,048
         rows of noise, always the same ones, under the parameters `g`. So they need not be kept,
-        and they are right for an average of a training's parameters, too. It is valid until
-        parameters are sampled or trained again.
+        and they are right for an average of a training's parameters, too.
         """
         host = np.random.default_rng(0).standard_normal((SETTLED, self.latent))
         W = g["W1"]
@@ -222,8 +224,12 @@ class GAN:
         if self.classes:
             every = np.eye(self.classes)[np.arange(SETTLED) % self.classes]
             labels = backend_of(W).asarray(every, W.dtype)
-        self.generator.settle(g, self._told(z, labels))
-        return lambda z, labels=None: self._squashed(self.generator(g, self._told(z, labels)))
+        settled = self.generator.settle(g, self._told(z, labels))
+
+        def sample(z: Array, labels: Array | None = None) -> Array:
+            return self._squashed(self.generator(g, self._told(z, labels), settled=settled))
+
+        return sample
 
     def logits(
         self, d: Mapping[str, Any], x: Any, labels: Array | None = None, masks: Masks = ()
@@ -233,10 +239,8 @@ class GAN:
         Args:
             masks: for each hidden layer, in a training step of a model with dropout.
         """
-        x = self._told(x, labels)
-        rows = reshape(x, shape=(x.shape[0] // self.pack, self.pack * x.shape[1]))
         training = bool(masks) or self.discriminator_norm == "batch"
-        return self.discriminator(d, rows, training=training, masks=masks)
+        return self.discriminator(d, self._rows(x, labels), training=training, masks=masks)
 
     def accuracy(
         self, d: Mapping[str, Array], real: Array, fake: Array, labels: Array | None = None
@@ -248,7 +252,7 @@ class GAN:
         """
         n = real.shape[0] // self.pack * self.pack
         some = None if labels is None else labels[:n]
-        a, b = self.logits(d, real[:n], some), self.logits(d, fake[:n], some)
+        a, b = (self._answers(d, self._rows(x[:n], some)) for x in (real, fake))
         border = {"least-squares": 0.5, "wasserstein-gp": 0.5 * (a.mean() + b.mean())}
         least = border.get(self.loss, 0.0)
         return {
@@ -274,8 +278,9 @@ class GAN:
                 where "wasserstein-gp" has its penalty.
             masks: for the passes of the real images, of the fake ones, and of those between.
         """
+        if fake.shape != real.shape:
+            raise InputError(f"GAN: fake is {fake.shape}, real is {real.shape}; expected one shape")
         for_real, for_fake, for_between = masks
-        weight: Any = self.penalty
         x = Tensor(real, requires_grad=True) if self.loss == "r1" else real
         a_real = self.logits(d, x, labels, for_real)
         a_fake = self.logits(d, fake, labels, for_fake)
@@ -283,14 +288,14 @@ class GAN:
             x = self._between(real, fake, share)
             a = self.logits(d, x, labels, for_between)
             norm = sqrt(self._squared_slopes(a, x) + TINY)
-            return mean(a_fake) - mean(a_real) + weight * mean(square(norm - 1))
+            return mean(a_fake) - mean(a_real) + self.weight * mean(square(norm - 1))
         if self.loss == "least-squares":
             return 0.5 * (mean(square(a_real - (1 - self.smoothing))) + mean(square(a_fake)))
         total = mean(softplus(-a_real)) + mean(softplus(a_fake))
         if self.smoothing:
             total = total + self.smoothing * mean(a_real)
         if self.loss == "r1":
-            total = total + (0.5 * weight) * mean(self._squared_slopes(a_real, x))
+            total = total + (0.5 * self.weight) * mean(self._squared_slopes(a_real, x))
         return total
 
     def generator_loss(
@@ -337,11 +342,23 @@ class GAN:
         every = namespace(share).repeat(share, self.pack, axis=0)
         return Tensor(fake + every * (real - fake), requires_grad=True)
 
+    def _answers(self, d: Mapping[str, Array], rows: Array) -> Array:
+        """Logits of rows by themselves: nothing is dropped, batch norm has their statistics."""
+        return self.discriminator(d, rows, settled=self.discriminator.settle(d, rows))
+
+    def _rows(self, x: Any, labels: Array | None) -> Any:
+        """What the discriminator gets: images with their class, as many in a row as a pack has."""
+        x = self._told(x, labels)
+        if x.shape[0] % self.pack:
+            raise InputError(f"GAN: {x.shape[0]} images do not fill packs of {self.pack}")
+        return reshape(x, shape=(x.shape[0] // self.pack, self.pack * x.shape[1]))
+
     def _told(self, x: Any, labels: Array | None) -> Any:
         """Rows with their class beside them, if the model has classes."""
-        if (labels is not None) != bool(self.classes):
-            came = "none came" if labels is None else "labels came"
-            raise InputError(f"GAN: the model has {self.classes} classes, but {came}")
+        expected = (x.shape[0], self.classes) if self.classes else None
+        came = None if labels is None else labels.shape
+        if came != expected:
+            raise InputError(f"GAN: labels need to be {expected} for these images, got {came}")
         return x if labels is None else concatenate(x, labels, axis=1)
 
     def _squashed(self, a: Any) -> Any:

@@ -137,7 +137,7 @@ class BatchNorm(Layer):
     While training it uses the statistics of the batch, through which the gradient flows, and
     remembers their running average; afterwards it uses that average. The average is the only state
     that a layer has: it is saved by `Sequential.statistics`. With momentum 0 none is kept, and
-    `Sequential.settle` must come before the layer is used outside of training.
+    outside of training the layer must be given what `Sequential.settle` found.
     """
 
     def __init__(self, width: int, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
@@ -150,21 +150,30 @@ class BatchNorm(Layer):
         self.statistics = {}
         return _scale_and_shift(self.shapes)
 
-    def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def __call__(
+        self,
+        p: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        statistics: Mapping[str, Array] | None = None,
+    ) -> Any:
+        """`statistics`, if they are given, take the place of the running average."""
+        known = statistics or self.statistics
         if training:
             m, v = _statistics(x)
             if self.momentum:
                 self._remember(raw(m), raw(v), x.shape[0])
-        elif self.statistics:
-            m, v = self.statistics["mean"], self.statistics["variance"]
+        elif known:
+            m, v = known["mean"], known["variance"]
         else:
             raise InputError("BatchNorm: it has seen no batch yet; train it before")
         return _normalised(x, m, v, self.epsilon) * p["gamma"] + p["beta"]
 
-    def settle(self, x: Array) -> None:
-        """Let the average be what it is in the rows of `x`."""
+    def settle(self, x: Array) -> dict[str, Array]:
+        """What the running average would be if all batches were like the rows of `x`."""
         m, v = _statistics(x)
-        self.statistics = {"mean": m, "variance": v * (x.shape[0] / (x.shape[0] - 1))}
+        return {"mean": m, "variance": v * (x.shape[0] / (x.shape[0] - 1))}
 
     def _remember(self, m: Array, v: Array, n: int) -> None:
         v = v * (n / (n - 1))  # the unbiased estimate, for data that were not in the batch

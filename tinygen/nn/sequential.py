@@ -104,6 +104,7 @@ class Sequential:
         *,
         training: bool = False,
         masks: Sequence[Array] = (),
+        settled: Mapping[str, Mapping[str, Array]] | None = None,
     ) -> Any:
         """The output for the rows of `x`: ``(n, inputs) -> (n, outputs)``.
 
@@ -112,6 +113,7 @@ class Sequential:
             x: the input, an array or a Tensor.
             training: whether dropout drops and batch norm uses the batch.
             masks: from `draw_masks`, one for each `Dropout`, when training.
+            settled: from `settle`, what batch norm uses in the place of its running averages.
         """
         if training:
             drops = sum(isinstance(layer, Dropout) for layer in self.layers)
@@ -122,24 +124,30 @@ class Sequential:
                 )
         waiting = iter(masks)
         for layer, names in zip(self.layers, self._names, strict=True):
+            own = {short: p[full] for short, full in names.items()}
             if isinstance(layer, Dropout):
                 if training:
                     x = _dropped(x, next(waiting))
+            elif isinstance(layer, BatchNorm) and settled:
+                x = layer(own, x, training=training, statistics=settled[names["gamma"]])
+            elif isinstance(layer, Layer):
+                x = layer(own, x, training=training)
             else:
-                x = _through(layer, names, p, x, training)
+                x = layer(x)
         return x
 
-    def settle(self, p: Mapping[str, Any], x: Any) -> Any:
-        """Let the averages of `BatchNorm` be what they are for the rows of `x`; returns the output.
+    def settle(self, p: Mapping[str, Any], x: Any) -> dict[str, dict[str, Array]]:
+        """For each `BatchNorm` its statistics on the rows of `x`; pass them as ``settled=``.
 
         That serves parameters that no batch was seen with, such as an average of a training's.
         """
-        for layer, names in zip(self.layers, self._names, strict=True):
+        settled: dict[str, dict[str, Array]] = {}
+        for k, (layer, names) in enumerate(zip(self.layers, self._names, strict=True)):
             if isinstance(layer, BatchNorm):
-                layer.settle(x)
-            if not isinstance(layer, Dropout):
-                x = _through(layer, names, p, x, training=False)
-        return x
+                # Up to here the network is run anew: each norm depends on those before it.
+                before = Sequential(*self.layers[:k])
+                settled[names["gamma"]] = layer.settle(before(p, x, settled=settled))
+        return settled
 
 
 def started(
@@ -196,13 +204,6 @@ def mlp(
         if dropout:
             layers.append(Dropout(dropout))
     return Sequential(*layers, Dense(*last, weights, biases))
-
-
-def _through(layer: Any, names: Mapping[str, str], p: Mapping[str, Any], x: Any, training: bool):
-    """What one layer or function makes of `x`."""
-    if isinstance(layer, Layer):
-        return layer({s: p[full] for s, full in names.items()}, x, training=training)
-    return layer(x)
 
 
 def _dropped(x: Any, mask: Array) -> Any:

@@ -8,7 +8,6 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,8 +15,7 @@ from tinygen import optim
 from tinygen.backend import NAMES
 from tinygen.data import CHOICES
 from tinygen.errors import InputError
-from tinygen.models.gan import GAN, LOSSES
-from tinygen.nn import BIASES, NORMS, WEIGHTS
+from tinygen.nn import BIASES, WEIGHTS
 from tinygen.ops import ACTIVATIONS
 from tinygen.training.loop import Diverged, Interrupted
 
@@ -121,60 +119,6 @@ def network(args: argparse.Namespace) -> dict[str, Any]:
     """What `add_network_flags` asked for, as the keywords of a model."""
     names = ("hidden", "latent", "activation", "weights", "biases")
     return {name: getattr(args, name) for name in names}
-
-
-def add_gan_flags(p: argparse.ArgumentParser) -> Any:
-    """The flags of a generator and a discriminator; returns their group, to add others to."""
-    group = p.add_argument_group("model")
-    add = group.add_argument
-    add("--latent", type=whole(1, MOST_UNITS), default=64, metavar="N", help="width of the noise")
-    for who in ("generator", "discriminator"):
-        add(f"--{who}-hidden", type=widths, default=(256, 256), metavar="N,N",
-            help=f"widths of the {who}'s hidden layers")  # fmt: skip
-        names = (*ACTIVATIONS, "maxout")
-        add(f"--{who}-activation", **choice(names, f"of the {who}'s hidden layers", "relu"))
-        add(f"--{who}-norm", **choice(NORMS, "before each activation"))
-    add("--weights", **choice(tuple(WEIGHTS), "how weights start", "glorot_uniform"))
-    add("--biases", **choice(tuple(BIASES), "how biases start"))
-    add("--dropout", type=real(least=0, most=0.99), default=0.0, metavar="X",
-        help="share of the discriminator's units dropped in a step")  # fmt: skip
-    add("--loss", **choice(LOSSES, "of both players", "r1"))
-    add("--penalty", type=real(least=0, most=10**6), metavar="X",
-        help="weight of the gradient penalty, else the usual one")  # fmt: skip
-    add("--smoothing", type=real(least=0, most=0.99), default=0.0, metavar="X",
-        help="real images get the label 1 - X")  # fmt: skip
-    add("--pack", type=whole(1, 1000), default=1, metavar="N",
-        help="images that the discriminator judges at once (PacGAN)")  # fmt: skip
-    add("--critic-steps", type=whole(1, 1000), default=1, metavar="N",
-        help="steps of the discriminator for one of the generator")  # fmt: skip
-    add("--generator-lr", type=real(above=0, most=10), metavar="X",
-        help="learning rate of the generator, else that of --lr")  # fmt: skip
-    add("--average", type=real(least=0, most=0.999999), default=0.999, metavar="X",
-        help="of the generator's moving average, how much a step keeps; 0: none")  # fmt: skip
-    return group
-
-
-def gan(
-    args: argparse.Namespace, pixels: int, output: str, classes: int = 0, gamma: float = 1.0
-) -> GAN:
-    """The model that the flags of `add_gan_flags` ask for.
-
-    Args:
-        gamma: the penalty's weight for the loss "r1" where none is asked for. It is one over a
-            squared slope, so what is usual depends on the scale of the data.
-
-    Raises:
-        InputError: they do not go together.
-    """
-    if args.batch_size % args.pack:
-        raise InputError(f"--pack {args.pack} does not divide the batch of {args.batch_size}")
-    if args.batch_size == 1 and "batch" in (args.generator_norm, args.discriminator_norm):
-        raise InputError("--batch-size 1: a batch of one has no variance for a batch norm")
-    names = [field.name for field in fields(GAN) if field.name in args]
-    given = {name: getattr(args, name) for name in names}
-    if args.loss == "r1" and args.penalty is None:
-        given["penalty"] = gamma
-    return GAN(pixels=pixels, output=output, classes=classes, **given)
 
 
 def parse(

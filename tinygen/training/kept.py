@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +37,10 @@ from tinygen.training.state import State
 EPOCHS, SMOKE_EPOCHS = 10, 4
 BATCH_SIZE, SEED = 128, 0
 PCA_CODES = 64
+FEWEST = 8
+"""Test images: each half of them needs neighbours."""
+RECIPE = 1
+"""To be raised when a training here changes, so that what was kept is not taken for its result."""
 RATES = {"judge": 2e-3, "vae": 6e-3}
 
 
@@ -61,11 +69,17 @@ def judge(dataset: Dataset, backend: Backend, progress: Progress, smoke: bool = 
     """The judge of a data set's images, trained when it is asked for the first time.
 
     Raises:
-        InputError: the images have no labels.
+        InputError: the images have no labels, or there are too few to be judged by.
     """
     if dataset.train_labels is None or dataset.test_labels is None:
         raise InputError(f"{dataset.name} has no labels, from which a judge could learn")
-    model = Classifier(dataset.pixels, classes=int(dataset.train_labels.max()) + 1)
+    if len(dataset.test_labels) < FEWEST:
+        raise InputError(
+            f"{dataset.name} has {len(dataset.test_labels)} test images; to judge generated ones "
+            f"takes at least {FEWEST}"
+        )
+    every = np.concatenate([dataset.train_labels, dataset.test_labels])
+    model = Classifier(dataset.pixels, classes=int(every.max()) + 1)
     labels = one_hot(backend.asarray(dataset.train_labels), model.classes)
     learner = Descent(model, value_and_grad(model.loss))
     p = _trained("judge", model, learner, dataset, backend, progress, smoke, labels)
@@ -101,28 +115,48 @@ def _trained(
     epochs, rate, size = SMOKE_EPOCHS if smoke else EPOCHS, RATES[name], min(BATCH_SIZE, n)
     steps = epochs * ceil(n / size)
     schedule = optim.warm_up(optim.linear(rate, steps - steps // 10), steps // 10)
-    config = {"model": asdict(model), "epochs": epochs, "rate": rate, "batch_size": size,
-              "images": n, "data": dataset.sha256, "backend": backend.name}  # fmt: skip
+    config = {"recipe": RECIPE, "model": asdict(model), "epochs": epochs, "rate": rate,
+              "batch_size": size, "images": n, "data": dataset.sha256,
+              "backend": backend.name}  # fmt: skip
     plan = Plan(epochs, size, SEED, 50, schedule, config)
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
     record = Record(cache_folder() / "models" / f"{name}-{digest}")
-    record.open()
     p = model.initialise(SEED, np.float32, backend)
     state = State(p, optim.Adam(p, beta2=0.95))
-    try:
-        state.restore(record, backend)
-    except InputError:  # it is not there yet, or damaged
-        state = State(p, state.optimizer)
-    if len(state.history) < plan.epochs:
-        progress.say(f"training the {name} of {dataset.name}, once: it is kept in {record.folder}")
     images = backend.asarray(dataset.train_images)
     try:
-        fit(state, learner, images, plan, dict, record, _Bars(plan.epochs, {}, progress.quiet),
-            backend, labels)  # fmt: skip
+        with _alone(record.folder):
+            record.open()
+            try:
+                state.restore(record, backend)
+            except InputError:  # it is not there yet, or damaged
+                state = State(p, state.optimizer)
+            if len(state.history) < plan.epochs:
+                progress.say(f"training the {name} of {dataset.name}, once; it is kept in the cache")
+            bars = _Bars(plan.epochs, {}, progress.quiet)
+            fit(state, learner, images, plan, dict, record, bars, backend, labels)
     except Interrupted:
-        told = f"stopped while the {name} was trained; the same command goes on"
-        raise Interrupted(told) from None
+        raise Interrupted(
+            f"stopped while the {name} was trained; the same command goes on from there, with "
+            "--resume if the run itself had begun"
+        ) from None
     return p
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process trains the same; the system lets go of it when one dies."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w")
+    except OSError as error:
+        raise InputError(
+            f"{folder}: models that are trained once are kept there, but it cannot be written "
+            f"into ({error.strerror or error})"
+        ) from None
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _judged(model: Classifier, p: Parameters, backend: Backend, images: Any) -> tuple[Any, Any]:
@@ -140,7 +174,8 @@ def yardsticks(
     """What a generator's figures are held against, by the names of the rows of a table.
 
     As many images as there are for testing: these themselves, one random half of them against the
-    other, a normal distribution of PCA's codes, and the VAE.
+    other, training images, which are what the best generator would make, a normal distribution of
+    PCA's codes, and the VAE. The halves differ more, since they are smaller.
     """
     x = np.concatenate([*in_order(dataset.test_images)])
     generator = np.random.default_rng(SEED)
@@ -152,13 +187,17 @@ def yardsticks(
         return generation(*read(images), features, labels)
 
     pca = PCA.fit(dataset.train_images, min(PCA_CODES, dataset.pixels))
-    codes = generator.standard_normal((len(x), len(pca.variances))) * np.sqrt(pca.variances)
+    deviation = np.sqrt(np.maximum(pca.variances, 0))  # rounding may leave less than 0
+    codes = generator.standard_normal((len(x), len(deviation))) * deviation
     model, p = vae(dataset, backend, progress, smoke)
     z = backend.asarray(generator.standard_normal((len(x), model.latent)), p.flat.dtype)
     return {
         "real test images": generation(probabilities, features, features, labels),
         "a real half, the other": generation(
             probabilities[half], features[half], features[other], labels[other]
+        ),
+        "training images": against_real(
+            np.concatenate([*in_order(dataset.train_images[: len(x)])])
         ),
         f"Gaussian, {len(pca.variances)} PCA codes": against_real(pca.decode(codes).clip(0, 1)),
         "VAE": against_real(backend.to_numpy(model.decode(p, z))),

@@ -206,14 +206,26 @@ def _first_fault(
         data = _data(watched, batch, plan.seed, state.step, backend)
         try:
             with stop_at_nonfinite():
-                watched.step(state, data, plan.schedule(state.step))
+                figures = watched.step(state, data, plan.schedule(state.step))
         except NonFiniteError as error:
-            return f"at step {state.step + 1}, {error}"
+            # What one player's update made would else be told as the other's fault.
+            return _overflown(state) or f"at step {state.step + 1}, {error}"
+        if told := _overflown(state):
+            return told
         state.step += 1
-        for name, values in state.parameters.items():
-            if count_nonfinite(values):
-                return f"the update of step {state.step} made {name} NaN or infinite"
+        state.add(figures, len(batch[0]))
+        for name, (total, _) in state.totals.items():
+            if not math.isfinite(float(total)):
+                return f"at step {state.step} the {name.replace('_', ' ')} is too large to add up"
     return f"somewhere before step {bad}, though autograd's own steps stay finite"
+
+
+def _overflown(state: State) -> str:
+    """A sentence on the first parameter that the step, not counted yet, made NaN or infinite."""
+    for name, values in state.parameters.items():
+        if count_nonfinite(values):
+            return f"the update of step {state.step + 1} made {name} NaN or infinite"
+    return ""
 
 
 def _refuse_nonfinite_figures(row: dict[str, Any], record: Record) -> None:

@@ -113,11 +113,6 @@ def start(
         config=config,
         whole=whole,
     )
-    if "critic_steps" in args and args.critic_steps > plan.steps(n):
-        raise InputError(
-            f"--critic-steps {args.critic_steps}: an epoch has only {plan.steps(n)} steps, in none "
-            "of which the generator would move"
-        )
     plan = replace(plan, schedule=command_line.schedule(args, args.epochs * plan.steps(n)))
     progress.say(f"data      {dataset.source}: {n} to train on")
     progress.say(f"backend   {backend.describe()}, {args.dtype}, gradients {args.gradients}")

@@ -1,0 +1,286 @@
+"""The models that others are measured with: trained once, found again, never believed damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from strict import STRICT
+
+import tinygen as tg
+from tinygen.backend.numpy_backend import adam_numpy
+from tinygen.data import Dataset, in_order
+from tinygen.errors import InputError
+from tinygen.metrics import Generation, frechet_distance
+from tinygen.training import Interrupted, Progress, kept
+from tinygen.training.descent import Descent
+
+NUMPY = tg.get_backend("numpy")
+TOLD, QUIET = Progress(1, {}), Progress(1, {}, quiet=True)
+
+
+def bars(seed: int = 0, train: int = 300, test: int = 60) -> Dataset:
+    """Images of 4x4 in three classes, by the column that is bright; quick to learn."""
+    random = np.random.default_rng(seed)
+
+    def drawn(n: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = (np.arange(n) % 3).astype(np.uint8)
+        x = random.integers(0, 90, (n, 4, 4))
+        x[np.arange(n), :, labels] += 150
+        return x.astype(np.uint8), labels
+
+    images = drawn(train) + drawn(test)
+    digest = hashlib.sha256(b"".join(a.tobytes() for a in images)).hexdigest()
+    return Dataset("bars", *images, source="drawn", sha256={"all": digest})
+
+
+DATA = bars()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own; and no waiting for the disk or numba."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("os.fsync", lambda file: None)
+    monkeypatch.setattr(NUMPY, "_adam", adam_numpy)
+    return tmp_path / "tinygen" / "models"
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A number for each training step, wherever it is made."""
+    made: list[int] = []
+    right = Descent.step
+
+    def step(self: Descent, *arguments: Any) -> Any:
+        made.append(len(made))
+        return right(self, *arguments)
+
+    monkeypatch.setattr(Descent, "step", step)
+    return made
+
+
+def judge(data: Dataset = DATA, backend: Any = NUMPY, progress: Any = QUIET) -> kept.Judge:
+    return kept.judge(data, backend, progress, smoke=True)
+
+
+STEPS = kept.SMOKE_EPOCHS * 3  # 300 images in batches of 128
+
+
+def test_it_is_trained_once_and_found_again(steps: list[int], cache: Path, capsys: Any) -> None:
+    first = judge(progress=TOLD)
+    assert len(steps) == STEPS
+    (folder,) = cache.iterdir()
+    told = "training the judge of bars, once; it is kept in the cache\n"
+    assert capsys.readouterr().out == told
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    again = judge(progress=TOLD)
+    assert len(steps) == STEPS and capsys.readouterr() == ("", "")
+    assert (again.sha256, again.error) == (first.sha256, first.error)
+    assert again.parameters.flat.tobytes() == first.parameters.flat.tobytes()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+
+
+def test_whoever_trains_it_gets_the_same(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the hash names it, on any day and in any folder."""
+    first = judge()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache / "another"))
+    assert judge().sha256 == first.sha256
+
+
+def test_a_quiet_run_says_nothing(capsys: Any) -> None:
+    judge()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_it_has_learned_and_its_error_is_what_it_gets_wrong(backend: Any) -> None:
+    read = judge(backend=backend)
+    x = DATA.test_images.reshape(-1, 16).astype(np.float32) / 255
+    logits = backend.to_numpy(read.model.logits(read.parameters, backend.asarray(x)))
+    wrong = sum(logits[k].argmax() != label for k, label in enumerate(DATA.test_labels))
+    assert read.error == wrong / 60 <= 0.1
+    assert read.model.classes == 3 and read.model.pixels == 16
+
+
+def test_its_hash_is_that_of_its_numbers() -> None:
+    read = judge()
+    flat = read.parameters.flat
+    assert flat.dtype == np.float32
+    expected = hashlib.sha256(b"".join(x.tobytes() for x in flat.astype("<f4"))).hexdigest()
+    assert read.sha256 == expected
+
+
+def test_it_reads_images_a_thousand_at_a_time() -> None:
+    read = judge()
+    x = np.random.default_rng(0).random((2003, 16))  # also if they are float64
+    probabilities, features = read(x)
+    assert probabilities.shape == (2003, 3) and features.shape == (2003, 64)
+    assert probabilities.dtype == features.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    for k in (0, 999, 1000, 2002):
+        p, f = read(x[k : k + 1])
+        # Another number of rows may be added up in another order.
+        np.testing.assert_allclose(p[0], probabilities[k], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(f[0], features[k], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "a bit", "gone"])
+def test_a_damaged_one_is_trained_anew(steps: list[int], cache: Path, damage: str) -> None:
+    first = judge()
+    (path,) = cache.glob("*/checkpoint.npz")
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 16
+    broken = {"truncated": content[: len(content) // 2], "garbage": b"PK" * 500, "empty": b"",
+              "a bit": bytes(flipped)}  # fmt: skip
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(broken[damage])
+    again = judge()
+    assert len(steps) == 2 * STEPS and again.sha256 == first.sha256
+    assert path.read_bytes()[:4] == content[:4]
+    judge()
+    assert len(steps) == 2 * STEPS
+
+
+def test_other_data_or_another_training_gives_another(steps: list[int], cache: Path) -> None:
+    other = replace(DATA, sha256={"all": "another"})  # the hashes alone decide what is the same
+    found = [judge(), judge(other), judge(bars(seed=1)), judge(DATA.first(train=200, test=60))]
+    assert len(list(cache.iterdir())) == 4
+    assert found[0].sha256 == found[1].sha256, "trained anew, and on the same images"
+    assert len({read.sha256 for read in found}) == 3
+    whole = kept.judge(DATA, NUMPY, QUIET)
+    assert whole.sha256 != found[0].sha256 and len(list(cache.iterdir())) == 5
+    before = len(steps)
+    judge(), judge(bars(seed=1))
+    assert len(steps) == before
+
+
+def test_each_backend_has_its_own(cache: Path) -> None:
+    """Their dropout is not the same, so neither are the numbers."""
+    assert judge().sha256 != judge(backend=STRICT).sha256
+    assert len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize("at", [0, 4, STEPS - 1])
+def test_ctrl_c_says_what_was_stopped_and_the_next_call_goes_on(
+    steps: list[int], monkeypatch: pytest.MonkeyPatch, cache: Path, at: int
+) -> None:
+    counted = Descent.step
+
+    def step(self: Descent, *arguments: Any) -> Any:
+        if len(steps) == at:
+            signal.raise_signal(signal.SIGINT)
+        return counted(self, *arguments)
+
+    with monkeypatch.context() as context:
+        context.setattr(Descent, "step", step)
+        with pytest.raises(
+            Interrupted, match=r"^stopped while the judge was trained; the same command goes on "
+        ):
+            judge()
+    stopped = judge()
+    assert len(steps) == STEPS, "no step was made twice"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache / "straight"))
+    assert judge().sha256 == stopped.sha256
+
+
+@pytest.mark.parametrize("which", ["train_labels", "test_labels"])
+def test_data_without_labels_has_no_judge(which: str, steps: list[int]) -> None:
+    with pytest.raises(InputError, match="bars has no labels, from which a judge could learn"):
+        judge(replace(DATA, **{which: None}))
+    assert not steps
+
+
+# The rows of the table.
+
+
+class Spy:
+    """A judge that remembers what it was shown."""
+
+    def __init__(self, read: kept.Judge) -> None:
+        self.read, self.shown = read, []  # type: ignore[var-annotated]
+
+    def __call__(self, images: Any) -> Any:
+        self.shown.append(np.asarray(images))
+        return self.read(images)
+
+
+def rows(backend: Any = NUMPY) -> tuple[dict[str, Generation], Any]:
+    spy: Any = Spy(judge(backend=backend))
+    return kept.yardsticks(DATA, spy, backend, QUIET, smoke=True), spy
+
+
+def test_the_rows(backend: Any) -> None:
+    found, spy = rows(backend)
+    names = ["real test images", "a real half, the other", "training images",
+             "Gaussian, 16 PCA codes", "VAE"]  # fmt: skip
+    assert list(found) == names
+    for row in found.values():
+        assert all(math.isfinite(x) for x in vars(row).values())
+    real, half, train, gaussian, _ = found.values()
+    # Against themselves there is nothing between them, but for the judge's own errors.
+    assert real.frechet_distance == pytest.approx(0, abs=1e-9 + 1e-6 * gaussian.frechet_distance)
+    assert real.precision == real.recall == 1
+    assert real.digits_covered == 3 and real.histogram_kl < 0.01
+    assert half.frechet_distance > 0
+    assert half.digits_covered == 3
+    assert gaussian.frechet_distance > real.frechet_distance
+    # As many generated images as real ones, all of them images.
+    test, trained, drawn, decoded = spy.shown
+    np.testing.assert_array_equal(trained, next(in_order(DATA.train_images[:60])))
+    assert 0 < train.frechet_distance < gaussian.frechet_distance and train.digits_covered == 3
+    np.testing.assert_array_equal(test, np.concatenate([*in_order(DATA.test_images)]))
+    for x in (drawn, decoded):
+        assert x.shape == test.shape and x.min() >= 0 and x.max() <= 1
+        assert len(np.unique(x, axis=0)) == len(x)
+
+
+def test_the_halves_are_disjoint_and_random_and_make_up_the_whole() -> None:
+    """The distance between them is found by hand among the features of all."""
+    found, spy = rows()
+    _, features = spy.read(spy.shown[0])
+    order = np.random.default_rng(kept.SEED).permutation(60)
+    expected = frechet_distance(features[order[:30]], features[order[30:]])
+    assert found["a real half, the other"].frechet_distance == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_gaussian_has_the_datas_mean_and_variance() -> None:
+    data = bars(test=900)
+    spy: Any = Spy(judge())
+    kept.yardsticks(data, spy, NUMPY, QUIET, smoke=True)
+    x = data.train_images.reshape(-1, 16) / 255
+    drawn = spy.shown[2]
+    # A mean of 900 draws is off by 0.3 / 30 at most, and some draws are cut off at 0.
+    np.testing.assert_allclose(drawn.mean(axis=0), x.mean(axis=0), atol=0.05)
+    np.testing.assert_allclose(drawn.std(axis=0), x.std(axis=0), atol=0.05)
+
+
+def test_the_vae_is_kept_too_and_the_rows_are_the_same_again(steps: list[int], cache: Path) -> None:
+    first, _ = rows()
+    made = len(steps)
+    assert made == 2 * STEPS
+    assert sorted(path.name.split("-")[0] for path in cache.iterdir()) == ["judge", "vae"]
+    again, _ = rows()
+    assert len(steps) == made and again == first
+
+
+def test_ctrl_c_while_the_vae_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = judge()
+
+    def step(self: Descent, *arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return right(self, *arguments)
+
+    right = Descent.step
+    with monkeypatch.context() as context:
+        context.setattr(Descent, "step", step)
+        with pytest.raises(Interrupted, match="stopped while the vae was trained"):
+            kept.yardsticks(DATA, read, NUMPY, QUIET, smoke=True)
