@@ -16,7 +16,7 @@ from tinygen.byhand.workspace import Workspace
 from tinygen.data import as_floats, in_order
 from tinygen.metrics import PCA, reconstruction
 from tinygen.models import Autoencoder
-from tinygen.models.autoencoder import LOSSES, OUTPUTS
+from tinygen.models.halves import OUTPUTS, RECONSTRUCTIONS
 from tinygen.training import Descent, Run, State, command_line, fit, start
 
 COLUMNS = {
@@ -37,7 +37,7 @@ def flags():
     p = command_line.parser("mnist_autoencoder", __doc__.splitlines()[0])
     add = command_line.add_network_flags(p).add_argument
     weight = {"type": command_line.real(least=0), "default": 0.0, "metavar": "X"}
-    add("--loss", **command_line.choice(LOSSES, "of a reconstruction"))
+    add("--loss", **command_line.choice(RECONSTRUCTIONS, "of a reconstruction"))
     add("--output", choices=OUTPUTS, metavar="NAME", help="sigmoid, or none if all is linear")
     add("--weight-decay", **weight, help="times half of all squared weights is added")
     add("--code-l1", **weight, help="times the code's absolute values is added: sparse")

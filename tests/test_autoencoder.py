@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import tinygen as tg
 from tinygen.byhand.autoencoder import loss_and_grads
 from tinygen.models import Autoencoder
-from tinygen.models.autoencoder import LOSSES
+from tinygen.models.halves import RECONSTRUCTIONS
 from tinygen.ops import ACTIVATIONS
 
 # Regularisers are drawn either off or strong enough that a wrong term could not hide.
@@ -22,7 +22,7 @@ WEIGHTS = st.sampled_from([0.0, 0.03, 0.7])
 
 @st.composite
 def models(draw: Any) -> Autoencoder:
-    reconstruction = draw(st.sampled_from(LOSSES))
+    reconstruction = draw(st.sampled_from(RECONSTRUCTIONS))
     return Autoencoder(
         pixels=draw(st.integers(1, 9)),
         hidden=tuple(draw(st.lists(st.integers(1, 8), max_size=3))),
@@ -69,7 +69,7 @@ def test_second_order_of_the_loss(activation: str) -> None:
 
 
 @pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", RECONSTRUCTIONS)
 def test_a_step_is_the_same_on_every_backend_and_waits_for_nothing(
     backend: Any, gradients: str, loss: str
 ) -> None:

@@ -411,6 +411,7 @@ def test_numpy_warns_again_after_the_loop(tmp_path):
 class Noting:
     """A learner that changes nothing, and remembers what it was given."""
 
+    model = None
     figures = {"loss": "loss", "now_and_then": "now"}  # noqa: RUF012  nobody writes it
 
     def __init__(self):

@@ -34,7 +34,7 @@ def decoded(model: VAE, p: Any, x: Any, noise: Any) -> tuple[Any, Any]:
     """What the decoder gives (n, d), and the KL of each number of a code (n, c)."""
     mu, log_var = model.encode(p, x)
     z = reshape(reparameterise(mu, log_var, noise), shape=(N, C))
-    return model.decoder(part(p, "decoder."), z), tg.gaussian_kl(mu, log_var)
+    return model.decoder.net(part(p, "decoder."), z), tg.gaussian_kl(mu, log_var)
 
 
 def cross_entropies(a: Any, x: Any) -> Any:

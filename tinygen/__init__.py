@@ -38,6 +38,8 @@ _LATER = ("data", "metrics", "plots", "training")
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return import_module(f"tinygen.{name}")
+    if name == "load":
+        return import_module("tinygen.training").load
     raise AttributeError(f"module 'tinygen' has no attribute {name!r}")
 
 

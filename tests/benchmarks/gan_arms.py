@@ -101,7 +101,7 @@ def pytorch(model: GAN, backend: Any, x: Any) -> Callable[[], Any]:
         share = torch.rand(n, 1, device=device)
         between = (fake + share * (real - fake)).requires_grad_()
         (slope,) = torch.autograd.grad(D(between).sum(), between, create_graph=True)
-        return model.penalty * ((slope.norm(dim=1) - 1) ** 2).mean()
+        return model.weight * ((slope.norm(dim=1) - 1) ** 2).mean()
 
     def update(net: Any, optimizer: Any, loss: Any) -> None:
         # Of these parameters only: backward() would compute D's gradient in G's step, too.

@@ -3,6 +3,7 @@
 from tinygen.models.autoencoder import Autoencoder
 from tinygen.models.classifier import Classifier
 from tinygen.models.gan import GAN
+from tinygen.models.halves import Decoder, Encoder
 from tinygen.models.vae import VAE
 
-__all__ = ["GAN", "VAE", "Autoencoder", "Classifier"]
+__all__ = ["GAN", "VAE", "Autoencoder", "Classifier", "Decoder", "Encoder"]

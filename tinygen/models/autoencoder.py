@@ -11,14 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinygen.backend import Array
-from tinygen.errors import InputError, refuse_unknown
-from tinygen.losses import binary_cross_entropy_with_logits, l1, l2, mse
+from tinygen.losses import l1, l2
 from tinygen.models.halves import EncoderDecoder, make_floats
-from tinygen.ops import sigmoid
 from tinygen.parameters import part
-
-LOSSES = ("mse", "bce")
-OUTPUTS = ("sigmoid", "none")
 
 
 @dataclass(frozen=True)
@@ -60,23 +55,18 @@ class Autoencoder(EncoderDecoder):
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
-        refuse_unknown("loss", self.reconstruction, LOSSES)
-        refuse_unknown("output", self.output, OUTPUTS)
-        if self.reconstruction == "bce" and self.output != "sigmoid":
-            raise InputError("the loss bce is that of probabilities; it needs the output sigmoid")
         make_floats(self, ("weight_decay", "code_l1", "input_noise"))
         _ = self.encoder, self.decoder  # building them checks the widths and the other names
 
     @property
     def terms(self) -> dict[str, Any]:
         """What the loss is made of: the keywords of `tinygen.byhand.autoencoder`."""
-        return {
-            "activation": self.activation,
-            "output": self.output,
-            "loss": self.reconstruction,
-            "weight_decay": self.weight_decay,
-            "code_l1": self.code_l1,
-        }
+        own = {"weight_decay": self.weight_decay, "code_l1": self.code_l1}
+        return self.decoder.terms | own
+
+    @property
+    def _decoded(self) -> dict[str, str]:
+        return {"output": self.output, "reconstruction": self.reconstruction}
 
     def encode(self, p: Mapping[str, Any], x: Any) -> Any:
         """Images to codes: ``(n, pixels) -> (n, latent)``."""
@@ -84,14 +74,11 @@ class Autoencoder(EncoderDecoder):
 
     def decode(self, p: Mapping[str, Any], z: Any) -> Any:
         """Codes to images: ``(n, latent) -> (n, pixels)``."""
-        return self._squashed(self.decoder(part(p, "decoder."), z))
+        return self.decoder(part(p, "decoder."), z)
 
     def reconstruct(self, p: Mapping[str, Any], x: Any) -> Any:
         """Images through the bottleneck: ``(n, pixels) -> (n, pixels)``."""
         return self.decode(p, self.encode(p, x))
-
-    def _squashed(self, a: Any) -> Any:
-        return sigmoid(a) if self.output == "sigmoid" else a
 
     def draw(self, x: Array, generator: Any, step: int = 0) -> tuple[Any, ...]:
         """What `loss` takes in one training step on the images `x`, noise included.
@@ -106,8 +93,8 @@ class Autoencoder(EncoderDecoder):
             corrupted = x + self.input_noise * noise
         n = x.shape[0]
         masks = (
-            *self.encoder.draw_masks(generator, n, x.dtype),
-            *self.decoder.draw_masks(generator, n, x.dtype),
+            *self.encoder.net.draw_masks(generator, n, x.dtype),
+            *self.decoder.net.draw_masks(generator, n, x.dtype),
         )
         return x, corrupted, masks
 
@@ -121,12 +108,8 @@ class Autoencoder(EncoderDecoder):
         """The training loss on images ``(n, pixels)``; Tensors in `p` record it for autograd."""
         seen = x if corrupted is None else corrupted
         k = len(masks) // 2
-        z = self.encoder(part(p, "encoder."), seen, training=bool(masks), masks=masks[:k])
-        a = self.decoder(part(p, "decoder."), z, training=bool(masks), masks=masks[k:])
-        if self.reconstruction == "mse":
-            total = mse(self._squashed(a), x)
-        else:
-            total = binary_cross_entropy_with_logits(a, x)
+        z = self.encoder.net(part(p, "encoder."), seen, training=bool(masks), masks=masks[:k])
+        total = self.decoder.loss(part(p, "decoder."), x, z, masks[k:])
         if self.weight_decay:
             for W in p.values():
                 if len(W.shape) == 2:

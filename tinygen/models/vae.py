@@ -15,7 +15,7 @@ from tinygen.backend import Array, namespace
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import bernoulli_nll, gaussian_kl, gaussian_nll
 from tinygen.models.halves import EncoderDecoder, make_floats
-from tinygen.ops import exp, logsumexp, maximum, mean, reshape, sigmoid, sum
+from tinygen.ops import exp, logsumexp, maximum, mean, reshape, sum
 from tinygen.parameters import part
 
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -98,15 +98,20 @@ class VAE(EncoderDecoder):
             "free_bits": self.free_bits,
         }
 
+    @property
+    def _decoded(self) -> dict[str, str]:
+        if self.likelihood == "bernoulli":
+            return {"output": "sigmoid", "reconstruction": "bce"}
+        return {"output": "none", "reconstruction": "mse"}
+
     def encode(self, p: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
         """Images to codes: ``(n, pixels) -> mean (n, latent), log_var (n, latent)``."""
-        h = self.encoder(part(p, "encoder."), x)
+        h = self.encoder.net(part(p, "encoder."), x)
         return h[:, : self.latent], h[:, self.latent :]
 
     def decode(self, p: Mapping[str, Any], z: Any) -> Any:
         """Codes to the means of the pixels: ``(n, latent) -> (n, pixels)``."""
-        a = self.decoder(part(p, "decoder."), z)
-        return sigmoid(a) if self.likelihood == "bernoulli" else a
+        return self.decoder(part(p, "decoder."), z)
 
     def reconstruct(self, p: Mapping[str, Any], x: Any) -> Any:
         """Images through the mean of their code: ``(n, pixels) -> (n, pixels)``."""
@@ -149,7 +154,7 @@ class VAE(EncoderDecoder):
     def reconstruction(self, p: Mapping[str, Any], x: Any, z: Any) -> Any:
         """``-log p(x | z)`` in nats: images (n, pixels), codes (k, n, latent) -> (k, n)."""
         k, n, c = z.shape
-        a = self.decoder(part(p, "decoder."), reshape(z, shape=(k * n, c)))
+        a = self.decoder.net(part(p, "decoder."), reshape(z, shape=(k * n, c)))
         a = reshape(a, shape=(k, n, self.pixels))
         if self.likelihood == "bernoulli":
             return bernoulli_nll(a, x)

@@ -6,6 +6,7 @@ from tinygen.training.progress import Progress
 from tinygen.training.record import Record
 from tinygen.training.start import Run, start
 from tinygen.training.state import State
+from tinygen.training.trained import Trained, load
 
 __all__ = [
     "Descent",
@@ -16,6 +17,8 @@ __all__ = [
     "Record",
     "Run",
     "State",
+    "Trained",
     "fit",
+    "load",
     "start",
 ]

@@ -20,6 +20,9 @@ class Learner(Protocol):
     figures: ClassVar[dict[str, str]]
     """What `step` returns, each with its name on the progress bar."""
 
+    model: Any
+    """What the parameters are those of."""
+
     def draw(self, x: Array, generator: Any, step: int, *labels: Array) -> Any:
         """The data of a step on the batch `x`, noise included."""
 

@@ -53,6 +53,11 @@ class Players:
         return vectors | ({} if self.average is None else {"average": self.average.flat})
 
     @property
+    def averaged(self) -> str | None:
+        """Of which parameters there is an average: those whose names begin like this."""
+        return None if self.average is None else "generator."
+
+    @property
     def steps(self) -> int:
         """Of the discriminator; the generator's follow from it."""
         return self.of_d.steps

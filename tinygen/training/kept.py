@@ -132,7 +132,9 @@ def _trained(
             except InputError:  # it is not there yet, or damaged
                 state = State(p, state.optimizer)
             if len(state.history) < plan.epochs:
-                progress.say(f"training the {name} of {dataset.name}, once; it is kept in the cache")
+                progress.say(
+                    f"training the {name} of {dataset.name}, once; it is kept in the cache"
+                )
             bars = _Bars(plan.epochs, {}, progress.quiet)
             fit(state, learner, images, plan, dict, record, bars, backend, labels)
     except Interrupted:

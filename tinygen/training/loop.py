@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from tinygen.autograd import NonFiniteError, stop_at_nonfinite
 from tinygen.autograd.finite import count_nonfinite
 from tinygen.backend import Array, Backend
 from tinygen.data.batches import as_floats, epoch_order, index_batches
+from tinygen.models.described import described
 from tinygen.optim import Schedule
 from tinygen.training import checkpoint
 from tinygen.training.descent import Learner
@@ -47,6 +48,7 @@ class Plan:
         schedule: the learning rate of each step.
         config: written into the checkpoint; a run can only be resumed with the same.
         whole: an epoch leaves out its last images if they do not fill a batch.
+        data: what the checkpoint says of the images.
     """
 
     epochs: int
@@ -56,6 +58,7 @@ class Plan:
     schedule: Schedule
     config: dict[str, Any]
     whole: bool = False
+    data: dict[str, Any] = field(default_factory=dict)
 
     def steps(self, n: int) -> int:
         """Steps of an epoch over n images."""
@@ -132,7 +135,8 @@ def fit(
 
     def save() -> None:
         state.seconds = time.perf_counter() - began
-        state.save(record, backend, plan.config)
+        about = {"model": described(learner.model), "data": plan.data}
+        state.save(record, backend, plan.config, about)
 
     def stopped() -> Interrupted:
         return Interrupted(

@@ -51,17 +51,10 @@ class Run:
 
     def summarise(self, state: State, **figures: Any) -> None:
         """Write ``summary.json``: the entries that every run has, and the `figures`."""
-        dataset = self.dataset
         self.record.write_summary(
             task=self.args.task,
             config=self.plan.config,
-            data={
-                "name": dataset.name,
-                "source": dataset.source,
-                "sha256": dataset.sha256,
-                "train": len(dataset.train_images),
-                "test": len(dataset.test_images),
-            },
+            data=self.plan.data,
             versions=versions(self.backend),
             seconds=round(state.seconds, 3),
             parameters=int(state.parameters.flat.size),
@@ -112,6 +105,14 @@ def start(
         schedule=lambda step: args.lr,
         config=config,
         whole=whole,
+        data={
+            "name": dataset.name,
+            "source": dataset.source,
+            "sha256": dataset.sha256,
+            **used,
+            "shape": list(dataset.train_images.shape[1:]),
+            "preprocessing": "none" if dataset.train_images.dtype.kind == "f" else "uint8 / 255",
+        },
     )
     plan = replace(plan, schedule=command_line.schedule(args, args.epochs * plan.steps(n)))
     progress.say(f"data      {dataset.source}: {n} to train on")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -49,8 +51,18 @@ class State:
         """The epoch's means as they go into its row; it waits for a GPU."""
         return {f"train_{name}": float(x) / seen for name, (x, seen) in self.totals.items()}
 
-    def save(self, record: Record, backend: Backend, config: dict[str, Any]) -> None:
-        """Write a checkpoint of everything; the one before survives until it is complete."""
+    def save(
+        self,
+        record: Record,
+        backend: Backend,
+        config: dict[str, Any],
+        about: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Write a checkpoint of everything; the one before survives until it is complete.
+
+        Args:
+            about: what else its description says, for those who `load` it.
+        """
         arrays = {"parameters": self.parameters.flat, **self.optimizer.state}
         host = {name: backend.to_numpy(array) for name, array in arrays.items()}
         meta = {
@@ -60,6 +72,8 @@ class State:
             "totals": {name: [float(x), seen] for name, (x, seen) in self.totals.items()},
             "history": self.history,
             "seconds": self.seconds,
+            "averaged": getattr(self.optimizer, "averaged", None),
+            **about,
         }
         checkpoint.save(record.checkpoint, host, meta)
 
