@@ -17,7 +17,7 @@ from tinygen import plots
 from tinygen.data import MIXTURES, Dataset, mixtures
 from tinygen.metrics import PERFECT_SHARE, Modes, modes
 from tinygen.models import GAN
-from tinygen.ops import sigmoid
+from tinygen.ops import concatenate, sigmoid
 from tinygen.training import Run, State, command_line, gan, start
 from tinygen.training.duel import Players
 from tinygen.training.progress import warn
@@ -31,7 +31,6 @@ COLUMNS = {
 DEFAULTS: dict[str, Any] = {
     "epochs": 40, "batch_size": 200, "lr": 5e-3, "beta1": 0.0, "beta2": 0.9, "warm_up": 0.0,
     "latent": 2, "generator_hidden": (128, 128), "discriminator_hidden": (128, 128),
-    "loss": "r1",
 }  # fmt: skip
 SMOKE = {"epochs": 3, "points": 2000, "generator_hidden": (32, 32),
          "discriminator_hidden": (32, 32)}  # fmt: skip
@@ -45,7 +44,7 @@ SAMPLE_STREAM = 2
 
 def flags():
     p = command_line.parser("gan_ring", __doc__.splitlines()[0], data=False)
-    add = gan.add_flags(p).add_argument
+    add = gan.add_flags(p, GAMMA).add_argument
     add("--mixture", **command_line.choice(tuple(MIXTURES), "the distribution of the points"))
     add("--points", type=command_line.whole(100, 10**7), default=100_000, metavar="N",
         help="points to learn from")  # fmt: skip
@@ -67,22 +66,18 @@ def points(args: Any) -> Dataset:
     return Dataset(args.mixture, train, None, test, None, source, sha256)
 
 
-class Eye:
+class Eye(gan.Eye):
     """What can be seen of a GAN in the plane: its samples, and the field that the other sees."""
 
     def __init__(self, run: Run, model: GAN) -> None:
-        self.run, self.model = run, model
+        super().__init__(run, model)
         self.mixture = MIXTURES[run.args.mixture]
         self.reach = 1.25 * float(abs(self.mixture.centres).max())
         self.real = run.dataset.test_images
 
-    def noise(self) -> Any:
-        generator = self.run.backend.generator((self.run.args.seed, SAMPLE_STREAM))
-        return generator.standard_normal((SAMPLES, self.model.latent), dtype=self.run.args.dtype)
-
-    def samples(self, players: Players) -> Any:
-        """Samples of the averaged generator, on the host: (SAMPLES, 2)."""
-        return self.run.backend.to_numpy(self.model.sampler(players.best)(self.noise()))
+    def drawn(self, players: Players) -> Any:
+        """Samples on the host, always of the same noise."""
+        return self.samples(players, SAMPLES, SAMPLE_STREAM)
 
     def field(self, players: Players) -> Any:
         """What the discriminator says of each point of the plane, from 0 to 1; None with packs.
@@ -93,30 +88,29 @@ class Eye:
         """
         if self.model.pack > 1:
             return None
+        real, fake, _ = self.met(players, SAMPLES, SAMPLE_STREAM)
+        # Batch norm has the statistics of what is met in training, not those of the plane.
+        settled = self.model.settle(players.d, concatenate(real, fake, axis=0))
         x = self.run.backend.asarray(plots.plane(self.reach), self.run.args.dtype)
-        a = self.model.logits(players.d, x)
+        a = self.run.backend.to_numpy(self.model.logits(players.d, x, settled=settled))
         if self.model.loss == "wasserstein-gp":
-            a = (a - a.mean()) / a.std()
+            a = (a - a.mean()) / (a.std() + 1e-12)  # it may be flat
         p = a if self.model.loss == "least-squares" else sigmoid(a)
-        sure = 2 * self.run.backend.to_numpy(p).reshape(plots.FIELD_SIDE, -1).clip(0, 1) - 1
+        sure = 2 * p.reshape(plots.FIELD_SIDE, -1).clip(0, 1) - 1
         return 0.5 + 0.5 * np.sign(sure) * np.sqrt(abs(sure))
 
-    def picture(self, players: Players, path: Path, epoch: int) -> None:
-        """A frame of the film."""
-        plots.add_mixture_frame(path, self.samples(players), self.real, self.reach, epoch,
+    def picture(self, players: Players, film: Path, epoch: int) -> None:
+        plots.add_mixture_frame(film, self.drawn(players), self.real, self.reach, epoch,
                                 self.field(players), self.mixture.centres)  # fmt: skip
 
     def figures(self, players: Players) -> dict[str, float]:
-        """Of an epoch."""
-        real = self.run.backend.asarray(self.real, self.run.args.dtype)
-        fake = self.model.generate(players.g, self.noise())
-        found = modes(self.samples(players), self.mixture).figures
-        return found | self.model.accuracy(players.d, real, fake)
+        found = modes(self.drawn(players), self.mixture).figures
+        return found | self.accuracy(players, SAMPLES, SAMPLE_STREAM)
 
 
 def report(eye: Eye, state: State, players: Players) -> None:
     """The figures of the end, and the pictures."""
-    run, samples = eye.run, eye.samples(players)
+    run, samples = eye.run, eye.drawn(players)
     found, say, every = modes(samples, eye.mixture), run.progress.say, len(eye.mixture.centres)
     say(f"{told(found, every)}; a perfect generator: {every} of {every}, {PERFECT_SHARE:.2%}")
     say(f"the data themselves: {told(modes(eye.real, eye.mixture), every)}")
@@ -146,9 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = start(args, COLUMNS, dataset=points(args), whole=True)
     eye = Eye(run, model)
     x = run.backend.asarray(run.dataset.train_images)
-    state, players = gan.train(
-        run, model, x, eye.figures, eye.picture, "modes", len(eye.mixture.centres)
-    )
+    state, players = gan.train(eye, x, "modes", len(eye.mixture.centres))
     report(eye, state, players)
 
 

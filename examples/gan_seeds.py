@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from math import inf, nan
 from pathlib import Path
 from statistics import mean, stdev
@@ -21,12 +22,14 @@ from tqdm import tqdm
 
 from tinygen.errors import InputError
 from tinygen.files import write_text
-from tinygen.training import Diverged, command_line
+from tinygen.training import Diverged, checkpoint, command_line
 from tinygen.training.progress import warn
 
 SCRIPTS = ("gan_ring", "mnist_gan")
 OURS = ("--seed", "--out", "--resume", "--restart", "--quiet")
 """Flags of an example that are set here."""
+LOOK_EVERY = 2.0
+"""Seconds between two looks at how far the runs are."""
 
 
 def flags() -> argparse.ArgumentParser:
@@ -47,13 +50,12 @@ def flags() -> argparse.ArgumentParser:
 def train(args: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Train with one seed in a process of its own; returns the run's summary."""
     out = args.out / f"seed-{seed}"
-    threads = str(max(1, (os.cpu_count() or 1) // args.jobs))
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     go_on = args.resume and (out / "checkpoint.npz").exists()
     how = ["--resume"] if go_on else ["--restart"] if args.restart else []
     command = [sys.executable, str(Path(__file__).with_name(f"{args.script}.py")), *args.rest,
                "--seed", str(seed), "--out", str(out), "--quiet", *how]  # fmt: skip
-    done = subprocess.run(command, env=os.environ | dict.fromkeys(names, threads),
+    done = subprocess.run(command, env=os.environ | dict.fromkeys(names, str(args.threads)),
                           stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
     told = done.stderr.strip().splitlines()
     if done.returncode:
@@ -83,7 +85,57 @@ def table(found: dict[int, dict[str, Any]]) -> str:
     lines.append(line("mean", [mean(column) for column in columns]))
     if len(tests) > 1:
         lines.append(line("deviation", [stdev(x) if inf not in x else nan for x in columns]))
+    judges = {run["judge"]["sha256"] for run in found.values() if "judge" in run}
+    if len(judges) > 1:
+        lines.append(f"warning: {len(judges)} judges scored these, so the figures do not compare")
     return "\n".join(lines)
+
+
+def look(args: argparse.Namespace, began: float, bar: Any) -> None:
+    """Show how many epochs all runs have behind them."""
+    done = 0
+    for seed in range(args.seeds):
+        folder = args.out / f"seed-{seed}"
+        with suppress(OSError):  # it has not begun
+            rows = folder / "metrics.jsonl"
+            if rows.stat().st_mtime < began:
+                continue  # nor has this one; they are those of an earlier run
+            done += rows.read_text().count("\n")
+            if bar.total is None:
+                config = checkpoint.read_meta(folder / "checkpoint.npz")["config"]
+                bar.total = args.seeds * config["epochs"]
+    bar.n = done
+    bar.refresh()
+
+
+def train_all(args: argparse.Namespace) -> tuple[dict[int, Any], dict[int, BaseException]]:
+    """The summaries of the seeds that reached their end, and what went wrong with others.
+
+    After a failure no run begins any more, and those that are running are waited for.
+    """
+    began, found, failed = time.time(), {}, {}
+    with (
+        ThreadPoolExecutor(args.jobs) as pool,
+        tqdm(unit=" epochs", desc=f"{args.seeds} seeds", leave=False, disable=None) as bar,
+    ):
+        jobs = {pool.submit(train, args, seed): seed for seed in range(args.seeds)}
+        left = {*jobs}
+        try:
+            while left:
+                done, left = wait(left, LOOK_EVERY, FIRST_COMPLETED)
+                for job in done:
+                    if error := job.exception():
+                        failed[jobs[job]] = error
+                        left = {other for other in left if not other.cancel()}
+                        warn(
+                            f"seed {jobs[job]} failed; {len(left)} that are running are waited for"
+                        )
+                    else:
+                        found[jobs[job]] = job.result()
+                look(args, began, bar)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return found, failed
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,20 +144,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for flag in args.rest:
         if flag.split("=")[0] in OURS:
             raise InputError(f"{flag} must stand before {args.script}, or is set for each seed")
-    began, found = time.perf_counter(), {}
-    with ThreadPoolExecutor(args.jobs) as pool:
-        jobs = {pool.submit(train, args, seed): seed for seed in range(args.seeds)}
-        try:
-            done = as_completed(jobs)
-            for job in tqdm(done, total=args.seeds, desc="seeds", leave=False, disable=None):
-                if job.exception():
-                    warn(f"seed {jobs[job]} failed; those that are running are waited for")
-                found[jobs[job]] = job.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    args.jobs = min(args.jobs, args.seeds)
+    args.threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    print(
+        f"{args.seeds} seeds, {args.jobs} at a time, threads for each: {args.threads}", flush=True
+    )
+    began = time.perf_counter()
+    found, failed = train_all(args)
     seconds = time.perf_counter() - began
-    text = table(found)
-    print(text)
+    if found:
+        print(table(found))
+    for error in failed.values():
+        if isinstance(error, (InputError, Diverged)) and [*args.out.glob("*/checkpoint.npz")]:
+            raise type(error)(
+                f"{error}; {len(found)} of {args.seeds} seeds are done, and the same command with "
+                "--resume goes on from there"
+            )
+        raise error
     versions = found[0]["versions"]
     print(f"{args.seeds} seeds in {seconds / 60:.1f} minutes, {args.jobs} at a time, "
           f"{versions['backend']}, {versions['machine']}")  # fmt: skip

@@ -7,6 +7,7 @@ python examples/mnist_gan.py --preset wgan-gp --out runs/wgan-gp
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tinygen.losses import one_hot
 from tinygen.metrics import comparison, digits_covered, generation, parzen
 from tinygen.models import GAN
 from tinygen.training import Run, State, command_line, gan, start
-from tinygen.training.duel import Players, duel
+from tinygen.training.duel import Players
 from tinygen.training.kept import Judge, judge, yardsticks
 from tinygen.training.progress import warn
 
@@ -34,7 +35,7 @@ COLUMNS = {
 }
 DEFAULTS: dict[str, Any] = {
     "epochs": 20, "lr": 4e-3, "beta1": 0.5, "beta2": 0.99, "warm_up": 0.0, "latent": 20,
-    "generator_hidden": (256, 512, 512), "generator_norm": "batch", "generator_activation": "relu",
+    "generator_hidden": (256, 512, 512), "generator_norm": "batch",
     "discriminator_hidden": (512, 256), "discriminator_activation": "gelu",
 }  # fmt: skip
 SMOKE = {"data": "strokes", "epochs": 2, "batch_size": 32, "latent": 8, "generator_hidden": (64,),
@@ -46,8 +47,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 GAMMA = 2.0
 """The penalty's weight for the loss "r1"."""
-GLANCED_AT = 2000
-"""Images that are generated after each epoch; in the end it is as many as there are for testing."""
+GLANCED_AT, ASKED = 2000, 1000
+"""Images that are generated after each epoch, and how many of them the discriminator is asked of;
+in the end as many are generated as there are for testing."""
 SHOWN, VALIDATED = 10, 1000
 SHOWN_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
 """Of the seed: a step's draws are its stream 1."""
@@ -55,72 +57,41 @@ SHOWN_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
 
 def flags():
     p = command_line.parser("mnist_gan", __doc__.splitlines()[0])
-    add = gan.add_flags(p).add_argument
+    add = gan.add_flags(p, GAMMA).add_argument
     add("--conditional", action="store_true", help="tell both players which digit it is")
     p.set_defaults(**DEFAULTS)
     return p
 
 
-def build(args: Any, pixels: int, classes: int = 0) -> GAN:
-    return gan.build(args, pixels, "sigmoid", classes, GAMMA)
-
-
-class Eye:
+class Eye(gan.Eye):
     """What can be seen of a GAN: the generator's images, and whether the other is deceived."""
 
     def __init__(self, run: Run, model: GAN, read: Judge) -> None:
-        self.run, self.model, self.read = run, model, read
-
-    def noise(self, n: int, stream: int) -> tuple[Any, Any]:
-        """n rows of noise, and each digit in turn to ask for, or None."""
-        args, backend, classes = self.run.args, self.run.backend, self.model.classes
-        generator = backend.generator((args.seed, stream))
-        z = generator.standard_normal((n, self.model.latent), dtype=args.dtype)
-        if not classes:
-            return z, None
-        return z, backend.asarray(one_hot(np.arange(n) % classes, classes, args.dtype))
-
-    def images(self, players: Players, n: int, stream: int) -> Any:
-        """n images of the averaged generator, on the host: (n, pixels)."""
-        z, labels = self.noise(n, stream)
-        sample = self.model.sampler(players.best)
-        pieces = [slice(k, k + 1000) for k in range(0, n, 1000)]
-        made = [sample(z[k], None if labels is None else labels[k]) for k in pieces]
-        return np.concatenate([self.run.backend.to_numpy(x) for x in made])
+        super().__init__(run, model)
+        self.read = read
 
     def picture(self, players: Players, film: Path, epoch: int) -> None:
         """The same noise as images, as a sheet and as a frame of the film."""
-        shown, shape = self.images(players, 100, SHOWN_STREAM), self.run.dataset.image_shape
+        shown, shape = self.samples(players, 100, SHOWN_STREAM), self.run.dataset.image_shape
         plots.sheet(film.with_name("samples.png"), shown, shape, 10)
         plots.add_frame(film, shown, shape, 10, epoch)
 
     def figures(self, players: Players) -> dict[str, float]:
-        """Of an epoch."""
-        probabilities, _ = self.read(self.images(players, GLANCED_AT, EPOCH_STREAM))
+        probabilities, _ = self.read(self.samples(players, GLANCED_AT, EPOCH_STREAM))
         digits, classes = probabilities.argmax(axis=1), self.read.model.classes
         covered = digits_covered(digits, self.run.dataset.test_labels, classes)
-        return self.accuracy(players) | {"digits_covered": covered}
-
-    def accuracy(self, players: Players) -> dict[str, float]:
-        """How often D is right on test images, and on images as it meets them in training."""
-        run, classes = self.run, self.model.classes
-        real = next(in_order(run.backend.asarray(run.dataset.test_images[:1000]), run.args.dtype))
-        z, labels = self.noise(len(real), EPOCH_STREAM)
-        if classes:
-            shown = run.backend.asarray(run.dataset.test_labels[: len(real)])
-            labels = one_hot(shown, classes, run.args.dtype)
-        fake = self.model.generate(players.g, z, labels)
-        return self.model.accuracy(players.d, real, fake, labels)
+        asked = max(ASKED, 2 * self.model.pack)  # two rows of packs, which a batch norm needs
+        return self.accuracy(players, asked, EPOCH_STREAM) | {"digits_covered": covered}
 
 
 def report(eye: Eye, state: State, players: Players) -> None:
     """The figures of the end beside what they are measured by, and the pictures."""
     run, say, data, classes = eye.run, eye.run.progress.say, eye.run.dataset, eye.read.model.classes
-    n, images = len(data.test_images), eye.images(players, len(data.test_images), END_STREAM)
+    n, images = len(data.test_images), eye.samples(players, len(data.test_images), END_STREAM)
     real = np.concatenate([*in_order(data.test_images)])
     probabilities, features = eye.read(images)
     found = generation(probabilities, features, eye.read(real)[1], data.test_labels)
-    rows = yardsticks(data, eye.read, run.backend, run.progress, run.args.smoke)
+    rows = yardsticks(data, eye.read, run.progress, run.args.smoke)
     say(comparison(rows | {"this GAN": found}))
     say(f"the judge: test error {eye.read.error:.2%}, sha256 {eye.read.sha256[:16]}")
     test: dict[str, Any] = dict(found.figures)
@@ -128,13 +99,7 @@ def report(eye: Eye, state: State, players: Players) -> None:
         asked = np.arange(n) % classes
         test["as_asked"] = float(np.mean(probabilities.argmax(axis=1) == asked))
         say(f"{test['as_asked']:.1%} of the images show the digit that was asked for")
-    held_out = np.concatenate([*in_order(data.train_images[-VALIDATED:])])
-    training = np.concatenate([*in_order(data.train_images[:n])])
-    window = {name: parzen(x, held_out, real) for name, x in
-              (("training images", training), ("this GAN", images))}  # fmt: skip
-    told = [f"  {name} {w.mean:.0f} +- {w.standard_error:.0f} nats" for name, w in window.items()]
-    say("\n".join(["Parzen window, as figures were in 2014:", *told]))
-    test["parzen"] = window["this GAN"].mean
+    test |= parzen_windows(run, images, real)
     if found.digits_covered < classes:
         warn(
             f"warning: only {found.digits_covered} of {classes} digits are covered; "
@@ -145,6 +110,22 @@ def report(eye: Eye, state: State, players: Players) -> None:
     scored_by = {"sha256": eye.read.sha256, "error": eye.read.error}
     run.summarise(state, test=test, baselines=baselines, judge=scored_by)
     say(f"pictures, figures and checkpoint are in {run.record.folder}")
+
+
+def parzen_windows(run: Run, images: Any, real: Any) -> dict[str, float]:
+    """Say what the Parzen window makes of generated images beside as many training images."""
+    train, say = run.dataset.train_images, run.progress.say
+    held_out = train[len(images) :][-VALIDATED:]  # in no row of the table
+    if len(held_out) < VALIDATED // 10:
+        say(f"no Parzen window: {len(held_out)} training images are left to choose its width by")
+        return {}
+    held_out = np.concatenate([*in_order(held_out)])
+    training = np.concatenate([*in_order(train[: len(images)])])
+    window = {name: parzen(x, held_out, real) for name, x in
+              (("training images", training), ("this GAN", images))}  # fmt: skip
+    told = [f"  {name} {w.mean:.0f} +- {w.standard_error:.0f} nats" for name, w in window.items()]
+    say("\n".join(["Parzen window, as figures were in 2014:", *told]))
+    return {"parzen": window["this GAN"].mean}
 
 
 def draw_pictures(run: Run, history: Any, images: Any) -> None:
@@ -165,23 +146,23 @@ def draw_pictures(run: Run, history: Any, images: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
-    # Here already what does not go together is refused, before any data is read.
-    duel(build(args, pixels=784), args.gradients)
+    # What does not go together is refused before any data are read; these have their own size.
+    model = gan.build(args, pixels=784, output="sigmoid", gamma=GAMMA)
     run = start(args, COLUMNS, whole=True)
     data, backend = run.dataset, run.backend
-    if args.pack > len(data.test_images):
-        raise InputError(f"--pack {args.pack}: there are {len(data.test_images)} test images")
+    n, fewest = len(data.test_images), args.pack * (1 + (args.discriminator_norm == "batch"))
+    if n < fewest:
+        raise InputError(f"--pack {args.pack}: there are {n} test images, {fewest} are needed")
     if args.conditional and data.train_labels is None:
         raise InputError(f"--conditional needs labels, and {data.name} has none")
-    read = judge(data, backend, run.progress, args.smoke)
-    model = build(args, data.pixels, read.model.classes if args.conditional else 0)
-    images, labels = backend.asarray(data.train_images), None
-    if args.conditional:
-        labels = one_hot(backend.asarray(data.train_labels), model.classes, args.dtype)
+    read, labels = judge(data, run.progress, args.smoke), None
+    classes = read.model.classes if args.conditional else 0
+    model = replace(model, pixels=data.pixels, classes=classes)
+    if classes:
+        labels = one_hot(backend.asarray(data.train_labels), classes, args.dtype)
     eye = Eye(run, model, read)
-    state, players = gan.train(
-        run, model, images, eye.figures, eye.picture, "digits_covered", read.model.classes, labels
-    )
+    images = backend.asarray(data.train_images)
+    state, players = gan.train(eye, images, "digits_covered", read.model.classes, labels)
     report(eye, state, players)
 
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinygen.backend import get_backend
 from tinygen.data import CHOICES, load, stroke_digits
 from tinygen.metrics import comparison
 from tinygen.training import Progress, command_line
@@ -27,12 +26,12 @@ def flags():
 def main(arguments: Sequence[str] | None = None) -> None:
     args = flags().parse_args(arguments)
     if args.smoke:
-        dataset = stroke_digits(0, **SMOKE_IMAGES)
+        dataset = stroke_digits(**SMOKE_IMAGES)
     else:
         dataset = load(args.data, args.data_dir, say=warn)
-    backend, progress = get_backend("numpy"), Progress(0, {})
-    read = judge(dataset, backend, progress, args.smoke)
-    rows = yardsticks(dataset, read, backend, progress, args.smoke)
+    progress = Progress(0, {})
+    read = judge(dataset, progress, args.smoke)
+    rows = yardsticks(dataset, read, progress, args.smoke)
     print(f"test error {read.error:.2%}, sha256 {read.sha256}")
     print(comparison(rows))
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygen as tg
-from tinygen.byhand.autoencoder import loss_and_grads
-from tinygen.models import Autoencoder
+from tinygen.byhand.autoencoder import decoder_loss_and_grads, loss_and_grads
+from tinygen.models import Autoencoder, Decoder
 from tinygen.models.halves import RECONSTRUCTIONS
 from tinygen.ops import ACTIVATIONS
 
@@ -88,6 +88,66 @@ def test_a_step_is_the_same_on_every_backend_and_waits_for_nothing(
         finals.append(after_three_steps(step_of, p, data, place))
     # The same float32 arithmetic in another library: a few roundings, three steps of 1e-3.
     np.testing.assert_allclose(finals[1], finals[0], atol=2e-6)
+
+
+# A decoder alone, trained to invert an encoder that stays what it is: its codes are data.
+
+
+@st.composite
+def decoders(draw: Any) -> Decoder:
+    reconstruction = draw(st.sampled_from(RECONSTRUCTIONS))
+    return Decoder(
+        latent=draw(st.integers(1, 5)),
+        hidden=tuple(draw(st.lists(st.integers(1, 8), max_size=3))),
+        pixels=draw(st.integers(1, 9)),
+        activation=draw(st.sampled_from(sorted(ACTIVATIONS))),
+        dropout=draw(st.sampled_from([0.0, 0.4])),
+        output="sigmoid" if reconstruction == "bce" else draw(st.sampled_from(["sigmoid", "none"])),
+        reconstruction=reconstruction,
+        biases="normal",
+    )
+
+
+def coded(model: Decoder, n: int, seed: int, dtype: Any, backend: Any) -> tuple[Any, ...]:
+    """Parameters, images, and codes with the masks of one step."""
+    generator = backend.generator(seed)
+    x = generator.random((n, model.pixels), dtype=dtype)
+    codes = 2 * generator.standard_normal((n, model.latent), dtype=dtype)
+    return (model.initialise(seed, dtype, backend), *model.draw(x, generator, 0, codes))
+
+
+@given(decoders(), st.integers(1, 6), st.integers(0, 10**6))
+@TOLERANCES
+def test_a_decoder_by_hand_and_by_autograd_agree(
+    dtype: str, tolerance: float, model: Decoder, n: int, seed: int
+) -> None:
+    data = coded(model, n, seed, np.dtype(dtype), tg.get_backend("numpy"))
+    assert_by_hand_agrees(model, decoder_loss_and_grads, data, dtype, tolerance)
+
+
+@given(decoders(), st.integers(1, 4), st.integers(0, 10**6))
+def test_a_decoder_by_autograd_and_finite_differences_agree(
+    model: Decoder, n: int, seed: int
+) -> None:
+    p, *data = coded(model, n, seed, np.float64, tg.get_backend("numpy"))
+    tg.check_gradients(lambda q: model.loss(q, *data), p, tolerance=1e-7)
+
+
+@pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
+@pytest.mark.parametrize("loss", RECONSTRUCTIONS)
+def test_a_decoders_step_is_the_same_on_every_backend_and_waits_for_nothing(
+    backend: Any, gradients: str, loss: str
+) -> None:
+    model = Decoder(latent=3, hidden=(5, 7), pixels=12, reconstruction=loss, dropout=0.2)
+    step_of = gradient_of(model, decoder_loss_and_grads, gradients)
+    host = tg.get_backend("numpy")
+    _, x, codes, masks = coded(model, 6, 3, np.float32, host)
+    finals = []
+    for place in (host, backend):
+        p = model.initialise(0, backend=place)
+        data = (place.asarray(x), place.asarray(codes), tuple(map(place.asarray, masks)))
+        finals.append(after_three_steps(step_of, p, data, place))
+    np.testing.assert_allclose(finals[1], finals[0], atol=2e-6)  # as above
 
 
 def test_the_noise_of_a_step_depends_on_nothing_but_its_seed() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tinygen.byhand import autoencoder
 from tinygen.byhand.activations import ACTIVATIONS
-from tinygen.byhand.autoencoder import loss_and_grads
+from tinygen.byhand.autoencoder import decoder_loss_and_grads, loss_and_grads
 from tinygen.byhand.workspace import Workspace
 from tinygen.parameters import Parameters
 
@@ -532,6 +532,111 @@ def test_writing_into_out_raises_its_version():
     assert g is out and out.version == 1
     _, fresh = loss_and_grads(p, x, **options)
     assert fresh.shapes == p.shapes and np.array_equal(fresh.flat, out.flat)
+
+
+# --- a decoder alone ---
+
+
+def alone(case):
+    """Of a case the decoder in its own names, its images with codes and masks, and its options."""
+    p, (x, _, masks), options, rng = case
+    half = p.part("decoder.")
+    codes = 2 * rng.standard_normal((len(x), half["W1"].shape[0]))
+    masks = masks[len(masks) - (len(half) // 2 - 1) :] if masks else ()
+    return half, (x, codes, masks), options | {"code_l1": 0.0}, rng
+
+
+@settings(max_examples=80, deadline=None)
+@given(cases())
+def test_a_decoders_gradient_is_the_slope_of_its_loss_along_any_direction(case):
+    p, (x, codes, masks), options, rng = alone(case)
+    # An encoder that gives each image the code that is asked for, so that `walk` can be asked.
+    n, c = codes.shape
+    shapes = {"encoder.W1": (n, c), "encoder.b1": (c,), **p.under("decoder.").shapes}
+    whole = Parameters(shapes, np.concatenate([codes.ravel(), np.zeros(c), p.flat]))
+    kinks, _, _ = walk(whole, np.eye(n), masks, options["activation"])
+    if options["activation"] in KINKED:
+        assume(min(map(abs, kinks), default=1) > MARGIN)
+    loss, gradients = decoder_loss_and_grads(p, x, codes, masks, **options)
+    assert gradients.shapes == p.shapes
+    for v in (gradients.flat, rng.standard_normal(p.flat.size)):
+        v = v / max(np.linalg.norm(v), 1e-300)
+        measured = slope_along(
+            lambda q: decoder_loss_and_grads(q, x, codes, masks, **options)[0], p, v
+        )
+        scale = np.linalg.norm(gradients.flat) + abs(loss)
+        assert abs(measured - gradients.flat @ v) <= TOLERANCE * scale
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases())
+def test_a_decoder_alone_learns_what_it_learns_behind_an_encoder_that_gives_these_codes(case):
+    """What the encoder learns, it does not see; weight decay is that of its own weights."""
+    p, (x, corrupted, masks), options, _ = case
+    options = options | {"code_l1": 0.0}
+    _, codes, _ = walk(p, x if corrupted is None else corrupted, masks, options["activation"])
+    loss, gradients = loss_and_grads(p, x, corrupted, masks, **options)
+    half = p.part("decoder.")
+    of_half = masks[len(masks) - (len(half) // 2 - 1) :] if masks else ()
+    own, of_decoder = decoder_loss_and_grads(half, x, np.array(codes), of_half, **options)
+    decay = sum((W**2).sum() for name, W in p.items() if name.startswith("encoder.W"))
+    assert own == pytest.approx(loss - options["weight_decay"] / 2 * decay, rel=1e-12, abs=1e-14)
+    expected = gradients.part("decoder.").flat
+    np.testing.assert_allclose(of_decoder.flat, expected, rtol=1e-11, atol=1e-13)
+
+
+def test_the_worked_example_from_the_code_on():
+    p, x = worked_example()
+    codes = np.array([[1.0], [-1.0]])
+    options = {"activation": "relu", "output": "none", "loss": "mse"}
+    loss, g = decoder_loss_and_grads(p.part("decoder."), x, codes, **options)
+    assert loss == 9 / 8 and list(g) == ["W1", "b1"]
+    assert g["W1"].tolist() == [[1, -1 / 2]] and g["b1"].tolist() == [-1, 0]
+    same = loss_and_grads(p.part("decoder.").under("decoder."), x, codes, **options)[1]
+    assert list(same) == ["decoder.W1", "decoder.b1"] and same.flat.tolist() == g.flat.tolist()
+
+
+def test_a_decoder_writes_where_it_is_told_and_asks_for_no_memory():
+    rng = np.random.default_rng(4)
+    n, d, width = 640, 480, 512
+    p = make([64, 64], [width, d], rng, np.float32, scale=0.05).part("decoder.")
+    x, codes = rng.random((n, d), np.float32), rng.standard_normal((n, 64), np.float32)
+    masks = ((rng.random((n, width), np.float32) < 0.5) * np.float32(2),)
+    options = {"activation": "elu", "output": "sigmoid", "loss": "mse", "workspace": Workspace()}
+    out = p.zeros_like()
+
+    def step(rows):
+        cut = (masks[0][:rows],)
+        return decoder_loss_and_grads(p, x[:rows], codes[:rows], cut, **options, out=out)
+
+    assert_a_warm_step_asks_for_no_memory(step, n, 64 * 1024)
+    before = out.version
+    _, g = step(n)
+    fresh = decoder_loss_and_grads(p, x, codes, masks, **options)[1]
+    assert g is out and out.version == before + 1
+    assert fresh.shapes == p.shapes and np.array_equal(fresh.flat, out.flat)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"codes": None}, r"a decoder alone needs codes \(2, c\) in the place of .* got None"),
+        ({"codes": np.zeros((3, 1))}, r"needs codes \(2, c\) .* got \(3, 1\)"),
+        ({"codes": np.zeros(2)}, r"needs codes \(2, c\) .* got \(2,\)"),
+        ({"codes": np.zeros((2, 4))}, r"decoder.W1 is \(1, 2\); it needs a row for each of the 4"),
+        ({"code_l1": 0.1}, "code_l1 needs an encoder, and there is a decoder alone"),
+        ({"masks": (np.ones((2, 2)),)}, r"masks are \[\(2, 2\)\]; .* need \[\]"),
+        ({"x": np.zeros((2, 3))}, r"x is \(2, 3\), the decoder gives 2 columns"),
+    ],
+)
+def test_what_a_decoder_alone_refuses(change, words):
+    p, x = worked_example()
+    arguments = {"x": x, "codes": np.array([[1.0], [-1.0]]), **GOOD, **change}
+    with pytest.raises(ValueError, match=words) as refused:
+        decoder_loss_and_grads(p.part("decoder."), **arguments)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(TypeError, match=r"corrupted is numpy float32; they need to be the same"):
+        decoder_loss_and_grads(p.part("decoder."), x, np.ones((2, 1), np.float32), **GOOD)
 
 
 # --- refusals ---

@@ -123,35 +123,28 @@ def assert_close(by_hand: Any, by_autograd: Any, tolerance: float, floor: float)
     assert abs(J - loss) <= tolerance * max(abs(loss), 1)  # a critic's loss may be a small rest
 
 
+def normed(model: GAN) -> bool:
+    return model.generator_norm == "batch" and model.generator_hidden != ()
+
+
+def enough(rows: int, model: GAN) -> int:
+    """More for batch norm: of two or three a deviation may be tiny by chance, and blow all up."""
+    return 4 * rows if normed(model) else rows
+
+
 @settings(max_examples=250)
 @given(models(), ROWS, st.integers(0, 10**6))
 @TOLERANCES
 def test_by_hand_and_autograd_agree(
     dtype: str, tolerance: float, model: GAN, rows: int, seed: int
 ) -> None:
-    g, d, by_d, by_g = turn(model, rows, seed, np.dtype(dtype))
+    g, d, by_d, by_g = turn(model, enough(rows, model), seed, np.dtype(dtype))
     of_d, of_g = both(model, g, d, by_d, by_g)
     # The terms of a gradient are of the order of 1. Where they cancel, so do their digits.
     assert_close(of_d, tg.value_and_grad(model.discriminator_loss)(d, *by_d), tolerance, 0.1)
-    # A column that hardly differs between images is blown up by batch norm, roundings included.
-    blown_up = 1.0
-    if model.generator_norm == "batch" and model.generator_hidden:
-        blown_up = 1 + worst_scale(model, g, by_g)
-    assert_close(
-        of_g, tg.value_and_grad(model.generator_loss)(g, d, *by_g), tolerance * blown_up, 0.1
-    )
-
-
-def worst_scale(model: GAN, g: Parameters, by_g: Any) -> float:
-    """By how much batch norm stretches a column at most, all layers together."""
-    z, labels, _ = by_g
-    h, total = z if labels is None else np.concatenate([z, labels], axis=1), 1.0
-    for layer, names in zip(model.generator.layers, model.generator._names, strict=True):
-        if isinstance(layer, BatchNorm):
-            total *= float(1 / np.sqrt(h.var(axis=0).min() + 1e-5))
-        p = {short: g[name] for short, name in names.items()}
-        h = layer(p, h, training=True) if names else layer(h)
-    return total
+    if dtype == "float32" and normed(model):
+        tolerance = 1e-4  # it divides by deviations, layer by layer; 2.5e-5 was measured
+    assert_close(of_g, tg.value_and_grad(model.generator_loss)(g, d, *by_g), tolerance, 0.1)
 
 
 @settings(max_examples=100)
@@ -457,12 +450,10 @@ def test_what_lay_in_out_and_in_the_workspace_never_shows(model: GAN, rows: int,
 
 @given(models(), ROWS, st.integers(0, 10**6))
 def test_the_images_are_those_of_the_model(model: GAN, rows: int, seed: int) -> None:
-    g, _, _, (z, labels, _) = turn(model, rows, seed)
+    g, _, _, (z, labels, _) = turn(model, enough(rows, model), seed)
     images = generate(g, z, labels, **model.generator_terms)
-    scale = 1.0
-    if model.generator_norm == "batch" and model.generator_hidden:
-        scale += worst_scale(model, g, (z, labels, ()))
-    np.testing.assert_allclose(images, model.generate(g, z, labels), rtol=0, atol=1e-13 * scale)
+    # The worst of 2,000 models was 1.2e-14 apart, one with batch norm.
+    np.testing.assert_allclose(images, model.generate(g, z, labels), rtol=0, atol=1e-13)
 
 
 def test_one_workspace_serves_other_models_sizes_and_dtypes() -> None:

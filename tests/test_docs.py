@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from running import run_here
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
@@ -20,8 +21,14 @@ def blocks(page: str) -> list[str]:
 
 @pytest.mark.parametrize("page", WITH_CODE)
 def test_code_runs_and_prints_what_its_comments_say(
-    page: str, capsys: pytest.CaptureFixture[str]
+    page: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "runs/mnist_autoencoder" in "".join(blocks(page)):  # as if the reader had made it
+        assert run_here("--smoke", "--quiet", "--out", "runs/mnist_autoencoder") == 0
     for code in blocks(page):
         exec("import numpy as np\nimport tinygen as tg\n" + code, {})
         printed = capsys.readouterr().out.splitlines()

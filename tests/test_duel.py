@@ -418,11 +418,27 @@ def test_it_follows_the_generators_steps_not_those_of_the_discriminator(gradient
 
 
 def test_the_generator_to_sample_from() -> None:
+    """Before the average has moved it is the generator's start, which is worth nothing."""
     with_it, without = (Players(GAN(**SMALL).initialise(0), optim.SGD, average=a) for a in (0.9, 0))
-    assert with_it.best is with_it.average and without.best is without.g
-    assert without.average is None
-    without.follow()
     np.testing.assert_array_equal(with_it.average.flat, with_it.g.flat)
+    assert without.average is None
+    for step in range(25):
+        for players in (with_it, without):
+            players.of_g.steps = step
+            players.follow()
+        assert without.best is without.g and without.averaged is None
+        assert with_it.best is (with_it.g if step < 10 else with_it.average)
+        assert with_it.averaged == (None if step < 10 else "generator.")
+
+
+@pytest.mark.parametrize("critic_steps", [1, 3])
+def test_whether_the_average_has_moved_is_known_after_a_resume(critic_steps: int) -> None:
+    """By the number of steps alone, which is the discriminator's."""
+    p = GAN(**SMALL).initialise(0)
+    for step in (0, 9, 10, 29, 30, 31):
+        players = Players(p, optim.SGD, critic_steps, 0.9)
+        players.steps = step
+        assert (players.best is players.average) == (step // critic_steps >= 10)
 
 
 # What a checkpoint keeps.
@@ -615,6 +631,34 @@ def test_nan_in_either_player_is_told_by_player_and_op(
     monkeypatch.setattr(NUMPY, "_adam", adam_numpy)
     straight = Run(tmp_path / "straight", model, gradients).fit()
     assert good.fit().end == straight.end
+
+
+@pytest.mark.parametrize("show_every", [1, 1000])
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@BOTH_KINDS
+def test_a_norm_that_overflows_is_told_as_that_of_the_player(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, gradients: str, player: str, show_every: int
+) -> None:
+    """The gradient itself is finite, and what it leads to is found in a later part of a step."""
+    loss = {"discriminator": "least-squares", "generator": "non-saturating"}[player]
+    model = GAN(loss=loss, dropout=0.3, **{**SMALL, "discriminator_activation": "relu"})
+    run = Run(tmp_path, model, gradients, critic_steps=1, optimizer=optim.SGD, average=0.0,
+              show_every=show_every)  # fmt: skip
+    drawn = loop._data
+
+    def data(learner: Any, batch: Any, seed: Any, step: int, backend: Any) -> Any:
+        by_d, by_g = drawn(learner, batch, seed, step, backend)
+        if step == 7 and player == "discriminator":
+            by_d.real[...] = 1e12  # the logits are as large, and the gradient is their product
+        elif step == 7:
+            by_g.masks[0][...] = 1e24  # of which a logit has the slope
+        return by_d, by_g
+
+    monkeypatch.setattr(loop, "_data", data)
+    with pytest.raises(Diverged) as error:
+        run.fit()
+    where = f"at step 8, in the norm of the {player}'s gradient, square made"
+    assert where in str(error.value), error.value
 
 
 @BOTH_KINDS

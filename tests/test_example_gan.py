@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import time
 from dataclasses import replace
 from math import inf, nan
@@ -27,7 +28,10 @@ from running import (
     write_tiny_data,
 )
 
+import tinygen as tg
 from tinygen import get_backend, optim, plots
+from tinygen.data import stroke_digits
+from tinygen.errors import InputError
 from tinygen.metrics import Generation, comparison
 from tinygen.models import GAN, VAE
 from tinygen.models.classifier import Classifier
@@ -53,6 +57,8 @@ OF_AN_EPOCH = {
 BOTH_KINDS = pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
 BOTH_EXAMPLES = pytest.mark.parametrize("name", [MNIST, RING])
 EVERY_LOSS = pytest.mark.parametrize("loss", LOSSES)
+FEW = {"train": 200, "test": 60}
+WIDER = ("--generator-hidden", "32,32", "--discriminator-hidden", "32,32")
 CURVES = (900, 540)
 """Pixels of a picture of curves, of which the margins are cut off."""
 
@@ -101,10 +107,8 @@ def parsed(name, *flags):
 
 def built(name, *flags):
     """The model of a command, for images of 4 pixels in `mnist_gan`."""
-    args, module = parsed(name, *flags), example(name)
-    if name == MNIST:
-        return module.build(args, 4)
-    return gan.build(args, pixels=2, output="none", gamma=module.GAMMA)
+    pixels, output = (4, "sigmoid") if name == MNIST else (2, "none")
+    return gan.build(parsed(name, *flags), pixels, output, example(name).GAMMA)
 
 
 def refused(told):
@@ -354,7 +358,7 @@ def test_a_conditional_generator_draws_what_it_is_asked_for(tiny):
 @BOTH_EXAMPLES
 def test_each_player_has_its_learning_rate(name, labelled, tmp_path):
     flags = (*flags_of(name, labelled), "--average", "0")
-    model = built(name, *flags) if name == RING else example(name).build(parsed(name, *flags), 25)
+    model = built(name, *flags) if name == RING else replace(built(name, *flags), pixels=25)
     began = model.initialise(0)
     for rates, still, moved in (
         (("--lr", "1e-12", "--generator-lr", ".01"), "discriminator.", "generator."),
@@ -387,6 +391,25 @@ def test_the_average_is_what_is_sampled_and_changes_nothing_else(name, labelled,
         assert [row[key] for row in without[2]] == [row[key] for row in averaged[2]]
 
 
+@BOTH_EXAMPLES
+def test_a_short_run_samples_the_generator_that_it_trained(name, labelled, tmp_path):
+    """Not the average, which is the untrained one until the tenth step, and shows it again."""
+    pictures = {}
+    for average in ("0", ".999"):
+        out = tmp_path / average
+        flags = (*flags_of(name, labelled), "--lr", ".05", "--epochs", "1", "--average", average)
+        assert run_here(*flags, "--out", out, name=name) == 0
+        trained = tg.load(out)
+        last = arrays_of(out)["parameters"]
+        assert trained.parameters.flat.tobytes() == last.tobytes()
+        pictures[average] = (out / "samples.png").read_bytes(), summary_of(out)["test"]
+    assert pictures["0"] == pictures[".999"]
+    long = (*flags, "--epochs", "2", "--out", tmp_path / "long")
+    assert run_here(*long, name=name) == 0
+    loaded, arrays = tg.load(tmp_path / "long").parameters, arrays_of(tmp_path / "long")
+    assert loaded.part("generator.").flat.tobytes() == arrays["average"].tobytes()
+
+
 # From the flags to the model: what is asked for is what is built.
 
 
@@ -407,6 +430,37 @@ def test_every_flag_of_the_model_reaches_it(name, pixels, output):
         pack=4,
     )  # fmt: skip
     assert built(name, "--loss", "least-squares", "--smoothing", ".1").smoothing == 0.1
+
+
+@BOTH_EXAMPLES
+def test_a_run_records_the_weight_of_the_penalty_that_it_had(name, labelled, tmp_path, capsys):
+    usual = {"r1": example(name).GAMMA, "wasserstein-gp": 10, "minimax": None}
+    for loss, weight in usual.items():
+        flags = (*flags_of(name, labelled), "--loss", loss, "--out", tmp_path / loss)
+        assert run_here(*flags, name=name) == 0
+        assert summary_of(tmp_path / loss)["config"]["penalty"] == weight
+        if weight:  # it may be said, too
+            assert run_here(*flags, "--resume", "--penalty", weight, name=name) == 0
+    with pytest.raises(SystemExit):
+        run_here("--help", name=name)
+    told = " ".join(capsys.readouterr().out.split())
+    gamma = example(name).GAMMA
+    assert f"gradient penalty (default: 10 for wasserstein-gp, {gamma:g} for r1)" in told
+
+
+@BOTH_EXAMPLES
+def test_every_flag_of_the_model_has_a_default_in_one_place(name):
+    """What both examples have in common stands with the flag, what they differ in with them."""
+    bare = command_line.bare_parser("")
+    gan.add_flags(bare, 1.0)
+    of_flags = {key: x for key, x in vars(bare.parse_args([])).items() if x is not None}
+    defaults = example(name).DEFAULTS
+    other = example(RING if name == MNIST else MNIST).DEFAULTS
+    for key in of_flags.keys() & defaults.keys():
+        assert of_flags[key] == vars(parsed(RING if name == MNIST else MNIST))[key]
+        assert of_flags[key] != defaults[key] and key not in other
+    for key in ("latent", "generator_hidden", "discriminator_hidden"):
+        assert key not in of_flags and key in defaults
 
 
 @BOTH_EXAMPLES
@@ -497,7 +551,7 @@ def test_the_data_are_points_of_the_mixture_and_seeded(tmp_path):
 def eye_of(loss, slope=3.0, shift=0.0, pack=1):
     """What `gan_ring` sees of a discriminator whose logit is ``slope x + shift``."""
     args = parsed(RING, "--loss", loss, "--pack", pack, "--discriminator-hidden", "")
-    model = gan.build(args, pixels=2, output="none")
+    model = gan.build(args, pixels=2, output="none", gamma=1.0)
     p = model.initialise(0)
     p["discriminator.W1"][...] = 0
     p["discriminator.W1"][0] = slope
@@ -536,8 +590,40 @@ def test_a_critics_field_has_no_zero_and_no_unit():
     assert abs(field_of("r1", 3, 5) - field_of("r1", 3, 0)).max() > 0.3
 
 
+def test_the_field_of_batch_norm_is_that_of_the_points_that_d_meets():
+    """Not of the plane, and nothing is dropped."""
+    args = parsed(RING, "--loss", "non-saturating", "--discriminator-norm", "batch", "--dropout",
+                  ".2", "--discriminator-hidden", "4")  # fmt: skip
+    model = gan.build(args, pixels=2, output="none", gamma=1.0)
+    p = model.initialise(0)
+    run = SimpleNamespace(args=args, backend=NUMPY, dataset=example(RING).points(args))
+    eye, players = example(RING).Eye(run, model), Players(p, optim.Adam)
+    z = NUMPY.generator((0, 2)).standard_normal((2500, 2), dtype=np.float32)
+    seen = np.concatenate([run.dataset.test_images, model.generate(players.g, z)])
+    d = players.d
+    a = seen @ d["W1"]
+    x = plots.plane(eye.reach).astype(np.float32)
+    h = np.maximum((x @ d["W1"] - a.mean(axis=0)) / a.std(axis=0), 0)  # gamma is 1 and beta 0
+    said = 1 / (1 + np.exp(-(h @ d["W3"] + d["b3"])))
+    shown = eye.field(players).ravel()
+    back = 0.5 + 0.5 * np.sign(shown - 0.5) * (2 * shown - 1) ** 2
+    np.testing.assert_allclose(back, said[:, 0], atol=1e-3)
+
+
 def test_packs_have_no_field():
     assert field_of("r1", pack=2) is None
+
+
+def test_a_critic_that_is_flat_has_a_field_of_one_half():
+    assert (field_of("wasserstein-gp", 0.0, 3.0) == 0.5).all()
+
+
+@pytest.mark.parametrize("dropout", ["0", ".2"])
+def test_a_ring_with_batch_norm_in_the_discriminator(ring, dropout):
+    flags, out = ring
+    options = ("--discriminator-norm", "batch", "--dropout", dropout, "--loss", "non-saturating")
+    assert ring_here(*flags, *options, "--out", out) == 0
+    assert set(os.listdir(out)) == FILES[RING]
 
 
 @EVERY_LOSS
@@ -678,12 +764,12 @@ def test_ctrl_c_in_the_last_figures(tiny, monkeypatch, capsys):
         (("--loss", "hinge"), "argument --loss: invalid choice: 'hinge'"),
         (
             ("--batch-size", "1", "--generator-norm", "batch"),
-            "a batch of one has no variance for a batch norm",
+            "a batch of one has no variance for the generator's batch norm",
         ),
         (
             ("--batch-size", "4", "--pack", "4", "--discriminator-norm", "batch",
              "--loss", "minimax"),
-            "a batch of one has no variance",
+            "a batch of one has no variance for the discriminator's batch norm",
         ),
         (("--penalty", "1", "--loss", "minimax"), "the loss minimax has no gradient penalty"),
         (("--penalty", "-1"), "argument --penalty: expected a number at least 0"),
@@ -715,8 +801,9 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(
     assert run_here(*flags_of(name, labelled), *wrong, "--out", tmp_path / "run", name=name) == 2
     told = capsys.readouterr()
     assert sentence in told.err and refused(told.err), told.err
-    assert not (tmp_path / "run" / "summary.json").exists()
-    assert told.out == ""
+    # Before the folder is opened, but for what depends on how many images there are.
+    assert (tmp_path / "run").exists() == (wrong[-1] in ("8", "251"))
+    assert told.out == "" and not list(tmp_path.glob("run/*"))
 
 
 @pytest.mark.parametrize(
@@ -756,7 +843,7 @@ def test_a_run_is_not_resumed_as_another(name, labelled, tmp_path, capsys):
         (("--average", ".99"), "--average was 0.999, is 0.99"),
         (("--critic-steps", "2"), "--critic-steps was 1, is 2"),
         (("--generator-lr", ".1"), "--generator-lr was None, is 0.1"),
-        (("--penalty", "3"), "--penalty was None, is 3.0"),
+        (("--penalty", "3"), f"--penalty was {example(name).GAMMA}, is 3.0"),
         (("--epochs", "3"), "--epochs was 2, is 3"),
     ]:
         assert run_here(*flags, *other, "--resume", name=name) == 2
@@ -775,7 +862,18 @@ def test_a_run_is_not_resumed_as_another(name, labelled, tmp_path, capsys):
     [
         (MNIST, ("--loss", "r1", "--penalty", "1e6", "--lr", "10"), "discriminator"),
         (RING, ("--loss", "least-squares", "--lr", "10"), "(generator|discriminator)"),
-        (RING, ("--loss", "wasserstein-gp", "--lr", "1e-9", "--generator-lr", "10"), "generator"),
+        # D's gradient is as large as the images that it judges.
+        (
+            RING,
+            ("--loss", "wasserstein-gp", "--lr", "1e-9", "--generator-lr", "10"),
+            "discriminator",
+        ),
+        (RING, ("--loss", "wasserstein-gp", "--penalty", "0", "--lr", ".2", *WIDER), "generator"),
+        (
+            RING,
+            ("--loss", "wasserstein-gp", "--penalty", "0", "--lr", ".5", *WIDER),
+            "discriminator",
+        ),
     ],
 )
 @BOTH_KINDS
@@ -787,11 +885,49 @@ def test_nan_stops_a_run_and_names_the_player(
     assert run_here(*flags, *options, name=name) == 1
     told = capsys.readouterr().err.splitlines()[-1]
     assert re.search("^error: the (discriminator|generator) (loss|norm) became (nan|inf): ", told)
-    assert re.search(rf"at step \d+, in the {player}'s (step|images), (the gradient of )?\w+ made",
-                     told)  # fmt: skip
+    where = f"({player}'s (step|images)|norm of the {player}'s gradient)"
+    assert re.search(rf"at step \d+, in the {where}, (the gradient of )?\w+ made", told)
     assert "is the last good one" in told
     assert not (tmp_path / "summary.json").exists()
     assert all(np.isfinite(array).all() for array in arrays_of(tmp_path).values())
+
+
+@BOTH_KINDS
+def test_images_that_overflow_stop_a_run_though_all_weights_are_finite(ring, capsys, gradients):
+    flags, out = ring
+    more = ("--loss", "wasserstein-gp", "--penalty", "0", "--lr", "1", "--optimizer", "sgd",
+            "--epochs", "9", *WIDER, "--gradients", gradients, "--out", out)  # fmt: skip
+    assert ring_here(*flags, *more) == 1
+    told = capsys.readouterr().err
+    assert refused(told), told
+    assert "the generator's images became NaN or infinite, though its weights are finite" in told
+    assert f"{out / 'checkpoint.npz'} is the last good one" in told
+    assert all(np.isfinite(array).all() for array in arrays_of(out).values())
+    assert not (out / "summary.json").exists()
+
+
+@BOTH_EXAMPLES
+def test_what_is_refused_leaves_a_finished_run_alone(name, labelled, tmp_path, capsys):
+    flags = (*flags_of(name, labelled), "--out", tmp_path)
+    assert run_here(*flags, name=name) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert "training.gif" in before
+    capsys.readouterr()
+    for wrong in (
+        ("--gradients", "by-hand", "--generator-norm", "layer"),
+        ("--gradients", "by-hand", "--discriminator-norm", "layer"),
+        ("--batch-size", "4", "--pack", "4", "--discriminator-norm", "batch", "--loss", "minimax"),
+        ("--batch-size", "1", "--generator-norm", "batch"),
+        ("--batch-size", "10", "--pack", "4"),
+        ("--discriminator-norm", "batch", "--loss", "r1"),
+        ("--penalty", "1", "--loss", "minimax"),
+        ("--critic-steps", "8"),
+        ("--batch-size", "251"),
+    ):
+        for more in ((), ("--restart",), ("--resume",)):
+            assert run_here(*flags, *wrong, *more, name=name) == 2, wrong
+            assert refused(capsys.readouterr().err)
+            assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before, wrong
 
 
 def test_no_judge_of_few_images_is_in_the_way(tmp_path):
@@ -803,11 +939,19 @@ def test_no_judge_of_few_images_is_in_the_way(tmp_path):
 
 
 def test_a_pack_larger_than_the_test_images_is_refused(tiny, capsys):
-    """Of 40 test images none fills a pack of 50, so D's accuracy on them cannot be had."""
+    """Of 40 test images none fills a pack of 50, so D's accuracy on them cannot be had.
+
+    With batch norm it takes two packs, as one has no variance.
+    """
     flags, out = tiny
-    assert gan_here(*flags, "--pack", "50", "--batch-size", "50", "--out", out) == 2
-    told = capsys.readouterr().err
-    assert refused(told) and "--pack 50: there are 40 test images" in told
+    norm = ("--discriminator-norm", "batch", "--loss", "minimax")
+    for pack, options, fewest in ((50, (), 50), (25, norm, 50)):
+        more = ("--pack", pack, "--batch-size", 2 * pack, *options)
+        assert gan_here(*flags, *more, "--out", out) == 2
+        told = capsys.readouterr().err
+        assert refused(told)
+        assert f"--pack {pack}: there are 40 test images, {fewest} are needed" in told
+    assert gan_here(*flags, "--pack", "20", "--batch-size", "40", *norm, "--out", out) == 0
 
 
 # What is said, and where.
@@ -861,6 +1005,54 @@ def test_the_table_of_mnist_fits_and_is_straight():
     assert "inf" in lines[3]
 
 
+# The stroke digits.
+
+
+@pytest.mark.parametrize("smoke", [True, False])
+def test_stroke_digits_are_one_data_set_whatever_the_seed(tmp_path, monkeypatch, smoke):
+    """So that the runs of several seeds learn from the same images and have one judge."""
+    start = sys.modules["tinygen.training.start"]
+    monkeypatch.setattr(start, "load", lambda *_, seed=0, **__: stroke_digits(seed, **FEW))
+    monkeypatch.setattr(start, "stroke_digits", lambda seed=0, **_: stroke_digits(seed, **FEW))
+    flags = (*flags_of(MNIST, tmp_path), "--data", "strokes", *(["--smoke"] if smoke else []))
+    runs = {}
+    for seed in ("0", "5"):
+        assert gan_here(*flags, "--seed", seed, "--out", tmp_path / seed) == 0
+        runs[seed] = summary_of(tmp_path / seed)
+    one, other = runs.values()
+    assert one["data"] == other["data"] and one["data"]["sha256"] == stroke_digits(0, **FEW).sha256
+    assert one["judge"] == other["judge"] and one["baselines"] == other["baselines"]
+    assert one["test"] != other["test"]
+
+
+# The Parzen window's training images.
+
+
+@pytest.mark.parametrize(("train", "left"), [(250, 210), (140, 100), (139, 99), (40, 0)])
+def test_the_parzen_windows_validation_is_in_no_row_of_the_table(
+    train, left, tmp_path, monkeypatch, capsys
+):
+    data = write_labelled_data(tmp_path / "data", train=train)
+    module, seen = example(MNIST), []
+    right = module.parzen
+
+    def spy(samples, validation, points):
+        seen.append((samples, validation))
+        return right(samples, validation, points)
+
+    monkeypatch.setattr(module, "parzen", spy)
+    flags = [flag for flag in flags_of(MNIST, data) if flag != "--quiet"]
+    assert gan_here(*flags, "--batch-size", "20", "--out", tmp_path / "run") == 0
+    told = capsys.readouterr().out
+    sentence = f"no Parzen window: {left} training images are left to choose its width by"
+    assert (sentence in told) == (left < 100) == (not seen)
+    assert ("parzen" in summary_of(tmp_path / "run")["test"]) == bool(seen)
+    if seen:
+        (training, validation), (_, same) = seen
+        assert len(training) == 40 and len(validation) == left and same is validation
+        assert not {x.tobytes() for x in training} & {x.tobytes() for x in validation}
+
+
 # gan_seeds.
 
 
@@ -888,6 +1080,7 @@ def test_two_seeds(alone, tmp_path, capsys):
     tests = {seed: run["test"] for seed, run in runs.items()}
     assert tests["0"] != tests["1"]
     told = capsys.readouterr().out
+    assert told.startswith("2 seeds, 2 at a time, threads for each: ")
     table = figures_of_table(told)
     assert list(table) == ["0", "1", "mean", "deviation"]
     for seed, test in tests.items():
@@ -909,14 +1102,89 @@ def test_two_seeds(alone, tmp_path, capsys):
 
 
 def test_a_seed_that_fails_is_named_in_one_sentence(alone, tmp_path, capsys):
-    (tmp_path / "seed-1").write_text("a file where a folder should be")
-    flags = ("--seeds", "2", "--jobs", "2", "--out", tmp_path, RING, "--smoke", "--epochs", "1")
-    assert run_here(*flags, name=SEEDS) == 2
+    """And the others are not lost."""
+    blocked = tmp_path / "seed-1"
+    blocked.write_text("a file where a folder should be")
+    flags = ("--seeds", "2", "--jobs", "2", "--out", tmp_path)
+    rest = (RING, "--smoke", "--epochs", "1")
+    assert run_here(*flags, *rest, name=SEEDS) == 2
     told = capsys.readouterr()
     (error,) = (line for line in told.err.splitlines() if line.startswith("error: "))
-    assert error.startswith("error: seed 1: --out ")
-    assert "cannot be written into" in told.err
-    assert figures_missing(told.out) and not (tmp_path / "summary.json").exists()
+    assert error.startswith("error: seed 1: --out ") and "cannot be written into" in error
+    assert error.endswith("; 1 of 2 seeds are done, and the same command with --resume goes on "
+                          "from there")  # fmt: skip
+    assert not (tmp_path / "summary.json").exists()
+    first = summary_of(tmp_path / "seed-0")
+    table = figures_of_table(told.out)
+    assert list(table) == ["0", "mean"]
+    assert table["0"] == pytest.approx(first["test"], rel=1e-3)
+    blocked.unlink()
+    assert run_here(*flags, "--resume", *rest, name=SEEDS) == 0
+    assert summary_of(tmp_path)["runs"]["0"] == first
+
+
+def test_no_seed_begins_after_one_has_failed(tmp_path, monkeypatch, capsys):
+    module, began = example(SEEDS), []
+
+    def train(args, seed):
+        began.append(seed)
+        raise InputError(f"seed {seed}: no")
+
+    monkeypatch.setattr(module, "train", train)
+    assert run_here("--seeds", "9", "--jobs", "1", "--out", tmp_path, RING, name=SEEDS) == 2
+    told = capsys.readouterr()
+    assert len(began) < 9  # the next one may have been taken up before the failure is seen
+    assert told.err.splitlines()[-1] == "error: seed 0: no"  # nothing is there to go on from
+    assert figures_missing(told.out)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_bar_of_seeds_counts_the_epochs_of_all_of_them(tmp_path, monkeypatch, capsys, resumed):
+    """Those of an earlier run in the same folder are not among them."""
+    module, seen = example(SEEDS), []
+    flags = ("--points", "100", "--batch-size", "50", "--epochs", "3", "--quiet",
+             "--generator-hidden", "4", "--discriminator-hidden", "4")  # fmt: skip
+
+    class Bar:
+        total, n = None, 0
+
+        def __init__(self, **options):
+            assert options["disable"] is None  # a terminal alone has it
+            self.desc = options["desc"]
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def refresh(self):
+            seen.append((self.n, self.total))
+
+    def train(args, seed):
+        before.wait(10)
+        out = args.out / f"seed-{seed}"
+        how = ("--resume",) if args.resume else ()
+        command_line.run(example(RING).main, [*flags, *how, "--seed", str(seed), "--out", str(out)])
+        return summary_of(out)
+
+    before = threading.Event()
+    before.set()
+    monkeypatch.setattr(module, "tqdm", Bar)
+    monkeypatch.setattr(module, "train", train)
+    monkeypatch.setattr(module, "LOOK_EVERY", 0.01)
+    how = ("--seeds", "2", "--jobs", "1", "--out", tmp_path)
+    assert run_here(*how, RING, name=SEEDS) == 0
+    assert seen[-1] == (6, 6)
+    counts = [n for n, _ in seen]
+    assert counts == sorted(counts) and {total for _, total in seen} <= {None, 6}
+    assert len({*counts}) > 2, "more than the seeds that are done"
+
+    seen.clear()
+    before.clear()
+    threading.Timer(0.2, before.set).start()
+    assert run_here(*how, *(("--resume",) if resumed else ()), RING, name=SEEDS) == 0
+    assert seen[0] == (0, None) and seen[-1] == (6, 6)
 
 
 def figures_missing(text):
@@ -936,6 +1204,16 @@ def test_what_gan_seeds_refuses(flags, sentence, tmp_path, capsys):
     assert run_here("--out", tmp_path, *flags, name=SEEDS) == 2
     told = capsys.readouterr().err
     assert sentence in told and refused(told)
+
+
+def test_the_table_says_when_there_was_more_than_one_judge():
+    runs = {seed: {"test": {"score": 9.0}, "judge": {"sha256": judge}}
+            for seed, judge in enumerate("aab")}  # fmt: skip
+    table = example(SEEDS).table
+    told = table(runs).splitlines()
+    assert told[-1] == "warning: 2 judges scored these, so the figures do not compare"
+    assert not any(line.startswith("warning") for line in told[:-1])
+    assert "warning" not in table({seed: runs[seed] for seed in (0, 1)})
 
 
 def test_the_table_of_one_seed_and_of_infinite_figures():

@@ -210,7 +210,7 @@ def measured_slopes(model: GAN, d: Any, x: np.ndarray, labels: Any, masks: Any) 
     for i in range(x.shape[1] * model.pack):
         move = np.zeros_like(x)
         move.reshape(-1, model.pack * x.shape[1])[:, i] = h
-        up, down = (model.logits(d, x + s * move, labels, masks) for s in (1, -1))
+        up, down = (model.logits(d, x + s * move, labels, masks, training=True) for s in (1, -1))
         found.append((up - down)[:, 0] / (2 * h))
     return np.stack(found, axis=1)
 
@@ -404,7 +404,8 @@ def test_dropout_has_one_mask_for_each_pass() -> None:
     penalty = TanhCritic(model, masks[2]).penalty(d, real, fake, share)
     found = float(model.discriminator_loss(d, real, fake, labels, share, masks))
     assert found == pytest.approx(b.mean() - a.mean() + penalty, rel=1e-10)
-    np.testing.assert_array_equal(model.logits(d, real), model.logits(d, real, None, (whole,)))
+    nothing_dropped = model.logits(d, real, None, (whole,), training=True)
+    np.testing.assert_array_equal(model.logits(d, real), nothing_dropped)
     assert model.generator_loss(g, d, z, None, for_g) != model.generator_loss(g, d, z)
 
 
@@ -527,7 +528,8 @@ def test_accuracy_where_d_has_batch_norm() -> None:
     model = gan(discriminator_norm="batch")
     _, d, (real, fake, *_), _ = turn(model, rows=6)
     found = model.accuracy(d, real, fake)
-    share = (model.logits(d, real) > 0).mean()
+    # Real images beside real ones, as in training.
+    share = (model.logits(d, real, training=True) > 0).mean()
     assert found["real_accuracy"] == share
 
 
@@ -535,6 +537,38 @@ def test_accuracy_where_d_has_batch_norm_and_dropout() -> None:
     model = gan(discriminator_norm="batch", dropout=0.3)
     _, d, (real, fake, *_), _ = turn(model, rows=6)
     assert set(model.accuracy(d, real, fake).values()) <= {k / 6 for k in range(7)}
+
+
+# What the discriminator says outside of training.
+
+
+@pytest.mark.parametrize("pack", [1, 2])
+def test_what_d_says_of_an_image_is_settled_by_the_images_that_are_named(pack: int) -> None:
+    """Written out for one hidden layer; those beside it play no part, and nothing is dropped."""
+    model = gan(discriminator_norm="batch", dropout=0.3, pack=pack)
+    _, d, (real, fake, *_), _ = turn(model, rows=6)
+    seen = np.concatenate([real, fake])
+    settled = model.settle(d, seen)
+    rows, asked = (x.reshape(len(x) // pack, -1) for x in (seen, real))
+    a = rows @ d["W1"]
+    m, v = a.mean(axis=0), a.var(axis=0, ddof=1)
+    h = np.tanh((asked @ d["W1"] - m) / np.sqrt(v + 1e-5) * d["gamma2"] + d["beta2"])
+    expected = h @ d["W3"] + d["b3"]
+    together = model.logits(d, real, settled=settled)
+    np.testing.assert_allclose(together, expected, rtol=1e-11)
+    alone = model.logits(d, real[:pack], settled=settled)
+    np.testing.assert_allclose(alone, expected[:1], rtol=1e-11)
+
+
+def test_whether_d_is_in_training_must_be_said() -> None:
+    """It cannot be guessed: the wrong statistics are no error, but wrong numbers."""
+    model = gan(discriminator_norm="batch", dropout=0.3)
+    _, d, (real, _, _, _, (masks, *_)), _ = turn(model)
+    with pytest.raises(InputError, match="needs statistics outside of training; pass settled="):
+        model.logits(d, real)
+    for one in (model, gan(dropout=0.3)):
+        with pytest.raises(InputError, match="masks are those of a training step; pass training"):
+            one.logits(d, real, None, masks)
 
 
 # Backends and dtypes.

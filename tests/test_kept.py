@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import os
+import re
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from strict import STRICT
+from running import ROOT, environment
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import tinygen as tg
-from tinygen.backend.numpy_backend import adam_numpy
+from tinygen.byhand import vae as byhand_vae
 from tinygen.data import Dataset, in_order
 from tinygen.errors import InputError
 from tinygen.metrics import Generation, frechet_distance
@@ -22,6 +28,7 @@ from tinygen.training import Interrupted, Progress, kept
 from tinygen.training.descent import Descent
 
 NUMPY = tg.get_backend("numpy")
+HAS_THREADS = any(x["user_api"] == "blas" for x in threadpool_info())
 TOLD, QUIET = Progress(1, {}), Progress(1, {}, quiet=True)
 
 
@@ -45,10 +52,9 @@ DATA = bars()
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own; and no waiting for the disk or numba."""
+    """A cache of the test's own; and no waiting for the disk."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("os.fsync", lambda file: None)
-    monkeypatch.setattr(NUMPY, "_adam", adam_numpy)
     return tmp_path / "tinygen" / "models"
 
 
@@ -66,8 +72,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return made
 
 
-def judge(data: Dataset = DATA, backend: Any = NUMPY, progress: Any = QUIET) -> kept.Judge:
-    return kept.judge(data, backend, progress, smoke=True)
+def judge(data: Dataset = DATA, progress: Any = QUIET) -> kept.Judge:
+    return kept.judge(data, progress, smoke=True)
 
 
 STEPS = kept.SMOKE_EPOCHS * 3  # 300 images in batches of 128
@@ -94,15 +100,83 @@ def test_whoever_trains_it_gets_the_same(cache: Path, monkeypatch: pytest.Monkey
     assert judge().sha256 == first.sha256
 
 
+def blas_threads() -> set[int]:
+    return {x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas"}
+
+
+@pytest.mark.skipif(not HAS_THREADS, reason="threadpoolctl does not know this NumPy's BLAS")
+def test_all_of_it_is_computed_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them add in another order. The training, what is read, and the rows; none after."""
+    seen: dict[str, set[int]] = {}
+
+    def watch(owner: Any, name: str) -> None:
+        right = getattr(owner, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            seen.setdefault(name, set()).update(blas_threads())
+            return right(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, call)
+
+    names = ("loss", "judge", "loss_and_grads", "generation", "fit")
+    owners = (kept.Classifier, kept.Classifier, byhand_vae, kept, kept.PCA)
+    for owner, name in zip(owners, names, strict=True):
+        watch(owner, name)
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        read = judge()
+        read(np.zeros((1, 16)))
+        rows(spy=read)
+        assert blas_threads() == before == {2}
+    assert seen == {name: {1} for name in names}
+
+
+def test_no_compiled_kernel_has_a_part_in_it(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """Numba's Adam rounds otherwise, and not everybody has it."""
+
+    def compiled(*_: Any) -> None:
+        raise AssertionError("the compiled Adam was called")
+
+    with monkeypatch.context() as context:
+        context.setattr(NUMPY, "_adam", compiled)
+        first = judge()
+        rows()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache / "another"))
+    assert judge().sha256 == first.sha256
+
+
+def test_the_judge_that_is_printed_is_the_same_in_every_process(tmp_path: Path) -> None:
+    """With one thread of BLAS, with two, and where there is no numba."""
+    (tmp_path / "no" / "numba").mkdir(parents=True)
+    (tmp_path / "no" / "numba" / "__init__.py").write_text("raise ImportError('hidden')")
+    path = f"{tmp_path / 'no'}{os.pathsep}{ROOT}"
+    ways = {"one": {}, "two": dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2"),
+            "without numba": {"PYTHONPATH": path}}  # fmt: skip
+    told = {}
+    for name, way in ways.items():
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "examples" / "mnist_judge.py"), "--smoke"],
+            env=environment(XDG_CACHE_HOME=str(tmp_path / name), **way),
+            capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        assert "training the judge of strokes, once" in done.stdout, name
+        told[name] = done.stdout
+    assert re.search(r"^test error 0\.\d\d%, sha256 [0-9a-f]{64}$", told["one"], re.MULTILINE)
+    for row in ("real test images", "a real half, the other", "training images", "VAE"):
+        assert f"\n{row} " in told["one"]
+    # Not the hash alone, but all figures: the VAE is the same one, too.
+    assert told["one"] == told["two"] == told["without numba"]
+
+
 def test_a_quiet_run_says_nothing(capsys: Any) -> None:
     judge()
     assert capsys.readouterr() == ("", "")
 
 
-def test_it_has_learned_and_its_error_is_what_it_gets_wrong(backend: Any) -> None:
-    read = judge(backend=backend)
+def test_it_has_learned_and_its_error_is_what_it_gets_wrong() -> None:
+    read = judge()
     x = DATA.test_images.reshape(-1, 16).astype(np.float32) / 255
-    logits = backend.to_numpy(read.model.logits(read.parameters, backend.asarray(x)))
+    logits = read.model.logits(read.parameters, x)
     wrong = sum(logits[k].argmax() != label for k, label in enumerate(DATA.test_labels))
     assert read.error == wrong / 60 <= 0.1
     assert read.model.classes == 3 and read.model.pixels == 16
@@ -156,17 +230,11 @@ def test_other_data_or_another_training_gives_another(steps: list[int], cache: P
     assert len(list(cache.iterdir())) == 4
     assert found[0].sha256 == found[1].sha256, "trained anew, and on the same images"
     assert len({read.sha256 for read in found}) == 3
-    whole = kept.judge(DATA, NUMPY, QUIET)
+    whole = kept.judge(DATA, QUIET)
     assert whole.sha256 != found[0].sha256 and len(list(cache.iterdir())) == 5
     before = len(steps)
     judge(), judge(bars(seed=1))
     assert len(steps) == before
-
-
-def test_each_backend_has_its_own(cache: Path) -> None:
-    """Their dropout is not the same, so neither are the numbers."""
-    assert judge().sha256 != judge(backend=STRICT).sha256
-    assert len(list(cache.iterdir())) == 2
 
 
 @pytest.mark.parametrize("at", [0, 4, STEPS - 1])
@@ -206,20 +274,20 @@ class Spy:
     """A judge that remembers what it was shown."""
 
     def __init__(self, read: kept.Judge) -> None:
-        self.read, self.shown = read, []  # type: ignore[var-annotated]
+        self.read, self.sha256, self.shown = read, read.sha256, []  # type: ignore[var-annotated]
 
     def __call__(self, images: Any) -> Any:
         self.shown.append(np.asarray(images))
         return self.read(images)
 
 
-def rows(backend: Any = NUMPY) -> tuple[dict[str, Generation], Any]:
-    spy: Any = Spy(judge(backend=backend))
-    return kept.yardsticks(DATA, spy, backend, QUIET, smoke=True), spy
+def rows(data: Dataset = DATA, spy: Any = None) -> tuple[dict[str, Generation], Any]:
+    spy = spy or Spy(judge())
+    return kept.yardsticks(data, spy, QUIET, smoke=True), spy
 
 
-def test_the_rows(backend: Any) -> None:
-    found, spy = rows(backend)
+def test_the_rows() -> None:
+    found, spy = rows()
     names = ["real test images", "a real half, the other", "training images",
              "Gaussian, 16 PCA codes", "VAE"]  # fmt: skip
     assert list(found) == names
@@ -254,8 +322,7 @@ def test_the_halves_are_disjoint_and_random_and_make_up_the_whole() -> None:
 
 def test_the_gaussian_has_the_datas_mean_and_variance() -> None:
     data = bars(test=900)
-    spy: Any = Spy(judge())
-    kept.yardsticks(data, spy, NUMPY, QUIET, smoke=True)
+    _, spy = rows(data)
     x = data.train_images.reshape(-1, 16) / 255
     drawn = spy.shown[2]
     # A mean of 900 draws is off by 0.3 / 30 at most, and some draws are cut off at 0.
@@ -263,16 +330,63 @@ def test_the_gaussian_has_the_datas_mean_and_variance() -> None:
     np.testing.assert_allclose(drawn.std(axis=0), x.std(axis=0), atol=0.05)
 
 
-def test_the_vae_is_kept_too_and_the_rows_are_the_same_again(steps: list[int], cache: Path) -> None:
+def test_the_vae_is_kept_too_and_so_are_the_rows(steps: list[int], cache: Path) -> None:
     first, _ = rows()
     made = len(steps)
     assert made == 2 * STEPS
-    assert sorted(path.name.split("-")[0] for path in cache.iterdir()) == ["judge", "vae"]
-    again, _ = rows()
+    names = ["judge", "rows", "vae"]
+    assert sorted(path.name.split("-")[0] for path in cache.iterdir()) == names
+    again, spy = rows()
     assert len(steps) == made and again == first
+    assert not spy.shown, "nothing was measured again"
 
 
-def test_ctrl_c_while_the_vae_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_other_images_or_another_judge_are_others(cache: Path) -> None:
+    """Also of fewer test images of the same data, by which the judge is the same one."""
+    found = [rows(), rows(DATA.first(train=300, test=40)), rows(bars(seed=1))]
+    other: Any = Spy(judge())
+    other.sha256 = "another"
+    found.append(rows(spy=other))
+    assert all(spy.shown for _, spy in found)
+    assert len([*cache.glob("rows-*")]) == 4
+    assert found[0][0] == found[3][0] != found[1][0]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "another figure", "no rows",
+                                    "a list", "gone"])  # fmt: skip
+def test_damaged_rows_are_measured_anew(cache: Path, damage: str) -> None:
+    first, _ = rows()
+    (path,) = cache.glob("rows-*/rows.json")
+    text = path.read_text()
+    other = json.loads(text)
+    other["rows"]["VAE"]["recall"] += 0.25
+    broken = {"truncated": text[: len(text) // 2], "garbage": "\0" * 50, "empty": "",
+              "no rows": "{}", "another figure": json.dumps(other), "a list": "[1]"}  # fmt: skip
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_text(broken[damage])
+    again, spy = rows()
+    assert again == first and spy.shown
+    assert path.read_text() == text
+
+
+def test_a_figure_that_is_infinite_comes_back(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which JSON has not."""
+    right = kept.generation
+
+    def infinite(*arguments: Any, **options: Any) -> Generation:
+        return replace(right(*arguments, **options), histogram_kl=math.inf)
+
+    monkeypatch.setattr(kept, "generation", infinite)
+    first, _ = rows()
+    again, spy = rows()
+    assert not spy.shown and again == first and again["VAE"].histogram_kl == math.inf
+    (path,) = cache.glob("rows-*/rows.json")
+    assert "Infinity" not in path.read_text()
+
+
+def test_ctrl_c_while_the_vae_is_trained(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     read = judge()
 
     def step(self: Descent, *arguments: Any) -> Any:
@@ -283,4 +397,5 @@ def test_ctrl_c_while_the_vae_is_trained(monkeypatch: pytest.MonkeyPatch) -> Non
     with monkeypatch.context() as context:
         context.setattr(Descent, "step", step)
         with pytest.raises(Interrupted, match="stopped while the vae was trained"):
-            kept.yardsticks(DATA, read, NUMPY, QUIET, smoke=True)
+            kept.yardsticks(DATA, read, QUIET, smoke=True)
+    assert not [*cache.glob("rows-*/rows.json")]

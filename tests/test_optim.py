@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from math import cos, inf, isfinite, pi, sqrt
+from math import comb, cos, inf, isfinite, pi, sqrt
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from tinygen.optim import (
     SGD,
     Adam,
     AdamW,
+    Averaged,
     Optimizer,
     RMSProp,
     clip_by_norm,
@@ -459,6 +460,99 @@ def test_one_cycle_rises_to_the_rate_once_and_falls(steps, rise):
     if top < steps - 1:
         assert r[-1] == pytest.approx(4e-7, rel=1e-9)
     assert abs(top - rise * steps) <= 2
+
+
+# A moving average of the parameters.
+
+
+def averaging(backend, make=SGD, decay=0.99, dtype=np.float64, steps=None):
+    """The optimiser after steps on the gradients, and on the host what came after each of them."""
+    p = parameters(backend, dtype=dtype)
+    optimizer = Averaged(make(p), p, decay)
+    passed, averages = [backend.to_numpy(p.flat).copy()], []
+    for g in GRADIENTS[:steps]:
+        optimizer.update(p, parameters(backend, g, dtype), 0.1)
+        passed.append(backend.to_numpy(p.flat).copy())
+        averages.append(backend.to_numpy(optimizer.average.flat).copy())
+    return optimizer, passed, averages
+
+
+def test_at_first_the_average_weighs_the_steps_by_a_power_of_their_time(backend):
+    """Steps that keep k / (k + 9) of it: the s-th of t has the weight C(s+8, 8) / C(t+9, 9)."""
+    _, passed, averages = averaging(backend)
+    for t, average in enumerate(averages, start=1):
+        weights = np.array([comb(s + 8, 8) for s in range(t + 1)]) / comb(t + 9, 9)
+        assert weights.sum() == pytest.approx(1, rel=1e-14)
+        # Rounding of a dozen steps.
+        np.testing.assert_allclose(average, weights @ passed[: t + 1], rtol=1e-12, atol=1e-13)
+
+
+def test_later_a_step_leaves_so_much_of_the_average(backend):
+    _, passed, averages = averaging(backend, decay=0.3)
+    for t in range(4, 12):  # 4 / 13 is above 0.3
+        expected = 0.3 * averages[t - 1] + 0.7 * passed[t + 1]
+        np.testing.assert_allclose(averages[t], expected, rtol=1e-12, atol=1e-14)
+
+
+def test_without_a_memory_the_average_is_the_last_step(backend):
+    _, passed, averages = averaging(backend, decay=0.0)
+    np.testing.assert_allclose(averages, passed[1:], rtol=1e-15, atol=1e-15)  # a + (x - a)
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values())
+def test_the_steps_beside_an_average_are_those_without_one(backend, make):
+    _, passed, _ = averaging(backend, make)
+    np.testing.assert_array_equal(passed[-1], follow(backend, make))
+
+
+def test_the_average_has_memory_of_its_own_and_a_version():
+    p = parameters(tg.get_backend("numpy"))
+    optimizer = Averaged(SGD(p), p, 0.9)
+    np.testing.assert_array_equal(optimizer.average.flat, p.flat)  # it begins where they do
+    assert not np.shares_memory(optimizer.average.flat, p.flat)
+    flat = optimizer.average.flat
+    for k in (1, 2, 3):
+        optimizer.update(p, parameters(tg.get_backend("numpy"), GRADIENTS[0]), 0.1)
+        assert optimizer.average.version == p.version == k == optimizer.steps
+    assert optimizer.average.flat is flat and optimizer.average.shapes == p.shapes
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_average_never_waits_and_keeps_the_dtype(make, dtype):
+    p, g = parameters(STRICT, dtype=dtype), parameters(STRICT, GRADIENTS[0], dtype)
+    optimizer = Averaged(make(p), p, 0.99)
+    with count_syncs() as syncs, see_dtypes() as seen:
+        for _ in range(3):
+            optimizer.update(p, g, 0.1)
+    assert syncs == [] and set(seen) <= {np.dtype(dtype)}
+    assert optimizer.average.flat.dtype == dtype
+
+
+def test_a_restored_average_goes_on_to_the_same_end_bit_for_bit(backend):
+    """All that a checkpoint keeps is in `state` and `steps`."""
+    straight, passed, averages = averaging(backend, Adam)
+    stopped, _, _ = averaging(backend, Adam, steps=5)
+    assert {*stopped.state} == {"m", "v", "average"} and stopped.steps == 5
+    q = parameters(backend, passed[5])
+    other = Averaged(Adam(q), q, 0.99)
+    for name, vector in stopped.state.items():
+        other.state[name][...] = vector  # into the memory that it has, as `State.restore` does
+    other.steps = 5
+    for g in GRADIENTS[5:]:
+        other.update(q, parameters(backend, g), 0.1)
+    np.testing.assert_array_equal(backend.to_numpy(q.flat), passed[-1])
+    np.testing.assert_array_equal(backend.to_numpy(other.average.flat), averages[-1])
+    assert other.steps == straight.steps == 12
+
+
+def test_what_does_not_match_leaves_the_average_alone(backend):
+    p = parameters(backend)
+    optimizer = Averaged(Adam(p), p, 0.9)
+    with pytest.raises(ValueError, match=r"\(17,\) float64, gradients \(17,\) float32"):
+        optimizer.update(p, parameters(backend, START, np.float32), 0.1)
+    assert optimizer.steps == 0 and optimizer.average.version == 0
+    np.testing.assert_array_equal(backend.to_numpy(optimizer.average.flat), START)
 
 
 # PyTorch, where it is installed; it is no dependency.

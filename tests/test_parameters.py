@@ -216,6 +216,18 @@ def test_whoever_writes_a_part_has_written_the_whole():
     assert p.copy().version == 0
 
 
+def test_names_put_under_a_prefix_share_everything_with_the_part_they_came_from(backend):
+    p = Parameters(TWO, backend.asarray(np.arange(13), np.float32))
+    g = p.part("generator.")
+    again = g.under("generator.")
+    assert again.shapes == {name: TWO[name] for name in TWO if name.startswith("generator.")}
+    again["generator.b1"][...] = -1
+    np.testing.assert_array_equal(backend.to_numpy(p.flat), [*range(6), *[-1] * 3, *range(9, 13)])
+    assert again.part("generator.").shapes == g.shapes
+    again.version += 1
+    assert p.version == g.version == 1
+
+
 def test_a_part_of_all_and_a_part_of_a_part():
     p = Parameters({"a.b.c": (2,), "a.d": (1,)}, np.arange(3.0))
     assert p.part("").shapes == p.shapes and np.shares_memory(p.part("").flat, p.flat)
@@ -235,6 +247,42 @@ def test_a_part_that_is_not_there_or_in_pieces_is_refused():
     assert torn.part("b.").shapes == {"x": (1,)}
 
 
+THREE = {"encoder.W1": (2, 1), "decoder.W1": (1, 2), "decoder.b1": (2,), "critic.b1": (1,)}
+
+
+def test_several_parts_at_once_keep_their_names_and_lie_in_the_memory_of_the_whole(backend):
+    p = Parameters(THREE, backend.asarray(np.arange(7), np.float32))
+    q = p.only("encoder.", "decoder.")
+    assert list(q.shapes.items()) == list(THREE.items())[:3]
+    np.testing.assert_array_equal(backend.to_numpy(q.flat), np.arange(6))
+    q["decoder.b1"][...] = -1
+    p["encoder.W1"][...] = 9
+    np.testing.assert_array_equal(backend.to_numpy(p.flat), [9, 9, 2, 3, -1, -1, 6])
+    np.testing.assert_array_equal(backend.to_numpy(q.flat), [9, 9, 2, 3, -1, -1])
+    assert list(p.only("decoder.", "critic.")) == list(THREE)[1:]
+    assert list(p.only("decoder.", "encoder.")) == list(THREE)[:3]  # the order is that of the names
+    assert p.only("decoder.").part("decoder.").shapes == p.part("decoder.").shapes
+
+
+def test_whoever_writes_several_parts_has_written_the_whole_and_each():
+    p = Parameters(THREE, np.ones(7))
+    q, part_of_both = p.only("encoder.", "decoder."), p.part("encoder.")
+    SGD(part_of_both).update(part_of_both, part_of_both.copy(), 0.1)
+    assert p.version == q.version == part_of_both.version == 1
+    SGD(q).update(q, q.copy(), 0.1)
+    assert p.version == part_of_both.version == q.only("encoder.").version == 2
+
+
+def test_several_parts_that_are_not_there_or_not_side_by_side_are_refused():
+    p = Parameters(THREE, np.zeros(7))
+    with pytest.raises(ValueError, match=r"others lie between those of 'encoder\.' and 'critic\.'"):
+        p.only("encoder.", "critic.")
+    with pytest.raises(
+        ValueError, match=r"none is called judge\.\.\. or w\.\.\.; there is .*critic"
+    ):
+        p.only("judge", "w")
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), shapes), min_size=1, max_size=6))
 def test_parts_are_the_views_of_their_names(entries):
     layout = {f"{who}.{k}": shape for k, (who, shape) in enumerate(sorted(entries))}
@@ -251,4 +299,5 @@ def test_taking_a_part_waits_for_nothing():
     p = Parameters.zeros(TWO, np.float32, STRICT)
     with count_syncs() as syncs:
         p.part("critic.")
+        p.only("generator.", "critic.")
     assert syncs == []

@@ -245,6 +245,29 @@ def test_a_digit_has_one_colour_in_the_legend_and_in_the_plane(tmp_path, drawn):
     assert len({*shown.values()}) == 4 and len({*plots.COLOURS}) == 10
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_what_was_drawn_stands_beside_what_was_encoded_on_the_same_scales(
+    tmp_path, drawn, labelled
+):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200) if labelled else None
+    encoded = {"encoder": rng.standard_normal((200, 2)), "other": 9 + rng.random((200, 2))}
+    prior = 5 * rng.standard_normal((50, 2))
+    plots.codes(tmp_path / "x.png", encoded, labels, {"encoder": ("the prior", prior)})
+    found = picture(tmp_path / "x.png")
+    assert is_empty(found[0]) and is_empty(found[-1]) and is_empty(found[:, 0])
+    axes = drawn[0].axes
+    assert [ax.get_title() for ax in axes] == ["encoder", "the prior", "other"]
+    for ax, z in zip(axes, (encoded["encoder"], prior, encoded["other"]), strict=True):
+        assert np.array_equal(ax.collections[0].get_offsets(), z) and ax.get_aspect() == 1
+    assert axes[0].get_xlim() == axes[1].get_xlim() != axes[2].get_xlim()
+    assert axes[0].get_ylim() == axes[1].get_ylim() != axes[2].get_ylim()
+    # No colour of a digit for what shows none.
+    (colour,) = axes[1].collections[0].get_facecolors()
+    assert to_hex(colour) == plots.MADE and plots.MADE not in plots.COLOURS
+    assert len(drawn[0].legends) == labelled
+
+
 def test_far_codes_do_not_squeeze_the_others(tmp_path, drawn):
     z = np.random.default_rng(0).standard_normal((1000, 2)) * (1, 3) + 7
     z[:4] = 1e6, -1e6

@@ -173,6 +173,47 @@ OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSProp, "sgd": SGD}
 """The optimisers by name."""
 
 
+class Averaged:
+    """An optimiser with a moving average of the parameters beside it.
+
+    ``a <- a + (1 - d) (x - a)`` after each step, where d is `decay`, and less in the beginning,
+    since where the parameters began is worth nothing (Polyak and Juditsky 1992; in this form
+    Tarvainen and Valpola 2017).
+
+    Args:
+        optimizer: makes the steps.
+        parameters: those that it was made for.
+        decay: how much of the average a step leaves, such as 0.99.
+    """
+
+    averaged = ""
+    """The average is of all parameters: those whose names begin like this."""
+
+    def __init__(self, optimizer: Optimizer, parameters: Parameters, decay: float) -> None:
+        self.optimizer, self.decay, self.average = optimizer, decay, parameters.copy()
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """All vectors that a checkpoint must keep besides the parameters."""
+        return self.optimizer.state | {"average": self.average.flat}
+
+    @property
+    def steps(self) -> int:
+        """How many updates were made."""
+        return self.optimizer.steps
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self.optimizer.steps = steps
+
+    def update(self, parameters: Parameters, gradients: Parameters, rate: float) -> None:
+        """Write one step into `parameters`, and let the average follow."""
+        self.optimizer.update(parameters, gradients, rate)
+        decay, x = min(self.decay, self.steps / (self.steps + 9)), self.average.flat
+        x += (1 - decay) * (parameters.flat - x)
+        self.average.version += 1
+
+
 def clip_by_norm(gradients: Parameters, limit: float) -> Array:
     """Scale the gradients, in place, so that their norm is at most `limit`.
 

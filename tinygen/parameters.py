@@ -100,26 +100,45 @@ class Parameters(Mapping[str, Array]):
             made[name][...] = x
         return made
 
-    def part(self, prefix: str) -> Parameters:
-        """Those whose names begin with `prefix`, without it, in the same memory.
+    def only(self, *prefixes: str) -> Parameters:
+        """Those whose names begin with one of `prefixes`, in the same memory, names as they are.
 
         Raises:
             ValueError: there are none, or others lie between them.
         """
         begin, chosen, ended = 0, {}, False
         for name, shape in self.shapes.items():
-            if name.startswith(prefix):
+            if name.startswith(prefixes):
                 if ended:
-                    raise ValueError(f"parameters: others lie between those of {prefix!r}: {self}")
-                chosen[name[len(prefix) :]] = shape
+                    those = " and ".join(map(repr, prefixes))
+                    raise ValueError(f"parameters: others lie between those of {those}: {self}")
+                chosen[name] = shape
             elif chosen:
                 ended = True
             else:
                 begin += prod(shape)
         if not chosen:
-            raise ValueError(f"parameters: none is called {prefix}...; there is {self}")
+            called = " or ".join(f"{prefix}..." for prefix in prefixes)
+            raise ValueError(f"parameters: none is called {called}; there is {self}")
         size = sum(prod(shape) for shape in chosen.values())
-        part = Parameters(chosen, self.flat[begin : begin + size])
+        return self._sharing(chosen, self.flat[begin : begin + size])
+
+    def part(self, prefix: str) -> Parameters:
+        """Those whose names begin with `prefix`, without it, in the same memory.
+
+        Raises:
+            ValueError: there are none, or others lie between them.
+        """
+        n, those = len(prefix), self.only(prefix)
+        return self._sharing({name[n:]: s for name, s in those.shapes.items()}, those.flat)
+
+    def under(self, prefix: str) -> Parameters:
+        """The same ones, in the same memory, each name with `prefix` before it: undoes `part`."""
+        return self._sharing({prefix + name: s for name, s in self.shapes.items()}, self.flat)
+
+    def _sharing(self, shapes: Shapes, flat: Array) -> Parameters:
+        """A part of these: whoever writes it has written these, too."""
+        part = Parameters(shapes, flat)
         part._version = self._version
         return part
 

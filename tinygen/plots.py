@@ -127,7 +127,7 @@ def line_plot(
     """Curves over the same x, one a label.
 
     Args:
-        curves: ``{label: as many values as x has}``.
+        curves: ``{label: as many values as x has}``; where one is NaN, the curve has a gap.
         levels: ``{label: value}``, drawn as horizontal lines for comparison.
         log_y: by itself logarithmic if all values are positive and one is three times another.
     """
@@ -143,6 +143,7 @@ def line_plot(
     else:
         _round_ticks(ax, integer=all(float(value).is_integer() for value in x))
     drawn = np.concatenate([*curves.values(), [*(levels or {}).values()]])
+    drawn = drawn[~np.isnan(drawn)]
     if log_y or (log_y is None and drawn.max() > 3 * drawn.min() > 0):
         _logarithmic(ax, "y", drawn)
     ax.grid(alpha=0.3)
@@ -165,6 +166,49 @@ def loss_curves(
     """
     named = {label: [row[key] for row in history] for key, label in curves.items()}
     line_plot(path, [row["epoch"] for row in history], named, "epoch", ylabel, lines)
+
+
+def confusion(path: Path, counts: Any, title: str) -> None:
+    """How often each class, a row, was taken for each, a column; mistakes are coloured.
+
+    Args:
+        counts: ``(k, k)`` as `tinygen.metrics.confusion` gives them.
+    """
+    counts = np.asarray(counts)
+    classes = len(counts)
+    mistakes = counts * (1 - np.eye(classes))
+    side = 1.2 + 0.36 * classes
+    figure = Figure(figsize=(side, side), dpi=DPI)
+    ax = figure.subplots()
+    ax.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(1, 1.3 * mistakes.max()))
+    for k, j in np.ndindex(classes, classes):
+        if counts[k, j]:
+            ax.text(j, k, str(counts[k, j]), ha="center", va="center", fontsize=6,
+                    color="gray" if k == j else "black")  # fmt: skip
+    ax.set(xticks=range(classes), yticks=range(classes), xlabel="said", ylabel="true")
+    ax.tick_params(length=0, labelsize=8)
+    ax.set_title(title, fontsize=9)
+    _save(figure, path)
+
+
+def captioned(
+    path: Path, images: Any, captions: Sequence[str], shape: tuple[int, int], columns: int = 8
+) -> None:
+    """Images in rows, each with a line of text below it; none at all gives an empty picture.
+
+    Args:
+        images: ``(m, pixels)`` in [0, 1].
+        captions: as many.
+        shape: ``(h, w)`` of an image.
+    """
+    rows = max(1, ceil(len(images) / columns))
+    figure = Figure(figsize=(0.85 * columns, 1.15 * rows), dpi=DPI)
+    for ax in figure.subplots(rows, columns, squeeze=False).flat:
+        ax.set_axis_off()
+    for ax, image, caption in zip(figure.axes, images, captions, strict=False):
+        _grey(ax, np.asarray(image).reshape(shape))
+        ax.text(0.5, -0.03, caption, fontsize=7, va="top", ha="center", transform=ax.transAxes)
+    _save(figure, path)
 
 
 def functions(
@@ -281,25 +325,40 @@ def filters(path: Path, W: Any, shape: tuple[int, int], most: int = 64) -> None:
     _save(figure, path)
 
 
-def codes(path: Path, panels: Mapping[str, Any], labels: Any = None) -> None:
+def codes(
+    path: Path,
+    panels: Mapping[str, Any],
+    labels: Any = None,
+    drawn: Mapping[str, tuple[str, Any]] | None = None,
+) -> None:
     """Codes in the plane, one panel for each model, coloured by the digit that was encoded.
 
     Args:
         panels: ``{name: (n, 2)}``; the name, which may be empty, stands above the panel.
         labels: ``(n,)`` whole numbers from 0, or None.
+        drawn: for a panel of that name a title and codes ``(m, 2)`` that were not encoded but
+            drawn, of a prior, say; they stand at its right, on the same scales.
     """
-    columns = min(4, len(panels))
-    rows = ceil(len(panels) / columns)
+    drawn = drawn or {}
+    count = len(panels) + len(drawn)
+    columns = min(4, count)
+    rows = ceil(count / columns)
     side = 4.6 if columns == 1 else 3.2
     figure = Figure(figsize=(side * columns, (side + 0.2) * rows), dpi=DPI, layout="compressed")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, (name, z) in zip(axes, panels.items(), strict=False):
-        _scatter(ax, z, labels)
-        ax.set_title(name, fontsize=9)
-        ax.tick_params(labelsize=7)
-        ax.set(xlabel="$z_1$", ylabel="$z_2$")
-    for ax in axes[len(panels) :]:
+    axes = [*figure.subplots(rows, columns, squeeze=False).ravel()]
+    for ax in axes[count:]:
         ax.remove()
+    free = iter(axes)
+    for name, z in panels.items():
+        ax = next(free)
+        _scatter(ax, z, labels)
+        _named_plane(ax, name)
+        if name in drawn:
+            title, others = drawn[name]
+            beside: Any = next(free)
+            beside.scatter(*np.asarray(others).T, c=MADE, s=2, alpha=0.7, linewidths=0)
+            beside.set(xlim=ax.get_xlim(), ylim=ax.get_ylim(), aspect="equal")
+            _named_plane(beside, title)
     if labels is not None and len(np.unique(labels)) <= 20:
         figure.legend(handles=_dots(labels), loc="outside right center", fontsize=8, frameon=False)
     _save(figure, path)
@@ -569,6 +628,12 @@ def _scatter(ax: Any, z: Any, labels: Any) -> None:
     middle, half = (low + high) / 2, 0.55 * max((high - low).max(), 1e-6)
     ax.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
     ax.set_aspect("equal")
+
+
+def _named_plane(ax: Any, name: str) -> None:
+    ax.set_title(name, fontsize=9)
+    ax.tick_params(labelsize=7)
+    ax.set(xlabel="$z_1$", ylabel="$z_2$")
 
 
 def _colour(labels: Any) -> Any:

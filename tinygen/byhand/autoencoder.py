@@ -7,12 +7,14 @@ The number at the end of a line is the equation that it computes. The letters::
     W (i, o)   a layer's weights, b (o,) bias      z (n, c)      the code
     delta      the loss's gradient with respect to a; dW, db: with respect to W, b
 
-Layers are counted through, k = 1..L, encoder first; layer K gives the code.
+Layers are counted through, k = 1..L, encoder first; layer K gives the code. A decoder alone, which
+learns to invert an encoder that stays what it is, has K = 0: its codes are data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tinygen.backend import Array, namespace
 from tinygen.byhand.activations import ACTIVATIONS
@@ -52,9 +54,10 @@ def loss_and_grads(
     Args:
         parameters: encoder.W1 (d, o), encoder.b1 (o,), ..., encoder.WK, encoder.bK, decoder.W1,
             ..., decoder.WM (i, d), decoder.bM. `activation` follows every layer except the code
-            layer, encoder K, and the output layer, decoder M.
+            layer, encoder K, and the output layer, decoder M. Those of the encoder may be missing.
         x: the clean images (n, d), the target. For "bce" they lie in [0, 1].
-        corrupted: what the encoder sees instead of `x` (n, d): a denoising autoencoder.
+        corrupted: what the encoder sees instead of `x` (n, d): a denoising autoencoder. Without an
+            encoder, the codes (n, c) that the decoder gets.
         masks: a dropout mask (n, o) for each activated layer in order, its entries 0 or
             1 / (1 - p); empty for no dropout.
         activation: one of `tinygen.byhand.activations.ACTIVATIONS`.
@@ -69,7 +72,8 @@ def loss_and_grads(
         The loss, without waiting for the device, and the gradient; both of the dtype of `x`.
 
     Raises:
-        ValueError: an unknown option, or sizes that do not fit; the message says which.
+        ValueError: an unknown option, or sizes that do not fit; the message says which. Without an
+            encoder, no codes, or `code_l1`, which would ask it for sparse ones.
         TypeError: arrays of several dtypes or libraries.
 
     One image, x = (1, 0), through one weight each way, z = x (2, 1)^T = 2, y = z (1, 1):
@@ -85,10 +89,12 @@ def loss_and_grads(
     2.5 [[2. 4.]] [3.]
     """
     _check_options(activation, output, loss)
-    names, K = layer_names("autoencoder", parameters)
+    names, K = layer_names("autoencoder", parameters, fewest=0)
     L = len(names)
     hidden = [k for k in range(1, L) if k != K]
-    _check_arrays(parameters, names, hidden, x, corrupted, masks)
+    if code_l1 and not K:
+        raise ValueError("autoencoder: code_l1 needs an encoder, and there is a decoder alone")
+    _check_arrays(parameters, names, hidden, x, corrupted, masks, alone=not K)
 
     xp = namespace(x)
     n = x.shape[0]
@@ -146,6 +152,29 @@ def loss_and_grads(
             decay = workspace.array("decay", W[k].shape, like=x)
             dW[k] += xp.multiply(W[k], weight_decay, out=decay)  # (16)
     return J, gradients
+
+
+def decoder_loss_and_grads(
+    parameters: Parameters,
+    x: Array,
+    codes: Array,
+    masks: Sequence[Array] = (),
+    *,
+    out: Parameters | None = None,
+    **options: Any,
+) -> tuple[Array, Parameters]:
+    """The loss of a decoder alone and its gradient, in the decoder's own names.
+
+    Args:
+        parameters: W1 (c, o), b1 (o,), ..., WM (i, d), bM.
+        x: the images (n, d) that the codes are those of.
+        codes: (n, c); no gradient reaches whatever they came from.
+        masks, out, options: as in `loss_and_grads`.
+    """
+    side = "decoder."
+    within = None if out is None else out.under(side)
+    J, gradients = loss_and_grads(parameters.under(side), x, codes, masks, out=within, **options)
+    return J, gradients.part(side) if out is None else out
 
 
 def _linear_mse(x: Array, a: Array, y: Array, delta: Array, s: Array) -> Array:
@@ -210,15 +239,24 @@ def _check_arrays(
     x: Array,
     corrupted: Array | None,
     masks: Sequence[Array],
+    alone: bool,
 ) -> None:
     """Refuse sizes that do not chain and arrays that do not go together; reads no values."""
     if x.ndim != 2 or not x.size:
         raise ValueError(f"autoencoder: x needs to be images in rows (n, d), got shape {x.shape}")
-    if corrupted is not None and corrupted.shape != x.shape:
-        raise ValueError(
-            f"autoencoder: corrupted is {corrupted.shape}, x is {x.shape}; they need the same shape"
-        )
     n, d = x.shape
+    came = None if corrupted is None else corrupted.shape
+    if alone:
+        if came is None or len(came) != 2 or came[0] != n:
+            raise ValueError(
+                f"autoencoder: a decoder alone needs codes ({n}, c) in the place of corrupted, "
+                f"got {came}"
+            )
+        d = came[1]
+    elif came not in (None, x.shape):
+        raise ValueError(
+            f"autoencoder: corrupted is {came}, x is {x.shape}; they need the same shape"
+        )
     width = refuse_sizes("autoencoder", parameters, names.values(), d)
     refuse_other_pixels("autoencoder", x, width)
     expected = [(n, parameters[names[k][1]].shape[0]) for k in hidden]

@@ -24,21 +24,21 @@ def refuse_unknown(model: str, what: str, value: str, known: Iterable[str]) -> N
 
 
 def layer_names(
-    model: str, parameters: Mapping[str, Array], also: Sequence[str] = ()
+    model: str, parameters: Mapping[str, Array], also: Sequence[str] = (), fewest: int = 1
 ) -> tuple[dict[int, tuple[str, str]], int]:
     """The names of W and b for each layer 1..L, encoder first, and the encoder's number of layers.
 
-    `also` names the parameters that belong to no layer.
+    `also` names the parameters that belong to no layer; `fewest` is 0 where a decoder may be alone.
 
     Raises:
         ValueError: a half is missing, or there are other names than these.
     """
-    return _layer_names(model, tuple(parameters), tuple(also))
+    return _layer_names(model, tuple(parameters), tuple(also), fewest)
 
 
 @cache  # the same in every step
 def _layer_names(
-    model: str, parameters: tuple[str, ...], also: tuple[str, ...]
+    model: str, parameters: tuple[str, ...], also: tuple[str, ...], fewest: int
 ) -> tuple[dict[int, tuple[str, str]], int]:
     K, M = (
         sum(name.startswith(side) for name in parameters) for side in ("encoder.W", "decoder.W")
@@ -46,7 +46,7 @@ def _layer_names(
     layers = [("encoder", i + 1) for i in range(K)] + [("decoder", i + 1) for i in range(M)]
     names = {k: (f"{side}.W{i}", f"{side}.b{i}") for k, (side, i) in enumerate(layers, 1)}
     expected = {name for pair in names.values() for name in pair} | set(also)
-    if not K or not M or expected != set(parameters):
+    if fewest > K or not M or expected != set(parameters):
         raise ValueError(
             f"{model}: expected the parameters encoder.W1, encoder.b1, ..., "
             f"{', '.join(('decoder.W1', 'decoder.b1', '...', *also))}, "

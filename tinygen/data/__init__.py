@@ -2,6 +2,7 @@
 
 from tinygen.data import binarized, idx, mixtures, strokes
 from tinygen.data.batches import as_floats, batches, epoch_order, in_order, index_batches
+from tinygen.data.labelled import classes_of, few
 from tinygen.data.mixtures import MIXTURES, Mixture
 from tinygen.data.mnist import CHOICES, Dataset, load, stroke_digits
 
@@ -13,7 +14,9 @@ __all__ = [
     "as_floats",
     "batches",
     "binarized",
+    "classes_of",
     "epoch_order",
+    "few",
     "idx",
     "in_order",
     "index_batches",

@@ -1,6 +1,7 @@
 """What a trained model is judged by."""
 
 from tinygen.metrics.bound import Bound, bound
+from tinygen.metrics.classification import confusion, most_wrong
 from tinygen.metrics.generation import (
     Generation,
     comparison,
@@ -29,6 +30,7 @@ __all__ = [
     "active_units",
     "bound",
     "comparison",
+    "confusion",
     "digits_covered",
     "frechet_distance",
     "generation",
@@ -37,6 +39,7 @@ __all__ = [
     "linear_probe_error",
     "linear_readout_r2",
     "modes",
+    "most_wrong",
     "negative_log_likelihood",
     "parzen",
     "parzen_log_likelihood",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,12 @@ class Generation:
     def figures(self) -> dict[str, float | None]:
         """What a run records of it; None stands for infinity, which JSON has not."""
         return {name: x if isfinite(x) else None for name, x in vars(self).items()}
+
+    @classmethod
+    def of(cls, figures: Mapping[str, Any]) -> Generation:
+        """The one that has these `figures`."""
+        known: dict[str, Any] = {n: inf if x is None else x for n, x in figures.items()}
+        return cls(**known)
 
 
 def generation(

@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from tinygen.errors import InputError, refuse_unknown
+from tinygen.models.aae import AdversarialAutoencoder
 from tinygen.models.autoencoder import Autoencoder
 from tinygen.models.classifier import Classifier
 from tinygen.models.gan import GAN
@@ -13,7 +14,8 @@ from tinygen.models.halves import Decoder, Encoder
 from tinygen.models.vae import VAE
 
 KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (Autoencoder, VAE, GAN, Classifier, Encoder, Decoder)
+    kind.__name__: kind
+    for kind in (Autoencoder, VAE, GAN, AdversarialAutoencoder, Classifier, Encoder, Decoder)
 }
 """The models that a checkpoint can give back, by their names."""
 

@@ -232,27 +232,59 @@ class GAN:
         return sample
 
     def logits(
-        self, d: Mapping[str, Any], x: Any, labels: Array | None = None, masks: Masks = ()
+        self,
+        d: Mapping[str, Any],
+        x: Any,
+        labels: Array | None = None,
+        masks: Masks = (),
+        *,
+        training: bool = False,
+        settled: Mapping[str, Mapping[str, Array]] | None = None,
     ) -> Any:
         """The discriminator's logits of images: ``(n, pixels) -> (n / pack, 1)``.
 
         Args:
             masks: for each hidden layer, in a training step of a model with dropout.
+            training: units are dropped, and batch norm has the statistics of these images.
+            settled: from `settle`, what batch norm has else.
+
+        Raises:
+            InputError: it is not said in which of the two ways, or labels or packs do not fit.
         """
-        training = bool(masks) or self.discriminator_norm == "batch"
-        return self.discriminator(d, self._rows(x, labels), training=training, masks=masks)
+        if masks and not training:
+            raise InputError("GAN: masks are those of a training step; pass training=True")
+        if self.discriminator_norm == "batch" and not training and settled is None:
+            raise InputError(
+                "GAN: a batch norm in the discriminator needs statistics outside of training; "
+                "pass settled=model.settle(d, images)"
+            )
+        rows = self._rows(x, labels)
+        return self.discriminator(d, rows, training=training, masks=masks, settled=settled)
+
+    def settle(
+        self, d: Mapping[str, Array], x: Array, labels: Array | None = None
+    ) -> dict[str, dict[str, Array]]:
+        """The statistics of these images, for `logits` outside of training.
+
+        There, what the discriminator says of an image shall not depend on which others it is asked
+        about; so somebody has to say with which images it is to be compared.
+        """
+        return self.discriminator.settle(d, self._rows(x, labels))
 
     def accuracy(
         self, d: Mapping[str, Array], real: Array, fake: Array, labels: Array | None = None
     ) -> dict[str, float]:
         """The shares of the real and of the fake images that the discriminator has right.
 
-        Rows that do not fill a pack are left out. A critic has no logit at which it is undecided;
-        for it that is the middle between its means. It waits for a GPU.
+        Nothing is dropped, and batch norm looks at real and at fake images by themselves, as it
+        does in training. Rows that do not fill a pack are left out. A critic has no logit at which
+        it is undecided; for it that is the middle between its means. It waits for a GPU.
         """
         n = real.shape[0] // self.pack * self.pack
         some = None if labels is None else labels[:n]
-        a, b = (self._answers(d, self._rows(x[:n], some)) for x in (real, fake))
+        a, b = (
+            self.logits(d, x, some, settled=self.settle(d, x, some)) for x in (real[:n], fake[:n])
+        )
         border = {"least-squares": 0.5, "wasserstein-gp": 0.5 * (a.mean() + b.mean())}
         least = border.get(self.loss, 0.0)
         return {
@@ -282,11 +314,11 @@ class GAN:
             raise InputError(f"GAN: fake is {fake.shape}, real is {real.shape}; expected one shape")
         for_real, for_fake, for_between = masks
         x = Tensor(real, requires_grad=True) if self.loss == "r1" else real
-        a_real = self.logits(d, x, labels, for_real)
-        a_fake = self.logits(d, fake, labels, for_fake)
+        a_real = self._in_step(d, x, labels, for_real)
+        a_fake = self._in_step(d, fake, labels, for_fake)
         if self.loss == "wasserstein-gp":
             x = self._between(real, fake, share)
-            a = self.logits(d, x, labels, for_between)
+            a = self._in_step(d, x, labels, for_between)
             norm = sqrt(self._squared_slopes(a, x) + TINY)
             return mean(a_fake) - mean(a_real) + self.weight * mean(square(norm - 1))
         if self.loss == "least-squares":
@@ -314,7 +346,7 @@ class GAN:
             labels: ``(n, classes)``.
             masks: of the discriminator's dropout.
         """
-        a = self.logits(d, self.generate(g, z, labels), labels, masks)
+        a = self._in_step(d, self.generate(g, z, labels), labels, masks)
         if self.loss == "wasserstein-gp":
             return -mean(a)
         if self.loss == "least-squares":
@@ -342,9 +374,9 @@ class GAN:
         every = namespace(share).repeat(share, self.pack, axis=0)
         return Tensor(fake + every * (real - fake), requires_grad=True)
 
-    def _answers(self, d: Mapping[str, Array], rows: Array) -> Array:
-        """Logits of rows by themselves: nothing is dropped, batch norm has their statistics."""
-        return self.discriminator(d, rows, settled=self.discriminator.settle(d, rows))
+    def _in_step(self, d: Mapping[str, Any], x: Any, labels: Array | None, masks: Masks) -> Any:
+        """Logits in a training step; without masks nothing is dropped."""
+        return self.logits(d, x, labels, masks, training=bool(masks) or not self.dropout)
 
     def _rows(self, x: Any, labels: Array | None) -> Any:
         """What the discriminator gets: images with their class, as many in a row as a pack has."""

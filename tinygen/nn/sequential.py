@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -115,6 +115,20 @@ class Sequential:
             masks: from `draw_masks`, one for each `Dropout`, when training.
             settled: from `settle`, what batch norm uses in the place of its running averages.
         """
+        for y in self.outputs(p, x, training=training, masks=masks, settled=settled):
+            x = y
+        return x
+
+    def outputs(
+        self,
+        p: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        masks: Sequence[Array] = (),
+        settled: Mapping[str, Mapping[str, Array]] | None = None,
+    ) -> Iterator[Any]:
+        """What each layer gives, one after the other; the last is what a call returns."""
         if training:
             drops = sum(isinstance(layer, Dropout) for layer in self.layers)
             if len(masks) != drops:
@@ -134,7 +148,7 @@ class Sequential:
                 x = layer(own, x, training=training)
             else:
                 x = layer(x)
-        return x
+            yield x
 
     def settle(self, p: Mapping[str, Any], x: Any) -> dict[str, dict[str, Array]]:
         """For each `BatchNorm` its statistics on the rows of `x`; pass them as ``settled=``.

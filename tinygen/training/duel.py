@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
-from tinygen.autograd import NonFiniteError, leaves, value_and_grad
+from tinygen import ops
+from tinygen.autograd import NonFiniteError, Tensor, leaves, value_and_grad
 from tinygen.backend import Array, namespace
 from tinygen.byhand import gan
 from tinygen.byhand.workspace import Workspace
@@ -55,7 +56,7 @@ class Players:
     @property
     def averaged(self) -> str | None:
         """Of which parameters there is an average: those whose names begin like this."""
-        return None if self.average is None else "generator."
+        return None if self.best is self.g else "generator."
 
     @property
     def steps(self) -> int:
@@ -68,8 +69,13 @@ class Players:
 
     @property
     def best(self) -> Parameters:
-        """The generator to sample from: the average, if there is one."""
-        return self.g if self.average is None else self.average
+        """The generator to sample from: its average, if there is one and it has moved.
+
+        Until then it is the generator's start.
+        """
+        if self.average is None or self.of_g.steps < AVERAGED_EVERY:
+            return self.g
+        return self.average
 
     def follow(self) -> None:
         """Let the average move towards the generator, if it is time to.
@@ -111,7 +117,7 @@ class Duel:
     ) -> None:
         self.model, self.ratio = model, ratio
         self.of_discriminator, self.of_generator = of_discriminator, of_generator
-        self.generate = generate
+        self.generate, self.norm = generate, _norm
         self.draw = model.draw
         self._dg: Parameters | None = None
         self._dd: Parameters | None = None
@@ -123,8 +129,9 @@ class Duel:
 
     def watched(self) -> Duel:
         made, model = Duel.by_autograd(self.model, self.ratio), self.model
-        # Only ops of Tensors are looked at, and the images are else made by arrays alone.
+        # Only ops of Tensors are looked at; images are else made by arrays alone, and so are norms.
         made.generate = lambda g, z, labels: model.generate(leaves(g), z, labels).array
+        made.norm = _watched_norm
         return made
 
     def step(self, state: State, data: Any, rate: float) -> dict[str, Array]:
@@ -142,7 +149,8 @@ class Duel:
         with _named("discriminator's step"):
             loss_d, _ = self.of_discriminator(d, seen_by_d.real, fake, *seen_by_d[2:], out=self._dd)
             players.of_d.update(d, self._dd, rate)
-        figures = {"discriminator_loss": loss_d, "discriminator_norm": _norm(self._dd)}
+        with _named("norm of the discriminator's gradient"):
+            figures = {"discriminator_loss": loss_d, "discriminator_norm": self.norm(self._dd)}
         if players.of_d.steps % players.critic_steps:
             return figures
 
@@ -153,12 +161,18 @@ class Duel:
             loss_g, _ = self.of_generator(g, d, *seen_by_g, out=self._dg)
             players.of_g.update(g, self._dg, rate * self.ratio)
         players.follow()
-        return figures | {"generator_loss": loss_g, "generator_norm": _norm(self._dg)}
+        with _named("norm of the generator's gradient"):
+            return figures | {"generator_loss": loss_g, "generator_norm": self.norm(self._dg)}
 
 
 def _norm(gradients: Parameters) -> Array:
     x = gradients.flat
     return namespace(x).sqrt(x @ x)
+
+
+def _watched_norm(gradients: Parameters) -> Array:
+    """The same by ops of a Tensor: a norm may overflow though the gradient does not."""
+    return ops.sqrt(ops.sum(ops.square(Tensor(gradients.flat)))).array
 
 
 @contextmanager

@@ -1,4 +1,9 @@
-"""Models that others are measured with: trained once for a data set, and kept in the cache."""
+"""Models that others are measured with: trained once for a data set, and kept in the cache.
+
+Figures that were measured with another classifier do not compare. So there must be one for a data
+set, whoever trains it, and all that is done here is done in one way: on the host, by one thread of
+BLAS, which adds in another order with more, and without a compiled Adam, which rounds otherwise.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import ceil
@@ -14,34 +19,59 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tinygen import optim
 from tinygen.autograd import value_and_grad
-from tinygen.backend import Array, Backend
-from tinygen.byhand.vae import loss_and_grads
+from tinygen.backend import Array
+from tinygen.backend.numpy_backend import NumpyBackend, adam_numpy
+from tinygen.byhand import autoencoder
+from tinygen.byhand import vae as byhand_vae
 from tinygen.byhand.workspace import Workspace
 from tinygen.data import Dataset, in_order
 from tinygen.data.mnist import cache_folder
 from tinygen.errors import InputError
+from tinygen.files import write_text
 from tinygen.losses import one_hot
 from tinygen.metrics import PCA, Generation, generation
+from tinygen.models.autoencoder import Autoencoder
 from tinygen.models.classifier import Classifier
 from tinygen.models.vae import VAE
 from tinygen.parameters import Parameters
 from tinygen.training.descent import Descent
 from tinygen.training.loop import Interrupted, Plan, fit
 from tinygen.training.progress import Progress
-from tinygen.training.record import Record
+from tinygen.training.record import Record, about
 from tinygen.training.state import State
+from tinygen.training.trained import Trained
 
-EPOCHS, SMOKE_EPOCHS = 10, 4
+EPOCHS, SMOKE_EPOCHS = {"judge": 10, "vae": 10, "encoder": 30}, 4
 BATCH_SIZE, SEED = 128, 0
 PCA_CODES = 64
 FEWEST = 8
 """Test images: each half of them needs neighbours."""
-RECIPE = 1
+RECIPE = 2
 """To be raised when a training here changes, so that what was kept is not taken for its result."""
-RATES = {"judge": 2e-3, "vae": 6e-3}
+RATES = {"judge": 2e-3, "vae": 6e-3, "encoder": 4e-3}
+
+
+class _Host(NumpyBackend):
+    """NumPy without a compiled Adam."""
+
+    def _find_adam(self) -> Any:
+        return adam_numpy
+
+
+class _Adam(optim.Adam):
+    """Adam on that backend, which an array of NumPy does not lead to."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__(parameters, beta2=0.95)
+        self._backend = HOST
+
+
+HOST = _Host()
+on_one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 @dataclass(frozen=True)
@@ -56,16 +86,15 @@ class Judge:
 
     model: Classifier
     parameters: Parameters
-    backend: Backend
     sha256: str
     error: float
 
     def __call__(self, images: Any) -> tuple[Any, Any]:
         """Of host images (n, pixels) the probabilities (n, classes) and features (n, f)."""
-        return _judged(self.model, self.parameters, self.backend, images)
+        return _judged(self.model, self.parameters, images)
 
 
-def judge(dataset: Dataset, backend: Backend, progress: Progress, smoke: bool = False) -> Judge:
+def judge(dataset: Dataset, progress: Progress, smoke: bool = False) -> Judge:
     """The judge of a data set's images, trained when it is asked for the first time.
 
     Raises:
@@ -80,55 +109,60 @@ def judge(dataset: Dataset, backend: Backend, progress: Progress, smoke: bool = 
         )
     every = np.concatenate([dataset.train_labels, dataset.test_labels])
     model = Classifier(dataset.pixels, classes=int(every.max()) + 1)
-    labels = one_hot(backend.asarray(dataset.train_labels), model.classes)
+    labels = one_hot(dataset.train_labels, model.classes)
     learner = Descent(model, value_and_grad(model.loss))
-    p = _trained("judge", model, learner, dataset, backend, progress, smoke, labels)
-    flat = backend.to_numpy(p.flat).astype("<f4")
+    p = _trained("judge", model, learner, dataset, progress, smoke, labels)
     x = np.concatenate([*in_order(dataset.test_images)])
-    said = _judged(model, p, backend, x)[0].argmax(axis=1)
-    error = float(np.mean(said != dataset.test_labels))
-    return Judge(model, p, backend, hashlib.sha256(flat.tobytes()).hexdigest(), error)
+    error = float(np.mean(_judged(model, p, x)[0].argmax(axis=1) != dataset.test_labels))
+    return Judge(model, p, hashlib.sha256(p.flat.astype("<f4").tobytes()).hexdigest(), error)
 
 
-def vae(
-    dataset: Dataset, backend: Backend, progress: Progress, smoke: bool = False
-) -> tuple[VAE, Parameters]:
+def vae(dataset: Dataset, progress: Progress, smoke: bool = False) -> tuple[VAE, Parameters]:
     """The VAE beside which generators are shown, trained when it is asked for the first time."""
     model = VAE(dataset.pixels)
-    by_hand = partial(loss_and_grads, workspace=Workspace(), **model.terms)
+    by_hand = partial(byhand_vae.loss_and_grads, workspace=Workspace(), **model.terms)
     learner = Descent(model, by_hand)
-    return model, _trained("vae", model, learner, dataset, backend, progress, smoke)
+    return model, _trained("vae", model, learner, dataset, progress, smoke)
 
 
+def encoder(dataset: Dataset, progress: Progress, smoke: bool = False) -> Trained:
+    """An autoencoder whose encoder others begin with, trained when it is asked for the first time.
+
+    It learns to take away noise as strong as the images themselves. So it must know what digits
+    look like, and its layers say more of them than those of one that only has to copy.
+    """
+    model = Autoencoder(dataset.pixels, input_noise=1.0)
+    by_hand = partial(autoencoder.loss_and_grads, workspace=Workspace(), **model.terms)
+    p = _trained("encoder", model, Descent(model, by_hand), dataset, progress, smoke)
+    return Trained(model, p, HOST, Path("the denoising autoencoder"), about(dataset))
+
+
+@on_one_thread
 def _trained(
     name: str,
     model: Any,
     learner: Descent,
     dataset: Dataset,
-    backend: Backend,
     progress: Progress,
     smoke: bool,
     labels: Array | None = None,
 ) -> Parameters:
     """The parameters from the cache, or from a training that ends there."""
     n = len(dataset.train_images)
-    epochs, rate, size = SMOKE_EPOCHS if smoke else EPOCHS, RATES[name], min(BATCH_SIZE, n)
+    epochs, rate, size = SMOKE_EPOCHS if smoke else EPOCHS[name], RATES[name], min(BATCH_SIZE, n)
     steps = epochs * ceil(n / size)
     schedule = optim.warm_up(optim.linear(rate, steps - steps // 10), steps // 10)
     config = {"recipe": RECIPE, "model": asdict(model), "epochs": epochs, "rate": rate,
-              "batch_size": size, "images": n, "data": dataset.sha256,
-              "backend": backend.name}  # fmt: skip
-    plan = Plan(epochs, size, SEED, 50, schedule, config)
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
-    record = Record(cache_folder() / "models" / f"{name}-{digest}")
-    p = model.initialise(SEED, np.float32, backend)
-    state = State(p, optim.Adam(p, beta2=0.95))
-    images = backend.asarray(dataset.train_images)
+              "batch_size": size, "images": n, "data": dataset.sha256}  # fmt: skip
+    plan = Plan(epochs, size, SEED, 50, schedule, config, data=about(dataset))
+    record = Record(_folder(name, config))
+    p = model.initialise(SEED)
+    state = State(p, _Adam(p))
     try:
         with _alone(record.folder):
             record.open()
             try:
-                state.restore(record, backend)
+                state.restore(record, HOST)
             except InputError:  # it is not there yet, or damaged
                 state = State(p, state.optimizer)
             if len(state.history) < plan.epochs:
@@ -136,13 +170,23 @@ def _trained(
                     f"training the {name} of {dataset.name}, once; it is kept in the cache"
                 )
             bars = _Bars(plan.epochs, {}, progress.quiet)
-            fit(state, learner, images, plan, dict, record, bars, backend, labels)
+            fit(state, learner, dataset.train_images, plan, dict, record, bars, HOST, labels)
     except Interrupted:
         raise Interrupted(
             f"stopped while the {name} was trained; the same command goes on from there, with "
             "--resume if the run itself had begun"
         ) from None
     return p
+
+
+def _folder(name: str, config: dict[str, Any]) -> Path:
+    """Where something is kept that depends on nothing but that."""
+    return cache_folder() / "models" / f"{name}-{_digest(config)[:16]}"
+
+
+def _digest(x: Any) -> str:
+    """The SHA-256 of what JSON can write."""
+    return hashlib.sha256(json.dumps(x, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager
@@ -161,24 +205,47 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _judged(model: Classifier, p: Parameters, backend: Backend, images: Any) -> tuple[Any, Any]:
-    pieces = []
-    for start in range(0, len(images), 1000):
-        x = backend.asarray(np.asarray(images[start : start + 1000], p.flat.dtype))
-        pieces.append([backend.to_numpy(y) for y in model.judge(p, x)])
+@on_one_thread
+def _judged(model: Classifier, p: Parameters, images: Any) -> tuple[Any, Any]:
+    pieces = [
+        model.judge(p, np.asarray(images[start : start + 1000], p.flat.dtype))
+        for start in range(0, len(images), 1000)
+    ]
     probabilities, features = zip(*pieces, strict=True)
     return np.concatenate(probabilities), np.concatenate(features)
 
 
 def yardsticks(
-    dataset: Dataset, read: Judge, backend: Backend, progress: Progress, smoke: bool = False
+    dataset: Dataset, read: Judge, progress: Progress, smoke: bool = False
 ) -> dict[str, Generation]:
     """What a generator's figures are held against, by the names of the rows of a table.
 
     As many images as there are for testing: these themselves, one random half of them against the
     other, training images, which are what the best generator would make, a normal distribution of
     PCA's codes, and the VAE. The halves differ more, since they are smaller.
+
+    They are measured once, and kept as the judge is.
     """
+    images = [len(dataset.train_images), len(dataset.test_images)]
+    config = {"recipe": RECIPE, "judge": read.sha256, "vae": asdict(VAE(dataset.pixels)),
+              "smoke": smoke, "images": images, "data": dataset.sha256}  # fmt: skip
+    folder = _folder("rows", config)
+    file = folder / "rows.json"
+    with _alone(folder):
+        with suppress(OSError, ValueError, TypeError, KeyError):  # not there yet, or damaged
+            kept = json.loads(file.read_text())
+            if kept["sha256"] == _digest(kept["rows"]):
+                return {name: Generation.of(row) for name, row in kept["rows"].items()}
+        rows = _measured(dataset, read, progress, smoke)
+        figures = {name: row.figures for name, row in rows.items()}
+        write_text(file, json.dumps({"rows": figures, "sha256": _digest(figures)}, indent=2))
+    return rows
+
+
+@on_one_thread
+def _measured(
+    dataset: Dataset, read: Judge, progress: Progress, smoke: bool
+) -> dict[str, Generation]:
     x = np.concatenate([*in_order(dataset.test_images)])
     generator = np.random.default_rng(SEED)
     half, other = np.array_split(generator.permutation(len(x)), 2)
@@ -191,8 +258,8 @@ def yardsticks(
     pca = PCA.fit(dataset.train_images, min(PCA_CODES, dataset.pixels))
     deviation = np.sqrt(np.maximum(pca.variances, 0))  # rounding may leave less than 0
     codes = generator.standard_normal((len(x), len(deviation))) * deviation
-    model, p = vae(dataset, backend, progress, smoke)
-    z = backend.asarray(generator.standard_normal((len(x), model.latent)), p.flat.dtype)
+    model, p = vae(dataset, progress, smoke)
+    z = generator.standard_normal((len(x), model.latent)).astype(p.flat.dtype)
     return {
         "real test images": generation(probabilities, features, features, labels),
         "a real half, the other": generation(
@@ -202,7 +269,7 @@ def yardsticks(
             np.concatenate([*in_order(dataset.train_images[: len(x)])])
         ),
         f"Gaussian, {len(pca.variances)} PCA codes": against_real(pca.decode(codes).clip(0, 1)),
-        "VAE": against_real(backend.to_numpy(model.decode(p, z))),
+        "VAE": against_real(model.decode(p, z)),
     }
 
 

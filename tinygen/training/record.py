@@ -13,6 +13,7 @@ import numpy as np
 
 import tinygen
 from tinygen.backend import Backend
+from tinygen.data import Dataset
 from tinygen.errors import InputError
 from tinygen.files import write_text
 from tinygen.training import checkpoint
@@ -92,6 +93,20 @@ class Record:
         if not isinstance(config, dict):
             raise checkpoint.damaged(self.checkpoint, "it has no configuration")
         return config
+
+
+def about(dataset: Dataset) -> dict[str, Any]:
+    """What a run records of its data."""
+    images = dataset.train_images
+    return {
+        "name": dataset.name,
+        "source": dataset.source,
+        "sha256": dataset.sha256,
+        "train": len(images),
+        "test": len(dataset.test_images),
+        "shape": list(images.shape[1:]),
+        "preprocessing": "none" if images.dtype.kind == "f" else "uint8 / 255",
+    }
 
 
 def versions(backend: Backend) -> dict[str, str]:

@@ -16,7 +16,7 @@ from tinygen.parameters import Parameters
 from tinygen.training import command_line
 from tinygen.training.loop import Plan
 from tinygen.training.progress import Progress, warn
-from tinygen.training.record import Record, versions
+from tinygen.training.record import Record, about, versions
 from tinygen.training.state import State
 
 SMOKE_IMAGES = {"train": 2000, "test": 500}
@@ -89,7 +89,7 @@ def start(
         record.refuse_unfinished()
     progress = Progress(args.epochs, columns, args.quiet)
     if dataset is None:
-        dataset = _dataset(args, progress, change)
+        dataset = data_of(args, progress, change)
     n = len(dataset.train_images)
     if args.batch_size > n:
         raise InputError(f"--batch-size {args.batch_size}: {dataset.name} has {n} training images")
@@ -105,14 +105,7 @@ def start(
         schedule=lambda step: args.lr,
         config=config,
         whole=whole,
-        data={
-            "name": dataset.name,
-            "source": dataset.source,
-            "sha256": dataset.sha256,
-            **used,
-            "shape": list(dataset.train_images.shape[1:]),
-            "preprocessing": "none" if dataset.train_images.dtype.kind == "f" else "uint8 / 255",
-        },
+        data=about(dataset),
     )
     plan = replace(plan, schedule=command_line.schedule(args, args.epochs * plan.steps(n)))
     progress.say(f"data      {dataset.source}: {n} to train on")
@@ -120,11 +113,22 @@ def start(
     return Run(args, backend, dataset, record, progress, plan)
 
 
-def _dataset(args: argparse.Namespace, progress: Progress, change: Any) -> Dataset:
+def data_of(
+    args: argparse.Namespace,
+    progress: Progress,
+    change: Callable[[Dataset, Path | None], Dataset] | None = None,
+) -> Dataset:
+    """The data set that was asked for; with ``--smoke`` its first images.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    # Strokes are those of seed 0, whatever that of the run is: a data set as any other, so that
+    # figures of several seeds compare, and generated images have one judge.
     if args.smoke and args.data == "strokes":  # to draw all of them would take seconds
-        dataset = stroke_digits(args.seed, **SMOKE_IMAGES)
+        dataset = stroke_digits(**SMOKE_IMAGES)
     else:
-        dataset = load(args.data, args.data_dir, seed=args.seed, say=warn, progress=not args.quiet)
+        dataset = load(args.data, args.data_dir, say=warn, progress=not args.quiet)
     if change is not None:
         dataset = change(dataset, args.data_dir)
     return dataset.first(**SMOKE_IMAGES) if args.smoke else dataset

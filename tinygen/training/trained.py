@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,6 +58,12 @@ class Trained:
     def decoder(self) -> Trained:
         """The decoder with its parameters: a model of its own."""
         return self._half("decoder")
+
+    @property
+    def sha256(self) -> str:
+        """Of the parameters, little-endian."""
+        host = self.backend.to_numpy(self.parameters.flat)
+        return hashlib.sha256(host.astype(host.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
     def _half(self, name: str) -> Trained:
         half = getattr(self.model, name, None)

@@ -1,0 +1,192 @@
+"""The adversarial autoencoder's three losses with their gradients, of which none is new.
+
+Phase 1 is `tinygen.byhand.autoencoder`; phases 2 and 3 are the two players of `tinygen.byhand.gan`,
+where the encoder is the generator. docs/derivations/aae.md says what stands for what, and why. The
+letters::
+
+    x (n, d)   images                          e   the encoder's parameters
+    z (n, c)   draws of the prior N(0, I)      p   those of encoder and decoder
+    codes      of images, (n, c)               d   the discriminator's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tinygen.backend import Array
+from tinygen.byhand import autoencoder, gan
+from tinygen.byhand.checks import refuse_mixtures
+from tinygen.byhand.workspace import Workspace
+from tinygen.parameters import Parameters
+
+
+def reconstruction_loss_and_grads(
+    p: Parameters,
+    x: Array,
+    *,
+    activation: str,
+    output: str,
+    reconstruction: str,
+    out: Parameters | None = None,
+    workspace: Workspace | None = None,
+) -> tuple[Array, Parameters]:
+    """Phase 1: the autoencoder's loss and its gradient with respect to encoder and decoder.
+
+    Args:
+        p: encoder.W1, encoder.b1, ..., decoder.W1, ...: ``parameters.only("encoder.", "decoder.")``
+            of a model's.
+        x: images (n, d).
+        activation, output, reconstruction: as in `tinygen.models.AdversarialAutoencoder`.
+        out: the gradient is written here; it has the layout of `p`.
+        workspace: with it and `out`, a step asks for no memory. All three phases may have the same.
+
+    Returns:
+        The loss, without waiting for the device, and the gradient; both of the dtype of `x`.
+
+    Raises:
+        ValueError, TypeError: as `tinygen.byhand.autoencoder.loss_and_grads`, in its words.
+
+    The example of the derivation, images 1 and -1 of one pixel, the code x + 1, the image code / 2:
+
+    >>> import numpy as np
+    >>> shapes = {f"{side}.{name}1": s for side in ("encoder", "decoder")
+    ...           for name, s in (("W", (1, 1)), ("b", (1,)))}
+    >>> p = Parameters(shapes, np.array([1.0, 1.0, 0.5, 0.0]))
+    >>> R, gradients = reconstruction_loss_and_grads(
+    ...     p, np.array([[1.0], [-1.0]]), activation="none", output="none", reconstruction="mse"
+    ... )
+    >>> print(R, gradients.flat)
+    0.5 [-0.5  0.5  0.   1. ]
+    """
+    return autoencoder.loss_and_grads(
+        p, x, activation=activation, output=output, loss=reconstruction, out=out,
+        workspace=workspace,
+    )  # fmt: skip
+
+
+def discriminator_loss_and_grads(
+    d: Parameters,
+    z: Array,
+    codes: Array,
+    share: Array | None = None,
+    *,
+    loss: str,
+    penalty: float,
+    discriminator_activation: str,
+    out: Parameters | None = None,
+    workspace: Workspace | None = None,
+) -> tuple[Array, Parameters]:
+    """Phase 2: the discriminator's loss and its gradient with respect to the parameters `d`.
+
+    It is that of a GAN's discriminator, to which draws of the prior are real, and codes are fake.
+
+    Args:
+        d: W1 (c, o), b1 (o,), ..., WL (i, 1), bL.
+        z, codes: draws of the prior and codes of images, (n, c), data both of them.
+        share: (n, 1) in [0, 1], for "wasserstein-gp".
+        loss, penalty, discriminator_activation: as in `tinygen.models.AdversarialAutoencoder`.
+        out, workspace: as in `reconstruction_loss_and_grads`.
+
+    Returns:
+        The loss, without waiting for the device, and the gradient; both of the dtype of `z`.
+
+    Raises:
+        ValueError, TypeError: z and codes do not suit each other or the discriminator; or as
+            `tinygen.byhand.gan.discriminator_loss_and_grads`, in its words.
+
+    The example of the derivation goes on: draws 1 and -1, codes 2 and -1, the logit is the number:
+
+    >>> import numpy as np
+    >>> d = Parameters({"W1": (1, 1), "b1": (1,)}, np.array([1.0, 0.0]))
+    >>> J, gradients = discriminator_loss_and_grads(
+    ...     d, np.array([[1.0], [-1.0]]), np.array([[2.0], [-1.0]]), loss="least-squares",
+    ...     penalty=0.0, discriminator_activation="none",
+    ... )
+    >>> print(J, gradients.flat)
+    2.25 [ 3.5 -0.5]
+    """
+    if codes.shape != z.shape:
+        raise ValueError(f"aae: z is {z.shape}, codes are {codes.shape}; they need one shape")
+    refuse_mixtures("aae", z, {"codes": codes, "share": share}, "z")
+    _refuse_width("codes", codes, "discriminator", d)
+    return gan.discriminator_loss_and_grads(
+        d, z, codes, share=share, loss=loss, penalty=penalty, smoothing=0.0, pack=1,
+        discriminator_activation=discriminator_activation, discriminator_norm="none", out=out,
+        workspace=workspace,
+    )  # fmt: skip
+
+
+def encoder_loss_and_grads(
+    e: Parameters,
+    d: Mapping[str, Array],
+    x: Array,
+    *,
+    loss: str,
+    activation: str,
+    discriminator_activation: str,
+    out: Parameters | None = None,
+    workspace: Workspace | None = None,
+) -> tuple[Array, Parameters]:
+    """Phase 3: the encoder's loss before the discriminator and its gradient by `e`.
+
+    It is that of a GAN's generator whose noise are images and whose images are codes.
+
+    Args:
+        e: W1 (d, o), b1 (o,), ..., WK (i, c), bK.
+        d: the discriminator's parameters, data here; they are left as they are.
+        x: images (n, d).
+        loss, activation, discriminator_activation: as in `tinygen.models.AdversarialAutoencoder`.
+        out, workspace: as in `reconstruction_loss_and_grads`.
+
+    Returns:
+        The loss, without waiting for the device, and the gradient; both of the dtype of `x`.
+
+    Raises:
+        ValueError, TypeError: the images do not suit the encoder; or as
+            `tinygen.byhand.gan.generator_loss_and_grads`, in its words.
+
+    The example of the derivation ends: codes 3/2 x + 1/2, of which the logits are 1/4 - 3/4 code:
+
+    >>> import numpy as np
+    >>> shapes = {"W1": (1, 1), "b1": (1,)}
+    >>> e, d = (Parameters(shapes, np.array(v)) for v in ([1.5, 0.5], [-0.75, 0.25]))
+    >>> J, gradients = encoder_loss_and_grads(
+    ...     e, d, np.array([[1.0], [-1.0]]), loss="least-squares", activation="none",
+    ...     discriminator_activation="none",
+    ... )
+    >>> print(J, gradients.flat)
+    1.265625 [0.84375 0.84375]
+    """
+    _refuse_width("images", x, "encoder", e)
+    return gan.generator_loss_and_grads(
+        e, d, x, loss=loss, pack=1, output="none", generator_activation=activation,
+        generator_norm="none", discriminator_activation=discriminator_activation,
+        discriminator_norm="none", out=out, workspace=workspace,
+    )  # fmt: skip
+
+
+def encode(
+    e: Parameters, x: Array, *, activation: str, workspace: Workspace | None = None
+) -> Array:
+    """The codes (n, c) of images (n, d), data for phase 2.
+
+    With a `workspace` it asks for no memory, and the codes stay as they are until the next call.
+
+    Raises:
+        ValueError, TypeError: as `encoder_loss_and_grads` does.
+    """
+    _refuse_width("images", x, "encoder", e)
+    return gan.generate(
+        e, x, output="none", generator_activation=activation, generator_norm="none",
+        workspace=workspace,
+    )  # fmt: skip
+
+
+def _refuse_width(what: str, rows: Array, whose: str, parameters: Mapping[str, Array]) -> None:
+    """A network must take as many columns as come in; the layers above see to themselves."""
+    W = parameters["W1"].shape if "W1" in parameters else rows.shape[1:]
+    if rows.ndim != 2 or not rows.size or W[0] != rows.shape[1]:
+        raise ValueError(
+            f"aae: {what} are {rows.shape}, the {whose}'s W1 is {W}; "
+            "it needs a row for each of their columns"
+        )

@@ -1,0 +1,63 @@
+"""Few labels: which images of a data set keep theirs, so that all classes are among them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend.base import seed_sequence
+from tinygen.errors import InputError
+
+
+def classes_of(labels: Any) -> int:
+    """How many classes there are: labels are whole numbers from 0 on, and none is left out.
+
+    Raises:
+        InputError: a class between the first and the last has no image.
+
+    >>> classes_of(np.array([2, 0, 1, 1], np.uint8))
+    3
+    """
+    counts = np.bincount(np.asarray(labels, np.int64))
+    if not counts.all():
+        raise InputError(
+            f"labels go up to {len(counts) - 1}, but no training image is labelled "
+            f"{int(np.argmin(counts))}; number the classes from 0 on, without a gap"
+        )
+    return len(counts)
+
+
+def few(labels: Any, n: int, seed: int, draw: int = 0) -> np.ndarray:
+    """The places of n labels of which each class has as many as any other, or nearly: (n,) int64.
+
+    Where n is no multiple of the number of classes, some classes, drawn by lot, get one more. A
+    class of which there are too few gives all that it has, and the others make up for it. If n is
+    all of them, the order is that of the data set.
+
+    Args:
+        labels: ``(m,)``, whole numbers from 0 on.
+        seed, draw: which of the many ways to choose.
+
+    Raises:
+        InputError: there are fewer labels than n, or n is below the number of classes.
+
+    >>> labels = np.array([0, 1, 2] * 10)
+    >>> np.bincount(labels[few(labels, 6, seed=0)]).tolist()
+    [2, 2, 2]
+    """
+    labels, classes = np.asarray(labels), classes_of(labels)
+    if n > len(labels):
+        raise InputError(f"{n} labels were asked for, and there are {len(labels)}")
+    if n < classes:
+        raise InputError(f"{n} labels would leave some of the {classes} classes without any")
+    if n == len(labels):
+        return np.arange(n)
+    generator = np.random.default_rng(seed_sequence((seed, 4, draw)))
+    rank = np.empty(len(labels), np.int64)  # of an image within its class
+    for k in range(classes):
+        own = np.flatnonzero(labels == k)
+        rank[generator.permutation(own)] = np.arange(len(own))
+    # The first of each class, then the second of each; within a round the classes are in any order.
+    chosen = np.lexsort((generator.random(len(labels)), rank))[:n]
+    return np.sort(chosen)
