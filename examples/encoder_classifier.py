@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
@@ -172,13 +172,17 @@ class Workshop:
                 f"a test image is labelled {data.test_labels.max()}, and the training images "
                 f"only 0 to {self.classes - 1}"
             )
-        if args.checkpoint:
-            self.trained = load(args.checkpoint, self.backend)
-        else:
-            self.trained = kept.encoder(data, progress, args.smoke)
-        self.half = self._half()
+        self.progress = progress
 
-    def _half(self) -> Trained:
+    @cached_property
+    def trained(self) -> Trained:
+        """The model whose encoder it is."""
+        if self.args.checkpoint:
+            return load(self.args.checkpoint, self.backend)
+        return kept.encoder(self.dataset, self.progress, self.args.smoke)
+
+    @cached_property
+    def half(self) -> Trained:
         """The encoder alone, in the arithmetic of the run."""
         half, dtype = self.trained.encoder, self.args.dtype
         half.prepare(self.dataset.train_images[:1])  # refuses images of another size
@@ -217,7 +221,7 @@ class Workshop:
 
     @cache  # noqa: B019  there is one workshop in a process
     def pca(self) -> PCA:
-        return PCA.fit(self.dataset.train_images, self.encoder.latent)
+        return PCA.fit(self.dataset.train_images, min(self.encoder.latent, self.dataset.pixels))
 
     @cache  # noqa: B019
     def frozen(self, mode: str, recipe: Recipe) -> Frozen:
@@ -347,26 +351,43 @@ def train_all(args: argparse.Namespace, left: Sequence[Cell]) -> dict[Cell, dict
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ[name] = threads  # of the processes that begin now
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(args.jobs, spawn, initializer=_deaf) as pool:
+        stop = spawn.Event()
+        with ProcessPoolExecutor(args.jobs, spawn, _begin, (stop,)) as pool:
+            # Ctrl-C reaches all processes of a terminal. A worker leaves it to the training that it
+            # is at, and to us; it inherits that from here, where it is started.
+            heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            jobs = {pool.submit(_train, args, cell): cell for cell in left}
+            signal.signal(signal.SIGINT, heard)
             try:
-                jobs = {pool.submit(train, args, cell): cell for cell in left}
                 for job in as_completed(jobs):
                     found[jobs[job]] = job.result()
                     bar.set_postfix_str(jobs[job].name)
                     bar.update()
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Interrupted):
                 raise Interrupted(
                     f"stopped after {len(found)} of {len(left)} trainings; {args.out} has what was "
                     "done, the same command with --resume goes on"
                 ) from None
             finally:
+                stop.set()
                 pool.shutdown(cancel_futures=True)
     return found
 
 
-def _deaf() -> None:
-    """Ctrl-C reaches all processes of a terminal; here it is for the one that waits for us."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+stopping: Any = None
+"""Of a worker: whether no further training is to begin."""
+
+
+def _begin(stop: Any) -> None:
+    """The start of a worker, which must know when to stop: trainings wait in it for their turn."""
+    global stopping
+    stopping = stop
+
+
+def _train(args: argparse.Namespace, cell: Cell) -> dict[str, Any]:
+    if stopping.is_set():
+        raise Interrupted(f"{cell.name} was not begun")
+    return train(args, cell)
 
 
 def table(errors: dict[Any, dict[str, list[float]]], chosen: Sequence[str]) -> str:
@@ -424,21 +445,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     args.mode = args.mode or tuple(MODES)
     record, progress = Record(args.out), Progress(0, {}, args.quiet)
-    folder = args.out / "cells"
+    folder, left = args.out / "cells", [*cells(args)]
+    if not left:
+        raise InputError(
+            f"--mode {','.join(args.mode)} learns from images without labels, and with "
+            "--labels all there are none"
+        )
     if folder.exists() and not record.summary.exists() and not (args.resume or args.restart):
         raise InputError(
             f"{args.out} holds an unfinished run; add --resume to go on with it, --restart to "
             "begin anew, or choose another --out"
         )
+    if args.resume and not folder.exists():
+        raise InputError(
+            f"there is no training in {args.out} to resume from; start without --resume"
+        )
     shop = Workshop(args, progress)
     refuse_draws(args, shop)
+    _ = shop.half  # an encoder that does not suit is refused here
     record.open()
     if not args.resume:
-        record.forget_summary()
         shutil.rmtree(folder, ignore_errors=True)
+    if not all((folder / cell.name / "summary.json").exists() for cell in left):
+        record.forget_summary()  # until they are done, this is no complete run
     progress.say(f"data      {shop.dataset.source}")
     progress.say(f"encoder   {shop.trained.path}")
-    left = [*cells(args)]
     progress.say(f"{len(left)} trainings, {args.jobs} at a time, gradients {args.gradients}")
     found = train_all(args, left)
 
@@ -451,9 +482,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         progress.say(f"{n} labels: best is {mode}, {mean(errors[n][mode]):.2%} wrong")
     largest = max(best, key=lambda n: len(shop.dataset.train_labels) if n == ALL else n)
     one = found[left[0]]
+    config = command_line.configuration(args)  # of the table; each training has its own beside it
+    config[command_line.DATA] = one["config"][command_line.DATA]
     record.write_summary(
         task=args.task,
-        config={k: str(v) if isinstance(v, Path) else v for k, v in one["config"].items()},
+        config={k: str(v) if isinstance(v, Path) else v for k, v in config.items()},
         data=one["data"],
         versions=versions(shop.backend),
         seconds=round(sum(found[cell]["seconds"] for cell in left), 3),

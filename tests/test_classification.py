@@ -70,6 +70,11 @@ def test_the_worst_come_first_and_what_was_right_is_not_among_them(
 def test_of_images_that_are_equally_wrong_the_first_comes_first() -> None:
     q = np.tile([0.2, 0.8], (5, 1))
     assert most_wrong(q, [0, 0, 1, 0, 0], 3).tolist() == [0, 1, 3]
+    many = np.tile([[0.2, 0.8], [0.4, 0.6]], (500, 1))
+    assert most_wrong(many, np.zeros(1000), 1000).tolist() == [
+        *range(0, 1000, 2),
+        *range(1, 1000, 2),
+    ]
 
 
 def test_no_mistakes_give_no_images() -> None:

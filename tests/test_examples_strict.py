@@ -6,7 +6,7 @@ import json
 import sys
 
 import pytest
-from running import run_here, write_labelled_data
+from running import example, run_here, write_labelled_data
 from strict import STRICT
 
 RUNS = [
@@ -27,10 +27,14 @@ RUNS = [
     ("mnist_gan", ("--loss", "wasserstein-gp", "--average", "0")),
     ("mnist_gan", ("--loss", "wasserstein-gp", "--gradients", "by-hand")),
     ("mnist_gan", ("--generator-norm", "layer", "--discriminator-activation", "maxout")),
+    ("encoder_generator", ("--components", "3", "--game-loss", "wasserstein-gp")),
+    ("encoder_generator", ("--gradients", "by-hand", "--components", "3", "--code-noise", ".1")),
     ("gan_ring", ()),
     ("gan_ring", ("--gradients", "by-hand")),
     ("gan_ring", ("--loss", "wasserstein-gp", "--critic-steps", "2", "--mixture", "grid")),
     ("gan_ring", ("--loss", "least-squares", "--pack", "2", "--gradients", "by-hand")),
+    ("encoder_classifier", ("--dropout", ".2")),
+    ("encoder_classifier", ("--gradients", "by-hand", "--features", "code")),
 ]
 
 
@@ -43,13 +47,17 @@ def data(tmp_path_factory):
 def test_an_example_on_the_strict_backend(name, options, data, tmp_path, monkeypatch):
     start = sys.modules["tinygen.training.start"]  # its name is also that of the function in it
     monkeypatch.setattr(start, "get_backend", lambda name: STRICT)
-    widths = ("--hidden", "6")
+    if hasattr(module := example(name), "get_backend"):
+        monkeypatch.setattr(module, "get_backend", lambda name: STRICT)
+    widths = ("--hidden", "6", "--latent", "3")
     if "gan" in name:
-        widths = ("--generator-hidden", "6", "--discriminator-hidden", "6")
+        widths = ("--generator-hidden", "6", "--discriminator-hidden", "6", "--latent", "3")
+    elif name == "encoder_classifier":  # whose encoder is trained on the host
+        widths = ("--labels", "20,all", "--draws", "1", "--jobs", "1")
     source = ("--data", "idx", "--data-dir", data)
     if name == "gan_ring":
         source = ("--points", "100")
-    flags = (*source, *widths, "--latent", "3", "--batch-size", "32", "--epochs", "1", "--quiet",
+    flags = (*source, *widths, "--batch-size", "32", "--epochs", "1", "--quiet",
              "--out", tmp_path / "run")  # fmt: skip
     assert run_here(*flags, *options, name=name) == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())

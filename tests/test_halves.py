@@ -5,6 +5,7 @@ That a decoder's three gradients agree is in tests/test_autoencoder.py.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_the_halves_lie_one_behind_the_other_in_the_whole(name: str) -> None:
     for half, widths in sizes.items():
         shapes = getattr(model, half).shapes
         assert list(shapes) == ["W1", "b1", "W2", "b2", "W3", "b3"]
-        assert [shapes[f"W{k}"] for k in (1, 2, 3)] == [*zip(widths, widths[1:], strict=False)]
+        assert [shapes[f"W{k}"] for k in (1, 2, 3)] == [*pairwise(widths)]
         assert [shapes[f"b{k}"] for k in (1, 2, 3)] == [(w,) for w in widths[1:]]
         # A Gaussian VAE's variance comes after the decoder's layers.
         own = {n: s for n, s in p.part(f"{half}.").shapes.items() if n != "log_var"}
@@ -173,7 +174,7 @@ def test_a_decoder_learns_to_invert_an_encoder_that_stays_what_it_is(
     """Images that lie in a plane, and linear codes of them: it can be perfect, and soon is."""
     monkeypatch.setattr("os.fsync", lambda file: None)
     rng = np.random.default_rng(0)
-    x = 0.5 + 0.1 * rng.standard_normal((64, 2)) @ rng.standard_normal((2, 6))
+    x = 0.5 + 0.1 * rng.standard_normal((1600, 2)) @ rng.standard_normal((2, 6))
     encoder = Encoder(6, (), 2)
     e = encoder.initialise(0, np.float64)
     before = e.flat.tobytes()
@@ -185,9 +186,9 @@ def test_a_decoder_learns_to_invert_an_encoder_that_stays_what_it_is(
 
     record = Record(tmp_path)
     record.open()
-    plan = Plan(150, 64, 0, 50, optim.linear(0.1, 150), {})
+    plan = Plan(4, 16, 0, 50, optim.linear(0.1, 400), {"dtype": "float64"})
     fit(State(p, optim.Adam(p)), Descent(decoder, by_hand), x, plan, dict, record,
-        Progress(150, {}, quiet=True), NUMPY, encoder(e, x))  # fmt: skip
+        Progress(4, {}, quiet=True), NUMPY, encoder(e, x))  # fmt: skip
     assert e.flat.tobytes() == before
     assert ((decoder(p, encoder(e, x)) - x) ** 2).mean() < 1e-4  # of a variance of 0.03
     trained = tg.load(tmp_path)  # and a decoder by itself has a checkpoint as any model

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tinygen.data import classes_of, few
 from tinygen.errors import InputError
 
-LABELS = np.random.default_rng(0).permutation(np.arange(600, dtype=np.uint8) % 10)
+LABELS = np.random.default_rng(0).permutation(np.arange(600) % 10).astype(np.uint8)
 
 
 @st.composite
@@ -54,10 +54,13 @@ def test_a_multiple_of_the_classes_is_balanced(n: int) -> None:
     assert np.bincount(LABELS[chosen]).tolist() == [n // 10] * 10
 
 
-def test_who_gets_one_more_is_drawn_by_lot() -> None:
+@pytest.mark.parametrize(
+    "labels", [LABELS, np.sort(LABELS)], ids=["mixed", "one class after the other"]
+)
+def test_who_gets_one_more_is_drawn_by_lot(labels: Any) -> None:
     more = np.zeros(10)
     for draw in range(300):
-        got = np.bincount(LABELS[few(LABELS, 13, 0, draw)], minlength=10)
+        got = np.bincount(labels[few(labels, 13, 0, draw)], minlength=10)
         assert {*got.tolist()} == {1, 2}
         more += got - 1
     # Five deviations of 300 draws with a chance of 3/10.

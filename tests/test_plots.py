@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.image import imread
 from PIL import Image, ImageSequence
@@ -675,3 +677,70 @@ def test_pyplot_and_a_display_are_not_needed(tmp_path):
     shell = {k: v for k, v in environment(MPLBACKEND="TkAgg").items() if k != "DISPLAY"}
     subprocess.run([sys.executable, "-c", program], env=shell, check=True, timeout=60)
     assert not is_empty(picture(tmp_path / "x.png"))
+
+
+@pytest.mark.parametrize("classes", [1, 2, 10])
+def test_a_confusion_has_every_count_in_its_place_and_colours_mistakes(tmp_path, drawn, classes):
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 3, (classes, classes)) * rng.integers(0, 200, (classes, classes))
+    counts[np.arange(classes), np.arange(classes)] = 980
+    plots.confusion(tmp_path / "x.png", counts, "finetune, 100 labels: 77 wrong")
+    found = picture(tmp_path / "x.png")
+    assert is_empty(found[0]) and is_empty(found[-1]) and is_empty(found[:, 0])
+    (ax,) = drawn[0].axes
+    assert ax.get_title() == "finetune, 100 labels: 77 wrong"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("said", "true")
+    written = {text.get_position(): int(text.get_text()) for text in ax.texts}
+    expected = {(j, k): counts[k, j] for k, j in np.ndindex(classes, classes) if counts[k, j]}
+    assert written == expected  # the column, which was said, is x
+    shown = ax.images[0].get_array()
+    assert not shown[np.arange(classes), np.arange(classes)].any()  # what is right has no colour
+    np.testing.assert_array_equal(np.where(shown > 0, shown, counts * np.eye(classes)), counts)
+    assert ax.images[0].get_clim()[1] > shown.max()  # a number can be read on any of them
+
+
+def test_a_confusion_without_mistakes(tmp_path, drawn):
+    plots.confusion(tmp_path / "x.png", 9 * np.eye(3, dtype=int), "all right")
+    assert not is_empty(picture(tmp_path / "x.png"))
+    assert [text.get_text() for text in drawn[0].axes[0].texts] == ["9"] * 3
+
+
+@pytest.mark.parametrize(("n", "shape"), [(1, (3, 4)), (9, (3, 4)), (8, (5, 2)), (32, (28, 28))])
+def test_each_image_has_its_caption_below_it(tmp_path, drawn, n, shape):
+    images = np.random.default_rng(0).random((n, shape[0] * shape[1]))
+    captions = [f"4, said {k}\nat 100%" for k in range(n)]
+    plots.captioned(tmp_path / "x.png", images, captions, shape)
+    found = picture(tmp_path / "x.png")
+    assert is_empty(found[0]) and is_empty(found[-1]) and is_empty(found[:, 0])
+    axes = [ax for ax in drawn[0].axes if ax.images]
+    texts = [next(t for t in (*ax.texts, ax.title) if t.get_text()) for ax in axes]
+    assert [text.get_text() for text in texts] == captions
+    for ax, image in zip(axes, images, strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), image.reshape(shape))
+    renderer = FigureCanvasAgg(drawn[0]).get_renderer()
+    boxes = [
+        (ax.images[0].get_window_extent(renderer), text.get_window_extent(renderer))
+        for ax, text in zip(axes, texts, strict=True)
+    ]
+    assert all(text.y1 <= image.y0 + 1 for image, text in boxes)
+    for k in range(8, n):  # the captions of a row stay above the images of the next one
+        assert boxes[k - 8][1].y0 >= boxes[k][0].y1 - 1
+    for (_, left), (_, right) in pairwise(boxes):  # and beside each other
+        assert left.x1 < right.x0 or right.y1 < left.y0
+
+
+def test_no_mistakes_give_a_picture_without_any(tmp_path):
+    plots.captioned(tmp_path / "x.png", [], [], (28, 28))
+    assert is_empty(picture(tmp_path / "x.png"))
+
+
+def test_a_curve_that_is_nan_has_a_gap_and_the_axes_do_not_mind(tmp_path, drawn):
+    nan = float("nan")
+    curves = {"whole": [0.5, 0.2, 0.1, 0.05], "shorter": [0.4, 0.3, nan, nan]}
+    plots.line_plot(tmp_path / "x.png", range(1, 5), curves, "epoch", "test error")
+    assert not is_empty(picture(tmp_path / "x.png"))
+    (ax,) = drawn[0].axes
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), curves["shorter"])
+    assert ax.get_yscale() == "log"  # one is more than three times another
+    low, high = ax.get_ylim()
+    assert 0 < low < 0.05 and 0.5 < high < 1

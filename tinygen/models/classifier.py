@@ -232,7 +232,8 @@ class Frozen:
         xp = namespace(answers)
         deviation = answers.std(axis=0)
         # What hardly changes must not be blown up: some pixels are black in nearly all images.
-        least = 0.1 * xp.sqrt((deviation**2).mean())
+        # And where nothing changes at all, nothing may be divided by 0.
+        least = xp.maximum(0.1 * xp.sqrt((deviation**2).mean()), 1e-6)
         scale = 1 / (xp.maximum(deviation, least) * answers.shape[1] ** 0.5)
         return cls(head, says, answers.mean(axis=0), scale)
 

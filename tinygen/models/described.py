@@ -19,6 +19,9 @@ KINDS: dict[str, Any] = {
 }
 """The models that a checkpoint can give back, by their names."""
 
+MOST_LAYERS, LARGEST = 1000, 2**53
+"""A description that asks for more is no model's; layers cost memory, and floats end somewhere."""
+
 
 def described(model: Any) -> dict[str, Any] | None:
     """A model's kind and options, JSON-able; None for what is no single model.
@@ -50,7 +53,7 @@ def from_description(description: Any) -> Any:
     known = {field.name: field.type for field in fields(KINDS[kind])}
     for name, value in options.items():
         if name not in known or not _suits(value, known[name]):
-            raise InputError(f"{kind}: an option {name} of {str(value)[:60]!r} makes no sense")
+            raise InputError(f"{kind}: option {name[:40]!r} of {str(value)[:60]!r} makes no sense")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     return KINDS[kind](**values)
 
@@ -58,7 +61,10 @@ def from_description(description: Any) -> Any:
 def _suits(value: Any, annotation: Any) -> bool:
     """Whether a value out of JSON can be that of a field; annotations are text here."""
     if annotation == "tuple[int, ...]":
-        return isinstance(value, (list, tuple)) and all(type(x) is int for x in value)
+        few = isinstance(value, (list, tuple)) and len(value) <= MOST_LAYERS
+        return few and all(_suits(x, "int") for x in value)
+    if type(value) is int and abs(value) > LARGEST:
+        return False
     types = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
     return any(
         type(value) in types.get(name, (type(None),)) for name in str(annotation).split(" | ")

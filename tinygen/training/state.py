@@ -72,6 +72,7 @@ class State:
             "totals": {name: [float(x), seen] for name, (x, seen) in self.totals.items()},
             "history": self.history,
             "seconds": self.seconds,
+            "dtype": str(self.parameters.flat.dtype),
             "averaged": getattr(self.optimizer, "averaged", None),
             **about,
         }

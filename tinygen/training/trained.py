@@ -68,7 +68,7 @@ class Trained:
     def _half(self, name: str) -> Trained:
         half = getattr(self.model, name, None)
         if half is None:
-            raise InputError(f"{self.path}: a {type(self.model).__name__} has no {name}")
+            raise InputError(f"{self.path}: {type(self.model).__name__} has no {name}")
         p = self.parameters.part(f"{name}.")
         own = {n: p.shapes[n] for n in half.shapes}  # a VAE's decoder has a variance beside it
         flat = p.flat[: sum(map(prod, own.values()))]
@@ -80,7 +80,8 @@ class Trained:
         Raises:
             InputError: they have another size than those that it has learned from.
         """
-        expected = list(self.data.get("shape", ()))
+        shape = self.data.get("shape")
+        expected = shape if isinstance(shape, list) else []
         if list(images.shape[1:]) != expected:
             raise InputError(
                 f"{self.path}: the model is of images of {_by(expected)} pixels, "
@@ -113,16 +114,17 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
     try:
         model = from_description(meta.get("model"))
     except InputError as error:
-        raise InputError(f"{file}: {error}") from None
+        raise InputError(f"{file}: {str(error)[:300]}") from None
     config, data = ({**x} if isinstance(x := meta.get(k), dict) else {} for k in ("config", "data"))
-    dtype = np.dtype(config["dtype"] if config.get("dtype") in DTYPES else "float32")
+    dtype = np.dtype(found if (found := meta.get("dtype")) in DTYPES else "float32")
     size = sum(map(prod, model.shapes.values()))
     if size * dtype.itemsize > file.stat().st_size:  # before any memory is asked for
         raise checkpoint.damaged(file, f"a model of {size} parameters does not fit into it")
     host = Parameters.zeros(model.shapes, dtype, get_backend("numpy"))
     averaged = meta.get("averaged")
     vectors = {"parameters": host.flat}
-    if isinstance(averaged, str) and any(name.startswith(averaged) for name in host):
+    parts = {"", *(name[: name.find(".") + 1] for name in host)}  # "" is all of them
+    if isinstance(averaged, str) and averaged in parts:
         vectors["average"] = host.part(averaged).flat
     arrays, _ = checkpoint.load(file, vectors)
     if not all(np.isfinite(array).all() for array in arrays.values()):
