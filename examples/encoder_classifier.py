@@ -33,6 +33,8 @@ from tinygen.files import replacing
 from tinygen.losses import one_hot
 from tinygen.metrics import PCA, confusion, most_wrong
 from tinygen.models import Classifier, Encoder, Frozen
+from tinygen.models.described import described
+from tinygen.parameters import Parameters
 from tinygen.training import (
     Descent,
     FewLabels,
@@ -41,6 +43,7 @@ from tinygen.training import (
     Record,
     Run,
     Trained,
+    checkpoint,
     command_line,
     data_of,
     fit,
@@ -111,13 +114,18 @@ def flags() -> argparse.ArgumentParser:
         help="deviation of noise on images in training")  # fmt: skip
     add("--dropout", type=command_line.real(least=0, most=0.95), metavar="X",
         help="share of the hidden units dropped in training")  # fmt: skip
-    add("--jobs", type=command_line.whole(1, 1000), default=os.cpu_count() or 1, metavar="N",
-        help="trainings at a time, each on its share of the cores")  # fmt: skip
+    add("--jobs", type=command_line.whole(1, 1000), metavar="N",
+        help="trainings at a time, each on one core; else as many as there are")  # fmt: skip
     p.set_defaults(epochs=None, batch_size=None, lr=None, beta2=0.99)
     return p
 
 
 SMOKE = {"data": "strokes", "epochs": 1, "draws": 2, "jobs": 1, "labels": (20, ALL)}
+
+
+def jobs_of(args: argparse.Namespace) -> int:
+    """As many as there are cores; but a GPU is one."""
+    return args.jobs or (1 if args.backend == "cupy" else os.cpu_count() or 1)
 
 
 def counts(text: str) -> tuple[Any, ...]:
@@ -186,7 +194,7 @@ class Workshop:
         """The encoder alone, in the arithmetic of the run."""
         half, dtype = self.trained.encoder, self.args.dtype
         half.prepare(self.dataset.train_images[:1])  # refuses images of another size
-        return replace(half, parameters=half.parameters.to(self.backend, dtype))
+        return half.to(self.backend, dtype)
 
     @property
     def encoder(self) -> Encoder:
@@ -202,44 +210,37 @@ class Workshop:
             input_noise=recipe.noise, weight_decay=recipe.weight_decay,
         )  # fmt: skip
 
-    def says(self, mode: str) -> Any:
-        """What a softmax of this mode reads of images, a function."""
-        dtype, backend = self.args.dtype, self.backend
-        if mode == "pixels":
-            return lambda x: x
-        if mode == "code":
-            return self.half
-        if mode == "pca":
-            pca = self.pca()
-            middle = backend.asarray(pca.mean, dtype)
-            to_codes = backend.asarray(pca.components.T.copy(), dtype)
-            return lambda x: (x - middle) @ to_codes
-        body = self.classifier(HEAD)
-        p = body.initialise(0, dtype, backend)
-        body.take_over(p, self.encoder, self.half.parameters)
-        return partial(body.features, p)
-
     @cache  # noqa: B019  there is one workshop in a process
-    def pca(self) -> PCA:
-        return PCA.fit(self.dataset.train_images, min(self.encoder.latent, self.dataset.pixels))
+    def body(self, mode: str) -> tuple[Classifier, Parameters]:
+        """What a softmax of this mode stands on, and does not move."""
+        encoder, pixels = self.encoder, self.dataset.pixels
+        if mode == "frozen":
+            body = self.classifier(HEAD)
+        elif mode == "code":
+            body = Classifier(pixels, encoder.hidden, self.classes, encoder.activation, 0.0,
+                              latent=encoder.latent)  # fmt: skip
+        else:  # PCA is a linear layer
+            width = {"pixels": 0, "pca": min(encoder.latent, pixels)}[mode]
+            body = Classifier(pixels, (), self.classes, dropout=0.0, latent=width)
+        p = body.initialise(0, self.args.dtype, self.backend)
+        if mode == "pca":
+            pca = PCA.fit(self.dataset.train_images, body.latent)
+            p["W1"][...] = self.backend.asarray(pca.components.T.copy(), self.args.dtype)
+            p["b1"][...] = self.backend.asarray(pca.encode(0 * pca.mean), self.args.dtype)
+        elif mode != "pixels":
+            body.take_over(p, encoder, self.half.parameters)
+        return body, p
 
     @cache  # noqa: B019
     def frozen(self, mode: str, recipe: Recipe) -> Frozen:
         """A softmax on what does not learn."""
         x = as_floats(self.backend.asarray(self.dataset.train_images[:LOOKED_AT]), self.args.dtype)
-        says = self.says(mode)
+        body, weights = self.body(mode)
         head = Classifier(
-            says(x[:1]).shape[1], (), self.classes, dropout=0.0, weights="glorot_uniform",
+            sum(body.widths), (), self.classes, dropout=0.0, weights="glorot_uniform",
             input_noise=recipe.noise, weight_decay=recipe.weight_decay,
         )  # fmt: skip
-        return Frozen.on(head, says, x)
-
-
-@cache
-def workshop(key: tuple[tuple[str, Any], ...]) -> Workshop:
-    """That of this process."""
-    args = argparse.Namespace(**dict(key))
-    return Workshop(args, Progress(0, {}, quiet=True))
+        return Frozen.on(head, partial(body.features, weights), x)
 
 
 def recipe_of(args: argparse.Namespace, cell: Cell) -> Recipe:
@@ -257,10 +258,10 @@ def recipe_of(args: argparse.Namespace, cell: Cell) -> Recipe:
     return recipe._replace(**asked)
 
 
-def train(args: argparse.Namespace, cell: Cell) -> dict[str, Any]:
+@kept.on_one_thread  # so that it does not matter how many trainings there are at a time
+def train(shop: Workshop, cell: Cell) -> dict[str, Any]:
     """Train one cell, or go on with it; returns its summary."""
-    shop = workshop(_key(args))
-    data = shop.dataset
+    args, data = shop.args, shop.dataset
     recipe = recipe_of(args, cell)
     given = vars(args) | recipe._asdict()
     for name in ("checkpoint", "jobs", "draws"):
@@ -321,42 +322,37 @@ def learn(run: Run, shop: Workshop, cell: Cell, recipe: Recipe, chosen: Any) -> 
 
     images = backend.asarray(run.dataset.train_images)
     fit(state, learner, images, run.plan, evaluate, run.record, run.progress, backend, labels)
-    final = said()
-    wrong = float(np.mean(final.argmax(axis=1) != data.test_labels))
-    if not cell.draw:
+    if not cell.draw:  # of which there will be pictures
         with replacing(run.record.folder / "said.npy") as file:
-            np.save(file, final)
-    run.summarise(state, test={"error": wrong})
+            np.save(file, said())
+    if cell.mode in ON_TOP:  # its checkpoint has the head alone
+        body, weights = shop.body(cell.mode)
+        whole = {"parameters": backend.to_numpy(model.into(body, weights, p).flat)}
+        about = {"model": described(body), "dtype": args.dtype, "data": run.plan.data}
+        checkpoint.save(run.record.folder / "model.npz", whole, about)
+    run.summarise(state, test={"error": state.history[-1]["test_error"]})
     return state
 
 
-def _key(args: argparse.Namespace) -> tuple[tuple[str, Any], ...]:
-    names = ("data", "data_dir", "smoke", "checkpoint", "backend", "dtype", "features", "quiet")
-    return tuple((name, getattr(args, name)) for name in names)
-
-
-def train_all(args: argparse.Namespace, left: Sequence[Cell]) -> dict[Cell, dict[str, Any]]:
+def train_all(shop: Workshop, left: Sequence[Cell]) -> dict[Cell, dict[str, Any]]:
     """Train what is left, several at a time; each one is saved as soon as it is done."""
-    found: dict[Cell, dict[str, Any]] = {}
+    args, found = shop.args, {}
     bar = tqdm(total=len(left), desc="trainings", unit="", leave=False,
                disable=args.quiet or None, dynamic_ncols=True)  # fmt: skip
     with bar:
         if args.jobs == 1 or len(left) == 1:
             for cell in left:
                 bar.set_postfix_str(cell.name)
-                found[cell] = train(args, cell)
+                found[cell] = train(shop, cell)
                 bar.update()
             return found
-        threads = str(max(1, (os.cpu_count() or 1) // args.jobs))
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[name] = threads  # of the processes that begin now
         spawn = multiprocessing.get_context("spawn")
         stop = spawn.Event()
-        with ProcessPoolExecutor(args.jobs, spawn, _begin, (stop,)) as pool:
+        with ProcessPoolExecutor(args.jobs, spawn, _begin, (args, stop)) as pool:
             # Ctrl-C reaches all processes of a terminal. A worker leaves it to the training that it
             # is at, and to us; it inherits that from here, where it is started.
             heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            jobs = {pool.submit(_train, args, cell): cell for cell in left}
+            jobs = {pool.submit(_train, cell): cell for cell in left}
             signal.signal(signal.SIGINT, heard)
             try:
                 for job in as_completed(jobs):
@@ -374,20 +370,20 @@ def train_all(args: argparse.Namespace, left: Sequence[Cell]) -> dict[Cell, dict
     return found
 
 
-stopping: Any = None
-"""Of a worker: whether no further training is to begin."""
+worker: Any = None
+"""Of a process that trains for another: its workshop, and whether it is to begin nothing more."""
 
 
-def _begin(stop: Any) -> None:
-    """The start of a worker, which must know when to stop: trainings wait in it for their turn."""
-    global stopping
-    stopping = stop
+def _begin(args: argparse.Namespace, stop: Any) -> None:
+    global worker
+    worker = Workshop(args, Progress(0, {}, quiet=True)), stop
 
 
-def _train(args: argparse.Namespace, cell: Cell) -> dict[str, Any]:
-    if stopping.is_set():
+def _train(cell: Cell) -> dict[str, Any]:
+    shop, stop = worker
+    if stop.is_set():  # trainings wait in a process for their turn
         raise Interrupted(f"{cell.name} was not begun")
-    return train(args, cell)
+    return train(shop, cell)
 
 
 def table(errors: dict[Any, dict[str, list[float]]], chosen: Sequence[str]) -> str:
@@ -431,6 +427,15 @@ def draw_pictures(
     return best
 
 
+def refuse_rate(args: argparse.Namespace) -> None:
+    """One rate does not suit what is trained in several ways."""
+    recipes = {
+        recipe_of(args, Cell(mode, n, 0))._replace(lr=0) for mode in args.mode for n in args.labels
+    }
+    if args.lr is not None and len(recipes) > 1:
+        raise InputError("--lr: these modes are trained with rates of their own; name one --mode")
+
+
 def refuse_draws(args: argparse.Namespace, shop: Workshop) -> None:
     """Refuse numbers of labels that there are not, and say which classes are short of them."""
     every = shop.dataset.train_labels
@@ -443,9 +448,15 @@ def refuse_draws(args: argparse.Namespace, shop: Workshop) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
-    args.mode = args.mode or tuple(MODES)
+    args.mode, args.jobs = args.mode or tuple(MODES), jobs_of(args)
     record, progress = Record(args.out), Progress(0, {}, args.quiet)
-    folder, left = args.out / "cells", [*cells(args)]
+    record.refuse_another_run()
+    folder = args.out / "cells"
+    refuse_rate(args)
+    shop = Workshop(args, progress)
+    every = len(shop.dataset.train_labels)
+    args.labels = tuple(dict.fromkeys(ALL if n == every else n for n in args.labels))
+    left = [*cells(args)]
     if not left:
         raise InputError(
             f"--mode {','.join(args.mode)} learns from images without labels, and with "
@@ -460,7 +471,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise InputError(
             f"there is no training in {args.out} to resume from; start without --resume"
         )
-    shop = Workshop(args, progress)
     refuse_draws(args, shop)
     _ = shop.half  # an encoder that does not suit is refused here
     record.open()
@@ -468,10 +478,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     if not all((folder / cell.name / "summary.json").exists() for cell in left):
         record.forget_summary()  # until they are done, this is no complete run
-    progress.say(f"data      {shop.dataset.source}")
+    progress.say(f"data      {shop.dataset.source}: {shop.classes} classes")
     progress.say(f"encoder   {shop.trained.path}")
     progress.say(f"{len(left)} trainings, {args.jobs} at a time, gradients {args.gradients}")
-    found = train_all(args, left)
+    found = train_all(shop, left)
 
     errors: dict[Any, dict[str, list[float]]] = {n: {} for n in args.labels}
     for cell in left:

@@ -72,7 +72,7 @@ def flags():
         metavar="N", help="passes over the images for the adversarial autoencoder")  # fmt: skip
     add("--discriminator-hidden", type=command_line.widths, default=(256, 256), metavar="N,N",
         help="widths of the discriminator's hidden layers")  # fmt: skip
-    add("--game-loss", **command_line.choice(LOSSES, "of discriminator and encoder"))
+    add("--game-loss", **command_line.choice(LOSSES, "of discriminator and encoder", "r1"))
     add("--ratio", type=command_line.real(above=0, most=1000), default=0.5, metavar="X",
         help="learning rate of their game, divided by --lr")  # fmt: skip
     p.set_defaults(latent=None)
@@ -427,6 +427,7 @@ def interpolated(coder: Coder, codes: Any, labels: Any) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     found = asked_for(args)
+    Record(args.out).refuse_another_run()
     refuse_to_lose(args)
     # The run as a whole has no checkpoint: its trainings have.
     begun = start(Namespace(**vars(args) | {"resume": False, "restart": True}), {})
@@ -435,7 +436,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data = replace(data, train_labels=None, test_labels=None)
         warn(f"{data.name} has no labels: there is no Gaussian per digit, and no judge of images")
     run = replace(begun, args=args, dataset=data)
-    if args.components > len(data.train_images):
+    if "generator" in names and args.components > len(data.train_images):
         raise InputError(
             f"--components {args.components}: there are {len(data.train_images)} codes"
         )
@@ -445,8 +446,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise InputError(f"--checkpoint {args.checkpoint}: the run would write over it")
         digest = found.sha256[:16]
         names.remove("encoder")
-        p = found.parameters.to(run.backend, args.dtype)
-        found = replace(found, parameters=p, backend=run.backend)
+        found = found.to(run.backend, args.dtype)
         run.progress.say(f"encoder   of {found.path}, {type(found.model).__name__}")
     parts = {name: training_of(run, name, digest) for name in names}
     eye = Eye(run)

@@ -16,7 +16,7 @@ from tinygen.models import GAN
 from tinygen.models.gan import LOSSES
 from tinygen.ops import sigmoid
 from tinygen.optim import cosine
-from tinygen.training import command_line
+from tinygen.training import Record, command_line
 
 SURE = 6.0
 """The picture shows answers from -SURE, a fake for certain, to SURE."""
@@ -77,12 +77,17 @@ def best_discriminator(steps: int) -> tuple[Any, float]:
     return sigmoid(model.logits(d, X[:, None]))[:, 0], float(model.discriminator_loss(d, *new))
 
 
+def flags() -> argparse.ArgumentParser:
+    p = command_line.bare_parser(__doc__.splitlines()[0])
+    p.add_argument("--out", type=Path, default=Path("runs/gan_losses"), metavar="DIR",
+                   help="folder of the pictures")  # fmt: skip
+    p.add_argument("--smoke", action="store_true", help="train a few steps only")
+    return p
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/gan_losses"), metavar="DIR")
-    parser.add_argument("--smoke", action="store_true", help="train a few steps only")
-    args = parser.parse_args(arguments)
-    args.out.mkdir(parents=True, exist_ok=True)
+    args = flags().parse_args(arguments)
+    Record(args.out).open()
 
     answers = np.linspace(-SURE, SURE, 121)
     loss, slope = {}, {}

@@ -22,12 +22,12 @@ from tqdm import tqdm
 
 from tinygen.errors import InputError
 from tinygen.files import write_text
-from tinygen.training import Diverged, checkpoint, command_line
+from tinygen.training import Diverged, Progress, checkpoint, command_line
 from tinygen.training.progress import warn
 
 SCRIPTS = ("gan_ring", "mnist_gan")
-OURS = ("--seed", "--out", "--resume", "--restart", "--quiet")
-"""Flags of an example that are set here."""
+OURS, SET = ("--seeds", "--jobs", "--out", "--resume", "--restart"), ("--seed", "--quiet")
+"""Flags of this script; and those of an example that it sets for each run."""
 LOOK_EVERY = 2.0
 """Seconds between two looks at how far the runs are."""
 
@@ -53,8 +53,8 @@ def train(args: argparse.Namespace, seed: int) -> dict[str, Any]:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     go_on = args.resume and (out / "checkpoint.npz").exists()
     how = ["--resume"] if go_on else ["--restart"] if args.restart else []
-    command = [sys.executable, str(Path(__file__).with_name(f"{args.script}.py")), *args.rest,
-               "--seed", str(seed), "--out", str(out), "--quiet", *how]  # fmt: skip
+    command = [*call(args.script), *args.rest, "--seed", str(seed), "--out", str(out), "--quiet",
+               *how]  # fmt: skip
     done = subprocess.run(command, env=os.environ | dict.fromkeys(names, str(args.threads)),
                           stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
     told = done.stderr.strip().splitlines()
@@ -64,6 +64,11 @@ def train(args: argparse.Namespace, seed: int) -> dict[str, Any]:
     for line in told:  # what it warned of
         warn(f"seed {seed}: {line}")
     return json.loads((out / "summary.json").read_text())
+
+
+def call(script: str) -> list[str]:
+    """The command that runs an example, but for its flags."""
+    return [sys.executable, str(Path(__file__).with_name(f"{script}.py"))]
 
 
 def table(found: dict[int, dict[str, Any]]) -> str:
@@ -116,7 +121,12 @@ def train_all(args: argparse.Namespace) -> tuple[dict[int, Any], dict[int, BaseE
     began, found, failed = time.time(), {}, {}
     with (
         ThreadPoolExecutor(args.jobs) as pool,
-        tqdm(unit=" epochs", desc=f"{args.seeds} seeds", leave=False, disable=None) as bar,
+        tqdm(
+            unit=" epochs",
+            desc=f"{args.seeds} seeds",
+            leave=False,
+            disable=not Progress(0, {}).bars,
+        ) as bar,
     ):
         jobs = {pool.submit(train, args, seed): seed for seed in range(args.seeds)}
         left = {*jobs}
@@ -141,9 +151,13 @@ def train_all(args: argparse.Namespace) -> tuple[dict[int, Any], dict[int, BaseE
 def main(arguments: Sequence[str] | None = None) -> None:
     args = flags().parse_args(arguments)
     args.out = args.out or Path("runs") / "seeds" / args.script
-    for flag in args.rest:
-        if flag.split("=")[0] in OURS:
-            raise InputError(f"{flag} must stand before {args.script}, or is set for each seed")
+    for flag in (word.split("=")[0] for word in args.rest):
+        if flag in OURS:
+            raise InputError(f"{flag} must stand before {args.script}")
+        if flag in SET:
+            raise InputError(f"{flag} cannot be given: it is set for each run")
+    if {"-h", "--help"} & {*args.rest}:
+        sys.exit(subprocess.call([*call(args.script), "--help"]))
     args.jobs = min(args.jobs, args.seeds)
     args.threads = max(1, (os.cpu_count() or 1) // args.jobs)
     print(
@@ -152,6 +166,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.perf_counter()
     found, failed = train_all(args)
     seconds = time.perf_counter() - began
+    if not failed:  # before anything is printed, as the reader of that may have gone away
+        runs = {str(seed): found[seed] for seed in sorted(found)}
+        text = json.dumps({"seconds": seconds, "runs": runs}, indent=2)
+        write_text(args.out / "summary.json", text)
     if found:
         print(table(found))
     for error in failed.values():
@@ -163,9 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise error
     versions = found[0]["versions"]
     print(f"{args.seeds} seeds in {seconds / 60:.1f} minutes, {args.jobs} at a time, "
-          f"{versions['backend']}, {versions['machine']}")  # fmt: skip
-    runs = {str(seed): found[seed] for seed in sorted(found)}
-    write_text(args.out / "summary.json", json.dumps({"seconds": seconds, "runs": runs}, indent=2))
+          f"{versions['backend']}, {versions['machine']}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygen import plots
-from tinygen.data import in_order
+from tinygen.data import Dataset, classes_of, in_order
 from tinygen.errors import InputError
 from tinygen.losses import one_hot
 from tinygen.metrics import comparison, digits_covered, generation, parzen
@@ -69,6 +69,8 @@ class Eye(gan.Eye):
     def __init__(self, run: Run, model: GAN, read: Judge) -> None:
         super().__init__(run, model)
         self.read = read
+        self.digits = len(np.unique(np.asarray(run.dataset.test_labels)))
+        """How many there are to be covered; labels may leave some numbers out."""
 
     def picture(self, players: Players, film: Path, epoch: int) -> None:
         """The same noise as images, as a sheet and as a frame of the film."""
@@ -86,7 +88,7 @@ class Eye(gan.Eye):
 
 def report(eye: Eye, state: State, players: Players) -> None:
     """The figures of the end beside what they are measured by, and the pictures."""
-    run, say, data, classes = eye.run, eye.run.progress.say, eye.run.dataset, eye.read.model.classes
+    run, say, data = eye.run, eye.run.progress.say, eye.run.dataset
     n, images = len(data.test_images), eye.samples(players, len(data.test_images), END_STREAM)
     real = np.concatenate([*in_order(data.test_images)])
     probabilities, features = eye.read(images)
@@ -96,13 +98,13 @@ def report(eye: Eye, state: State, players: Players) -> None:
     say(f"the judge: test error {eye.read.error:.2%}, sha256 {eye.read.sha256[:16]}")
     test: dict[str, Any] = dict(found.figures)
     if eye.model.classes:
-        asked = np.arange(n) % classes
+        asked = np.arange(n) % eye.model.classes
         test["as_asked"] = float(np.mean(probabilities.argmax(axis=1) == asked))
         say(f"{test['as_asked']:.1%} of the images show the digit that was asked for")
     test |= parzen_windows(run, images, real)
-    if found.digits_covered < classes:
+    if found.digits_covered < eye.digits:
         warn(
-            f"warning: only {found.digits_covered} of {classes} digits are covered; "
+            f"warning: only {found.digits_covered} of {eye.digits} digits are covered; "
             "docs/gan-training.md says what to try"
         )
     draw_pictures(run, state.history, images)
@@ -144,6 +146,24 @@ def draw_pictures(run: Run, history: Any, images: Any) -> None:
     plots.images_in_rows(folder / "nearest.png", rows, data.image_shape)
 
 
+def told_apart(data: Dataset) -> int:
+    """How many digits a conditional GAN is told of.
+
+    Raises:
+        InputError: there are no labels, or not an image of each digit to learn from.
+    """
+    if data.train_labels is None:
+        raise InputError(f"--conditional needs labels, and {data.name} has none")
+    try:
+        classes = classes_of(data.train_labels)
+    except InputError as error:
+        raise InputError(f"--conditional: {error}") from None
+    most = 0 if data.test_labels is None else int(np.max(data.test_labels))
+    if most >= classes:
+        raise InputError(f"--conditional: a test image is labelled {most}, but none to train on is")
+    return classes
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
     # What does not go together is refused before any data are read; these have their own size.
@@ -153,16 +173,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     n, fewest = len(data.test_images), args.pack * (1 + (args.discriminator_norm == "batch"))
     if n < fewest:
         raise InputError(f"--pack {args.pack}: there are {n} test images, {fewest} are needed")
-    if args.conditional and data.train_labels is None:
-        raise InputError(f"--conditional needs labels, and {data.name} has none")
-    read, labels = judge(data, run.progress, args.smoke), None
-    classes = read.model.classes if args.conditional else 0
+    classes, labels = told_apart(data) if args.conditional else 0, None
+    read = judge(data, run.progress, args.smoke)
     model = replace(model, pixels=data.pixels, classes=classes)
     if classes:
         labels = one_hot(backend.asarray(data.train_labels), classes, args.dtype)
     eye = Eye(run, model, read)
     images = backend.asarray(data.train_images)
-    state, players = gan.train(eye, images, "digits_covered", read.model.classes, labels)
+    state, players = gan.train(eye, images, "digits_covered", eye.digits, labels)
     report(eye, state, players)
 
 

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinygen.data import CHOICES, load, stroke_digits
+from tinygen.data import CHOICES
 from tinygen.metrics import comparison
-from tinygen.training import Progress, command_line
+from tinygen.training import Progress, command_line, data_of
 from tinygen.training.kept import judge, yardsticks
-from tinygen.training.progress import warn
-from tinygen.training.start import SMOKE_IMAGES
+
+SMOKE = {"data": "strokes"}
 
 
 def flags():
@@ -20,16 +20,14 @@ def flags():
     p.add_argument("--data", **command_line.choice(CHOICES, "as in mnist_gan"))
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder of the four IDX files")
     p.add_argument("--smoke", action="store_true", help="the judge of `mnist_gan --smoke`")
+    p.set_defaults(task="mnist_judge", out=None, quiet=False)  # what all others may ask for
     return p
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = flags().parse_args(arguments)
-    if args.smoke:
-        dataset = stroke_digits(**SMOKE_IMAGES)
-    else:
-        dataset = load(args.data, args.data_dir, say=warn)
+    args = command_line.parse(flags(), arguments, SMOKE)
     progress = Progress(0, {})
+    dataset = data_of(args, progress)
     read = judge(dataset, progress, args.smoke)
     rows = yardsticks(dataset, read, progress, args.smoke)
     print(f"test error {read.error:.2%}, sha256 {read.sha256}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -20,6 +22,8 @@ import pytest
 from PIL import Image, ImageSequence
 from running import (
     ROOT,
+    command,
+    environment,
     example,
     run_here,
     run_there,
@@ -30,7 +34,8 @@ from running import (
 
 import tinygen as tg
 from tinygen import get_backend, optim, plots
-from tinygen.data import stroke_digits
+from tinygen.data import idx, stroke_digits
+from tinygen.data.mnist import FILES as DATA_FILES
 from tinygen.errors import InputError
 from tinygen.metrics import Generation, comparison
 from tinygen.models import GAN, VAE
@@ -41,7 +46,7 @@ from tinygen.training import State, checkpoint, command_line, gan
 from tinygen.training.duel import Players, duel
 
 NUMPY = get_backend("numpy")
-MNIST, RING, SEEDS = "mnist_gan", "gan_ring", "gan_seeds"
+MNIST, RING, SEEDS, JUDGE = "mnist_gan", "gan_ring", "gan_seeds", "mnist_judge"
 ALWAYS = {"checkpoint.npz", "metrics.jsonl", "summary.json", "loss.png", "samples.png",
           "training.gif"}  # fmt: skip
 FILES = {MNIST: ALWAYS | {"accuracy.png", "gradients.png", "nearest.png"},
@@ -831,6 +836,133 @@ def test_data_without_labels(tiny, monkeypatch, capsys, options, without):
         assert "--conditional needs labels" in told
 
 
+def relabelled(folder, change, **sizes):
+    """Labelled images, the labels of which are `change[digit]`."""
+    write_labelled_data(folder, **sizes)
+    for file in DATA_FILES:
+        if "labels" in file:
+            idx.write(folder / file, np.array(change, np.uint8)[idx.read(folder / file)])
+    return folder
+
+
+GAPS = {
+    "as letters have it": (range(1, 11), 10, "labels go up to 10, but no training image is labell"),
+    "three of 201": ([0, 5, 200, 0, 5, 200, 0, 5, 200, 0], 3, "up to 200, but no training image"),
+    "seven alone": ([7] * 10, 1, "labels go up to 7, but no training image is labelled 0"),
+}
+
+
+@pytest.mark.parametrize("gaps", GAPS)
+def test_the_digits_to_be_covered_are_those_that_there_are(gaps, tmp_path, capsys, monkeypatch):
+    change, there, words = GAPS[gaps]
+    data, totals = relabelled(tmp_path / "data", [*change]), []
+    train = gan.train
+    monkeypatch.setattr(gan, "train", lambda *a: totals.append(a[3]) or train(*a))
+    flags = (*flags_of(MNIST, data), "--epochs", "3", "--out", tmp_path / "run")
+    assert gan_here(*flags, "--conditional") == 2
+    told = capsys.readouterr()
+    assert refused(told.err) and told.err.startswith("error: --conditional: ") and words in told.err
+    assert gan_here(*flags) == 0
+    summary = summary_of(tmp_path / "run")
+    assert totals == [there] == [summary["baselines"]["real test images"]["digits_covered"]]
+    covered = summary["test"]["digits_covered"]
+    told = capsys.readouterr().err
+    short = f"warning: only {covered} of {there} digits are covered"
+    assert (short in told) == ("digits are covered" in told) == (covered < there)
+    assert set(re.findall(r"of (\d+) were covered", told)) <= {str(there)}
+
+
+def test_a_digit_that_only_test_images_show_cannot_be_asked_for(tmp_path, capsys):
+    data = relabelled(tmp_path / "data", [0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
+    file = data / next(file for file in DATA_FILES if file.startswith("t10k-labels"))
+    labels = idx.read(file)
+    labels[0] = 3
+    idx.write(file, labels)
+    flags = (*flags_of(MNIST, data), "--out", tmp_path / "run")
+    assert gan_here(*flags, "--conditional") == 2
+    assert capsys.readouterr().err == (
+        "error: --conditional: a test image is labelled 3, but none to train on is\n"
+    )
+
+
+@pytest.mark.parametrize("name", [MNIST, JUDGE])
+def test_three_training_images_are_too_few_to_judge_by(name, tmp_path, capsys):
+    data = write_labelled_data(tmp_path / "data", train=3, test=8)
+    more = ("--batch-size", "2", "--out", tmp_path / "run", "--quiet") if name == MNIST else ()
+    assert run_here("--data", "idx", "--data-dir", data, *more, name=name) == 2
+    told = capsys.readouterr()
+    assert refused(told.err) and "has 3 training images; to judge" in told.err and not told.out
+    assert not list(tmp_path.glob("run/*"))
+
+
+def test_the_judge_of_a_smoke_run_is_that_of_the_data_that_are_asked_for(
+    labelled, tmp_path, capsys
+):
+    flags = ("--smoke", "--data", "idx", "--data-dir", labelled)
+    assert gan_here(*flags, "--epochs", "1", "--quiet", "--out", tmp_path) == 0
+    capsys.readouterr()
+    assert run_here(*flags, name=JUDGE) == 0
+    found = summary_of(tmp_path)["judge"]
+    told = capsys.readouterr().out
+    assert f"test error {found['error']:.2%}, sha256 {found['sha256']}\n" in told
+
+
+def edit(folder, change):
+    """Change the description of a checkpoint in place, as one can by hand."""
+    path = folder / "checkpoint.npz"
+    meta = checkpoint.read_meta(path)
+    change(meta)
+    checkpoint.save(path, arrays_of(folder), meta)
+
+
+@BOTH_EXAMPLES
+def test_a_history_without_the_figures_that_troubles_are_told_by(name, labelled, tmp_path, capsys):
+    flags = (*flags_of(name, labelled), "--out", tmp_path)
+    assert stopped(flags, name, 10) == 130
+    for key in ("real_accuracy", "fake_accuracy", "modes" if name == RING else "digits_covered"):
+        kept = (tmp_path / "checkpoint.npz").read_bytes()
+        edit(tmp_path, lambda meta: meta["history"][0].pop(key))  # noqa: B023  called at once
+        capsys.readouterr()
+        assert run_here(*flags, "--resume", name=name) == 2
+        told = capsys.readouterr().err
+        assert refused(told) and "(its history lacks figures)" in told
+        (tmp_path / "checkpoint.npz").write_bytes(kept)
+    assert run_here(*flags, "--resume", name=name) == 0
+
+
+@pytest.mark.parametrize(("critic_steps", "at", "of"), [
+    (1, 6, "generator"), (1, 6, "discriminator"), (5, 5, "generator"), (5, 13, "generator"),
+    (1, 8, "discriminator"), (5, 3, "nobody"), (5, 8, "nobody"),
+])  # fmt: skip
+def test_an_epoch_without_the_figures_of_a_player_that_moved(ring, capsys, critic_steps, at, of):
+    """An epoch has 7 steps. Of five of the critic the fifth and the tenth move the generator."""
+    flags, out = ring
+    flags = (*flags, "--critic-steps", critic_steps, "--out", out)
+    assert stopped(flags, RING, at) == 130
+    totals = checkpoint.read_meta(out / "checkpoint.npz")["totals"]
+    assert len(totals) == (2 if of == "nobody" else 4)
+    edit(out, lambda meta: meta["totals"].pop(f"{of}_norm", None))
+    capsys.readouterr()
+    assert ring_here(*flags, "--resume") == (0 if of == "nobody" else 2)
+    told = capsys.readouterr().err
+    if of != "nobody":
+        assert refused(told) and f"after step {at + 1} it lacks figures of its epoch" in told
+
+
+def stopped(flags, name, at):
+    """Run an example up to a Ctrl-C in the step of that number; returns its exit code."""
+    draw = GAN.draw
+
+    def interrupted(self, x, generator, step=0, labels=None):
+        if step == at:
+            signal.raise_signal(signal.SIGINT)
+        return draw(self, x, generator, step, labels)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GAN, "draw", interrupted)
+        return run_here(*flags, name=name)
+
+
 @BOTH_EXAMPLES
 def test_a_run_is_not_resumed_as_another(name, labelled, tmp_path, capsys):
     flags = (*flags_of(name, labelled), "--out", tmp_path)
@@ -1123,6 +1255,43 @@ def test_a_seed_that_fails_is_named_in_one_sentence(alone, tmp_path, capsys):
     assert summary_of(tmp_path)["runs"]["0"] == first
 
 
+def test_the_help_of_an_example_is_all_that_is_asked_for(tmp_path):
+    for name, flag in ((RING, "-h"), (MNIST, "--help")):
+        done = run_there("--seeds", "1", "--out", tmp_path / "run", name, "--smoke", flag,
+                         name=SEEDS)  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"usage: {name}.py ")
+        assert not (tmp_path / "run").exists()
+
+
+def test_the_summary_is_there_before_the_table_is_printed(tmp_path, monkeypatch):
+    """Whose reader may have gone away."""
+
+    class Gone(Exception):
+        pass
+
+    def table(found):
+        raise Gone
+
+    module = example(SEEDS)
+    run = {"test": {"modes": 8}, "versions": {"backend": "numpy", "machine": "one"}}
+    monkeypatch.setattr(module, "train", lambda args, seed: run)
+    monkeypatch.setattr(module, "table", table)
+    with pytest.raises(Gone):
+        run_here("--seeds", "2", "--out", tmp_path, RING, name=SEEDS)
+    assert summary_of(tmp_path)["runs"] == {"0": run, "1": run}
+
+
+def test_seeds_without_a_stderr(tmp_path):
+    flags = ("--seeds", "1", "--out", tmp_path, RING, "--smoke", "--epochs", "1")
+    done = subprocess.run(
+        ["sh", "-c", shlex.join(command(*flags, name=SEEDS)) + " 2>&-"],
+        env=environment(), stdout=subprocess.PIPE, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and "1 seeds in " in done.stdout
+    assert set(summary_of(tmp_path)["runs"]) == {"0"}
+
+
 def test_no_seed_begins_after_one_has_failed(tmp_path, monkeypatch, capsys):
     module, began = example(SEEDS), []
 
@@ -1149,7 +1318,7 @@ def test_the_bar_of_seeds_counts_the_epochs_of_all_of_them(tmp_path, monkeypatch
         total, n = None, 0
 
         def __init__(self, **options):
-            assert options["disable"] is None  # a terminal alone has it
+            assert options["disable"]  # a terminal alone has it
             self.desc = options["desc"]
 
         def __enter__(self):
@@ -1197,6 +1366,11 @@ def figures_missing(text):
         (("--seeds", "0", RING), "argument --seeds: expected at least 1, got 0"),
         (("--jobs", "0", RING), "argument --jobs: expected at least 1, got 0"),
         (("mnist_vae",), "invalid choice: 'mnist_vae'"),
+        ((RING, "--quiet"), "--quiet cannot be given: it is set for each run"),
+        ((RING, "--seed=3"), "--seed cannot be given: it is set for each run"),
+        ((RING, "--smoke", "--resume"), "--resume must stand before gan_ring"),
+        ((MNIST, "--out=there"), "--out must stand before mnist_gan"),
+        ((MNIST, "--jobs", "2"), "--jobs must stand before mnist_gan"),
         ((), "EXAMPLE"),
     ],
 )

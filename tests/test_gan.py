@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from strict import STRICT, count_syncs, see_dtypes
 
 import tinygen as tg
+from tinygen.byhand.gan import generator_loss_and_grads
 from tinygen.errors import InputError
 from tinygen.models import GAN
+from tinygen.models.described import described, from_description
 from tinygen.models.gan import LOSSES, PENALTIES, SETTLED
 from tinygen.nn import BatchNorm
 
@@ -661,6 +664,7 @@ def test_all_backends_start_with_the_same_parameters(backend: Any) -> None:
         ({"smoothing": 0.1, "loss": "wasserstein-gp"}, "smoothing needs labels"),
         ({"pack": 0}, "pack must be at least 1 image, got 0"),
         ({"pack": 1.5}, "pack must be at least 1 image, got 1.5"),
+        ({"pack": np.int64(-2)}, "pack must be at least 1 image, got -2"),
         ({"classes": -1}, "classes must be at least 0, got -1"),
         ({"classes": 2.0}, "classes must be at least 0, got 2.0"),
         ({"dropout": 1.0}, "the rate must be at least 0 and below 1, got 1.0"),
@@ -705,6 +709,31 @@ def test_labels_are_given_if_and_only_if_there_are_classes() -> None:
                 call()
 
 
+def test_labels_of_another_dtype_are_refused() -> None:
+    """They would make float64 of float32 images; by hand they are refused, too."""
+    model = gan(classes=3)
+    p = model.initialise(0)
+    g, d, labels = p.part("generator."), p.part("discriminator."), np.eye(3)
+    x, z = np.zeros((3, 3), np.float32), np.zeros((3, 2), np.float32)
+    for call in (
+        lambda: model.generate(g, z, labels),
+        lambda: model.sampler(g)(z, labels),
+        lambda: model.logits(d, x, labels),
+        lambda: model.generator_loss(g, d, z, labels),
+        lambda: generator_loss_and_grads(g, d, z, labels, **model.generator_terms),
+    ):
+        with pytest.raises(TypeError, match=r"labels (are|is numpy) float64"):
+            call()
+    assert model.generate(g, z, labels.astype(np.float32)).dtype == np.float32
+
+
+def test_numbers_of_numpy_are_good_and_can_be_written_down() -> None:
+    model = gan(pack=np.int64(2), classes=np.uint8(3))
+    assert model == gan(pack=2, classes=3)
+    described_ = json.loads(json.dumps(described(model)))
+    assert from_description(described_) == model
+
+
 @pytest.mark.parametrize("shape", [None, (3,), (1, 1), (3, 3), (6, 1)])
 def test_the_share_has_a_number_for_each_row(shape: Any) -> None:
     model = gan("wasserstein-gp", pack=2)
@@ -723,6 +752,13 @@ def test_a_batch_that_is_no_number_of_packs_is_refused() -> None:
     ):
         with pytest.raises(InputError, match="6 images do not fill packs of 4"):
             call()
+
+
+def test_the_accuracy_on_less_than_a_pack_is_refused() -> None:
+    model = gan(pack=4)
+    _, d, _, _ = turn(model)
+    with pytest.raises(InputError, match="3 images do not fill a pack of 4"):
+        model.accuracy(d, np.zeros((3, 3)), np.zeros((3, 3)))
 
 
 def test_other_numbers_of_real_and_fake_images_are_refused() -> None:

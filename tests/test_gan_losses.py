@@ -83,5 +83,14 @@ def test_the_worked_example_of_the_second_derivative() -> None:
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Any, capsys: Any) -> None:
     (tmp_path / "file").write_text("")
-    assert run_here("--out", tmp_path / "file", name="gan_losses") == 1
-    assert capsys.readouterr().err.count("\n") == 1
+    assert run_here("--out", tmp_path / "file", name="gan_losses") == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1
+    assert told.err.startswith(f"error: --out {tmp_path / 'file'}: cannot be written into")
+
+
+@pytest.mark.parametrize("wrong", ["--smo", "--seed=1", "x"])
+def test_a_flag_that_it_has_not_is_one_sentence(wrong: str, tmp_path: Any, capsys: Any) -> None:
+    assert run_here(wrong, "--out", tmp_path / "run", name="gan_losses") == 2
+    assert capsys.readouterr().err == f"error: unrecognized arguments: {wrong}\n"
+    assert not (tmp_path / "run").exists()

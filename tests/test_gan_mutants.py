@@ -374,9 +374,10 @@ SQUASHED = (
 SQUASHED_BY_HAND = (
     (
         "e[L][...] = 1  # (28)",
-        "s = xp.exp(-(h[L - 1][first] @ W[L] + d[layers[-1][1]]))\n"
-        "        if L == 1 and between:\n"
+        "if L == 1 and between:\n"  # where the rows between are empty
         "            s = xp.exp(-(share * f[1][of_real] + (1 - share) * f[1][of_fake]))\n"
+        "        else:\n"
+        "            s = xp.exp(-(h[L - 1][first] @ W[L] + d[layers[-1][1]]))\n"
         "        s = 1 / (1 + s)\n"
         "        e[L][...] = s * (1 - s)",
     ),

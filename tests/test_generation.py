@@ -136,6 +136,22 @@ def test_two_sets_of_one_kind_are_as_far_apart_as_chance_has_it(rng):
     assert np.mean(found) == pytest.approx(f * (f + 5) / (2 * n), abs=4 * error)
 
 
+@pytest.mark.parametrize("power", [-300, -1, 1, 500, 508])
+def test_the_unit_of_features_is_no_matter(rng, power):
+    """Also where their squares are too large for float64; a power of 2 changes no digit."""
+    a, b = rng.standard_normal((50, 6)), 1 + rng.standard_normal((40, 6))
+    unit = 2.0**power
+    assert frechet_distance(unit * a, unit * b) == unit * unit * frechet_distance(a, b) > 0
+    assert precision_recall(unit * a, unit * b) == precision_recall(a, b)
+
+
+def test_a_distance_that_is_too_large_is_infinite(rng):
+    a, b = rng.standard_normal((50, 6)), 1 + rng.standard_normal((40, 6))
+    for unit in (1e154, 1e300, 4e307):
+        assert frechet_distance(unit * a, unit * b) == np.inf
+        assert precision_recall(unit * a, unit * b) == precision_recall(a, b)
+
+
 # Histograms of digits.
 
 

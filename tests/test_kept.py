@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import math
@@ -24,7 +25,7 @@ from tinygen.byhand import vae as byhand_vae
 from tinygen.data import Dataset, in_order
 from tinygen.errors import InputError
 from tinygen.metrics import Generation, frechet_distance
-from tinygen.training import Interrupted, Progress, kept
+from tinygen.training import Interrupted, Progress, Record, kept
 from tinygen.training.descent import Descent
 
 NUMPY = tg.get_backend("numpy")
@@ -265,6 +266,81 @@ def test_data_without_labels_has_no_judge(which: str, steps: list[int]) -> None:
     with pytest.raises(InputError, match="bars has no labels, from which a judge could learn"):
         judge(replace(DATA, **{which: None}))
     assert not steps
+
+
+@pytest.mark.parametrize(("train", "test", "words"), [
+    (3, 60, "bars has 3 training images; to judge generated ones takes at least 4"),
+    (300, 7, "bars has 7 test images; to judge generated ones takes at least 8"),
+])  # fmt: skip
+def test_too_few_images_are_refused_before_anything_is_trained(
+    train: int, test: int, words: str, steps: list[int], cache: Path
+) -> None:
+    with pytest.raises(InputError, match=words):
+        judge(bars(train=train, test=test))
+    assert not steps and not cache.exists()
+
+
+def test_as_few_images_as_that_are_enough() -> None:
+    found, _ = rows(bars(train=4, test=8))
+    assert len(found) == 5
+
+
+def locked(folder: Path) -> None:
+    """Nobody can write a lock there any more, whoever they are."""
+    (folder / "lock").unlink()
+    (folder / "lock").mkdir()
+
+
+def test_what_is_complete_is_read_where_nothing_can_be_written(
+    cache: Path, steps: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = rows()
+    read, made = judge(), len(steps)
+    for folder in cache.iterdir():
+        locked(folder)
+
+    def written(*_: Any) -> None:
+        raise OSError("read-only")
+
+    monkeypatch.setattr(Record, "open", written)
+    monkeypatch.setattr(Record, "write_history", written)
+    assert judge().sha256 == read.sha256 and rows()[0] == first
+    assert len(steps) == made
+    for path in cache.glob("*/*.*"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"judge-.*trained once are kept there, but it cannot"):
+        judge()
+    with pytest.raises(InputError, match=r"rows-.*trained once are kept there, but it cannot"):
+        rows(spy=Spy(read))
+
+
+@pytest.mark.parametrize("what", ["judge", "rows"])
+def test_it_says_once_that_it_waits_for_another_process(
+    what: str, cache: Path, steps: list[int]
+) -> None:
+    """Which has the lock, and ends as soon as that is said."""
+    read = judge()
+    rows(spy=Spy(read))
+    said = []
+    (folder,) = cache.glob(f"{what}-*")
+    for path in folder.glob("*.*"):
+        path.unlink()
+
+    class Told(Progress):
+        def say(self, text: str) -> None:
+            said.append(text)
+            fcntl.flock(other, fcntl.LOCK_UN)
+
+    with (folder / "lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        told = Told(1, {})
+        if what == "judge":
+            assert judge(progress=told).sha256 == read.sha256
+        else:
+            kept.yardsticks(DATA, read, told, smoke=True)
+    first = {"judge": "trains the judge of bars", "rows": "measures the yardsticks of bars"}
+    assert said[0] == f"waiting for another process that {first[what]}"
+    assert not any("waiting" in text for text in said[1:])
 
 
 # The rows of the table.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from running import example
 
-from tinygen.training.trouble import FAINT, FELL, SURE, new_troubles, troubles
+from tinygen.training.trouble import ENOUGH, FAINT, FELL, SURE, new_troubles, troubles
 
 KEY, TOTAL = "digits_covered", 10
 
@@ -46,6 +46,21 @@ def test_coverage_that_falls_is_a_collapse(most: float, now: float, falls: bool)
     assert (names(row(1), row(most), row(now)) == {"collapse"}) == falls == (now < FELL * most)
     told = troubles([row(1), row(most), row(now)], KEY, TOTAL).get("collapse", "")
     assert (f"from {most} to {now}" in told) == falls
+
+
+def test_what_a_few_good_samples_hit_by_luck_does_not_fall() -> None:
+    """As on the ring, where 6 good samples of 2500 lay in 5 modes and the next 2 in one."""
+
+    def rows(*pairs: tuple[float, float]) -> list[Any]:
+        return [row(found) | {"good_samples": share} for found, share in pairs]
+
+    assert names(*rows((5, 0.0024), (1, 0.0008))) == set()
+    assert names(*rows((5, 0.0024), (1, 0.0008), (1, 0.0008))) == set()
+    assert names(*rows((4, 0.0024), (1, 0.0008), (1, 0.0008))) == {"stuck"}
+    # What has been there can fall, whatever is left of it.
+    for share in (0.0, 0.0008, 0.9):
+        assert names(*rows((5, ENOUGH), (1, share))) == {"collapse"}
+    assert names(*rows((9, 0.04), (5, 0.9), (4, 0.9))) == set(), "not from what was luck"
 
 
 def test_it_has_not_fallen_any_more_once_it_has_come_back() -> None:

@@ -14,12 +14,16 @@ def classes_of(labels: Any) -> int:
     """How many classes there are: labels are whole numbers from 0 on, and none is left out.
 
     Raises:
-        InputError: a class between the first and the last has no image.
+        InputError: there are no labels, one is below 0, or a class has no image.
 
     >>> classes_of(np.array([2, 0, 1, 1], np.uint8))
     3
     """
-    counts = np.bincount(np.asarray(labels, np.int64))
+    labels = np.asarray(labels, np.int64)
+    if not len(labels) or labels.min() < 0:
+        least = f"one is {labels.min()}" if len(labels) else "there are none"
+        raise InputError(f"labels are whole numbers from 0 on, and {least}")
+    counts = np.bincount(labels)
     if not counts.all():
         raise InputError(
             f"labels go up to {len(counts) - 1}, but no training image is labelled "

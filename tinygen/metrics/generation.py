@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import frexp, inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -129,7 +129,7 @@ def frechet_distance(a: Any, b: Any) -> float:
     the triangle in the QR decomposition of the centred features by ``sqrt(n - 1)``. Covariances may
     be singular: there is nothing to invert, and no rounding error of 1e-16 whose root would be
     1e-8. The trace as a whole is the least ``|R_a - Q R_b|^2`` over all rotations Q, therefore
-    never negative but for rounding, which is cut off.
+    never negative but for rounding, which is cut off. It is infinite where float64 ends.
 
     Raises:
         ValueError: the shapes do not fit together, there are fewer than two rows, or a number is
@@ -140,10 +140,12 @@ def frechet_distance(a: Any, b: Any) -> float:
     """
     a, b = _matrix("frechet_distance", a, least=2), _matrix("frechet_distance", b, least=2)
     _same_width("frechet_distance", a, b)
+    a, b, unit = _scaled(a, b)
     shift = a.mean(axis=0) - b.mean(axis=0)
     Ra, Rb = _covariance_factor(a), _covariance_factor(b)
     cross = np.linalg.svd(Ra @ Rb.T, compute_uv=False).sum()
-    return max(0.0, float(shift @ shift + (Ra * Ra).sum() + (Rb * Rb).sum() - 2 * cross))
+    distance = float(shift @ shift + (Ra * Ra).sum() + (Rb * Rb).sum() - 2 * cross)
+    return max(0.0, distance) * unit * unit
 
 
 def histogram_kl(labels: Any, reference: Any, classes: int = 10) -> float:
@@ -213,6 +215,7 @@ def precision_recall(real: Any, fake: Any, k: int = 3) -> tuple[float, float]:
     real = _matrix("precision_recall", real, least=k + 1)
     fake = _matrix("precision_recall", fake, least=k + 1)
     _same_width("precision_recall", real, fake)
+    real, fake, _ = _scaled(real, fake)
     # About their mean, as a large one would eat the digits of the distances.
     middle = real.mean(axis=0)
     real, fake = real - middle, fake - middle
@@ -285,6 +288,12 @@ def _matrix(name: str, x: Any, least: int = 1) -> Any:
     if not np.isfinite(x).all():
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
     return x
+
+
+def _scaled(a: Any, b: Any) -> tuple[Any, Any, float]:
+    """Both in a unit in which no square overflows; it is a power of 2, so no digit changes."""
+    unit = 2.0 ** (frexp(max(abs(a).max(), abs(b).max()))[1] - 1)
+    return a / unit, b / unit, unit
 
 
 def _same_width(name: str, a: Any, b: Any) -> None:

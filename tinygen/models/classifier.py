@@ -227,7 +227,7 @@ class Frozen:
 
     @classmethod
     def on(cls, head: Classifier, says: Callable[[Array], Array], x: Array) -> Frozen:
-        """With answers that have mean 0 on the images `x`, and on average the squared norm 1."""
+        """With answers of mean 0 on the images `x`, and on average a squared norm of at most 1."""
         answers = says(x)
         xp = namespace(answers)
         deviation = answers.std(axis=0)
@@ -243,6 +243,20 @@ class Frozen:
         """The head's starting parameters."""
         return self.head.initialise(seed, dtype, backend)
 
+    def into(self, body: Classifier, weights: Parameters, p: Mapping[str, Array]) -> Parameters:
+        """The head and what it stands on as one classifier: parameters of `body`.
+
+        Args:
+            body: a classifier whose features `says` gives.
+            weights: its parameters.
+            p: the head's.
+        """
+        q, last = weights.copy(), len(body.shapes) // 2
+        W = p["W1"] * self.scale[:, None]
+        q[f"W{last}"][...] = W
+        q[f"b{last}"][...] = p["b1"] - self.mean @ W
+        return q
+
     def answers(self, x: Array) -> Array:
         """What the softmax reads of images: ``(n, pixels) -> (n, width)``."""
         return (self.says(x) - self.mean) * self.scale
@@ -251,7 +265,7 @@ class Frozen:
         self, x: Array, generator: Any, step: int = 0, labels: Array | None = None
     ) -> tuple[Any, ...]:
         """What `loss` takes in one training step on the images `x`, noise included."""
-        seen, masks = self.head.disturbed(x, generator)
+        seen, labels, masks = self.head.draw(x, generator, step, labels)
         return self.answers(seen), labels, masks
 
     def loss(

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,10 +112,11 @@ class GAN:
             raise InputError(f"smoothing must be below 1, got {self.smoothing}")
         if self.smoothing and self.loss == "wasserstein-gp":
             raise InputError("smoothing needs labels, which the loss wasserstein-gp has not")
-        if not isinstance(self.pack, int) or self.pack < 1:
-            raise InputError(f"pack must be at least 1 image, got {self.pack}")
-        if not isinstance(self.classes, int) or self.classes < 0:
-            raise InputError(f"classes must be at least 0, got {self.classes}")
+        for name, least in (("pack", "1 image"), ("classes", "0")):
+            count: Any = getattr(self, name)
+            if not isinstance(count, Integral) or count < int(least[0]):
+                raise InputError(f"{name} must be at least {least}, got {count}")
+            object.__setattr__(self, name, int(count))  # JSON has no NumPy integers
         if self.loss in PENALTIES and self.discriminator_norm == "batch":
             raise InputError(
                 f"the loss {self.loss} penalises the gradient at each image by itself, which a "
@@ -279,8 +281,13 @@ class GAN:
         Nothing is dropped, and batch norm looks at real and at fake images by themselves, as it
         does in training. Rows that do not fill a pack are left out. A critic has no logit at which
         it is undecided; for it that is the middle between its means. It waits for a GPU.
+
+        Raises:
+            InputError: there are fewer images than a pack has.
         """
         n = real.shape[0] // self.pack * self.pack
+        if not n:
+            raise InputError(f"GAN: {real.shape[0]} images do not fill a pack of {self.pack}")
         some = None if labels is None else labels[:n]
         a, b = (
             self.logits(d, x, some, settled=self.settle(d, x, some)) for x in (real[:n], fake[:n])
@@ -391,7 +398,11 @@ class GAN:
         came = None if labels is None else labels.shape
         if came != expected:
             raise InputError(f"GAN: labels need to be {expected} for these images, got {came}")
-        return x if labels is None else concatenate(x, labels, axis=1)
+        if labels is None:
+            return x
+        if labels.dtype != x.dtype:  # the wider one would go on into the images
+            raise TypeError(f"GAN: labels are {labels.dtype}, what they belong to is {x.dtype}")
+        return concatenate(x, labels, axis=1)
 
     def _squashed(self, a: Any) -> Any:
         return sigmoid(a) if self.output == "sigmoid" else a

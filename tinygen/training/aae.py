@@ -13,7 +13,7 @@ from tinygen.byhand.workspace import Workspace
 from tinygen.optim import Optimizer
 from tinygen.parameters import Parameters
 from tinygen.training.descent import LossAndGrads
-from tinygen.training.duel import _named
+from tinygen.training.duel import named
 from tinygen.training.state import State
 
 
@@ -111,23 +111,23 @@ class ThreePhases:
 
         # First the reconstruction, which moves the encoder: whatever was known of its codes
         # before is out of date after it.
-        with _named("reconstruction"):
+        with named("reconstruction"):
             R, _ = self.of_reconstruction(p, x, out=dp)
             optimizers.of_p.update(p, dp, rate)
 
         # Then the discriminator, on the codes as they are now. They are made before anything is
         # differentiated: to it they are numbers like the draws of the prior, and its gradient ends
         # there. An encoder that followed it would move its codes to where they are told apart.
-        with _named("codes"):
+        with named("codes"):
             codes = self.encode(e, x)
-        with _named("discriminator's step"):
+        with named("discriminator's step"):
             loss_d, _ = self.of_discriminator(d, z, codes, share, out=dd)
             optimizers.of_d.update(d, dd, rate * self.ratio)
 
         # Then the encoder again, so that it is told by a discriminator that knows its present
         # codes. The gradient passes through the discriminator, whose parameters are data here, and
         # the decoder has no part in it: it learns of the new codes in the next step.
-        with _named("encoder's step"):
+        with named("encoder's step"):
             loss_e, _ = self.of_encoder(e, d, x, out=de)
             optimizers.of_e.update(e, de, rate * self.ratio)
         return {"reconstruction_loss": R, "discriminator_loss": loss_d, "encoder_loss": loss_e}

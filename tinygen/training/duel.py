@@ -144,12 +144,12 @@ class Duel:
         # First the discriminator, so that the generator is told by one that knows its present
         # images. They are made before anything is differentiated: to the discriminator they are
         # numbers like the real ones, and its gradient ends there.
-        with _named("generator's images"):
+        with named("generator's images"):
             fake = self.generate(g, seen_by_d.z, seen_by_d.labels)
-        with _named("discriminator's step"):
+        with named("discriminator's step"):
             loss_d, _ = self.of_discriminator(d, seen_by_d.real, fake, *seen_by_d[2:], out=self._dd)
             players.of_d.update(d, self._dd, rate)
-        with _named("norm of the discriminator's gradient"):
+        with named("norm of the discriminator's gradient"):
             figures = {"discriminator_loss": loss_d, "discriminator_norm": self.norm(self._dd)}
         if players.of_d.steps % players.critic_steps:
             return figures
@@ -157,11 +157,11 @@ class Duel:
         # Then the generator, with new noise: images that the discriminator has just learned from
         # would tell it less. The gradient passes through the discriminator as it is now, whose
         # parameters are data here: it has none of its own from this loss, and stays what it is.
-        with _named("generator's step"):
+        with named("generator's step"):
             loss_g, _ = self.of_generator(g, d, *seen_by_g, out=self._dg)
             players.of_g.update(g, self._dg, rate * self.ratio)
         players.follow()
-        with _named("norm of the generator's gradient"):
+        with named("norm of the generator's gradient"):
             return figures | {"generator_loss": loss_g, "generator_norm": self.norm(self._dg)}
 
 
@@ -176,7 +176,7 @@ def _watched_norm(gradients: Parameters) -> Array:
 
 
 @contextmanager
-def _named(what: str) -> Iterator[None]:
+def named(what: str) -> Iterator[None]:
     """Say in whose part of a step an op made NaN."""
     try:
         yield

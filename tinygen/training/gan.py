@@ -16,8 +16,8 @@ from tinygen.losses import one_hot
 from tinygen.models.gan import GAN, LOSSES, PENALTIES
 from tinygen.nn import BIASES, NORMS, WEIGHTS
 from tinygen.ops import ACTIVATIONS
-from tinygen.training import command_line
-from tinygen.training.duel import Players, duel
+from tinygen.training import checkpoint, command_line
+from tinygen.training.duel import Duel, Players, duel
 from tinygen.training.loop import Diverged, fit
 from tinygen.training.progress import warn
 from tinygen.training.start import Run
@@ -201,6 +201,7 @@ def train(
     p = model.initialise(args.seed, args.dtype, backend)
     players = Players(p, run.optimizer, args.critic_steps, args.average)
     state, film = run.state(p, players), run.record.folder / "training.gif"
+    _refuse_lacking(state, learner, steps, args.critic_steps, covered, run.record.checkpoint)
     if not state.step:  # of an earlier run; from here on nothing is refused any more
         film.unlink(missing_ok=True)
 
@@ -216,3 +217,21 @@ def train(
 
     fit(state, learner, images, run.plan, evaluate, run.record, run.progress, backend, labels)
     return state, players
+
+
+def _refuse_lacking(
+    state: State, learner: Duel, steps: int, critic_steps: int, covered: str, path: Path
+) -> None:
+    """A checkpoint must have the figures by which troubles are told, also of the epoch begun.
+
+    The loop looks at those that it prints.
+    """
+    told = {covered, "real_accuracy", "fake_accuracy"}
+    if not all(told <= set(row) for row in state.history):
+        raise checkpoint.damaged(path, "its history lacks figures")
+    before = len(state.history) * steps
+    moved = {"discriminator": state.step > before,
+             "generator": state.step // critic_steps > before // critic_steps}  # fmt: skip
+    made = {name for name in learner.figures if moved[name.split("_")[0]]}
+    if not made <= set(state.totals):
+        raise checkpoint.damaged(path, f"after step {state.step} it lacks figures of its epoch")

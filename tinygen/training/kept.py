@@ -48,8 +48,9 @@ from tinygen.training.trained import Trained
 EPOCHS, SMOKE_EPOCHS = {"judge": 10, "vae": 10, "encoder": 30}, 4
 BATCH_SIZE, SEED = 128, 0
 PCA_CODES = 64
-FEWEST = 8
-"""Test images: each half of them needs neighbours."""
+FEWEST = {"test": 8, "training": 4}
+"""Images to judge generated ones by: each needs three neighbours, also in a half of the test
+images."""
 RECIPE = 2
 """To be raised when a training here changes, so that what was kept is not taken for its result."""
 RATES = {"judge": 2e-3, "vae": 6e-3, "encoder": 4e-3}
@@ -102,11 +103,13 @@ def judge(dataset: Dataset, progress: Progress, smoke: bool = False) -> Judge:
     """
     if dataset.train_labels is None or dataset.test_labels is None:
         raise InputError(f"{dataset.name} has no labels, from which a judge could learn")
-    if len(dataset.test_labels) < FEWEST:
-        raise InputError(
-            f"{dataset.name} has {len(dataset.test_labels)} test images; to judge generated ones "
-            f"takes at least {FEWEST}"
-        )
+    there = {"test": len(dataset.test_labels), "training": len(dataset.train_labels)}
+    for part, fewest in FEWEST.items():
+        if there[part] < fewest:
+            raise InputError(
+                f"{dataset.name} has {there[part]} {part} images; to judge generated ones "
+                f"takes at least {fewest}"
+            )
     every = np.concatenate([dataset.train_labels, dataset.test_labels])
     model = Classifier(dataset.pixels, classes=int(every.max()) + 1)
     labels = one_hot(dataset.train_labels, model.classes)
@@ -156,15 +159,22 @@ def _trained(
               "batch_size": size, "images": n, "data": dataset.sha256}  # fmt: skip
     plan = Plan(epochs, size, SEED, 50, schedule, config, data=about(dataset))
     record = Record(_folder(name, config))
-    p = model.initialise(SEED)
-    state = State(p, _Adam(p))
+
+    def found() -> State:
+        """That of the checkpoint, or of the beginning where there is none that is whole."""
+        p = model.initialise(SEED)
+        state = State(p, _Adam(p))
+        with suppress(InputError, OSError):
+            state.restore(record, HOST)
+        return state
+
+    state = found()
+    if state.step == steps and len(state.history) == epochs:
+        return state.parameters  # nobody changes it any more, so it may be read by all
     try:
-        with _alone(record.folder):
+        with _alone(record.folder, f"trains the {name} of {dataset.name}", progress):
             record.open()
-            try:
-                state.restore(record, HOST)
-            except InputError:  # it is not there yet, or damaged
-                state = State(p, state.optimizer)
+            state = found()
             if len(state.history) < plan.epochs:
                 progress.say(
                     f"training the {name} of {dataset.name}, once; it is kept in the cache"
@@ -176,7 +186,7 @@ def _trained(
             f"stopped while the {name} was trained; the same command goes on from there, with "
             "--resume if the run itself had begun"
         ) from None
-    return p
+    return state.parameters
 
 
 def _folder(name: str, config: dict[str, Any]) -> Path:
@@ -190,8 +200,8 @@ def _digest(x: Any) -> str:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process trains the same; the system lets go of it when one dies."""
+def _alone(folder: Path, what: str, progress: Progress) -> Iterator[None]:
+    """Wait until no other process does the same; the system lets go of it when one dies."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("w")
@@ -201,7 +211,11 @@ def _alone(folder: Path) -> Iterator[None]:
             f"into ({error.strerror or error})"
         ) from None
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.say(f"waiting for another process that {what}")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -231,15 +245,24 @@ def yardsticks(
               "smoke": smoke, "images": images, "data": dataset.sha256}  # fmt: skip
     folder = _folder("rows", config)
     file = folder / "rows.json"
-    with _alone(folder):
-        with suppress(OSError, ValueError, TypeError, KeyError):  # not there yet, or damaged
-            kept = json.loads(file.read_text())
-            if kept["sha256"] == _digest(kept["rows"]):
-                return {name: Generation.of(row) for name, row in kept["rows"].items()}
+    if rows := _rows(file):
+        return rows
+    with _alone(folder, f"measures the yardsticks of {dataset.name}", progress):
+        if rows := _rows(file):
+            return rows
         rows = _measured(dataset, read, progress, smoke)
         figures = {name: row.figures for name, row in rows.items()}
         write_text(file, json.dumps({"rows": figures, "sha256": _digest(figures)}, indent=2))
     return rows
+
+
+def _rows(file: Path) -> dict[str, Generation]:
+    """Those that are kept there; none if they are not there yet, or damaged."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        kept = json.loads(file.read_text())
+        if kept["sha256"] == _digest(kept["rows"]):
+            return {name: Generation.of(row) for name, row in kept["rows"].items()}
+    return {}
 
 
 @on_one_thread

@@ -7,6 +7,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+SHORT = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
+"""A bar with several figures, beside which 80 columns have no room for counts and a rate."""
+
 
 class Progress:
     """What is shown while training.
@@ -20,9 +23,15 @@ class Progress:
     def __init__(self, epochs: int, columns: dict[str, str], quiet: bool = False) -> None:
         self.epochs, self.columns, self.quiet = epochs, columns, quiet
         self.bars = not quiet and sys.stderr is not None and sys.stderr.isatty()
+        self._figures: dict[str, float] = {}
 
     def epoch(self, epoch: int, images: int, done: int) -> Bar:
-        """A bar for the images of one epoch, `done` of which were seen before a resume."""
+        """A bar for the images of one epoch, `done` of which were seen before a resume.
+
+        It begins with the figures that the one before it ended with, but for the first epoch's.
+        """
+        if not epoch:
+            self._figures.clear()
         return Bar(
             tqdm(
                 total=images,
@@ -32,7 +41,8 @@ class Progress:
                 leave=False,
                 dynamic_ncols=True,
                 disable=not self.bars,
-            )
+            ),
+            self._figures,
         )
 
     def work(self, name: str, total: int) -> Bar:
@@ -66,16 +76,31 @@ def warn(line: str) -> None:
 
 
 class Bar:
-    """A bar that grows."""
+    """A bar that grows.
 
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
+    Args:
+        bar: of tqdm.
+        figures: those that are known already; what `show` is told is added.
+    """
+
+    def __init__(self, bar: Any, figures: dict[str, float] | None = None) -> None:
+        self._bar, self._figures = bar, {} if figures is None else figures
+        if self._figures:
+            self.show({})
 
     def update(self, done: int) -> None:
         self._bar.update(done)
 
     def show(self, figures: dict[str, float]) -> None:
-        shown = "  ".join(f"{name} {value:.5g}" for name, value in figures.items())
+        """Put figures behind the bar; of those that are not among them, the last ones stay.
+
+        A generator that moves in every third step has none in the others.
+        """
+        self._figures.update(figures)
+        digits = 5
+        if len(self._figures) > 1:
+            self._bar.bar_format, digits = SHORT, 3
+        shown = "  ".join(f"{name} {x:.{digits}g}" for name, x in self._figures.items())
         self._bar.set_postfix_str(shown, refresh=False)
 
     def close(self) -> None:

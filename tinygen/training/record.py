@@ -62,6 +62,15 @@ class Record:
                 "--restart to begin anew, or choose another --out"
             )
 
+    def refuse_another_run(self) -> None:
+        """A folder of many trainings must not be that of a single one, whose summary it would take.
+
+        Raises:
+            InputError: there is a checkpoint.
+        """
+        if self.checkpoint.exists():
+            raise InputError(f"{self.folder} holds another run; choose another --out")
+
     def forget_summary(self) -> None:
         """A new run begins: the folder no longer holds a complete one."""
         self.summary.unlink(missing_ok=True)

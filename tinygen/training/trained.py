@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,14 @@ class Trained:
         flat = p.flat[: sum(map(prod, own.values()))]
         return Trained(half, Parameters(own, flat), self.backend, self.path, self.data, self.config)
 
+    def to(self, backend: Backend, dtype: Any) -> Trained:
+        """The same in another place, or in another arithmetic."""
+        return replace(self, parameters=self.parameters.to(backend, dtype), backend=backend)
+
     def prepare(self, images: Any) -> Array:
-        """Host images (n, h, w) of uint8 as the model has seen them: (n, h w) on its backend.
+        """Host images (n, h, w) of uint8 as rows of floats in [0, 1], on the model's backend.
+
+        A VAE that was trained on black and white pixels gets grey ones.
 
         Raises:
             InputError: they have another size than those that it has learned from.

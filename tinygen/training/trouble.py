@@ -11,6 +11,9 @@ FAINT, NOTHING = 0.01, 1e-6
 """The norm of G's gradient below which it has vanished: of its largest epoch's mean, and at all."""
 FELL = 0.7
 """Of the most that were covered, the share below which coverage has fallen."""
+ENOUGH = 0.05
+"""The share of good samples from which on what they cover can fall: one of a few may hit any mode,
+so their number of modes is luck."""
 PATIENCE = 3
 """Epochs in which less than half may be covered."""
 
@@ -21,13 +24,14 @@ def troubles(
     """What is wrong after the last epoch of a history, by a short name, with what to try.
 
     Args:
-        history: rows with ``real_accuracy``, ``fake_accuracy``, ``train_generator_norm``.
+        history: rows with ``real_accuracy``, ``fake_accuracy``, ``train_generator_norm``; and
+            with ``good_samples`` where samples may be bad, that is cover nothing.
         covered: the key of what is to be covered, such as "digits_covered".
         total: how many of these there are.
         critic: the discriminator is a critic, which does no harm when it is sure.
     """
     now, found = history[-1], {}
-    most = max(row[covered] for row in history)
+    most = max((row[covered] for row in history if row.get("good_samples", 1) >= ENOUGH), default=0)
     last = [row[covered] for row in history[-PATIENCE:]]
     if now[covered] < FELL * most:
         found["collapse"] = (
