@@ -427,15 +427,6 @@ def draw_pictures(
     return best
 
 
-def refuse_rate(args: argparse.Namespace) -> None:
-    """One rate does not suit what is trained in several ways."""
-    recipes = {
-        recipe_of(args, Cell(mode, n, 0))._replace(lr=0) for mode in args.mode for n in args.labels
-    }
-    if args.lr is not None and len(recipes) > 1:
-        raise InputError("--lr: these modes are trained with rates of their own; name one --mode")
-
-
 def refuse_draws(args: argparse.Namespace, shop: Workshop) -> None:
     """Refuse numbers of labels that there are not, and say which classes are short of them."""
     every = shop.dataset.train_labels
@@ -452,7 +443,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     record, progress = Record(args.out), Progress(0, {}, args.quiet)
     record.refuse_another_run()
     folder = args.out / "cells"
-    refuse_rate(args)
     shop = Workshop(args, progress)
     every = len(shop.dataset.train_labels)
     args.labels = tuple(dict.fromkeys(ALL if n == every else n for n in args.labels))
