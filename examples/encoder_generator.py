@@ -36,7 +36,13 @@ WAYS = {"both": ("encoder", "generator", "adversarial"), "densities": ("encoder"
 FLAGS = {
     "encoder": ("input_noise",),
     "generator": ("input_noise", "code_noise", "checkpoint"),
-    "adversarial": ("adversarial_epochs", "discriminator_hidden", "game_loss", "ratio"),
+    "adversarial": (
+        "adversarial_epochs",
+        "adversarial_lr",
+        "discriminator_hidden",
+        "game_loss",
+        "ratio",
+    ),
 }
 """On which flags a training depends that some other one does not depend on."""
 SMOKE = {"data": "strokes", "epochs": 2, "adversarial_epochs": 2, "batch_size": 32,
@@ -47,6 +53,8 @@ GAME_COLUMNS = {
     "train_reconstruction_loss": "R {:.4f}", "train_discriminator_loss": "D {:.3f}",
     "train_encoder_loss": "E {:.3f}", "test_mse": "test mse {:.5f}", "test_prior": "prior {:.3f}",
 }  # fmt: skip
+BETAS = 0.5, 0.99
+"""Adam's in the adversarial way: of two players, each must forget soon where the other was."""
 SHOWN, PAIRS = 10, 5
 """Images in a row, and rows of interpolations."""
 EM_STREAM, DRAWN_STREAM = 2, 3
@@ -70,11 +78,13 @@ def flags():
         help="Gaussians in the mixture")  # fmt: skip
     add("--adversarial-epochs", type=command_line.whole(1, command_line.MOST_EPOCHS), default=20,
         metavar="N", help="passes over the images for the adversarial autoencoder")  # fmt: skip
+    add("--adversarial-lr", type=command_line.real(above=0, most=10), default=1e-3, metavar="X",
+        help="its learning rate")  # fmt: skip
     add("--discriminator-hidden", type=command_line.widths, default=(256, 256), metavar="N,N",
         help="widths of the discriminator's hidden layers")  # fmt: skip
     add("--game-loss", **command_line.choice(LOSSES, "of discriminator and encoder", "r1"))
-    add("--ratio", type=command_line.real(above=0, most=1000), default=0.5, metavar="X",
-        help="learning rate of their game, divided by --lr")  # fmt: skip
+    add("--ratio", type=command_line.real(above=0, most=1000), default=2.0, metavar="X",
+        help="learning rate of their game, divided by --adversarial-lr")  # fmt: skip
     p.set_defaults(latent=None)
     return p
 
@@ -126,7 +136,8 @@ def training_of(run: Run, name: str, digest: str | None) -> Run:
         args.checkpoint = digest
         args.input_noise = None if digest else args.input_noise
     if name == "adversarial":
-        args.epochs, columns = args.adversarial_epochs, GAME_COLUMNS
+        args.epochs, args.lr, columns = args.adversarial_epochs, args.adversarial_lr, GAME_COLUMNS
+        args.beta1, args.beta2 = BETAS
     args.out = run.record.folder / name
     args.resume = run.args.resume and Record(args.out).checkpoint.exists()
     args.restart = args.quiet = True  # `refuse_to_lose` was asked, and the data have been named

@@ -271,7 +271,7 @@ def test_what_is_drawn_of_a_digit_shows_that_digit(tiny):
 def test_the_codes_of_the_adversarial_autoencoder_come_to_the_prior(tiny):
     flags, out = tiny
     more = ("--hidden", "24", "--latent", "2", "--discriminator-hidden", "32", "--ratio", "1",
-            "--adversarial-epochs", "60", "--lr", ".01", "--beta1", ".5")  # fmt: skip
+            "--adversarial-epochs", "60", "--adversarial-lr", ".01")  # fmt: skip
     assert generator(*flags, *more, "--way", "adversarial", "--out", out) == 0
     far = [row["test_prior"] for row in rows_of(out / "adversarial")]
     assert far[-1] < 0.1 < 1 < max(far)  # .015 and 4.6 were measured
@@ -467,7 +467,7 @@ def test_a_run_is_not_resumed_as_another(tiny, without_latent, tmp_path, capsys)
         (("--code-noise", ".1"), "--code-noise was 0.0, is 0.1"),
         (("--epochs", "3"), "--epochs was 2, is 3"),
         (("--adversarial-epochs", "3"), "--epochs was 2, is 3"),
-        (("--ratio", "1"), "--ratio was 0.5, is 1.0"),
+        (("--ratio", "1"), "--ratio was 2.0, is 1.0"),
         (("--game-loss", "r1"), "--game-loss was non-saturating, is r1"),
         (("--discriminator-hidden", "4"), "--discriminator-hidden was 5, is 4"),
         (("--checkpoint", run), "--checkpoint was None, is "),
