@@ -38,7 +38,6 @@ FLAGS = {
     "generator": ("input_noise", "code_noise", "checkpoint"),
     "adversarial": (
         "adversarial_epochs",
-        "adversarial_lr",
         "discriminator_hidden",
         "game_loss",
         "ratio",
@@ -78,13 +77,11 @@ def flags():
         help="Gaussians in the mixture")  # fmt: skip
     add("--adversarial-epochs", type=command_line.whole(1, command_line.MOST_EPOCHS), default=20,
         metavar="N", help="passes over the images for the adversarial autoencoder")  # fmt: skip
-    add("--adversarial-lr", type=command_line.real(above=0, most=10), default=1e-3, metavar="X",
-        help="its learning rate")  # fmt: skip
     add("--discriminator-hidden", type=command_line.widths, default=(256, 256), metavar="N,N",
         help="widths of the discriminator's hidden layers")  # fmt: skip
     add("--game-loss", **command_line.choice(LOSSES, "of discriminator and encoder", "r1"))
-    add("--ratio", type=command_line.real(above=0, most=1000), default=2.0, metavar="X",
-        help="learning rate of their game, divided by --adversarial-lr")  # fmt: skip
+    add("--ratio", type=command_line.real(above=0, most=1000), default=0.5, metavar="X",
+        help="learning rate of their game, divided by --lr")  # fmt: skip
     p.set_defaults(latent=None)
     return p
 
@@ -136,7 +133,7 @@ def training_of(run: Run, name: str, digest: str | None) -> Run:
         args.checkpoint = digest
         args.input_noise = None if digest else args.input_noise
     if name == "adversarial":
-        args.epochs, args.lr, columns = args.adversarial_epochs, args.adversarial_lr, GAME_COLUMNS
+        args.epochs, columns = args.adversarial_epochs, GAME_COLUMNS
         args.beta1, args.beta2 = BETAS
     args.out = run.record.folder / name
     args.resume = run.args.resume and Record(args.out).checkpoint.exists()

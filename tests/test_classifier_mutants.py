@@ -310,7 +310,7 @@ UNDROPPED = (
 )
 TAKEN = "[..., : p[name].shape[-1]]"
 SEEN = (
-    "seen, masks = self.head.disturbed(x, generator)\n"
+    "seen, labels, masks = self.head.draw(x, generator, step, labels)\n"
     "        return self.answers(seen), labels, masks"
 )
 EVERY = "every = xp.concatenate([labels * (rows / self.size), own * (weight * rows / len(x))])"

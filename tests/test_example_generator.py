@@ -271,7 +271,7 @@ def test_what_is_drawn_of_a_digit_shows_that_digit(tiny):
 def test_the_codes_of_the_adversarial_autoencoder_come_to_the_prior(tiny):
     flags, out = tiny
     more = ("--hidden", "24", "--latent", "2", "--discriminator-hidden", "32", "--ratio", "1",
-            "--adversarial-epochs", "60", "--adversarial-lr", ".01")  # fmt: skip
+            "--adversarial-epochs", "60", "--lr", ".01")  # fmt: skip
     assert generator(*flags, *more, "--way", "adversarial", "--out", out) == 0
     far = [row["test_prior"] for row in rows_of(out / "adversarial")]
     assert far[-1] < 0.1 < 1 < max(far)  # .015 and 4.6 were measured
@@ -467,8 +467,8 @@ def test_a_run_is_not_resumed_as_another(tiny, without_latent, tmp_path, capsys)
         (("--code-noise", ".1"), "--code-noise was 0.0, is 0.1"),
         (("--epochs", "3"), "--epochs was 2, is 3"),
         (("--adversarial-epochs", "3"), "--epochs was 2, is 3"),
-        (("--ratio", "1"), "--ratio was 2.0, is 1.0"),
-        (("--game-loss", "r1"), "--game-loss was non-saturating, is r1"),
+        (("--ratio", "1"), "--ratio was 0.5, is 1.0"),
+        (("--game-loss", "minimax"), "--game-loss was r1, is minimax"),
         (("--discriminator-hidden", "4"), "--discriminator-hidden was 5, is 4"),
         (("--checkpoint", run), "--checkpoint was None, is "),
     ]:
@@ -751,7 +751,7 @@ def test_on_the_strict_backend_an_encoder_is_moved_there(without_latent, tmp_pat
 def test_every_flag_reaches_its_model(tiny):
     flags, out = tiny
     more = ("--hidden", "6,5", "--activation", "tanh", "--weights", "lecun_normal", "--biases",
-            "normal", "--loss", "mse", "--input-noise", ".2", "--game-loss", "r1",
+            "normal", "--loss", "mse", "--input-noise", ".2", "--game-loss", "minimax",
             "--discriminator-hidden", "4,3")  # fmt: skip
     assert generator(*flags, *more, "--out", out) == 0
     network = {"activation": "tanh", "weights": "lecun_normal", "biases": "normal",
@@ -759,7 +759,7 @@ def test_every_flag_reaches_its_model(tiny):
     assert tg.load(out / "encoder").model == Autoencoder(25, (6, 5), 3, input_noise=0.2, **network)
     assert tg.load(out / "generator").model == Decoder(3, (5, 6), 25, **network)
     assert tg.load(out / "adversarial").model == AdversarialAutoencoder(
-        25, (6, 5), 3, discriminator_hidden=(4, 3), loss="r1", **network
+        25, (6, 5), 3, discriminator_hidden=(4, 3), loss="minimax", **network
     )
 
 
