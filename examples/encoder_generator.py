@@ -2,7 +2,7 @@
 
 python examples/encoder_generator.py
 python examples/encoder_generator.py --checkpoint runs/mnist_vae --way densities
-python examples/encoder_generator.py --latent 2 --lr 1e-3 --ratio 2 --out runs/plane
+python examples/encoder_generator.py --latent 2 --lr 1e-3 --ratio 1 --out runs/plane
 """
 
 import sys
