@@ -388,13 +388,13 @@ def _train(cell: Cell) -> dict[str, Any]:
 
 def table(errors: dict[Any, dict[str, list[float]]], chosen: Sequence[str]) -> str:
     """A line a mode and a column for each number of labels: the mean error and its deviation."""
-    lines = [f"{'wrong, in %':12}" + "".join(f"{str(n) + ' labels':>14}" for n in errors)]
+    lines = [f"{'wrong, in %':12}" + "".join(f"{str(n) + ' labels':>13}" for n in errors)]
     for mode in chosen:
         parts = []
         for row in errors.values():
             found = [100 * x for x in row.get(mode, ())]
             spread = f" ±{stdev(found):5.2f}" if len(found) > 1 else " " * 7
-            parts.append(f"{mean(found):7.2f}{spread}" if found else f"{'-':>7}{'':7}")
+            parts.append(f"{mean(found):6.2f}{spread}" if found else f"{'-':>6}{'':7}")
         lines.append(f"{mode:12}" + "".join(parts))
     return "\n".join(line.rstrip() for line in lines)
 
