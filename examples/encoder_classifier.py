@@ -289,7 +289,6 @@ def train(shop: Workshop, cell: Cell) -> dict[str, Any]:
 def learn(run: Run, shop: Workshop, cell: Cell, recipe: Recipe, chosen: Any) -> Any:
     """The training of a cell, with its record."""
     args, backend, data = run.args, run.backend, shop.dataset
-    labels = one_hot(backend.asarray(run.dataset.train_labels), shop.classes, args.dtype)
     model: Any = shop.frozen(cell.mode, recipe) if cell.mode in ON_TOP else shop.classifier(recipe)
     net = model.head if cell.mode in ON_TOP else model
     by_hand = partial(loss_and_grads, workspace=Workspace(), **net.terms)
@@ -298,19 +297,23 @@ def learn(run: Run, shop: Workshop, cell: Cell, recipe: Recipe, chosen: Any) -> 
     p = model.initialise(args.seed, args.dtype, backend)
     if cell.mode.startswith("finetune"):
         model.take_over(p, shop.encoder, shop.half.parameters)
+
+    def one_hots(labels: Any) -> Any:
+        return one_hot(backend.asarray(labels), shop.classes, args.dtype)
+
     optimizer: Any = run.optimizer(p)
-    learner: Any = Descent(model, gradients)
     if cell.mode in SPREADING:
         optimizer = optim.Averaged(optimizer, p, AVERAGE)
         steps = run.plan.epochs * run.plan.steps(len(data.train_images))
-        learner = FewLabels(
+        learner: Any = FewLabels(
             model, gradients, backend.asarray(data.train_images[chosen]),
-            one_hot(backend.asarray(data.train_labels[chosen]), shop.classes, args.dtype),
+            one_hots(data.train_labels[chosen]),
             min(FEW.batch_size, len(chosen)), max(1, round(RISING * steps)),
         )  # fmt: skip
-        labels = None
+        labels, best = None, optimizer.average
+    else:
+        learner, labels, best = Descent(model, gradients), one_hots(run.dataset.train_labels), p
     state = run.state(p, optimizer)
-    best = optimizer.average if cell.mode in SPREADING else p
     test = backend.asarray(data.test_images)
 
     def said() -> Any:

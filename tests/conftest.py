@@ -13,7 +13,9 @@ from strict import STRICT
 from tinygen.backend import get_backend
 from tinygen.errors import InputError
 
-pytest.register_assert_rewrite("agreement")  # so that its failures show their values, too
+pytest.register_assert_rewrite(
+    "agreement", "mutants"
+)  # so that its failures show their values, too
 
 # The same examples in every run, so that a red run can be repeated; no deadline, because CI
 # machines pause; no files left behind.

@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 import test_aae
 import test_byhand_aae
+from mutants import Plant, assert_complete, assert_seen, both, mutated, rows_of
 from test_aae import KINDS, LOSSES, NUMPY, aae
-from test_gan_mutants import fails
-from test_vae_mutants import both, mutated
 
 import tinygen as tg
 from tinygen.backend.numpy_backend import adam_numpy
@@ -110,8 +109,6 @@ CHECKS: list[Callable[[], None]] = [
 
 
 # How a mistake is planted.
-
-Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def in_model(*pieces: tuple[str, str]) -> Plant:
@@ -285,7 +282,7 @@ the encoder's steps are not restored             | vectors                      
 by hand: the codes are squashed                  | routed figures paper                    | by_hand alone
 by hand: no penalty                              | by_hand closed routed                   | alone paper
 """  # noqa: E501
-ROWS = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()]
+ROWS = rows_of(TABLE)
 
 
 def test_all_checks_pass_without_a_mistake() -> None:
@@ -297,12 +294,8 @@ def test_all_checks_pass_without_a_mistake() -> None:
 def test_who_sees_a_mistake(
     mistake: str, seeing: str, blind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    MUTANTS[mistake](monkeypatch)
-    checks = {check.__name__: check for check in CHECKS}
-    found = {name for name in (seeing + " " + blind).split() if fails(checks[name])}
-    assert found == set(seeing.split())
+    assert_seen(MUTANTS[mistake], seeing, blind, CHECKS, monkeypatch)
 
 
 def test_each_mistake_is_in_the_table_and_seen() -> None:
-    assert [name for name, _, _ in ROWS] == list(MUTANTS)
-    assert all(seeing for _, seeing, _ in ROWS)
+    assert_complete(ROWS, MUTANTS)

@@ -17,9 +17,8 @@ import pytest
 import test_byhand_classifier
 import test_classifier
 import test_few_labels
+from mutants import Plant, assert_complete, assert_seen, both, inner, mutated, rows_of
 from test_classifier import NUMPY, batch
-from test_gan_mutants import fails
-from test_vae_mutants import both, inner, mutated
 
 import tinygen as tg
 from tinygen.backend.numpy_backend import adam_numpy
@@ -214,8 +213,6 @@ CHECKS: list[Callable[[], None]] = [
 
 
 # How a mistake is planted.
-
-Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def in_hand(*pieces: tuple[str, str]) -> Plant:
@@ -525,7 +522,7 @@ both: the decay lacks its half               | textbook decay frozen            
 both: the biases decay                       | textbook decay                                          | gradients alike
 both: the layers in another order            | textbook paper read taken                               | gradients alike
 """  # noqa: E501
-ROWS = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()]
+ROWS = rows_of(TABLE)
 
 
 def test_all_checks_pass_without_a_mistake() -> None:
@@ -537,15 +534,11 @@ def test_all_checks_pass_without_a_mistake() -> None:
 def test_who_sees_a_mistake(
     mistake: str, seeing: str, blind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    MUTANTS[mistake](monkeypatch)
-    checks = {check.__name__: check for check in CHECKS}
-    found = {name for name in (seeing + " " + blind).split() if fails(checks[name])}
-    assert found == set(seeing.split())
+    assert_seen(MUTANTS[mistake], seeing, blind, CHECKS, monkeypatch)
 
 
 def test_each_mistake_is_in_the_table_and_seen() -> None:
-    assert [name for name, _, _ in ROWS] == list(MUTANTS)
-    assert all(seeing for _, seeing, _ in ROWS)
+    assert_complete(ROWS, MUTANTS)
 
 
 def test_each_check_sees_something() -> None:

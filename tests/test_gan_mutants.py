@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import test_duel
 import test_gan
+from mutants import Plant, assert_complete, assert_seen, both, mutated, rows_of
 from test_gan import NUMPY, gan, turn
-from test_vae_mutants import both, mutated
 
 import tinygen as tg
 from tinygen.autograd import OPS, op
@@ -253,21 +253,11 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NUMPY, "_adam", adam_numpy)
 
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-
 CHECKS: list[Callable[[], None]] = [
     slopes, slopes_by_hand, by_hand, gradients, losses, losses_by_hand, curved, measured, dropped,
     draws, told, packs, samples, accuracy, of_d, of_g, through, alone, again, order, counts, rates,
     average, figures, state,
 ]  # fmt: skip
-
-
-def fails(check: Callable[[], None]) -> bool:
-    try:
-        check()
-    except AssertionError:
-        return True
-    return False
 
 
 # How a mistake is planted.
@@ -775,7 +765,7 @@ both: real and fake are swapped            | losses losses_by_hand curved measur
 both: the critic's G has the other sign    | losses losses_by_hand                      | slopes slopes_by_hand by_hand
 both: R1 lacks its half                    | losses losses_by_hand curved measured      | slopes slopes_by_hand by_hand
 """  # noqa: E501
-ROWS = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()]
+ROWS = rows_of(TABLE)
 
 
 def test_all_checks_pass_without_a_mistake() -> None:
@@ -787,15 +777,11 @@ def test_all_checks_pass_without_a_mistake() -> None:
 def test_who_sees_a_mistake(
     mistake: str, seeing: str, blind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    MUTANTS[mistake](monkeypatch)
-    checks = {check.__name__: check for check in CHECKS}
-    found = {name for name in (seeing + " " + blind).split() if fails(checks[name])}
-    assert found == set(seeing.split())
+    assert_seen(MUTANTS[mistake], seeing, blind, CHECKS, monkeypatch)
 
 
 def test_each_mistake_is_in_the_table_and_seen() -> None:
-    assert [name for name, _, _ in ROWS] == list(MUTANTS)
-    assert all(seeing for _, seeing, _ in ROWS)
+    assert_complete(ROWS, MUTANTS)
 
 
 def test_a_piece_that_is_gone_is_noticed() -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 import pytest
 import test_vae
+from mutants import Plant, assert_complete, assert_seen, both, inner, mutated, rows_of
 from test_vae import NUMPY, batch
 
 import tinygen as tg
@@ -151,40 +151,13 @@ def weights() -> None:
     test_vae.test_more_samples_raise_the_bound_and_one_is_the_elbo()
 
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-
 CHECKS: list[Callable[[], None]] = [
     slopes, slopes_by_hand, by_hand, gradients, noise, pixels, moments, monte_carlo, sums, density,
     parts, zeros, warm_up, linear, weights,
 ]  # fmt: skip
 
 
-def inner(test: Any) -> Any:
-    """A test of Hypothesis as a function of its arguments."""
-    return test.hypothesis.inner_test
-
-
-def fails(check: Callable[[], None]) -> bool:
-    try:
-        check()
-    except AssertionError:
-        return True
-    return False
-
-
 # How a mistake is planted.
-
-
-def mutated(module: ModuleType, *pieces: tuple[str, str]) -> ModuleType:
-    """The module with pieces of its source replaced, as a module of its own."""
-    path = Path(str(module.__file__))
-    source = path.read_text(encoding="utf-8")
-    for old, new in pieces:
-        assert source.count(old) == 1, f"{path.name}: {source.count(old)} times {old!r}"
-        source = source.replace(old, new)
-    made = ModuleType(module.__name__)  # its own name, by which dataclass looks it up
-    exec(compile(source, f"mutant of {path.name}", "exec"), vars(made))
-    return made
 
 
 def in_model(*pieces: tuple[str, str]) -> Plant:
@@ -217,16 +190,6 @@ def in_hand(*pieces: tuple[str, str]) -> Plant:
 
     def plant(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(test_vae, "loss_and_grads", mutated(byhand, *pieces).loss_and_grads)
-
-    return plant
-
-
-def both(*plants: Plant) -> Plant:
-    """One mistake that is made in two places."""
-
-    def plant(patch: pytest.MonkeyPatch) -> None:
-        for one in plants:
-            one(patch)
 
     return plant
 
@@ -438,7 +401,7 @@ both: the deviation                  | moments monte_carlo linear weights       
 both: a mean over pixels             | zeros                                      | gradients
 both: the KL lacks its half          | monte_carlo linear weights                 | gradients
 """
-ROWS = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()]
+ROWS = rows_of(TABLE)
 
 
 def test_all_checks_pass_without_a_mistake() -> None:
@@ -450,15 +413,11 @@ def test_all_checks_pass_without_a_mistake() -> None:
 def test_who_sees_a_mistake(
     mistake: str, seeing: str, blind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    MUTANTS[mistake](monkeypatch)
-    checks = {check.__name__: check for check in CHECKS}
-    found = {name for name in (seeing + " " + blind).split() if fails(checks[name])}
-    assert found == set(seeing.split())
+    assert_seen(MUTANTS[mistake], seeing, blind, CHECKS, monkeypatch)
 
 
 def test_each_mistake_is_in_the_table_and_seen() -> None:
-    assert [name for name, _, _ in ROWS] == list(MUTANTS)
-    assert all(seeing for _, seeing, _ in ROWS)
+    assert_complete(ROWS, MUTANTS)
 
 
 def test_a_piece_that_is_gone_is_noticed() -> None:

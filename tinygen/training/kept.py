@@ -43,7 +43,7 @@ from tinygen.training.loop import Interrupted, Plan, fit
 from tinygen.training.progress import Progress
 from tinygen.training.record import Record, about
 from tinygen.training.state import State
-from tinygen.training.trained import Trained
+from tinygen.training.trained import Trained, sha256_of
 
 EPOCHS, SMOKE_EPOCHS = {"judge": 10, "vae": 10, "encoder": 30}, 4
 BATCH_SIZE, SEED = 128, 0
@@ -117,7 +117,7 @@ def judge(dataset: Dataset, progress: Progress, smoke: bool = False) -> Judge:
     p = _trained("judge", model, learner, dataset, progress, smoke, labels)
     x = np.concatenate([*in_order(dataset.test_images)])
     error = float(np.mean(_judged(model, p, x)[0].argmax(axis=1) != dataset.test_labels))
-    return Judge(model, p, hashlib.sha256(p.flat.astype("<f4").tobytes()).hexdigest(), error)
+    return Judge(model, p, sha256_of(p.flat), error)
 
 
 def vae(dataset: Dataset, progress: Progress, smoke: bool = False) -> tuple[VAE, Parameters]:

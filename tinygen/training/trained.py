@@ -62,8 +62,7 @@ class Trained:
     @property
     def sha256(self) -> str:
         """Of the parameters, little-endian."""
-        host = self.backend.to_numpy(self.parameters.flat)
-        return hashlib.sha256(host.astype(host.dtype.newbyteorder("<")).tobytes()).hexdigest()
+        return sha256_of(self.backend.to_numpy(self.parameters.flat))
 
     def _half(self, name: str) -> Trained:
         half = getattr(self.model, name, None)
@@ -97,6 +96,11 @@ class Trained:
 
     def __call__(self, *arrays: Array) -> Any:
         return self.model(self.parameters, *arrays)
+
+
+def sha256_of(vector: Any) -> str:
+    """The SHA-256 of a host vector's bytes, in little-endian order on every machine."""
+    return hashlib.sha256(vector.astype(vector.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
 
 def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trained:
