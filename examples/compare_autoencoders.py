@@ -14,7 +14,6 @@ import numpy as np
 
 from tinygen import plots, value_and_grad
 from tinygen.byhand import autoencoder, vae
-from tinygen.byhand.workspace import Workspace
 from tinygen.data import as_floats, in_order
 from tinygen.errors import InputError
 from tinygen.metrics import PCA, linear_probe_error, reconstruction
@@ -78,7 +77,7 @@ class Together:
     def by_hand(self, modules: dict[str, Any]) -> Any:
         """The gradient by hand: each model's, written into its part."""
         gradients_of = {
-            name: partial(modules[name].loss_and_grads, workspace=Workspace(), **model.terms)
+            name: partial(modules[name].loss_and_grads, **model.terms)
             for name, model in self.models.items()
         }
 

@@ -26,7 +26,6 @@ from tqdm import tqdm
 from tinygen import optim, plots, value_and_grad
 from tinygen.backend import get_backend
 from tinygen.byhand.classifier import loss_and_grads
-from tinygen.byhand.workspace import Workspace
 from tinygen.data import as_floats, classes_of, few, in_order
 from tinygen.errors import InputError
 from tinygen.files import replacing
@@ -291,7 +290,7 @@ def learn(run: Run, shop: Workshop, cell: Cell, recipe: Recipe, chosen: Any) -> 
     args, backend, data = run.args, run.backend, shop.dataset
     model: Any = shop.frozen(cell.mode, recipe) if cell.mode in ON_TOP else shop.classifier(recipe)
     net = model.head if cell.mode in ON_TOP else model
-    by_hand = partial(loss_and_grads, workspace=Workspace(), **net.terms)
+    by_hand = partial(loss_and_grads, **net.terms)
     gradients = by_hand if args.gradients == "by-hand" else value_and_grad(model.loss)
 
     p = model.initialise(args.seed, args.dtype, backend)

@@ -16,7 +16,6 @@ import numpy as np
 
 from tinygen import plots, value_and_grad
 from tinygen.byhand import autoencoder
-from tinygen.byhand.workspace import Workspace
 from tinygen.data import in_order
 from tinygen.errors import InputError
 from tinygen.metrics import comparison, frechet_distance, generation, reconstruction
@@ -218,7 +217,7 @@ class Workshop:
     def gradients(self, model: Any, by_hand: Any) -> Any:
         if self.run.args.gradients == "autograd":
             return value_and_grad(model.loss)
-        return partial(by_hand, workspace=Workspace(), **model.terms)
+        return partial(by_hand, **model.terms)
 
     def mse(self, reconstruct: Any) -> dict[str, float]:
         return {"test_mse": reconstruction(reconstruct, self.test, self.run.args.dtype)["mse"]}

@@ -12,7 +12,6 @@ import numpy as np
 
 from tinygen import plots, value_and_grad
 from tinygen.byhand.autoencoder import loss_and_grads
-from tinygen.byhand.workspace import Workspace
 from tinygen.data import as_floats, in_order
 from tinygen.metrics import PCA, reconstruction
 from tinygen.models import Autoencoder
@@ -108,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     dataset, backend = run.dataset, run.backend
     model = build(args, dataset.pixels)
     if args.gradients == "by-hand":
-        gradients = partial(loss_and_grads, workspace=Workspace(), **model.terms)
+        gradients = partial(loss_and_grads, **model.terms)
     else:
         gradients = value_and_grad(model.loss)
 

@@ -18,7 +18,6 @@ import numpy as np
 
 from tinygen import plots, value_and_grad
 from tinygen.byhand.vae import loss_and_grads
-from tinygen.byhand.workspace import Workspace
 from tinygen.data import binarized, in_order
 from tinygen.errors import InputError
 from tinygen.metrics import Bound, bound, linear_readout_r2, negative_log_likelihood
@@ -258,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = build(args, dataset.pixels, steps)
     gradients: Any = value_and_grad(model.loss)
     if args.gradients == "by-hand":
-        gradients = partial(loss_and_grads, workspace=Workspace(), **model.terms)
+        gradients = partial(loss_and_grads, **model.terms)
 
     state = run.state(model.initialise(args.seed, args.dtype, backend))
     judge = Judge(run, model, state)

@@ -17,7 +17,6 @@ import numpy as np
 from tinygen import plots, value_and_grad
 from tinygen.backend import namespace
 from tinygen.byhand.vae import loss_and_grads
-from tinygen.byhand.workspace import Workspace
 from tinygen.data import as_floats, in_order
 from tinygen.data.batches import batches, epoch_order
 from tinygen.errors import InputError
@@ -92,7 +91,7 @@ def train(run: Run, model: VAE, state: State) -> list[dict[str, float]]:
     probe = next(in_order(images, args.dtype))
     noise = model.draw(probe, backend.generator((args.seed, 2)))[1]
     if args.gradients == "by-hand":
-        gradients = partial(loss_and_grads, workspace=Workspace(), **model.terms)
+        gradients = partial(loss_and_grads, **model.terms)
     else:
         gradients = value_and_grad(model.loss)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,7 +10,6 @@ import pytest
 from strict import count_syncs
 
 import tinygen as tg
-from tinygen.byhand.workspace import Workspace
 
 TOLERANCES = pytest.mark.parametrize(
     ("dtype", "tolerance"),
@@ -29,18 +26,16 @@ def assert_by_hand_agrees(
     model: Any, loss_and_grads: Any, data: tuple[Any, ...], dtype: str, tolerance: float
 ) -> None:
     """The loss and the gradient, and their dtype; `data` begins with the parameters."""
-    loss, gradients = tg.value_and_grad(model.loss)(*data)
-    by_hand, gradients_by_hand = loss_and_grads(*data, **model.terms)
-    assert relative(gradients_by_hand.flat, gradients.flat) <= tolerance
-    assert by_hand == pytest.approx(loss, rel=tolerance)
-    assert gradients.flat.dtype == gradients_by_hand.flat.dtype == dtype
-    assert loss.dtype == by_hand.dtype == dtype
+    by_hand, autograd = partial(loss_and_grads, **model.terms), tg.value_and_grad(model.loss)
+    tg.compare_gradients(by_hand, autograd, *data, tolerance=tolerance)
+    for loss, gradients in (by_hand(*data), autograd(*data)):
+        assert gradients.flat.dtype == loss.dtype == dtype
 
 
 def gradient_of(model: Any, loss_and_grads: Any, gradients: str) -> Any:
     """One of the two kinds of gradients, as an example asks for it."""
     if gradients == "by-hand":
-        return partial(loss_and_grads, workspace=Workspace(), **model.terms)
+        return partial(loss_and_grads, **model.terms)
     return tg.value_and_grad(model.loss)
 
 
@@ -54,19 +49,3 @@ def after_three_steps(step_of: Any, p: tg.Parameters, data: tuple[Any, ...], pla
             total = value + total
     assert not syncs
     return place.to_numpy(p.flat)
-
-
-def assert_a_warm_step_asks_for_no_memory(step: Callable[[int], object], n: int, most: int) -> None:
-    """`step(rows)` grows by less than `most` bytes, once steps with all `n` rows were taken."""
-    step(n)
-    tracemalloc.start()
-    try:
-        step(n)
-        for rows in (n, n // 3, n):  # a small last batch must not make it fetch memory, either
-            before = tracemalloc.get_traced_memory()[0]
-            tracemalloc.reset_peak()
-            step(rows)
-            grown = tracemalloc.get_traced_memory()[1] - before
-            assert grown < most
-    finally:
-        tracemalloc.stop()

@@ -1,11 +1,13 @@
 """How a mistake is planted in the code, and which checks see it: what all tables of mutants share.
 
-A mistake is a piece of the source that is replaced; the piece must be there exactly once, so that
+A mistake is an expression or a statement that is replaced by another, wherever and however it is
+written: what is compared is the syntax tree, not the text. It must be there exactly once, so that
 no mutant goes stale in silence.
 """
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -39,16 +41,74 @@ def both(*plants: Plant) -> Plant:
     return plant
 
 
+class Replace(ast.NodeTransformer):
+    """Puts statements, or an expression, in the place of a node that is equal to another."""
+
+    def __init__(self, old: ast.AST, new: Any) -> None:
+        self.old, self.new, self.count = ast.dump(old), new, 0
+
+    def visit(self, node: ast.AST) -> Any:
+        if ast.dump(node) == self.old:
+            self.count += 1
+            return self.new
+        return self.generic_visit(node)
+
+
+def replaced(source: str, old: str, new: str) -> tuple[str, int]:
+    """The source with a piece of its meaning replaced, and how often that piece was there."""
+    try:
+        (node,), others = ast.parse(old).body, ast.parse(new).body
+    except SyntaxError:
+        return source, 0
+    if isinstance(node, ast.Expr) and len(others) == 1 and isinstance(others[0], ast.Expr):
+        replace = Replace(node.value, others[0].value)
+    else:  # a statement, which may be a call alone, by one or several
+        replace = Replace(node, others)
+    # A name that is read and one that is written are two kinds of nodes; so is what has names.
+    tree = replace.visit(ast.parse(source))
+    return ast.unparse(ast.fix_missing_locations(tree)), replace.count
+
+
 def mutated(module: ModuleType, *pieces: tuple[str, str]) -> ModuleType:
-    """The module with pieces of its source replaced, as a module of its own."""
-    path = Path(str(module.__file__))
-    source = path.read_text(encoding="utf-8")
+    """The module with pieces of its source replaced, as a module of its own.
+
+    What is not a whole expression or statement, such as half of a list, is a piece of text.
+    """
+    path, source = Path(str(module.__file__)), source_of(module)
     for old, new in pieces:
-        assert source.count(old) == 1, f"{path.name}: {source.count(old)} times {old!r}"
-        source = source.replace(old, new)
-    made = ModuleType(module.__name__)  # its own name, by which dataclass looks it up
+        found, count = replaced(source, old, new)
+        if count != 1:
+            count, found = source.count(old), source.replace(old, new)
+        assert count == 1, f"{path.name}: {count} times {old!r}"
+        source = found
+    made: Any = ModuleType(module.__name__)  # its own name, by which dataclass looks it up
+    made.__source__ = source
     exec(compile(source, f"mutant of {path.name}", "exec"), vars(made))
     return made
+
+
+def in_functions(module: ModuleType, *pieces: tuple[str, str]) -> Plant:
+    """A mistake in functions of a module, where everybody finds it that has ever imported them."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        made = mutated(module, *pieces)
+        right, wrong = (functions_of(text) for text in (source_of(module), made.__source__))
+        changed = [name for name in right if right[name] != wrong[name]]
+        assert changed, f"no function of {module.__name__} is changed by {pieces}"
+        for name in changed:
+            patch.setattr(vars(module)[name], "__code__", vars(made)[name].__code__)
+
+    return plant
+
+
+def source_of(module: ModuleType) -> str:
+    return Path(str(module.__file__)).read_text(encoding="utf-8")
+
+
+def functions_of(source: str) -> dict[str, str]:
+    """What each function of a module means, by its name."""
+    body = ast.parse(source).body
+    return {node.name: ast.dump(node) for node in body if isinstance(node, ast.FunctionDef)}
 
 
 def rows_of(table: str) -> list[list[str]]:

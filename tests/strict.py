@@ -352,6 +352,10 @@ class StrictNamespace:
     def where(self, condition: Any, x: Any, z: Any) -> StrictArray:
         return _wrapped(np.where(_raw(condition.astype(bool)), _raw(x), _raw(z)))
 
+    def split(self, x: StrictArray, indices: Any, axis: int = 0) -> list[StrictArray]:
+        # cupy/_core/_routines_manipulation.pyx, array_split: indices on the host, views, no wait
+        return [_wrapped(part) for part in np.split(_raw(x), indices, axis)]
+
     def take(self, x: StrictArray, indices: Any, axis: int | None = None) -> StrictArray:
         return _wrapped(np.take(_raw(x), _raw(indices), axis=axis, mode="wrap"))
 

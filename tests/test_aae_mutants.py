@@ -1,6 +1,6 @@
 """The mistakes of an adversarial autoencoder, planted one at a time: which checks see them.
 
-A mistake is a piece of the source that is replaced, as in tests/test_gan_mutants.py. Its lesson
+A mistake is a piece of the code that is replaced, as in tests/test_gan_mutants.py. Its lesson
 here: nearly all that can go wrong goes wrong between right gradients. Three derivations agree on
 each of them, and only a look at the routing, a closed form or the theory sees that it is the wrong
 one.
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import test_aae
 import test_byhand_aae
-from mutants import Plant, assert_complete, assert_seen, both, mutated, rows_of
+from mutants import Plant, assert_complete, assert_seen, both, in_functions, mutated, rows_of
 from test_aae import KINDS, LOSSES, NUMPY, aae
 
 import tinygen as tg
@@ -122,17 +122,6 @@ def in_model(*pieces: tuple[str, str]) -> Plant:
     return plant
 
 
-def in_hand(*pieces: tuple[str, str]) -> Plant:
-    """A mistake in tinygen/byhand/aae.py, where training finds it, too."""
-
-    def plant(patch: pytest.MonkeyPatch) -> None:
-        made = mutated(byhand, *pieces)
-        for name in ("discriminator_loss_and_grads", "encoder_loss_and_grads", "encode"):
-            patch.setattr(byhand, name, getattr(made, name))
-
-    return plant
-
-
 def in_step(*pieces: tuple[str, str]) -> Plant:
     """A mistake in tinygen/training/aae.py."""
 
@@ -156,7 +145,7 @@ def climbing_by_hand(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(byhand, "encoder_loss_and_grads", wrong)
 
 
-BEGIN = "x, z, share = data\n"
+BEGIN = "x, z, share = data"
 CODES = "codes = self.encode(e, x)"
 UPDATE_P = "optimizers.of_p.update(p, dp, rate)"
 UPDATE_D = "optimizers.of_d.update(d, dd, rate * self.ratio)"
@@ -164,19 +153,26 @@ UPDATE_E = "optimizers.of_e.update(e, de, rate * self.ratio)"
 OF_E = "self.of_encoder(e, d, x, out=de)"
 OF_D = "self.of_discriminator(d, z, codes, share, out=dd)"
 JUDGED = "self.game.discriminator_loss(d, z, codes, share=share)"
+MISLED = "self.game.generator_loss(e, d, x)"
+JUDGED_BY_HAND = (
+    "gan.discriminator_loss_and_grads(d, z, codes, alpha=alpha, loss=loss, penalty=penalty,"
+    " smoothing=0.0, pack=1, discriminator_activation=discriminator_activation,"
+    " discriminator_norm='none', out=out)"
+)
+ENCODED_BY_HAND = (
+    "gan.generate(e, x, output='none', generator_activation=activation, generator_norm='none')"
+)
 STALE_CODES = (
-    (BEGIN, f"{BEGIN}        stale = self.encode(e, x).copy()\n"),
+    (BEGIN, f"{BEGIN}\nstale = self.encode(e, x).copy()"),
     (CODES, "codes = stale"),
 )
 STALE_ENCODER = (
-    (BEGIN, f"{BEGIN}        before = e.copy()\n"),
+    (BEGIN, f"{BEGIN}\nbefore = e.copy()"),
     (OF_E, OF_E.replace("(e,", "(before,")),
 )
 LEAK = (
-    f"{UPDATE_D}\n"
-    "            a = lambda q: self.model.game.logits(d, self.model.encoder(q, x))\n"
-    "            judged = lambda q: mean(softplus(a(q)))\n"
-    "            e.flat[...] -= rate * value_and_grad(judged)(e)[1].flat"
+    "judged = lambda q: mean(softplus(self.model.game.logits(d, self.model.encoder(q, x))))\n"
+    "e.flat[...] -= rate * value_and_grad(judged)(e)[1].flat"
 )
 
 MUTANTS: dict[str, Plant] = {
@@ -184,36 +180,33 @@ MUTANTS: dict[str, Plant] = {
     "codes from before the reconstruction": in_step(*STALE_CODES),
     "and the encoder's gradient, too": in_step(*STALE_CODES, *STALE_ENCODER),
     "the encoder learns through D as it was": in_step(
-        (BEGIN, f"{BEGIN}        old = d.copy()\n"), (OF_E, OF_E.replace("d,", "old,"))
+        (BEGIN, f"{BEGIN}\nold = d.copy()"), (OF_E, OF_E.replace("d,", "old,"))
     ),
     "the game before the reconstruction": in_step(
-        (UPDATE_P, "pass"), (UPDATE_E, f"{UPDATE_E}; {UPDATE_P}")
+        (UPDATE_P, "None"), (UPDATE_E, f"({UPDATE_E}, {UPDATE_P})")
     ),
     # Of who moves.
     "D's gradient leaks into the encoder": in_step(
-        (UPDATE_D, LEAK),
+        (f"loss_e, _ = {OF_E}", f"{LEAK}\nloss_e, _ = {OF_E}"),
         (
-            "from typing import Any",
-            "from tinygen.ops import mean, softplus\nfrom typing import Any",
+            "from typing import Any, ClassVar",
+            "from typing import Any, ClassVar\nfrom tinygen.ops import mean, softplus",
         ),
     ),
     "the reconstruction moves the decoder alone": in_step(
-        (UPDATE_P, f"dp.only('encoder.').flat[...] = 0\n            {UPDATE_P}")
+        (UPDATE_P, f"(dp.only('encoder.').flat.fill(0), {UPDATE_P})")
     ),
-    "the encoder's step moves D, too": in_step((UPDATE_E, f"{UPDATE_E}; {UPDATE_D}")),
-    "the encoder's step moves the decoder, too": in_step((UPDATE_E, f"{UPDATE_E}; {UPDATE_P}")),
+    "the encoder's step moves D, too": in_step((UPDATE_E, f"({UPDATE_E}, {UPDATE_D})")),
+    "the encoder's step moves the decoder, too": in_step((UPDATE_E, f"({UPDATE_E}, {UPDATE_P})")),
     "one Adam for both losses of the encoder": in_step(
         (
-            UPDATE_E,
-            "dp.flat[...] = 0\n            dp.only('encoder.').flat[...] = de.flat\n"
-            "            optimizers.of_p.update(p, dp, rate * self.ratio)",
-        )
+            f"loss_e, _ = {OF_E}",
+            f"loss_e, _ = {OF_E}\ndp.flat[...] = 0\ndp.only('encoder.').flat[...] = de.flat",
+        ),
+        (UPDATE_E, "optimizers.of_p.update(p, dp, rate * self.ratio)"),
     ),
     "the encoder's moments are D's gradients": in_step(
-        (
-            UPDATE_D,
-            f"{UPDATE_D}\n            [m.__iadd__(1e-3) for m in optimizers.of_e.state.values()]",
-        )
+        (UPDATE_D, f"({UPDATE_D}, [m.__iadd__(1e-3) for m in optimizers.of_e.state.values()])")
     ),
     # Of the direction.
     "the encoder climbs": in_step((UPDATE_E, UPDATE_E.replace("rate *", "-rate *"))),
@@ -226,13 +219,11 @@ MUTANTS: dict[str, Plant] = {
     ),
     "both: the prior and the codes are swapped": both(
         in_model((JUDGED, JUDGED.replace("z, codes", "codes, z"))),
-        in_hand(("d, z, codes, share=share", "d, codes, z, share=share")),
+        in_functions(byhand, (JUDGED_BY_HAND, JUDGED_BY_HAND.replace("z, codes", "codes, z"))),
     ),
-    "the model: the encoder's loss has the other sign": in_model(
-        ("return self.game.generator_loss", "return -self.game.generator_loss")
-    ),
+    "the model: the encoder's loss has the other sign": in_model((MISLED, f"-{MISLED}")),
     "both: the encoder's loss has the other sign": both(
-        in_model(("return self.game.generator_loss", "return -self.game.generator_loss")),
+        in_model((MISLED, f"-{MISLED}")),
         climbing_by_hand,
     ),
     # Of the rest.
@@ -245,12 +236,26 @@ MUTANTS: dict[str, Plant] = {
     "the ratio is the reconstruction's, too": in_step(
         (UPDATE_P, UPDATE_P.replace("rate", "rate * self.ratio"))
     ),
-    "the prior is uniform": in_model(("generator.standard_normal(", "generator.random(")),
-    "the share is normal": in_model(("generator.random(", "generator.standard_normal(")),
-    "the encoder's moments are not saved": in_step((', "encoder": self.of_e}', "}")),
-    "the encoder's steps are not restored": in_step((" = self.of_e.steps = steps", " = steps")),
-    "by hand: the codes are squashed": in_hand(('e, x, output="none"', 'e, x, output="sigmoid"')),
-    "by hand: no penalty": in_hand(("penalty=penalty", "penalty=0.0")),
+    "the prior is uniform": in_model(("generator.standard_normal", "generator.random")),
+    "the share is normal": in_model(("generator.random", "generator.standard_normal")),
+    "the encoder's moments are not saved": in_step(
+        (
+            '{"reconstruction": self.of_p, "discriminator": self.of_d, "encoder": self.of_e}',
+            '{"reconstruction": self.of_p, "discriminator": self.of_d}',
+        )
+    ),
+    "the encoder's steps are not restored": in_step(
+        (
+            "self.of_p.steps = self.of_d.steps = self.of_e.steps = steps",
+            "self.of_p.steps = self.of_d.steps = steps",
+        )
+    ),
+    "by hand: the codes are squashed": in_functions(
+        byhand, (ENCODED_BY_HAND, ENCODED_BY_HAND.replace("output='none'", "output='sigmoid'"))
+    ),
+    "by hand: no penalty": in_functions(
+        byhand, (JUDGED_BY_HAND, JUDGED_BY_HAND.replace("penalty=penalty", "penalty=0.0"))
+    ),
 }
 
 # Which checks see a mistake, and which do not that one might think of.

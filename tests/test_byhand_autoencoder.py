@@ -1,20 +1,16 @@
 """The autoencoder by hand against finite differences, closed forms and its worked example."""
 
-import ast
-import inspect
+import itertools
 import math
-from itertools import chain, pairwise
 
 import numpy as np
 import pytest
-from agreement import assert_a_warm_step_asks_for_no_memory
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from strict import count_syncs, see_dtypes
 
-from tinygen.byhand import autoencoder
-from tinygen.byhand.activations import ACTIVATIONS
 from tinygen.byhand.autoencoder import decoder_loss_and_grads, loss_and_grads
-from tinygen.byhand.workspace import Workspace
+from tinygen.byhand.checks import DENSE
 from tinygen.parameters import Parameters
 
 RECONSTRUCTIONS = [("none", "mse"), ("sigmoid", "mse"), ("sigmoid", "bce")]
@@ -29,7 +25,7 @@ def make(encoder, decoder, rng=None, dtype=np.float64, scale=0.5):
     """Parameters of the layers d -> encoder... -> decoder..., random or zero."""
     shapes = {}
     for side, widths in (("encoder", encoder), ("decoder", [encoder[-1], *decoder])):
-        for k, (i, o) in enumerate(pairwise(widths), 1):
+        for k, (i, o) in enumerate(itertools.pairwise(widths), 1):
             shapes |= {f"{side}.W{k}": (i, o), f"{side}.b{k}": (o,)}
     size = sum(math.prod(shape) for shape in shapes.values())
     flat = np.zeros(size) if rng is None else scale * rng.standard_normal(size)
@@ -116,7 +112,7 @@ def cases(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     output, loss = draw(st.sampled_from(RECONSTRUCTIONS))
     options = {
-        "activation": draw(st.sampled_from(sorted(ACTIVATIONS))),
+        "activation": draw(st.sampled_from(sorted(DENSE))),
         "output": output,
         "loss": loss,
         "weight_decay": draw(st.sampled_from([0.0, 0.1])),
@@ -165,7 +161,7 @@ def test_loss_is_the_textbook_loss(case):
 
 
 @pytest.mark.parametrize(("output", "loss"), RECONSTRUCTIONS)
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", sorted(DENSE))
 def test_every_single_entry_of_the_gradient(activation, output, loss):
     rng = np.random.default_rng(5)
     encoder, decoder = [3, 3, 2], [3, 3]
@@ -184,7 +180,7 @@ def test_every_single_entry_of_the_gradient(activation, output, loss):
         "code_l1": 0.1,
     }
     kinks, codes, _ = walk(p, data[1], data[2], activation)
-    assert min(map(abs, chain(kinks, *codes))) > MARGIN  # the seed is chosen for this
+    assert min(map(abs, itertools.chain(kinks, *codes))) > MARGIN  # the seed is chosen for this
     _, gradients = loss_and_grads(p, *data, **options)
     measured = [
         slope_along(lambda q: loss_and_grads(q, *data, **options)[0], p, v)
@@ -193,75 +189,6 @@ def test_every_single_entry_of_the_gradient(activation, output, loss):
     np.testing.assert_allclose(
         gradients.flat, measured, rtol=TOLERANCE, atol=TOLERANCE * np.abs(measured).max()
     )
-
-
-def derivatives(name, a):
-    """phi, phi' and phi'' of numbers, which are left as they are, as is h on the way."""
-    phi, t = ACTIVATIONS[name], np.full_like(a, np.nan)  # what lies in the memory must not matter
-    slope, h, s, bend = a.copy(), t.copy(), t.copy(), np.zeros_like(a)
-    phi.forward(slope, h, s)
-    before = [slope.copy(), h.copy(), s.copy()]
-    if phi.bend is not None:
-        phi.bend(slope, h, s, bend, t)
-    for kept, now in zip(before, (slope, h, s), strict=True):
-        np.testing.assert_array_equal(now, kept)
-    phi.slope(slope, h, s)
-    assert np.array_equal(h, before[1])
-    return h, slope, bend
-
-
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
-def test_each_activation_and_its_derivatives(name):
-    a = np.linspace(-6, 6, 101) + 0.01  # no point lies on a kink
-    h, slope, bend = derivatives(name, a)
-    # 1e-15 is for exp(a) - 1 and log(1 + exp(a)), in which the textbook loses digits
-    np.testing.assert_allclose(h, [PHI[name](t) for t in a], rtol=1e-13, atol=1e-15)
-    right, left = derivatives(name, a + STEP), derivatives(name, a - STEP)
-    for order, found in ((0, slope), (1, bend)):
-        measured = (right[order] - left[order]) / (2 * STEP)
-        np.testing.assert_allclose(found, measured, rtol=TOLERANCE, atol=1e-9)  # eps^(2/3)
-    d = np.full_like(a, 2.0)
-    s = np.empty_like(a)
-    ACTIVATIONS[name].forward(a, h, s)
-    ACTIVATIONS[name].backward(d, a, h, s)
-    np.testing.assert_array_equal(d, 2 * slope)
-
-
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
-def test_far_out_the_derivatives_are_those_of_straight_lines(name):
-    a = np.array([-1e6, -1e3, -150, 150, 1e3, 1e6])
-    right = {"tanh": 0, "sigmoid": 0}.get(name, 1)
-    left = {"none": 1, "leaky_relu": 0.01}.get(name, 0)
-    for dtype in (np.float32, np.float64):
-        with np.errstate(over="raise", invalid="raise"):
-            _, slope, bend = derivatives(name, a.astype(dtype))
-        assert slope.dtype == bend.dtype == dtype
-        np.testing.assert_allclose(slope, [left] * 3 + [right] * 3, rtol=1e-6, atol=1e-60)
-        np.testing.assert_allclose(bend, 0, atol=1e-60)  # exp(-150) = 7e-66
-
-
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
-def test_the_derivatives_in_float32(name):
-    a = np.linspace(-12, 12, 1001, dtype=np.float32)
-    exact = derivatives(name, a.astype(np.float64))
-    # Of rounding: the gate of gelu is 1 - 6e-8 where u' is 20.
-    for narrow, wide in zip(derivatives(name, a), exact, strict=True):
-        np.testing.assert_allclose(narrow, wide, rtol=1e-6, atol=2e-5 if name == "gelu" else 1e-6)
-
-
-@pytest.mark.parametrize(
-    ("name", "left"), [("relu", 0.0), ("leaky_relu", 0.01), ("elu", 1.0), ("none", 1.0)]
-)
-def test_the_slope_at_zero_is_that_from_the_left(name, left):
-    a, d = np.zeros(1), np.ones(1)
-    h, s = np.empty(1), np.empty(1)
-    ACTIVATIONS[name].forward(a, h, s)
-    ACTIVATIONS[name].backward(d, a, h, s)
-    assert d == left
-
-
-def test_the_curvature_of_elu_at_zero_is_that_from_the_left():
-    assert derivatives("elu", np.array([-1e-9, 0.0, 1e-9]))[2] == pytest.approx([1, 1, 0])
 
 
 # --- closed forms ---
@@ -389,9 +316,9 @@ def test_gradient_descent_on_a_linear_autoencoder_finds_the_principal_subspace()
     rng = np.random.default_rng(2)
     x, values, vectors = correlated_images(rng)
     p = make([5, 2], [5], rng, scale=0.1)
-    out, workspace = p.zeros_like(), Workspace()
+    out = p.zeros_like()
     for _ in range(8000):
-        loss, g = loss_and_grads(p, x, **LINEAR, out=out, workspace=workspace)
+        loss, g = loss_and_grads(p, x, **LINEAR, out=out)
         p.flat[...] -= 0.1 * g.flat
     # descent converges geometrically; what is left after 8000 steps is far below this
     assert sine_of_largest_angle(vectors[:, :2], p["decoder.W1"].T) < 1e-6
@@ -412,39 +339,10 @@ def test_cross_entropy_of_extreme_logits(dtype):
     assert g["decoder.b1"].tolist() == [0, 1, 0, -1]
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
-def test_activations_of_extreme_numbers(name, dtype):
-    a = np.array([-1000, -100, 0, 100, 1000], dtype)
-    h, s, d = np.empty_like(a), np.empty_like(a), np.ones_like(a)
-    right, slope = {"tanh": (1, 0), "sigmoid": (1, 0)}.get(name, (1000, 1))
-    left, left_slope = {
-        "none": (-1000, 1),
-        "leaky_relu": (dtype(-10), dtype(0.01)),
-        "elu": (-1, 0),
-        "tanh": (-1, 0),
-    }.get(name, (0, 0))
-    ACTIVATIONS[name].forward(a, h, s)
-    assert h[0] == pytest.approx(left) and h[-1] == right
-    ACTIVATIONS[name].backward(d, a, h, s)
-    assert d[0] == pytest.approx(left_slope) and d[-1] == slope
-    assert np.isfinite(d).all() and d.dtype == dtype
-
-
-def test_sigmoid_and_softplus_keep_their_digits_where_they_are_small():
-    a = np.array([-30.0, -300.0])
-    for name, derivative in (("sigmoid", np.exp), ("softplus", np.exp)):
-        h, s, d = np.empty_like(a), np.empty_like(a), np.ones_like(a)
-        ACTIVATIONS[name].forward(a, h, s)
-        np.testing.assert_allclose(h, np.exp(a), rtol=1e-12)  # both are exp(a) (1 - O(exp(a)))
-        ACTIVATIONS[name].backward(d, a.copy(), h, s)
-        np.testing.assert_allclose(d, derivative(a), rtol=1e-12)
-
-
 @pytest.mark.parametrize("number", [float, np.float64])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("output", "loss"), RECONSTRUCTIONS)
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", sorted(DENSE))
 def test_dtype_in_is_dtype_out_and_float32_agrees(activation, output, loss, dtype, number):
     rng = np.random.default_rng(3)
     p, x = make([6, 5, 3], [5, 6], rng), rng.random((4, 6))
@@ -461,67 +359,52 @@ def test_dtype_in_is_dtype_out_and_float32_agrees(activation, output, loss, dtyp
 
 
 @pytest.mark.parametrize(("output", "loss"), RECONSTRUCTIONS)
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-def test_a_warm_step_asks_for_no_memory(activation, output, loss):
-    rng = np.random.default_rng(4)
-    n, d, width = 640, 480, 512  # an activation has 1.2 MiB, the code 160 KiB
-    p = make([d, width, 64], [width, d], rng, np.float32, scale=0.05)
-    x = rng.random((n, d), np.float32)
-    masks = tuple((rng.random((n, width), np.float32) < 0.5) * np.float32(2) for _ in range(2))
+@pytest.mark.parametrize("activation", sorted(DENSE))
+def test_a_step_in_float32_waits_for_nothing_and_makes_no_float64(
+    backend, activation, output, loss
+):
+    rng = np.random.default_rng(7)
+    p, x = make([6, 5, 3], [5, 6], rng, np.float32), rng.random((4, 6), np.float32)
+    masks = [(rng.random((4, 5)) < 0.5).astype(np.float32) * 2 for _ in range(2)]
     options = {"activation": activation, "output": output, "loss": loss}
-    options |= {"weight_decay": 1e-4, "code_l1": 1e-3}
-    out, workspace = p.zeros_like(), Workspace()
-
-    def step(rows):
-        cut = tuple(m[:rows] for m in masks)
-        return loss_and_grads(p, x[:rows], x[:rows], cut, **options, out=out, workspace=workspace)
-
-    # Views take a few KiB, more in older versions; whatever the size, NumPy adds a bias
-    # through a buffer of 8192 numbers, 32 KiB, and turns a comparison into floats
-    # through one of 8 KiB.
-    assert_a_warm_step_asks_for_no_memory(step, n, 64 * 1024)
+    whole = options | {"weight_decay": np.float64(1e-3), "code_l1": np.float64(1e-2)}
+    codes = rng.standard_normal((4, 3), np.float32)
+    steps = [
+        (loss_and_grads, (p, x, x + 1, masks), whole),
+        (decoder_loss_and_grads, (p.part("decoder."), x, codes, masks[1:]), options),
+    ]
+    for step, data, terms in steps:
+        J, g = step(*data, **terms)
+        q, *arrays = data[0].to(backend), *map(backend.asarray, (*data[1:3], *data[3]))
+        with count_syncs() as syncs, see_dtypes() as dtypes:
+            K, f = step(q, *arrays[:2], arrays[2:], **terms)
+        assert not syncs and set(dtypes) <= {np.dtype("f4"), np.dtype(bool)}
+        # The same float32 arithmetic, perhaps in another library: a few roundings.
+        np.testing.assert_allclose(backend.to_numpy(K), J, rtol=1e-6)
+        np.testing.assert_allclose(backend.to_numpy(f.flat), g.flat, rtol=1e-5, atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
 @given(cases())
-def test_what_lay_in_out_and_in_the_workspace_never_shows(case):
+def test_what_lay_in_out_never_shows_and_nothing_given_is_changed(case):
     p, (x, corrupted, masks), options, _ = case
     inputs = [p.flat, x, *masks] + ([] if corrupted is None else [corrupted])
     copies = [array.copy() for array in inputs]
     J, g = loss_and_grads(p, x, corrupted, masks, **options)
-    out, workspace = p.like(np.full_like(p.flat, np.nan)), Workspace()
-    for _ in range(2):
-        again, same = loss_and_grads(
-            p, x, corrupted, masks, **options, out=out, workspace=workspace
-        )
-        assert same is out
-        assert again == J and np.array_equal(out.flat, g.flat)
-        out.flat[...] = np.nan
-        for buffer in workspace._buffers.values():
-            buffer[...] = np.nan
+    out = p.like(np.full_like(p.flat, np.nan))
+    again, same = loss_and_grads(p, x, corrupted, masks, **options, out=out)
+    assert same is out
+    assert again == J and np.array_equal(out.flat, g.flat)
     assert all(np.array_equal(a, b) for a, b in zip(inputs, copies, strict=True))
-
-
-def test_one_workspace_serves_other_sizes_and_dtypes():
-    workspace = Workspace()
-    rng = np.random.default_rng(6)
-    options = {"activation": "gelu", "output": "sigmoid", "loss": "bce"}
-    for widths, n, dtype in [(3, 5, "f8"), (4, 9, "f8"), (4, 2, "f4"), (3, 5, "f8"), (2, 1, "f4")]:
-        p = make([widths, 3, 2], [3, widths], rng, dtype)
-        x = rng.random((n, widths)).astype(dtype)
-        J, g = loss_and_grads(p, x, **options, workspace=workspace)
-        K, f = loss_and_grads(p, x, **options)
-        assert J == K and J.dtype == dtype and np.array_equal(g.flat, f.flat)
 
 
 def test_gradients_of_two_steps_do_not_share_memory():
     p, x = worked_example()
-    workspace = Workspace()
-    options = {"activation": "relu", "output": "none", "loss": "mse", "workspace": workspace}
+    options = {"activation": "relu", "output": "none", "loss": "mse"}
     _, first = loss_and_grads(p, x, **options)
-    kept = first.flat.copy()
+    copy = first.flat.copy()
     _, second = loss_and_grads(p, 2 * x, **options)
-    assert np.array_equal(first.flat, kept) and not np.shares_memory(first.flat, second.flat)
+    assert np.array_equal(first.flat, copy) and not np.shares_memory(first.flat, second.flat)
 
 
 def test_writing_into_out_raises_its_version():
@@ -542,8 +425,17 @@ def alone(case):
     p, (x, _, masks), options, rng = case
     half = p.part("decoder.")
     codes = 2 * rng.standard_normal((len(x), half["W1"].shape[0]))
-    masks = masks[len(masks) - (len(half) // 2 - 1) :] if masks else ()
-    return half, (x, codes, masks), options | {"code_l1": 0.0}, rng
+    return half, (x, codes, masks_of_decoder(half, masks)), terms_of_decoder(options), rng
+
+
+def masks_of_decoder(half, masks):
+    """The last of those of the whole."""
+    return masks[len(masks) - (len(half) // 2 - 1) :] if masks else ()
+
+
+def terms_of_decoder(options):
+    """It has no code to make sparse, and no weight decay."""
+    return {name: options[name] for name in ("activation", "output", "loss")}
 
 
 @settings(max_examples=80, deadline=None)
@@ -571,16 +463,14 @@ def test_a_decoders_gradient_is_the_slope_of_its_loss_along_any_direction(case):
 @settings(max_examples=40, deadline=None)
 @given(cases())
 def test_a_decoder_alone_learns_what_it_learns_behind_an_encoder_that_gives_these_codes(case):
-    """What the encoder learns, it does not see; weight decay is that of its own weights."""
     p, (x, corrupted, masks), options, _ = case
-    options = options | {"code_l1": 0.0}
+    options = terms_of_decoder(options)
     _, codes, _ = walk(p, x if corrupted is None else corrupted, masks, options["activation"])
     loss, gradients = loss_and_grads(p, x, corrupted, masks, **options)
     half = p.part("decoder.")
-    of_half = masks[len(masks) - (len(half) // 2 - 1) :] if masks else ()
+    of_half = masks_of_decoder(half, masks)
     own, of_decoder = decoder_loss_and_grads(half, x, np.array(codes), of_half, **options)
-    decay = sum((W**2).sum() for name, W in p.items() if name.startswith("encoder.W"))
-    assert own == pytest.approx(loss - options["weight_decay"] / 2 * decay, rel=1e-12, abs=1e-14)
+    assert own == pytest.approx(loss, rel=1e-12, abs=1e-14)
     expected = gradients.part("decoder.").flat
     np.testing.assert_allclose(of_decoder.flat, expected, rtol=1e-11, atol=1e-13)
 
@@ -592,39 +482,34 @@ def test_the_worked_example_from_the_code_on():
     loss, g = decoder_loss_and_grads(p.part("decoder."), x, codes, **options)
     assert loss == 9 / 8 and list(g) == ["W1", "b1"]
     assert g["W1"].tolist() == [[1, -1 / 2]] and g["b1"].tolist() == [-1, 0]
-    same = loss_and_grads(p.part("decoder.").under("decoder."), x, codes, **options)[1]
-    assert list(same) == ["decoder.W1", "decoder.b1"] and same.flat.tolist() == g.flat.tolist()
 
 
-def test_a_decoder_writes_where_it_is_told_and_asks_for_no_memory():
-    rng = np.random.default_rng(4)
-    n, d, width = 640, 480, 512
-    p = make([64, 64], [width, d], rng, np.float32, scale=0.05).part("decoder.")
-    x, codes = rng.random((n, d), np.float32), rng.standard_normal((n, 64), np.float32)
-    masks = ((rng.random((n, width), np.float32) < 0.5) * np.float32(2),)
-    options = {"activation": "elu", "output": "sigmoid", "loss": "mse", "workspace": Workspace()}
-    out = p.zeros_like()
-
-    def step(rows):
-        cut = (masks[0][:rows],)
-        return decoder_loss_and_grads(p, x[:rows], codes[:rows], cut, **options, out=out)
-
-    assert_a_warm_step_asks_for_no_memory(step, n, 64 * 1024)
-    before = out.version
-    _, g = step(n)
-    fresh = decoder_loss_and_grads(p, x, codes, masks, **options)[1]
-    assert g is out and out.version == before + 1
-    assert fresh.shapes == p.shapes and np.array_equal(fresh.flat, out.flat)
+@settings(max_examples=40, deadline=None)
+@given(cases())
+def test_what_lay_in_a_decoders_out_never_shows_and_nothing_given_is_changed(case):
+    p, (x, codes, masks), options, _ = alone(case)
+    inputs = [p.flat, x, codes, *masks]
+    copies = [array.copy() for array in inputs]
+    J, g = decoder_loss_and_grads(p, x, codes, masks, **options)
+    out = p.like(np.full_like(p.flat, np.nan))
+    again, same = decoder_loss_and_grads(p, x, codes, masks, **options, out=out)
+    assert same is out and out.version == 1 and g.shapes == p.shapes
+    assert again == J and np.array_equal(out.flat, g.flat)
+    assert all(np.array_equal(a, b) for a, b in zip(inputs, copies, strict=True))
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"codes": None}, r"a decoder alone needs codes \(2, c\) in the place of .* got None"),
-        ({"codes": np.zeros((3, 1))}, r"needs codes \(2, c\) .* got \(3, 1\)"),
-        ({"codes": np.zeros(2)}, r"needs codes \(2, c\) .* got \(2,\)"),
-        ({"codes": np.zeros((2, 4))}, r"decoder.W1 is \(1, 2\); it needs a row for each of the 4"),
-        ({"code_l1": 0.1}, "code_l1 needs an encoder, and there is a decoder alone"),
+        ({"activation": "maxout"}, r"unknown activation 'maxout'; choose one of none, relu"),
+        ({"output": "softmax"}, r"unknown output 'softmax'; choose one of sigmoid, none"),
+        ({"loss": "l1"}, r"unknown loss 'l1'; choose one of mse, bce"),
+        ({"output": "none"}, r"loss 'bce' needs output 'sigmoid', got 'none'"),
+        ({"x": np.zeros(2)}, r"x needs to be images in rows \(n, d\), got shape \(2,\)"),
+        ({"codes": None}, r"autoencoder: a decoder needs codes \(2, c\), got None"),
+        ({"codes": np.zeros((3, 1))}, r"a decoder needs codes \(2, c\), got \(3, 1\)"),
+        ({"codes": np.zeros(2)}, r"a decoder needs codes \(2, c\), got \(2,\)"),
+        ({"codes": np.zeros((2, 4))}, r"W1 is \(1, 2\); it needs a row for each of the 4"),
         ({"masks": (np.ones((2, 2)),)}, r"masks are \[\(2, 2\)\]; .* need \[\]"),
         ({"x": np.zeros((2, 3))}, r"x is \(2, 3\), the decoder gives 2 columns"),
     ],
@@ -635,8 +520,36 @@ def test_what_a_decoder_alone_refuses(change, words):
     with pytest.raises(ValueError, match=words) as refused:
         decoder_loss_and_grads(p.part("decoder."), **arguments)
     assert "\n" not in str(refused.value)
-    with pytest.raises(TypeError, match=r"corrupted is numpy float32; they need to be the same"):
-        decoder_loss_and_grads(p.part("decoder."), x, np.ones((2, 1), np.float32), **GOOD)
+
+
+def test_a_decoders_dtypes_are_not_mixed():
+    p, x = worked_example()
+    good = {"x": x, "codes": np.ones((2, 1))}
+    for name, wrong in ((name, array.astype(np.float32)) for name, array in good.items()):
+        with pytest.raises(TypeError, match=r"codes is numpy float..; they need to be the same"):
+            decoder_loss_and_grads(p.part("decoder."), **good | {name: wrong}, **GOOD)
+    p = make([2, 1], [3, 2]).part("decoder.")
+    with pytest.raises(TypeError, match=r"masks\[0\] is numpy bool; they need to be the same"):
+        decoder_loss_and_grads(p, **good, masks=(np.ones((2, 3), bool),), **GOOD)
+    with pytest.raises(TypeError, match=r"W1 is numpy float32; they need to be the same"):
+        decoder_loss_and_grads(p.like(p.flat.astype(np.float32)), **good, **GOOD)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"decoder.W1": (1, 2), "decoder.b1": (2,)},  # the names that it has behind an encoder
+        {"W1": (1, 2)},  # no bias
+        {"W2": (1, 2), "b2": (2,)},
+        {"W1": (1, 2), "b1": (2,), "log_var": (1,)},
+        {},
+    ],
+)
+def test_names_that_are_no_decoder_are_refused(shapes):
+    size = sum(math.prod(shape) for shape in shapes.values())
+    p = Parameters(shapes, np.zeros(size))
+    with pytest.raises(ValueError, match=r"expected the parameters W1, b1, \.\.\., got"):
+        decoder_loss_and_grads(p, np.zeros((1, 2)), np.zeros((1, 1)), **GOOD)
 
 
 # --- refusals ---
@@ -648,6 +561,7 @@ GOOD = {"activation": "relu", "output": "sigmoid", "loss": "bce"}
     ("change", "words"),
     [
         ({"activation": "swish"}, r"unknown activation 'swish'; choose one of none, relu"),
+        ({"activation": "maxout"}, r"unknown activation 'maxout'; choose one of none, relu"),
         ({"output": "softmax"}, r"unknown output 'softmax'; choose one of sigmoid, none"),
         ({"loss": "l1"}, r"unknown loss 'l1'; choose one of mse, bce"),
         ({"output": "none"}, r"loss 'bce' needs output 'sigmoid', got 'none'"),
@@ -693,6 +607,7 @@ def test_dtypes_are_not_mixed(which):
     "shapes",
     [
         {"encoder.W1": (2, 2), "encoder.b1": (2,)},  # no decoder
+        {"decoder.W1": (1, 2), "decoder.b1": (2,)},  # no encoder
         {"encoder.W1": (2, 1), "encoder.b1": (1,), "decoder.W1": (1, 2)},  # no bias
         {"encoder.W1": (2, 1), "encoder.b1": (1,), "decoder.W2": (1, 2), "decoder.b2": (2,)},
         {"W1": (2, 1), "b1": (1,)},
@@ -722,12 +637,3 @@ def test_sizes_that_do_not_chain_are_refused(name, shape, words):
 def test_a_decoder_that_gives_another_size_is_refused():
     with pytest.raises(ValueError, match=r"x is \(1, 2\), the decoder gives 3 columns"):
         loss_and_grads(make([2, 1], [3]), np.zeros((1, 2)), **GOOD)
-
-
-def test_by_hand_stands_on_its_own():
-    """No line of the derivation may lean on what it is to be compared with."""
-    for node in ast.walk(ast.parse(inspect.getsource(autoencoder))):
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("tinygen"):
-            assert node.module.startswith(
-                ("tinygen.backend", "tinygen.byhand", "tinygen.parameters")
-            )

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import math
 from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from agreement import assert_a_warm_step_asks_for_no_memory
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strict import STRICT, count_syncs, see_dtypes
 from test_byhand_autoencoder import KINKED, MARGIN, PHI, TOLERANCE, slope_along
 
-from tinygen.byhand import classifier
-from tinygen.byhand.activations import ACTIVATIONS
-from tinygen.byhand.classifier import READS, loss_and_grads
-from tinygen.byhand.workspace import Workspace
+from tinygen.byhand.checks import DENSE, READS
+from tinygen.byhand.classifier import loss_and_grads
 from tinygen.parameters import Parameters
 
 LOG3 = math.log(3)
@@ -118,7 +113,7 @@ def cases(draw: Any) -> Any:
     widths = [draw(st.integers(1, 5)), *draw(st.lists(width, max_size=3))]
     n, classes = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     options = {
-        "activation": draw(st.sampled_from(sorted(ACTIVATIONS))),
+        "activation": draw(st.sampled_from(sorted(DENSE))),
         "linear": len(widths) > 1 and draw(st.booleans()),
         "reads": draw(st.sampled_from(READS)),
         "weight_decay": draw(st.sampled_from([0.0, 0.1])),
@@ -161,7 +156,7 @@ def test_loss_is_the_textbook_loss(case: Any) -> None:
 
 @pytest.mark.parametrize("linear", [False, True])
 @pytest.mark.parametrize("reads", READS)
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", sorted(DENSE))
 def test_every_single_entry_of_the_gradient(activation: str, reads: str, linear: bool) -> None:
     rng = np.random.default_rng(3)
     p = make([3, 4, 3, 2], 3, reads, rng)
@@ -181,7 +176,7 @@ def test_every_single_entry_of_the_gradient(activation: str, reads: str, linear:
     )
 
 
-# --- paper: section 6 of docs/derivations/classifier.md ---
+# --- paper: the example of docs/derivations/classifier.md ---
 
 
 def worked_example() -> Any:
@@ -410,7 +405,7 @@ def test_the_loss_of_softmax_regression_is_convex() -> None:
         assert middle <= s * left + (1 - s) * right + 1e-12  # rounding
 
 
-# --- numbers that overflow, dtypes, memory ---
+# --- numbers that overflow, dtypes, what is written ---
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -426,7 +421,7 @@ def test_extreme_logits(dtype: Any) -> None:
 
 @pytest.mark.parametrize("number", [float, np.float64])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", sorted(DENSE))
 def test_dtype_in_is_dtype_out_and_float32_agrees(activation: str, dtype: Any, number: Any) -> None:
     rng = np.random.default_rng(3)
     p = make([6, 5, 3], 4, "all", rng)
@@ -456,61 +451,25 @@ def test_nothing_in_between_has_another_dtype_and_nothing_is_waited_for(dtype: A
         assert not syncs and set(seen) == {np.dtype(dtype)}
 
 
-@pytest.mark.parametrize("reads", READS)
-def test_a_warm_step_asks_for_no_memory(reads: str) -> None:
-    rng = np.random.default_rng(4)
-    n, d, width = 640, 480, 512  # a layer has 1.2 MiB, the code 160 KiB
-    p = make([d, width, 64], 40, reads, rng, np.float32, scale=0.05)
-    x, t = rng.random((n, d), np.float32), rng.random((n, 40), np.float32)
-    masks = ((rng.random((n, width), np.float32) < 0.5) * np.float32(2),)
-    out = p.zeros_like()
-    options: Any = {"activation": "elu", "linear": True, "reads": reads, "weight_decay": 1e-4}
-    options["workspace"] = Workspace()
-
-    def step(rows: int) -> Any:
-        return loss_and_grads(p, x[:rows], t[:rows], (masks[0][:rows],), **options, out=out)
-
-    # As in tests/test_byhand_autoencoder.py: views take a few KiB, and NumPy's buffers some more.
-    assert_a_warm_step_asks_for_no_memory(step, n, 64 * 1024)
-
-
 @settings(max_examples=40, deadline=None)
 @given(cases())
-def test_what_lay_in_out_and_in_the_workspace_never_shows(case: Any) -> None:
+def test_what_lay_in_out_never_shows_and_what_was_given_stays(case: Any) -> None:
     p, (x, t, masks), options, _ = case
     inputs = [p.flat, x, t, *masks]
     copies = [array.copy() for array in inputs]
     loss, g = loss_and_grads(p, x, t, masks, **options)
-    out, workspace = p.like(np.full_like(p.flat, np.nan)), Workspace()
-    for _ in range(2):
-        again, same = loss_and_grads(p, x, t, masks, **options, out=out, workspace=workspace)
-        assert same is out
-        assert again == loss and np.array_equal(out.flat, g.flat)
-        out.flat[...] = np.nan
-        for buffer in workspace._buffers.values():
-            buffer[...] = np.nan
+    out = p.like(np.full_like(p.flat, np.nan))
+    again, same = loss_and_grads(p, x, t, masks, **options, out=out)
+    assert same is out
+    assert again == loss and np.array_equal(out.flat, g.flat)
     assert all(np.array_equal(a, b) for a, b in zip(inputs, copies, strict=True))
-
-
-def test_one_workspace_serves_other_sizes_and_dtypes() -> None:
-    workspace, rng = Workspace(), np.random.default_rng(6)
-    for width, n, dtype in [(3, 5, "f8"), (4, 9, "f8"), (4, 2, "f4"), (3, 5, "f8"), (2, 1, "f4")]:
-        for reads in READS:
-            p = make([width, 3, width], 2, reads, rng, dtype)
-            x = rng.random((n, width)).astype(dtype)
-            t = drawn_labels(rng, n, 2).astype(dtype)
-            options: Any = {"activation": "gelu", "reads": reads, "weight_decay": 0.1}
-            loss, g = loss_and_grads(p, x, t, **options, workspace=workspace)
-            other, f = loss_and_grads(p, x, t, **options)
-            assert loss == other and loss.dtype == dtype and np.array_equal(g.flat, f.flat)
 
 
 def test_gradients_of_two_steps_do_not_share_memory() -> None:
     p, x, t, options = worked_example()
-    workspace = Workspace()
-    _, first = loss_and_grads(p, x, t, **options, workspace=workspace)
+    _, first = loss_and_grads(p, x, t, **options)
     kept = first.flat.copy()
-    _, second = loss_and_grads(p, 2 * x, t, **options, workspace=workspace)
+    _, second = loss_and_grads(p, 2 * x, t, **options)
     assert np.array_equal(first.flat, kept) and not np.shares_memory(first.flat, second.flat)
 
 
@@ -532,6 +491,7 @@ OTHER = make([2, 1], 2)
     ("change", "words"),
     [
         ({"activation": "swish"}, r"^classifier: unknown activation 'swish'; choose one of none"),
+        ({"activation": "maxout"}, r"^classifier: unknown activation 'maxout'; .* softplus$"),
         ({"reads": "first"}, r"^classifier: unknown reads 'first'; choose one of last, all$"),
         ({"reads": "last"}, r"W3 is \(2, 2\); it needs a row for each of the 1 columns"),
         ({"x": np.zeros(2)}, r"^classifier: x needs to be images in rows \(n, d\), .* \(2,\)"),
@@ -631,12 +591,3 @@ def test_sizes_that_do_not_chain_are_refused(name: str, shape: Any, words: str) 
     p, x, t, options = worked_example()
     with pytest.raises(ValueError, match=words):
         loss_and_grads({**p, name: np.zeros(shape)}, x, t, **options)
-
-
-def test_by_hand_stands_on_its_own() -> None:
-    """No line of the derivation may lean on what it is to be compared with."""
-    for node in ast.walk(ast.parse(inspect.getsource(classifier))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tinygen"):
-            assert (node.module or "").startswith(
-                ("tinygen.backend", "tinygen.byhand", "tinygen.parameters")
-            )

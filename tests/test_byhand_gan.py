@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import math
 from dataclasses import replace
@@ -10,33 +9,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import TOLERANCES, assert_a_warm_step_asks_for_no_memory, relative
+from agreement import TOLERANCES, relative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strict import count_syncs, see_dtypes
 from test_byhand_autoencoder import slope_along
 
 import tinygen as tg
-from tinygen.byhand import gan
-from tinygen.byhand.activations import ACTIVATIONS, Activation
-from tinygen.byhand.gan import (
-    LOSSES,
-    PENALISED,
-    PHI,
-    discriminator_loss_and_grads,
-    generate,
-    generator_loss_and_grads,
-)
-from tinygen.byhand.workspace import Workspace
+from tinygen.byhand import checks, gan, pieces
+from tinygen.byhand.checks import LOSSES
+from tinygen.byhand.gan import discriminator_loss_and_grads, generate, generator_loss_and_grads
+from tinygen.byhand.pieces import ACTIVATIONS, SECOND, TINY
 from tinygen.errors import InputError
 from tinygen.models import GAN
 from tinygen.models import gan as model_gan
+from tinygen.models.gan import PENALTIES
 from tinygen.nn import BatchNorm, Maxout
 from tinygen.parameters import Parameters
 
 NUMPY = tg.get_backend("numpy")
-SMOOTH = sorted(set(ACTIVATIONS) - {"relu", "leaky_relu"})
-FLAT = {"none", "relu", "leaky_relu", "maxout"}  # no curvature
 
 
 @st.composite
@@ -44,7 +35,7 @@ def models(draw: Any) -> GAN:
     """A GAN of any shape, with every option."""
     loss = draw(st.sampled_from(LOSSES))
     widths = st.lists(st.integers(1, 7), max_size=3).map(tuple)
-    activations = st.sampled_from(sorted(PHI))
+    activations = st.sampled_from(sorted(ACTIVATIONS))
     of_g = draw(activations)
     norms = ["none"] if of_g == "maxout" else ["batch", "none"]
     return GAN(
@@ -58,7 +49,7 @@ def models(draw: Any) -> GAN:
         dropout=draw(st.sampled_from([0.0, 0.4])),
         output=draw(st.sampled_from(["sigmoid", "none"])),
         loss=loss,
-        penalty=draw(st.sampled_from([None, 3.0])) if loss in PENALISED else None,
+        penalty=draw(st.sampled_from([None, 3.0])) if loss in PENALTIES else None,
         smoothing=0.0 if loss == "wasserstein-gp" else draw(st.sampled_from([0.0, 0.2])),
         pack=draw(st.integers(1, 3)),
         classes=draw(st.sampled_from([0, 3])),
@@ -198,35 +189,35 @@ def slopes_of_d(model: GAN, d: Parameters, x: Any, masks: Any) -> Any:
     return np.array(found)
 
 
-@pytest.mark.parametrize("activation", sorted(PHI))
-@pytest.mark.parametrize("loss", PENALISED)
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("loss", PENALTIES)
 @pytest.mark.parametrize("pack", [1, 2])
 def test_the_penalty_against_finite_differences_of_the_first_derivative(
     loss: str, activation: str, pack: int
 ) -> None:
     model = GAN(pixels=3, loss=loss, discriminator_hidden=(5, 4), pack=pack, dropout=0.3,
                 discriminator_activation=activation, biases="normal")  # fmt: skip
-    _, d, (real, fake, _, share, masks), _ = turn(model, 4, 2)
+    _, d, (real, fake, _, alpha, masks), _ = turn(model, 4, 2)
     weight = model.weight
 
     def penalty(q: Parameters) -> Any:
         if loss == "r1":
             return weight / 2 * np.mean((slopes_of_d(model, q, real, masks[0]) ** 2).sum(axis=1))
-        x = fake + np.repeat(share, pack, axis=0) * (real - fake)
-        norm = np.sqrt((slopes_of_d(model, q, x, masks[2]) ** 2).sum(axis=1) + gan.TINY)
+        x = fake + np.repeat(alpha, pack, axis=0) * (real - fake)
+        norm = np.sqrt((slopes_of_d(model, q, x, masks[2]) ** 2).sum(axis=1) + TINY)
         return weight * np.mean((norm - 1) ** 2)
 
     terms = model.discriminator_terms
-    J, with_it = discriminator_loss_and_grads(d, real, fake, None, share, masks, **terms)
+    J, with_it = discriminator_loss_and_grads(d, real, fake, None, alpha, masks, **terms)
     terms["penalty"] = 0.0
-    K, without = discriminator_loss_and_grads(d, real, fake, None, share, masks, **terms)
+    K, without = discriminator_loss_and_grads(d, real, fake, None, alpha, masks, **terms)
     difference = J - K
     assert difference == pytest.approx(penalty(d), rel=1e-11)
     measured = np.array([slope_along(penalty, d, v) for v in np.eye(d.flat.size)])
     assert relative(with_it.flat - without.flat, measured) <= 1e-6  # of central differences
 
 
-# --- the worked example, section 11 of docs/derivations/gan.md ---
+# --- the worked example, section 8 of docs/derivations/gan.md ---
 
 EXACT = {"rel": 1e-14, "abs": 1e-14}  # the rounding of a logarithm and of a few operations
 ROOT = {"rel": 1e-11, "abs": 1e-11}  # 1e-12 stands under the root
@@ -251,7 +242,7 @@ LINEAR = {"pack": 1, "output": "none", "generator_activation": "none", "generato
 
 
 def example(**options: Any) -> tuple[Any, Parameters]:
-    seen = {"real": one(LN3), "fake": one(0), "share": one(0.5), "loss": "wasserstein-gp"}
+    seen = {"real": one(LN3), "fake": one(0), "alpha": one(0.5), "loss": "wasserstein-gp"}
     return discriminator_loss_and_grads(critic(4), **seen | {"penalty": 1.0} | TANH | options)
 
 
@@ -264,9 +255,15 @@ def test_the_worked_example() -> None:
     assert g["b2"] == pytest.approx(np.zeros(1), **EXACT)
 
 
+def test_the_worked_example_without_the_penalty() -> None:
+    loss, g = example(penalty=0.0)
+    assert loss == pytest.approx(-16 / 5, **EXACT)
+    expected = [-36 / 25 * LN3, 64 / 25, -4 / 5, 0]
+    assert g.flat == pytest.approx(np.array(expected), **EXACT)
+
+
 def test_the_worked_example_without_curvature_is_another_one(monkeypatch: Any) -> None:
-    tanh = ACTIVATIONS["tanh"]
-    monkeypatch.setitem(PHI, "tanh", Activation(tanh.forward, tanh.slope))
+    monkeypatch.delitem(SECOND, "tanh")
     loss, g = example()
     assert loss == pytest.approx(4 / 5, **ROOT)
     assert g["W1"] == pytest.approx(one(12 - 36 / 25 * LN3), **ROOT)  # 12, as said there
@@ -354,14 +351,14 @@ def test_real_and_fake_are_not_swapped() -> None:
 
 
 def test_the_penalty_of_wasserstein_stands_between_real_and_fake() -> None:
-    """With share 0 it is the penalty at the fake images, with share 1 at the real ones."""
+    """With alpha 0 it is the penalty at the fake images, with alpha 1 at the real ones."""
     model = GAN(pixels=3, loss="wasserstein-gp", discriminator_hidden=(5,), biases="normal",
                 discriminator_activation="tanh")  # fmt: skip
-    _, d, (real, fake, labels, share, masks), _ = turn(model, 4, 3)
+    _, d, (real, fake, labels, alpha, masks), _ = turn(model, 4, 3)
     terms = model.discriminator_terms
-    for a, b in ((0.0, fake), (1.0, real)):
-        J, _ = discriminator_loss_and_grads(d, real, fake, labels, share * 0 + a, masks, **terms)
-        norm = np.linalg.norm(slopes_of_d(model, d, b, ()), axis=1)
+    for at, x in ((0.0, fake), (1.0, real)):
+        J, _ = discriminator_loss_and_grads(d, real, fake, labels, alpha * 0 + at, masks, **terms)
+        norm = np.linalg.norm(slopes_of_d(model, d, x, ()), axis=1)
         gap = np.mean(model.logits(d, fake)) - np.mean(model.logits(d, real))
         assert J - gap == pytest.approx(10 * np.mean((norm - 1) ** 2), rel=1e-11)
 
@@ -379,7 +376,7 @@ def test_a_discriminator_that_looks_at_the_class_alone_has_no_slope() -> None:
 
 
 def test_a_batch_of_two_cannot_move_a_normalised_column() -> None:
-    """gan.md, section 8: whatever the two images are, they come out as 1 and -1."""
+    """pieces.md, section 4: whatever the two images are, they come out as 1 and -1."""
     model = GAN(pixels=4, latent=3, generator_hidden=(5,), generator_activation="tanh")
     g, d, _, by_g = turn(model, 2, 0)
     g["W1"][...] *= 1e3  # so that the 1e-5 under the root are nothing beside the variance
@@ -422,29 +419,26 @@ def test_a_batch_of_copies_has_the_gradient_of_one_row(loss: str) -> None:
 
 @settings(max_examples=60)
 @given(models(), ROWS, st.integers(0, 10**6))
-def test_what_lay_in_out_and_in_the_workspace_never_shows(model: GAN, rows: int, seed: int) -> None:
-    """And neither turn changes anything that it was given."""
+def test_what_lay_in_out_never_shows_and_nothing_given_is_changed(
+    model: GAN, rows: int, seed: int
+) -> None:
+    """The same call gives the same bits, whatever was computed in between."""
     g, d, by_d, by_g = turn(model, rows, seed)
     given_arrays = arrays_in((g, d, by_d, by_g))
     copies = [a.copy() for a in given_arrays]
-    fresh = both(model, g, d, by_d, by_g)
     other = (-by_g[0], by_g[1])  # D's turn has noise of its own
-    images = generate(g, *other, **model.generator_terms)
-    workspace, of_d, of_g = Workspace(), d.zeros_like(), g.zeros_like()
+    fake = generate(g, *other, **model.generator_terms)
+    images, fresh = fake.copy(), both(model, g, d, by_d, by_g)
+    of_d, of_g = d.zeros_like(), g.zeros_like()
     for _ in range(2):
-        fake = generate(g, *other, **model.generator_terms, workspace=workspace)
-        np.testing.assert_array_equal(fake, images)
-        kept = {"workspace": workspace}
-        terms = model.discriminator_terms
-        J, f = discriminator_loss_and_grads(d, *by_d, **terms, out=of_d, **kept)
-        K, e = generator_loss_and_grads(g, d, *by_g, **model.generator_terms, out=of_g, **kept)
-        np.testing.assert_array_equal(fake, images)  # neither turn writes there
+        of_d.flat[...] = of_g.flat[...] = np.nan
+        J, f = discriminator_loss_and_grads(d, *by_d, **model.discriminator_terms, out=of_d)
+        K, e = generator_loss_and_grads(g, d, *by_g, **model.generator_terms, out=of_g)
         assert f is of_d and e is of_g
         for (loss, gradient), (again, same) in zip(fresh, ((J, f), (K, e)), strict=True):
             assert again == loss and np.array_equal(same.flat, gradient.flat)
-        of_d.flat[...] = of_g.flat[...] = np.nan
-        for buffer in workspace._buffers.values():
-            buffer[...] = np.nan
+        np.testing.assert_array_equal(generate(g, *other, **model.generator_terms), images)
+    np.testing.assert_array_equal(fake, images)  # neither turn writes there
     assert all(np.array_equal(a, b) for a, b in zip(given_arrays, copies, strict=True))
 
 
@@ -456,20 +450,7 @@ def test_the_images_are_those_of_the_model(model: GAN, rows: int, seed: int) -> 
     np.testing.assert_allclose(images, model.generate(g, z, labels), rtol=0, atol=1e-13)
 
 
-def test_one_workspace_serves_other_models_sizes_and_dtypes() -> None:
-    workspace = Workspace()
-    for seed, loss in enumerate(2 * LOSSES):
-        model = GAN(pixels=2 + seed % 3, latent=3, generator_hidden=(5, 4)[: seed % 3], loss=loss,
-                    discriminator_hidden=(4, 6)[: (seed + 1) % 3], classes=seed % 2 * 3,
-                    discriminator_activation=SMOOTH[seed % len(SMOOTH)])  # fmt: skip
-        data = turn(model, 2 + seed % 3, seed, ("f8", "f4")[seed % 2])
-        for (J, f), (K, e) in zip(
-            both(model, *data), both(model, *data, workspace=workspace), strict=True
-        ):
-            assert J == K and np.array_equal(f.flat, e.flat)
-
-
-# --- backends and memory ---
+# --- backends ---
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -489,7 +470,7 @@ def test_every_backend_gives_the_same_and_waits_for_nothing(
     there = g.to(backend), d.to(backend), sent(by_d, backend), sent(by_g, backend)
     with count_syncs() as syncs, see_dtypes() as dtypes:
         images = generate(there[0], *there[3][:2], **model.generator_terms)
-        found = both(model, *there, workspace=Workspace())
+        found = both(model, *there)
     assert not syncs
     assert {np.dtype("float64")}.isdisjoint(dtypes)
     expected = generate(g, *by_g[:2], **model.generator_terms)
@@ -500,42 +481,30 @@ def test_every_backend_gives_the_same_and_waits_for_nothing(
         np.testing.assert_allclose(backend.to_numpy(e.flat), f.flat, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["non-saturating", "least-squares", "wasserstein-gp", "r1"])
-@pytest.mark.parametrize("activation", ["leaky_relu", "tanh", "gelu", "maxout"])
-@pytest.mark.parametrize("classes", [0, 10])
-def test_a_warm_step_asks_for_no_memory(loss: str, activation: str, classes: int) -> None:
-    # The least array of a layer has 288 x 192 numbers, 216 KiB.
-    model = GAN(pixels=400, latent=200, generator_hidden=(256,), discriminator_hidden=(192, 192),
-                discriminator_activation=activation, loss=loss, classes=classes, pack=2,
-                dropout=0.2)  # fmt: skip
-    g, d, *_ = turn(model, 2, 0, np.float32)
-    of_d, of_g, workspace = d.zeros_like(), g.zeros_like(), Workspace()
-    n = 288
-    batches = {rows: turn(model, rows, rows, np.float32)[2:] for rows in (n, n // 3)}
-
-    def step(rows: int) -> None:
-        by_d, by_g = batches[rows]
-        kept = {"workspace": workspace}
-        fake = generate(g, *by_g[:2], **model.generator_terms, **kept)
-        seen = (by_d[0], fake, *by_d[2:])
-        discriminator_loss_and_grads(d, *seen, **model.discriminator_terms, out=of_d, **kept)
-        generator_loss_and_grads(g, d, *by_g, **model.generator_terms, out=of_g, **kept)
-
-    # Views take a few KiB; NumPy goes through buffers of 8192 numbers, 32 KiB, where an operand
-    # is columns of a matrix or of another type.
-    assert_a_warm_step_asks_for_no_memory(step, n, 160 * 1024)
-
-
 # --- what must be the same in two places ---
 
 
 def test_the_model_and_the_derivation_mean_the_same() -> None:
-    assert gan.TINY == model_gan.TINY
-    assert BatchNorm(1).epsilon == gan.EPSILON
-    assert Maxout(1, 1).pieces == gan.PIECES
-    assert gan.LOSSES == model_gan.LOSSES and gan.OUTPUTS == model_gan.OUTPUTS
-    assert set(gan.PENALISED) == set(model_gan.PENALTIES)
-    assert set(gan.PHI) == {*tg.ops.ACTIVATIONS, "maxout"}
+    assert pieces.TINY == model_gan.TINY
+    assert BatchNorm(1).epsilon == pieces.EPSILON
+    assert Maxout(1, 1).pieces == pieces.PIECES
+    assert checks.LOSSES == model_gan.LOSSES and checks.OUTPUTS == model_gan.OUTPUTS
+    assert {*gan.LOSSES_OF_D} == {*gan.LOSSES_OF_G} == {*checks.LOSSES}
+    assert {*gan.OUTPUTS} == {*checks.OUTPUTS}
+    assert {*ACTIVATIONS} == {*tg.ops.ACTIVATIONS, "maxout"}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_losses_that_have_a_penalty_are_those_of_the_model(loss: str) -> None:
+    model = GAN(pixels=3, loss=loss, discriminator_hidden=(4,), biases="normal")
+    _, d, by_d, _ = turn(model, 3, 0)
+    terms = model.discriminator_terms
+    without, with_it = (
+        discriminator_loss_and_grads(d, *by_d, **terms | {"penalty": weight})
+        for weight in (0.0, 3.0)
+    )
+    assert (without[0] != with_it[0]) == (loss in PENALTIES)
+    assert (without[1].flat != with_it[1].flat).any() == (loss in PENALTIES)
 
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
@@ -543,15 +512,7 @@ def test_the_keywords_are_the_terms_of_the_model(player: str) -> None:
     function = getattr(gan, f"{player}_loss_and_grads")
     keywords = [p.name for p in inspect.signature(function).parameters.values()
                 if p.kind is p.KEYWORD_ONLY]  # fmt: skip
-    assert {*getattr(GAN(), f"{player}_terms")} == {*keywords} - {"out", "workspace"}
-
-
-def test_by_hand_stands_on_its_own() -> None:
-    """No line of the derivation may lean on what it is to be compared with."""
-    for node in ast.walk(ast.parse(inspect.getsource(gan))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tinygen"):
-            rooms = ("backend", "byhand", "parameters", "errors")
-            assert (node.module or "").startswith(tuple(f"tinygen.{room}" for room in rooms))
+    assert {*getattr(GAN(), f"{player}_terms")} == {*keywords} - {"out"}
 
 
 # --- refusals ---
@@ -578,6 +539,7 @@ def test_what_is_not_covered_is_refused_in_a_sentence(options: dict[str, str], w
 
 SMALL = GAN(pixels=3, latent=2, generator_hidden=(4,), discriminator_hidden=(5,), dropout=0.2,
             loss="wasserstein-gp")  # fmt: skip
+MASK = np.ones((4, 5))
 
 
 @pytest.mark.parametrize(
@@ -595,15 +557,18 @@ SMALL = GAN(pixels=3, latent=2, generator_hidden=(4,), discriminator_hidden=(5,)
         ({"fake": np.zeros((2, 3))}, r"fake is \(2, 3\), real is \(4, 3\); they need one shape"),
         ({"labels": np.zeros((4, 2))}, r"W1 is \(3, 5\); it needs a row for each of the 5 columns"),
         ({"labels": np.zeros(4)}, r"labels is \(4,\); it needs a row for each of 4 images"),
-        ({"share": None}, r"share is None; it needs to be \(4, 1\)"),
-        ({"share": np.zeros(4)}, r"share is \(4,\); it needs to be \(4, 1\)"),
+        ({"alpha": None}, r"alpha is None; it needs to be \(4, 1\)"),
+        ({"alpha": np.zeros(4)}, r"alpha is \(4,\); it needs to be \(4, 1\)"),
+        ({"masks": ((MASK,), (), ())}, "all groups of rows need dropout masks, or none does"),
+        ({"masks": ((MASK,), (MASK,), ())}, "all groups of rows need dropout masks, or none does"),
+        ({"masks": ((), (), (MASK,))}, "all groups of rows need dropout masks, or none does"),
         ({"masks": ((np.ones((1, 5)),), (), ())}, r"masks are \[\(1, 5\)\]; the .* \[\(4, 5\)\]"),
         ({"out": tg.nn.mlp([3, 1]).initialise(0)}, "out needs the layout of the parameters"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_was_expected(change: Any, words: str) -> None:
     _, d, by_d, _ = turn(SMALL, 4, 0)
-    names = ("real", "fake", "labels", "share", "masks")
+    names = ("real", "fake", "labels", "alpha", "masks")
     seen = dict(zip(names, by_d, strict=True)) | SMALL.discriminator_terms
     with pytest.raises(ValueError, match=words):
         discriminator_loss_and_grads(d, **seen | change)
@@ -642,10 +607,10 @@ def test_parameters_of_another_network_are_refused() -> None:
         generator_loss_and_grads(g, {**d, "b1": np.zeros(2)}, *by_g, **SMALL.generator_terms)
 
 
-@pytest.mark.parametrize("which", ["real", "fake", "share"])
+@pytest.mark.parametrize("which", ["real", "fake", "alpha"])
 def test_dtypes_are_not_mixed(which: str) -> None:
     _, d, by_d, _ = turn(SMALL, 4, 0)
-    seen = dict(zip(("real", "fake", "labels", "share", "masks"), by_d, strict=True))
+    seen = dict(zip(("real", "fake", "labels", "alpha", "masks"), by_d, strict=True))
     seen[which] = seen[which].astype(np.float32)
     with pytest.raises(TypeError, match="they need to be the same"):
         discriminator_loss_and_grads(d, **seen, **SMALL.discriminator_terms)

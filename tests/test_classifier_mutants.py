@@ -1,14 +1,15 @@
 """The mistakes of a classifier, planted one at a time: which checks see them, and which cannot.
 
-A mistake is a piece of the source that is replaced, as in tests/test_vae_mutants.py. Where an
-encoder is taken over, frozen, or taught with few labels, the gradients are right in spite of all of
-them: what is differentiated is not what should be. Only a look at the numbers themselves sees that.
+Where an encoder is taken over, frozen, or taught with few labels, the gradients are right in spite
+of all of them: what is differentiated is not what should be. Only a look at the numbers themselves
+sees that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -17,12 +18,14 @@ import pytest
 import test_byhand_classifier
 import test_classifier
 import test_few_labels
-from mutants import Plant, assert_complete, assert_seen, both, inner, mutated, rows_of
+from mutants import Plant, assert_complete, assert_seen, both, in_functions, inner, mutated, rows_of
 from test_classifier import NUMPY, batch
 
 import tinygen as tg
 from tinygen.backend.numpy_backend import adam_numpy
+from tinygen.byhand import chain as byhand_chain
 from tinygen.byhand import classifier as byhand
+from tinygen.byhand import pieces as byhand_pieces
 from tinygen.models import Classifier
 from tinygen.models import classifier as model_file
 from tinygen.models.classifier import READS, Frozen
@@ -41,6 +44,11 @@ MODELS = [
     Classifier(reads=reads, latent=latent, weight_decay=0.3, **SMALL)
     for reads in READS
     for latent in (0, 2)
+]
+# Layers that are all as wide as the images, so that one could be taken for another.
+MODELS += [
+    Classifier(reads=reads, latent=3, weight_decay=0.3, **SMALL | {"hidden": (3, 3)})
+    for reads in READS
 ]
 COUNTED = (False, True)
 """Labels of which each row counts once, and labels of which it may count as it likes."""
@@ -215,15 +223,9 @@ CHECKS: list[Callable[[], None]] = [
 # How a mistake is planted.
 
 
-def in_hand(*pieces: tuple[str, str]) -> Plant:
-    """A mistake in tinygen/byhand/classifier.py."""
-
-    def plant(patch: pytest.MonkeyPatch) -> None:
-        wrong = mutated(byhand, *pieces).loss_and_grads
-        for module in (test_byhand_classifier, test_classifier, test_few_labels):
-            patch.setattr(module, "loss_and_grads", wrong)
-
-    return plant
+in_hand = partial(in_functions, byhand)
+in_chain = partial(in_functions, byhand_chain)
+in_pieces = partial(in_functions, byhand_pieces)
 
 
 def in_model(*pieces: tuple[str, str]) -> Plant:
@@ -273,33 +275,28 @@ def rescaled(t: Any) -> Any:
     return t / np.maximum(t.sum(axis=1, keepdims=True), 1e-300)
 
 
-SUMS = ("delta[L] *= xp.sum(labels, axis=1, keepdims=True, out=total)", "pass")
-OVER_N = ("delta[L] *= 1 / n  # (9)", "pass")
-LOSS_OVER_N = ("J = log_q.sum() * (-1 / n)", "J = log_q.sum() * -1.0")
-HALF = ("* (weight_decay / 2)", "* weight_decay")
-DECAY = "gradients[w][...] += xp.multiply(W[k], weight_decay, out=decay)"
-TWICE = (DECAY, DECAY.replace("weight_decay,", "2 * weight_decay,"))
-ON_BIASES = (DECAY, f"{DECAY}; gradients[c][...] += weight_decay * b[k]")
-BIASES_SQUARED = (
-    "sum(_sum_of_squares(W[k]) for k in W)",
-    "sum(_sum_of_squares(v) for v in parameters.values())",
-)
-HEAD = ("delta[k] += G[:, columns[k]]", "pass")
-BACKWARD = "phi.backward(delta[k], a[k], y[k], scratch[k])  # (12)"
-SLOPE_ON_THE_CODE = (
-    BACKWARD,
-    f"{BACKWARD}\n        elif k < L:\n"
-    "            made, scrap = a[k].copy(), a[k].copy()\n"
-    "            phi.forward(a[k].copy(), made, scrap)\n"
-    "            phi.backward(delta[k], a[k].copy(), made, scrap)",
-)
-OTHER_ORDER = (
-    "widths = [b[k].shape[0] for k in read if k]",
-    "read = [k for k in read if k][::-1]; widths = [b[k].shape[0] for k in read]",
-)
-ROWS_OF_ONE = "labels = labels / xp.maximum(labels.sum(axis=1, keepdims=True), 1e-300)"
-XP = "xp, n = namespace(x), x.shape[0]"
-NORMALISED = (XP, f"{XP}; {ROWS_OF_ONE}")
+OVER_N = ("q *= 1 / n", "pass")
+LOSS_OVER_N = ("(t * log_q).sum() * (-1 / n)", "-(t * log_q).sum()")
+HALF = ("sum_of_squares(W) * (weight / 2)", "sum_of_squares(W) * weight")
+TWICE = ("dW += weight * W", "dW += 2 * weight * W")
+DECAY = "sum(l2_penalty(layers[k][0], gradients[k][0], weight) for k in layers)"
+ON_ALL = "sum(l2_penalty(layers[k][j], gradients[k][j], weight) for k in layers for j in (0, 1))"
+ON_BIASES = "for k in layers: gradients[k][1] += weight * layers[k][1]"
+ACTIVATED = "da = activation_backward(dh, cache.f[k]) if k in cache.f else dh"
+ALSO = "dh = dh + also[k]"
+READ = "[cache.h[k] for k in body]"
+PARTS = "*others, last = namespace(x).split(dF, [*ends], axis=1)"
+OTHERS, REVERSED = "dict(enumerate(others, 1))", "dict(enumerate(others[::-1], 1))"
+OTHER_ORDER = [
+    (READ, f"{READ}[::-1]"),
+    (PARTS, f"last, *others = {PARTS.partition('= ')[2]}"),
+    (OTHERS, REVERSED),
+]
+# Two mistakes that are not made where NumPy would refuse the shapes.
+SWAPPED = f"{REVERSED} if len({{part.shape for part in others}}) == 1 else {OTHERS}"
+BELOW = "cache.h[L - 2] if len(read) == 1 < L - 1 and cache.h[L - 2].shape == F.shape else F"
+ROWS_OF_ONE = "labels / namespace(x).maximum(labels.sum(axis=1, keepdims=True), 1e-300)"
+NORMALISED = ("softmax_cross_entropy(a, labels)", f"softmax_cross_entropy(a, {ROWS_OF_ONE})")
 ENDS = "ends = [isinstance(after, Dense) for after in layers[1:]] + [True]"
 UNDROPPED = (
     "ends = [isinstance(after, Dropout) or isinstance(after, Dense) and not isinstance(h, Dropout)"
@@ -315,47 +312,52 @@ EVERY = "every = xp.concatenate([labels * (rows / self.size), own * (weight * ro
 
 MUTANTS: dict[str, Plant] = {
     # By hand.
-    "by hand: no row sums in delta": in_hand(SUMS),
-    "by hand: softmax over the images": in_hand(
-        (
-            'total = xp.sum(q, axis=1, keepdims=True, out=memory("one", n, 1))',
-            "total = xp.sum(q, axis=0, keepdims=True)",
-        ),
-        (
-            "delta[L] *= xp.sum(labels, axis=1, keepdims=True, out=total)",
-            "delta[L] *= xp.sum(labels, axis=1, keepdims=True)",
-        ),
+    "by hand: no row sums in delta": in_pieces(("q *= t.sum(axis=1, keepdims=True)", "pass")),
+    "by hand: softmax over the images": in_pieces(
+        ("q.sum(axis=1, keepdims=True)", "q.sum(axis=0, keepdims=True)")
     ),
-    "by hand: the largest logit of a class": in_hand(
-        (
-            'xp.max(log_q, axis=1, keepdims=True, out=memory("one", n, 1))',
-            "xp.max(log_q, axis=0, keepdims=True)",
-        )
+    "by hand: the largest logit of a class": in_pieces(
+        ("a.max(axis=1, keepdims=True)", "a.max(axis=0, keepdims=True)")
     ),
-    "by hand: the log of clipped numbers": in_hand(
-        ("log_q -= xp.log(total, out=total)", "log_q[...] = xp.log(xp.clip(q, 1e-7, 1))")
+    "by hand: the log of clipped numbers": in_pieces(
+        ("log_q -= xp.log(total)", "log_q = xp.log(xp.clip(q, 1e-7, 1))")
     ),
-    "by hand: the softmax's part is forgotten": in_hand(HEAD),
-    "by hand: the layer above is forgotten": in_hand(
-        ("xp.matmul(delta[k + 1], W[k + 1].T, out=delta[k])", "delta[k][...] = 0")
+    "by hand: the softmax's part is forgotten": in_hand((OTHERS, "{}")),
+    "by hand: the last layer's part is forgotten": in_hand((PARTS, f"{PARTS}; last = 0 * last")),
+    "by hand: the parts in another order": in_hand((OTHERS, SWAPPED)),
+    "by hand: the part goes round the activation": in_chain(
+        (ALSO, "pass"), (ACTIVATED, f"{ACTIVATED}; da = da + also.get(k, 0)")
     ),
-    "by hand: no mask on the way back": in_hand(("delta[k] *= masks[k - 1]", "pass")),
-    "by hand: no mask on the way": in_hand(("if masks else y[k]", "if masks and False else y[k]")),
-    "by hand: no slope": in_hand((BACKWARD, "pass")),
-    "by hand: a slope on the code": in_hand(SLOPE_ON_THE_CODE),
-    "by hand: no 1/n in the gradient": in_hand(OVER_N),
-    "by hand: a sum over images": in_hand(OVER_N, LOSS_OVER_N),
-    "by hand: the biases' gradient is a mean": in_hand(
-        (
-            "xp.sum(delta[k], axis=0, out=gradients[c])",
-            "xp.mean(delta[k], axis=0, out=gradients[c])",
-        )
+    "by hand: the layer above is forgotten": in_chain(
+        ("dh = dense_backward(da, layers[k][0])", "dh = 0 * dense_backward(da, layers[k][0])")
     ),
-    "by hand: the biases decay": in_hand(ON_BIASES),
-    "by hand: the biases decay, in the loss, too": in_hand(ON_BIASES, BIASES_SQUARED),
-    "by hand: the decay lacks its half": in_hand(HALF),
-    "by hand: twice the decay": in_hand(HALF, TWICE),
-    "by hand: the layers in another order": in_hand(OTHER_ORDER),
+    "by hand: the softmax learns from layer L - 2": in_hand(
+        ("dense_gradients(da, F, *devery[L])", f"dense_gradients(da, {BELOW}, *devery[L])")
+    ),
+    "by hand: it reads sums": in_hand((READ, READ.replace("h[k]", "a[k]"))),
+    "by hand: no activation on the last layer": in_hand(
+        ("chain(body, x, activation, masks, linear)", "chain(body, x, activation, masks)")
+    ),
+    "by hand: no mask on the way back": in_pieces(("activation_backward(mask, f)", "f")),
+    "by hand: no mask on the way": in_pieces(("h * mask", "h")),
+    "by hand: no slope": in_chain(
+        ("h[k], f[k] = phi(a[k])", "h[k] = phi(a[k])[0]; f[k] = namespace(x).ones_like(a[k])")
+    ),
+    "by hand: a slope on the code": in_chain(("h[k] = a[k]", "h[k] = a[k]; f[k] = phi(a[k])[1]")),
+    "by hand: no 1/n in the gradient": in_pieces(OVER_N),
+    "by hand: a sum over images": in_pieces(OVER_N, LOSS_OVER_N),
+    "by hand: no biases": in_pieces(("a += b", "pass")),
+    "by hand: the biases' gradient is a mean": in_pieces(
+        ("xp.sum(da, axis=0, out=db)", "xp.mean(da, axis=0, out=db)")
+    ),
+    "by hand: the biases decay": in_chain((f"return {DECAY}", f"{ON_BIASES}\nreturn {DECAY}")),
+    "by hand: the biases decay, in the loss, too": in_chain((DECAY, ON_ALL)),
+    "by hand: the decay lacks its half": in_pieces(HALF),
+    "by hand: twice the decay": in_pieces(HALF, TWICE),
+    "by hand: the softmax does not decay": in_hand(
+        ("decay(every, devery, weight_decay)", "decay(body, dbody, weight_decay)")
+    ),
+    "by hand: the layers in another order": in_hand(*OTHER_ORDER),
     "by hand: rows of labels are rescaled": in_hand(NORMALISED),
     # In the model, with autograd.
     "the partial of l2 is twice what it is": in_partial,
@@ -441,21 +443,21 @@ MUTANTS: dict[str, Plant] = {
     "the average stands still": in_step(("optimizer.update(p,", "optimizer.optimizer.update(p,")),
     # In both derivations.
     "both: a sum over images": both(
-        in_loss(lambda loss, z, t: loss(z, t) * t.shape[0]), in_hand(OVER_N, LOSS_OVER_N)
+        in_loss(lambda loss, z, t: loss(z, t) * t.shape[0]), in_pieces(OVER_N, LOSS_OVER_N)
     ),
     "both: rows of labels are rescaled": both(
         in_loss(lambda loss, z, t: loss(z, rescaled(t))), in_hand(NORMALISED)
     ),
     "both: the decay lacks its half": both(
         in_model(("self.weight_decay * l2(W)", "2 * self.weight_decay * l2(W)")),
-        in_hand(HALF, TWICE),
+        in_pieces(HALF, TWICE),
     ),
     "both: the biases decay": both(
-        in_model(("if len(W.shape) == 2:", "if True:")), in_hand(ON_BIASES, BIASES_SQUARED)
+        in_model(("if len(W.shape) == 2:", "if True:")), in_chain((DECAY, ON_ALL))
     ),
     "both: the layers in another order": both(
         in_model(("concatenate(*read, axis=1)", "concatenate(*read[::-1], axis=1)")),
-        in_hand(OTHER_ORDER),
+        in_hand(*OTHER_ORDER),
     ),
 }
 
@@ -466,18 +468,26 @@ by hand: softmax over the images             | slopes_by_hand by_hand textbook z
 by hand: the largest logit of a class        | slopes_by_hand by_hand textbook paper counting sure     | zeros
 by hand: the log of clipped numbers          | sure                                                    | slopes_by_hand by_hand textbook zeros paper
 by hand: the softmax's part is forgotten     | slopes_by_hand by_hand paper                            | textbook zeros
+by hand: the last layer's part is forgotten  | slopes_by_hand by_hand paper                            | textbook zeros
+by hand: the parts in another order          | slopes_by_hand by_hand                                  | textbook zeros paper
+by hand: the part goes round the activation  | slopes_by_hand by_hand                                  | textbook zeros paper
 by hand: the layer above is forgotten        | slopes_by_hand by_hand paper                            | textbook zeros
+by hand: the softmax learns from layer L - 2 | slopes_by_hand by_hand                                  | textbook zeros paper
+by hand: it reads sums                       | slopes_by_hand by_hand textbook                         | zeros paper
+by hand: no activation on the last layer     | by_hand textbook                                        | slopes_by_hand zeros paper
 by hand: no mask on the way back             | slopes_by_hand by_hand                                  | textbook zeros paper
 by hand: no mask on the way                  | slopes_by_hand by_hand textbook                         | zeros paper
 by hand: no slope                            | slopes_by_hand by_hand                                  | textbook zeros paper
 by hand: a slope on the code                 | slopes_by_hand by_hand                                  | textbook zeros paper
 by hand: no 1/n in the gradient              | slopes_by_hand by_hand zeros counting                   | textbook paper
 by hand: a sum over images                   | by_hand textbook zeros counting                         | slopes_by_hand paper
+by hand: no biases                           | slopes_by_hand by_hand textbook paper sure              | zeros
 by hand: the biases' gradient is a mean      | slopes_by_hand by_hand zeros counting                   | textbook paper
 by hand: the biases decay                    | slopes_by_hand by_hand decay                            | textbook zeros paper
 by hand: the biases decay, in the loss, too  | by_hand textbook decay                                  | slopes_by_hand zeros paper
 by hand: the decay lacks its half            | slopes_by_hand by_hand textbook decay                   | zeros paper
 by hand: twice the decay                     | by_hand textbook decay                                  | slopes_by_hand zeros paper
+by hand: the softmax does not decay          | by_hand textbook decay                                  | slopes_by_hand zeros paper
 by hand: the layers in another order         | by_hand textbook paper                                  | slopes_by_hand zeros
 by hand: rows of labels are rescaled         | by_hand textbook paper counting                         | slopes_by_hand zeros
 the partial of l2 is twice what it is        | slopes by_hand                                          | textbook paper

@@ -18,7 +18,6 @@ from tinygen import optim, value_and_grad
 from tinygen.backend import get_backend
 from tinygen.backend.numpy_backend import adam_numpy
 from tinygen.byhand.autoencoder import loss_and_grads
-from tinygen.byhand.workspace import Workspace
 from tinygen.errors import InputError
 from tinygen.models import Autoencoder
 from tinygen.training import (
@@ -72,7 +71,7 @@ class Run:
         self.state = State(*self._fresh(dtype, optimizer))
         self.gradients = value_and_grad(model.loss)
         if gradients == "by-hand":
-            self.gradients = partial(loss_and_grads, workspace=Workspace(), **model.terms)
+            self.gradients = partial(loss_and_grads, **model.terms)
         plan = {"epochs": EPOCHS, "batch_size": BATCH, "seed": 3, "show_every": 5, "config": {}}
         self.plan = Plan(schedule=optim.linear(self.rate, STEPS), **{**plan, **changes})
         self.images = backend.asarray(IMAGES)

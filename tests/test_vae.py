@@ -15,7 +15,6 @@ from strict import count_syncs
 
 import tinygen as tg
 from tinygen.byhand.vae import loss_and_grads
-from tinygen.byhand.workspace import Workspace
 from tinygen.models import VAE
 from tinygen.models.vae import LIKELIHOODS, OBJECTIVES, bernoulli, reparameterise
 from tinygen.ops import ACTIVATIONS
@@ -295,7 +294,7 @@ def test_training_reaches_the_greatest_likelihood_there_is(gradients: str) -> No
     p = LINEAR.initialise(0, np.float64)
     step_of: Any = tg.value_and_grad(LINEAR.loss)
     if gradients == "by-hand":
-        step_of = partial(loss_and_grads, workspace=Workspace(), **LINEAR.terms)
+        step_of = partial(loss_and_grads, **LINEAR.terms)
     adam, out, noise = tg.Adam(p, beta2=0.99), p.zeros_like(), sigma_points(len(x), 2)
     steps = 1500
     for step in range(steps):

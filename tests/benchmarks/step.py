@@ -42,7 +42,6 @@ import numpy as np
 import tinygen as tg
 from tinygen.backend.numpy_backend import adam_numpy
 from tinygen.byhand import autoencoder, vae
-from tinygen.byhand.workspace import Workspace
 from tinygen.files import write_text
 from tinygen.models import VAE, Autoencoder
 
@@ -90,7 +89,7 @@ def tinygen_step(model: Any, gradients_of: Any, backend: Any, x: Any) -> Arm:
 
 
 def by_hand(model: Any, module: Any) -> Any:
-    gradients_of = partial(module.loss_and_grads, workspace=Workspace(), **model.terms)
+    gradients_of = partial(module.loss_and_grads, **model.terms)
     return partial(tinygen_step, model, gradients_of)
 
 

@@ -2,18 +2,21 @@
 
 from tinygen.autograd.backward import grad, value_and_grad
 from tinygen.autograd.check import GradientError, GradientReport, check_gradients
+from tinygen.autograd.compare import GradientComparison, compare_gradients
 from tinygen.autograd.finite import NonFiniteError, stop_at_nonfinite
 from tinygen.autograd.op import OPS, Op, op
 from tinygen.autograd.tensor import Tensor, leaves, no_grad
 
 __all__ = [
     "OPS",
+    "GradientComparison",
     "GradientError",
     "GradientReport",
     "NonFiniteError",
     "Op",
     "Tensor",
     "check_gradients",
+    "compare_gradients",
     "grad",
     "leaves",
     "no_grad",

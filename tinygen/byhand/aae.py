@@ -14,9 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tinygen.backend import Array
-from tinygen.byhand import autoencoder, gan
-from tinygen.byhand.checks import refuse_mixtures
-from tinygen.byhand.workspace import Workspace
+from tinygen.byhand import autoencoder, checks, gan
 from tinygen.parameters import Parameters
 
 
@@ -28,7 +26,6 @@ def reconstruction_loss_and_grads(
     output: str,
     reconstruction: str,
     out: Parameters | None = None,
-    workspace: Workspace | None = None,
 ) -> tuple[Array, Parameters]:
     """Phase 1: the autoencoder's loss and its gradient with respect to encoder and decoder.
 
@@ -38,7 +35,6 @@ def reconstruction_loss_and_grads(
         x: images (n, d).
         activation, output, reconstruction: as in `tinygen.models.AdversarialAutoencoder`.
         out: the gradient is written here; it has the layout of `p`.
-        workspace: with it and `out`, a step asks for no memory. All three phases may have the same.
 
     Returns:
         The loss, without waiting for the device, and the gradient; both of the dtype of `x`.
@@ -60,7 +56,6 @@ def reconstruction_loss_and_grads(
     """
     return autoencoder.loss_and_grads(
         p, x, activation=activation, output=output, loss=reconstruction, out=out,
-        workspace=workspace,
     )  # fmt: skip
 
 
@@ -68,13 +63,12 @@ def discriminator_loss_and_grads(
     d: Parameters,
     z: Array,
     codes: Array,
-    share: Array | None = None,
+    alpha: Array | None = None,
     *,
     loss: str,
     penalty: float,
     discriminator_activation: str,
     out: Parameters | None = None,
-    workspace: Workspace | None = None,
 ) -> tuple[Array, Parameters]:
     """Phase 2: the discriminator's loss and its gradient with respect to the parameters `d`.
 
@@ -83,9 +77,9 @@ def discriminator_loss_and_grads(
     Args:
         d: W1 (c, o), b1 (o,), ..., WL (i, 1), bL.
         z, codes: draws of the prior and codes of images, (n, c), data both of them.
-        share: (n, 1) in [0, 1], for "wasserstein-gp".
+        alpha: (n, 1) in [0, 1], for "wasserstein-gp".
         loss, penalty, discriminator_activation: as in `tinygen.models.AdversarialAutoencoder`.
-        out, workspace: as in `reconstruction_loss_and_grads`.
+        out: as in `reconstruction_loss_and_grads`.
 
     Returns:
         The loss, without waiting for the device, and the gradient; both of the dtype of `z`.
@@ -105,14 +99,10 @@ def discriminator_loss_and_grads(
     >>> print(J, gradients.flat)
     2.25 [ 3.5 -0.5]
     """
-    if codes.shape != z.shape:
-        raise ValueError(f"aae: z is {z.shape}, codes are {codes.shape}; they need one shape")
-    refuse_mixtures("aae", z, {"codes": codes, "share": share}, "z")
-    _refuse_width("codes", codes, "discriminator", d)
+    checks.adversaries(z, codes, alpha, d)
     return gan.discriminator_loss_and_grads(
-        d, z, codes, share=share, loss=loss, penalty=penalty, smoothing=0.0, pack=1,
+        d, z, codes, alpha=alpha, loss=loss, penalty=penalty, smoothing=0.0, pack=1,
         discriminator_activation=discriminator_activation, discriminator_norm="none", out=out,
-        workspace=workspace,
     )  # fmt: skip
 
 
@@ -125,7 +115,6 @@ def encoder_loss_and_grads(
     activation: str,
     discriminator_activation: str,
     out: Parameters | None = None,
-    workspace: Workspace | None = None,
 ) -> tuple[Array, Parameters]:
     """Phase 3: the encoder's loss before the discriminator and its gradient by `e`.
 
@@ -136,7 +125,7 @@ def encoder_loss_and_grads(
         d: the discriminator's parameters, data here; they are left as they are.
         x: images (n, d).
         loss, activation, discriminator_activation: as in `tinygen.models.AdversarialAutoencoder`.
-        out, workspace: as in `reconstruction_loss_and_grads`.
+        out: as in `reconstruction_loss_and_grads`.
 
     Returns:
         The loss, without waiting for the device, and the gradient; both of the dtype of `x`.
@@ -157,36 +146,21 @@ def encoder_loss_and_grads(
     >>> print(J, gradients.flat)
     1.265625 [0.84375 0.84375]
     """
-    _refuse_width("images", x, "encoder", e)
+    checks.refuse_width("images", x, "encoder", e)
     return gan.generator_loss_and_grads(
         e, d, x, loss=loss, pack=1, output="none", generator_activation=activation,
         generator_norm="none", discriminator_activation=discriminator_activation,
-        discriminator_norm="none", out=out, workspace=workspace,
+        discriminator_norm="none", out=out,
     )  # fmt: skip
 
 
-def encode(
-    e: Parameters, x: Array, *, activation: str, workspace: Workspace | None = None
-) -> Array:
+def encode(e: Parameters, x: Array, *, activation: str) -> Array:
     """The codes (n, c) of images (n, d), data for phase 2.
-
-    With a `workspace` it asks for no memory, and the codes stay as they are until the next call.
 
     Raises:
         ValueError, TypeError: as `encoder_loss_and_grads` does.
     """
-    _refuse_width("images", x, "encoder", e)
+    checks.refuse_width("images", x, "encoder", e)
     return gan.generate(
         e, x, output="none", generator_activation=activation, generator_norm="none",
-        workspace=workspace,
     )  # fmt: skip
-
-
-def _refuse_width(what: str, rows: Array, whose: str, parameters: Mapping[str, Array]) -> None:
-    """A network must take as many columns as come in; the layers above see to themselves."""
-    W = parameters["W1"].shape if "W1" in parameters else rows.shape[1:]
-    if rows.ndim != 2 or not rows.size or W[0] != rows.shape[1]:
-        raise ValueError(
-            f"aae: {what} are {rows.shape}, the {whose}'s W1 is {W}; "
-            "it needs a row for each of their columns"
-        )

@@ -1,99 +1,358 @@
-"""What a model by hand refuses before it computes: options, names and sizes that do not fit.
+"""The door of each model by hand: one call refuses what does not fit, before anything is computed.
 
-Nothing here reads a value, so nothing waits for a device. `model` is the name that an error message
-begins with.
+No check reads a value of an array, so nothing waits for a device. Every message begins with the
+model's name, and says what was expected and what came. Checks raise
+
+    ValueError   an unknown option, or shapes that do not fit
+    InputError   (a ValueError, too) a combination that makes no sense, or is not covered by hand
+    TypeError    arrays of several dtypes or libraries
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from math import inf
 
 from tinygen.backend import Array, namespace
+from tinygen.byhand.pieces import ACTIVATIONS, PIECES
+from tinygen.errors import InputError
+
+LIKELIHOODS = ("bernoulli", "gaussian")
+OBJECTIVES = ("elbo", "iwae")
+LOSSES = ("non-saturating", "minimax", "least-squares", "wasserstein-gp", "r1")
+OUTPUTS = ("sigmoid", "none")
+READS = ("last", "all")
+DENSE = tuple(name for name in ACTIVATIONS if name != "maxout")
+"""Activations that have as many units as sums."""
+
+Names = tuple[tuple[str, ...], ...]
+"""For each layer, in order, the names of W and b; with batch norm of W, gamma and beta."""
+Masks = Sequence[Array]
+
+
+# The doors.
+
+
+def autoencoder(
+    p: Mapping[str, Array],
+    x: Array,
+    corrupted: Array | None,
+    masks: Masks,
+    activation: str,
+    output: str,
+    loss: str,
+) -> None:
+    """That of `tinygen.byhand.autoencoder.loss_and_grads`."""
+    refuse_reconstruction(activation, output, loss)
+    E, D = halves("autoencoder", tuple(p))
+    refuse_rows("autoencoder", "x", x, "images in rows (n, d)")
+    if corrupted is not None and corrupted.shape != x.shape:
+        raise ValueError(
+            f"autoencoder: corrupted is {corrupted.shape}, x is {x.shape}; they need the same shape"
+        )
+    refuse_other_pixels("autoencoder", x, refuse_sizes("autoencoder", p, E + D, x.shape[1]))
+    refuse_masks("autoencoder", p, E[:-1] + D[:-1], masks, len(x))
+    refuse_mixtures("autoencoder", x, {"corrupted": corrupted, **named(masks), **p})
+
+
+def decoder(
+    p: Mapping[str, Array],
+    x: Array,
+    codes: Array,
+    masks: Masks,
+    activation: str,
+    output: str,
+    loss: str,
+) -> None:
+    """That of `tinygen.byhand.autoencoder.decoder_loss_and_grads`."""
+    refuse_reconstruction(activation, output, loss)
+    D = dense_names("autoencoder", tuple(p))
+    refuse_rows("autoencoder", "x", x, "images in rows (n, d)")
+    if codes is None or codes.ndim != 2 or len(codes) != len(x):
+        raise ValueError(
+            f"autoencoder: a decoder needs codes ({len(x)}, c), "
+            f"got {None if codes is None else codes.shape}"
+        )
+    refuse_other_pixels("autoencoder", x, refuse_sizes("autoencoder", p, D, codes.shape[1]))
+    refuse_masks("autoencoder", p, D[:-1], masks, len(x))
+    refuse_mixtures("autoencoder", x, {"codes": codes, **named(masks), **p})
+
+
+def vae(
+    p: Mapping[str, Array],
+    x: Array,
+    noise: Array,
+    beta: float,
+    activation: str,
+    likelihood: str,
+    objective: str,
+    free_bits: float,
+) -> None:
+    """That of `tinygen.byhand.vae.loss_and_grads`."""
+    refuse_unknown("vae", "activation", activation, DENSE)
+    refuse_unknown("vae", "likelihood", likelihood, LIKELIHOODS)
+    refuse_unknown("vae", "objective", objective, OBJECTIVES)
+    for name, value in (("beta", beta), ("free_bits", free_bits)):
+        if not 0 <= value < inf:
+            raise ValueError(f"vae: {name} needs to be a number that is at least 0, got {value}")
+    if free_bits and objective == "iwae":
+        raise ValueError(
+            f"vae: objective 'iwae' needs free_bits 0, got {free_bits}; it has no KL by itself"
+        )
+    E, D = halves("vae", tuple(p), ("decoder.log_var",) if likelihood == "gaussian" else ())
+    refuse_rows("vae", "x", x, "images in rows (n, d)")
+    columns = refuse_sizes("vae", p, E, x.shape[1])
+    c, odd = divmod(columns, 2)
+    if odd or not c:
+        raise ValueError(
+            f"vae: {E[-1][0]} gives {columns} columns; it needs an even number, first those of mu "
+            "and then as many of log_var"
+        )
+    refuse_other_pixels("vae", x, refuse_sizes("vae", p, D, c))
+    if noise.ndim != 3 or not len(noise) or noise.shape[1:] != (len(x), c):
+        raise ValueError(
+            f"vae: noise is {noise.shape}; it needs to be (k, {len(x)}, {c}), k draws of a code "
+            "for each image"
+        )
+    if likelihood == "gaussian" and p["decoder.log_var"].shape != (1,):
+        raise ValueError(
+            f"vae: decoder.log_var is {p['decoder.log_var'].shape}; it needs to be (1,)"
+        )
+    refuse_mixtures("vae", x, {"noise": noise, **p})
+
+
+def classifier(
+    p: Mapping[str, Array],
+    x: Array,
+    labels: Array,
+    masks: Masks,
+    activation: str,
+    linear: bool,
+    reads: str,
+) -> None:
+    """That of `tinygen.byhand.classifier.loss_and_grads`."""
+    refuse_unknown("classifier", "activation", activation, DENSE)
+    refuse_unknown("classifier", "reads", reads, READS)
+    *body, last = dense_names("classifier", tuple(p))
+    refuse_rows("classifier", "x", x, "images in rows (n, d)")
+    if linear and not body:
+        raise ValueError("classifier: there is no layer before the softmax that could be linear")
+    width = refuse_sizes("classifier", p, body, x.shape[1])
+    if reads == "all" and body:
+        width = sum(p[W].shape[1] for W, _ in body)
+    expected = len(x), refuse_sizes("classifier", p, [last], width)
+    if labels.shape != expected:
+        raise ValueError(f"classifier: labels are {labels.shape}; they need to be {expected}")
+    refuse_masks("classifier", p, body[:-1] if linear else body, masks, len(x))
+    refuse_mixtures("classifier", x, {"labels": labels, **named(masks), **p})
+
+
+def discriminator(
+    d: Mapping[str, Array],
+    real: Array,
+    fake: Array,
+    labels: Array | None,
+    alpha: Array | None,
+    masks: tuple[Masks, Masks, Masks],
+    loss: str,
+    pack: int,
+    activation: str,
+    norm: str,
+) -> None:
+    """That of `tinygen.byhand.gan.discriminator_loss_and_grads`."""
+    refuse_unknown("gan", "loss", loss, LOSSES)
+    names = player_names("discriminator", tuple(d), activation, norm)
+    refuse_rows("gan", "real", real, "images in rows")
+    if fake.shape != real.shape:
+        raise ValueError(f"gan: fake is {fake.shape}, real is {real.shape}; they need one shape")
+    n = len(real)
+    refuse_other_judge(d, names, activation, n, real.shape[1] + classes(labels, n), pack)
+    expected = n // pack, 1
+    if loss != "wasserstein-gp":
+        masks, alpha = (masks[0], masks[1], ()), None
+    elif alpha is None or alpha.shape != expected:
+        came = None if alpha is None else alpha.shape
+        raise ValueError(f"gan: alpha is {came}; it needs to be {expected}")
+    others = {"fake": fake, "labels": labels, "alpha": alpha}
+    for j, group in enumerate(masks):
+        refuse_dropout(d, names, group, n // pack)
+        others |= {f"masks {j}, {k}": mask for k, mask in enumerate(group)}
+    if len({len(group) for group in (masks if loss == "wasserstein-gp" else masks[:2])}) > 1:
+        raise ValueError("gan: all groups of rows need dropout masks, or none does")
+    refuse_mixtures("gan", real, {**others, **d}, "real")
+
+
+def generator(
+    g: Mapping[str, Array], z: Array, labels: Array | None, output: str, activation: str, norm: str
+) -> None:
+    """That of `tinygen.byhand.gan.generate`, and half that of `generator_loss_and_grads`."""
+    names = player_names("generator", tuple(g), activation, norm)
+    refuse_unknown("gan", "output", output, OUTPUTS)
+    refuse_rows("gan", "z", z, "noise in rows")
+    if len(names[0]) == 3 and len(z) < 2:
+        raise InputError("gan: a batch of one has no variance; batch norm needs two or more")
+    width = z.shape[1] + classes(labels, len(z))
+    refuse_mixtures("gan", z, {"labels": labels, **g}, "z")
+    refuse_sizes("gan", g, names, width, activation)
+
+
+def judge(
+    d: Mapping[str, Array],
+    g: Mapping[str, Array],
+    z: Array,
+    labels: Array | None,
+    masks: Masks,
+    loss: str,
+    pack: int,
+    activation: str,
+    norm: str,
+) -> None:
+    """The other half that of `generator_loss_and_grads`: the discriminator that judges for it."""
+    names = player_names("discriminator", tuple(d), activation, norm)
+    refuse_unknown("gan", "loss", loss, LOSSES)
+    n, pixels = len(z), [*g.values()][-1].shape[0]
+    refuse_other_judge(d, names, activation, n, pixels + classes(labels, n), pack)
+    refuse_dropout(d, names, masks, n // pack)
+    refuse_mixtures("gan", z, {**{f"masks {k}": mask for k, mask in enumerate(masks)}, **d}, "z")
+
+
+def adversaries(z: Array, codes: Array, alpha: Array | None, d: Mapping[str, Array]) -> None:
+    """That of `tinygen.byhand.aae.discriminator_loss_and_grads`, before that of the GAN's."""
+    if codes.shape != z.shape:
+        raise ValueError(f"aae: z is {z.shape}, codes are {codes.shape}; they need one shape")
+    refuse_mixtures("aae", z, {"codes": codes, "alpha": alpha}, "z")
+    refuse_width("codes", codes, "discriminator", d)
+
+
+def refuse_width(what: str, rows: Array, whose: str, p: Mapping[str, Array]) -> None:
+    """A network of an adversarial autoencoder must take as many columns as come in."""
+    W = p["W1"].shape if "W1" in p else rows.shape[1:]
+    if rows.ndim != 2 or not rows.size or W[0] != rows.shape[1]:
+        raise ValueError(
+            f"aae: {what} are {rows.shape}, the {whose}'s W1 is {W}; "
+            "it needs a row for each of their columns"
+        )
+
+
+# Options.
 
 
 def refuse_unknown(model: str, what: str, value: str, known: Iterable[str]) -> None:
-    """An option must be one of those there are.
-
-    Raises:
-        ValueError: it is not.
-    """
-    known = tuple(known)
+    """An option must be one of those there are."""
     if value not in known:
         raise ValueError(f"{model}: unknown {what} {value!r}; choose one of {', '.join(known)}")
 
 
-def layer_names(
-    model: str, parameters: Mapping[str, Array], also: Sequence[str] = (), fewest: int = 1
-) -> tuple[dict[int, tuple[str, str]], int]:
-    """The names of W and b for each layer 1..L, encoder first, and the encoder's number of layers.
+def refuse_reconstruction(activation: str, output: str, loss: str) -> None:
+    """What an autoencoder may be asked for."""
+    refuse_unknown("autoencoder", "activation", activation, DENSE)
+    refuse_unknown("autoencoder", "output", output, OUTPUTS)
+    refuse_unknown("autoencoder", "loss", loss, ("mse", "bce"))
+    if loss == "bce" and output != "sigmoid":
+        raise ValueError(f"autoencoder: loss {loss!r} needs output 'sigmoid', got {output!r}")
 
-    `also` names the parameters that belong to no layer; `fewest` is 0 where a decoder may be alone.
 
-    Raises:
-        ValueError: a half is missing, or there are other names than these.
-    """
-    return _layer_names(model, tuple(parameters), tuple(also), fewest)
+def refuse_norm(player: str, norm: str) -> None:
+    """Of the norms, there is by hand only the batch norm of the generator."""
+    refuse_unknown("gan", f"{player} norm", norm, ("none", "batch", "layer"))
+    if norm == "layer" or (norm == "batch" and player == "discriminator"):
+        raise InputError(
+            f"gan: gradients by hand do not cover a {norm} norm in the {player}; "
+            "take --gradients autograd"
+        )
+
+
+# Names.
 
 
 @cache  # the same in every step
-def _layer_names(
-    model: str, parameters: tuple[str, ...], also: tuple[str, ...], fewest: int
-) -> tuple[dict[int, tuple[str, str]], int]:
-    K, M = (
-        sum(name.startswith(side) for name in parameters) for side in ("encoder.W", "decoder.W")
+def halves(model: str, names: tuple[str, ...], also: tuple[str, ...] = ()) -> tuple[Names, Names]:
+    """The names of the encoder's layers and the decoder's; `also` belongs to no layer."""
+    E, D = (
+        tuple(
+            (f"{side}.W{k}", f"{side}.b{k}")
+            for k in range(1, 1 + sum(name.startswith(f"{side}.W") for name in names))
+        )
+        for side in ("encoder", "decoder")
     )
-    layers = [("encoder", i + 1) for i in range(K)] + [("decoder", i + 1) for i in range(M)]
-    names = {k: (f"{side}.W{i}", f"{side}.b{i}") for k, (side, i) in enumerate(layers, 1)}
-    expected = {name for pair in names.values() for name in pair} | set(also)
-    if fewest > K or not M or expected != set(parameters):
+    if not E or not D or {name for layer in E + D for name in layer} | {*also} != {*names}:
         raise ValueError(
             f"{model}: expected the parameters encoder.W1, encoder.b1, ..., "
             f"{', '.join(('decoder.W1', 'decoder.b1', '...', *also))}, "
-            f"got {', '.join(parameters) or 'none'}"
+            f"got {', '.join(names) or 'none'}"
         )
-    return names, K
+    return E, D
+
+
+@cache
+def dense_names(model: str, names: tuple[str, ...]) -> Names:
+    """The names of the layers of a single network."""
+    L = sum(name.startswith("W") for name in names)
+    layers = tuple((f"W{k}", f"b{k}") for k in range(1, L + 1))
+    if not L or {name for layer in layers for name in layer} != {*names}:
+        raise ValueError(
+            f"{model}: expected the parameters W1, b1, ..., got {', '.join(names) or 'none'}"
+        )
+    return layers
+
+
+@cache
+def player_names(player: str, names: tuple[str, ...], activation: str, norm: str) -> Names:
+    """The names of a player's layers, those of batch norm among them."""
+    refuse_unknown("gan", f"{player} activation", activation, ACTIVATIONS)
+    refuse_norm(player, norm)
+    if norm == "batch" and activation == "maxout":
+        raise InputError("gan: maxout has no place for a batch norm before its activation")
+    L = sum(name.startswith("W") for name in names)
+    layers: list[tuple[str, ...]] = [(f"W{k}", f"b{k}") for k in range(1, L + 1)]
+    if norm == "batch" and L:
+        layers = [(f"W{k}", f"gamma{k + 1}", f"beta{k + 1}") for k in range(1, 2 * L - 2, 2)]
+        layers.append((f"W{2 * L - 1}", f"b{2 * L - 1}"))
+    expected = [name for layer in layers for name in layer]
+    if not L or sorted(expected) != sorted(names):
+        raise ValueError(
+            f"gan: the {player} needs the parameters {', '.join(expected) or 'W1, b1, ...'}, "
+            f"got {', '.join(names) or 'none'}"
+        )
+    return tuple(layers)
+
+
+# Shapes.
+
+
+def refuse_rows(model: str, name: str, x: Array, what: str) -> None:
+    """A batch must have two axes and something in it."""
+    if x.ndim != 2 or not x.size:
+        raise ValueError(f"{model}: {name} needs to be {what}, got shape {x.shape}")
 
 
 def refuse_sizes(
     model: str,
-    parameters: Mapping[str, Array],
+    p: Mapping[str, Array],
     names: Iterable[tuple[str, ...]],
     width: int,
-    pieces: int = 1,
+    activation: str = "",
 ) -> int:
-    """Each layer must take as many columns as come in; returns how many the last one gives.
-
-    Args:
-        names: for each layer the name of W, and those of b or what else has a number a column.
-        width: how many columns come in.
-        pieces: of so many columns side by side, a layer hands on one; the last layer gives all.
-
-    Raises:
-        ValueError: a W or b of another shape.
-    """
+    """Each layer must take as many columns as come in, `width` first; returns the last one's."""
     given = width
     for w, *vectors in names:
-        W = parameters[w].shape
+        W = p[w].shape
         if len(W) != 2 or W[0] != width:
             raise ValueError(
                 f"{model}: {w} is {W}; it needs a row for each of the {width} columns that come in"
             )
         given = W[1]
         for c in vectors:
-            b = parameters[c].shape
+            b = p[c].shape
             if b != (given,):
                 raise ValueError(f"{model}: {c} is {b}, {w} is {W}; {c} needs to be ({given},)")
-        width = given // pieces
+        width = given // PIECES if activation == "maxout" else given
     return given
 
 
 def refuse_other_pixels(model: str, x: Array, width: int) -> None:
-    """The decoder must give as many columns as the images have.
-
-    Raises:
-        ValueError: it gives more or fewer.
-    """
+    """The decoder must give as many columns as the images have."""
     if width != x.shape[1]:
         raise ValueError(
             f"{model}: x is {x.shape}, the decoder gives {width} columns; "
@@ -101,14 +360,58 @@ def refuse_other_pixels(model: str, x: Array, width: int) -> None:
         )
 
 
+def refuse_masks(
+    model: str, p: Mapping[str, Array], names: Sequence[tuple[str, ...]], masks: Masks, n: int
+) -> None:
+    """One dropout mask for each activated layer, or none at all."""
+    came, expected = ([mask.shape for mask in masks], [(n, p[W].shape[1]) for W, _ in names])
+    if masks and came != expected:
+        raise ValueError(
+            f"{model}: the dropout masks are {came}; the activated layers need {expected}"
+        )
+
+
+def refuse_dropout(d: Mapping[str, Array], names: Names, masks: Masks, m: int) -> None:
+    """The same for a discriminator, whose maxout units have a mask, not their sums."""
+    came, expected = ([mask.shape for mask in masks], [(m, d[W].shape[0]) for W, _ in names[1:]])
+    if masks and came != expected:
+        raise ValueError(
+            f"gan: the dropout masks are {came}; the discriminator's hidden layers need {expected}"
+        )
+
+
+def refuse_other_judge(
+    d: Mapping[str, Array], names: Names, activation: str, n: int, columns: int, pack: int
+) -> None:
+    """A discriminator must take so many columns an image, and `pack` must divide the n images."""
+    if not isinstance(pack, int) or pack < 1 or n % pack:
+        raise InputError(f"gan: pack is {pack}; it needs to divide the {n} images of a batch")
+    given = refuse_sizes("gan", d, names, pack * columns, activation)
+    if given != 1:
+        raise ValueError(f"gan: the discriminator gives {given} columns; it needs to give 1")
+
+
+def classes(labels: Array | None, n: int) -> int:
+    """How many there are; the labels must have a row for each image."""
+    if labels is None:
+        return 0
+    if labels.ndim != 2 or len(labels) != n:
+        raise ValueError(f"gan: labels is {labels.shape}; it needs a row for each of {n} images")
+    return labels.shape[1]
+
+
+# Dtypes and libraries.
+
+
+def named(masks: Masks) -> dict[str, Array]:
+    """Masks by the name that a message gives them."""
+    return {f"masks[{i}]": mask for i, mask in enumerate(masks)}
+
+
 def refuse_mixtures(
     model: str, x: Array, others: Mapping[str, Array | None], called: str = "x"
 ) -> None:
-    """All arrays must have the dtype and the library of `x`, which a message calls `called`.
-
-    Raises:
-        TypeError: one has not.
-    """
+    """All arrays must have the dtype and the library of `x`, which a message calls `called`."""
     xp, dtype = namespace(x), x.dtype
     for name, array in others.items():
         if array is not None and (array.dtype != dtype or namespace(array) is not xp):

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from tinygen.autograd import leaves, value_and_grad
 from tinygen.backend import Array
 from tinygen.byhand import aae
-from tinygen.byhand.workspace import Workspace
 from tinygen.optim import Optimizer
 from tinygen.parameters import Parameters
 from tinygen.training.descent import LossAndGrads
@@ -137,16 +136,12 @@ def aae_learner(model: Any, gradients: str, ratio: float = 1.0) -> ThreePhases:
     """The three phases with gradients by "autograd" or "by-hand"; `Optimizers` go with them."""
     if gradients == "autograd":
         return ThreePhases.by_autograd(model, ratio)
-    workspace = Workspace()
-
-    def by_hand(function: Callable[..., Any], terms: dict[str, Any]) -> Callable[..., Any]:
-        return partial(function, workspace=workspace, **terms)
 
     return ThreePhases(
         model,
-        by_hand(aae.reconstruction_loss_and_grads, model.reconstruction_terms),
-        by_hand(aae.discriminator_loss_and_grads, model.discriminator_terms),
-        by_hand(aae.encoder_loss_and_grads, model.encoder_terms),
-        by_hand(aae.encode, {"activation": model.activation}),
+        partial(aae.reconstruction_loss_and_grads, **model.reconstruction_terms),
+        partial(aae.discriminator_loss_and_grads, **model.discriminator_terms),
+        partial(aae.encoder_loss_and_grads, **model.encoder_terms),
+        partial(aae.encode, activation=model.activation),
         ratio,
     )

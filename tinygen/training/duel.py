@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 from tinygen import ops
 from tinygen.autograd import NonFiniteError, Tensor, leaves, value_and_grad
 from tinygen.backend import Array, namespace
-from tinygen.byhand import gan
-from tinygen.byhand.workspace import Workspace
+from tinygen.byhand import checks, gan
 from tinygen.optim import Optimizer
 from tinygen.parameters import Parameters
 from tinygen.training.descent import LossAndGrads
@@ -192,10 +191,9 @@ def duel(model: Any, gradients: str, ratio: float = 1.0) -> Duel:
     """
     if gradients == "autograd":
         return Duel.by_autograd(model, ratio)
-    gan.refuse_norm("generator", model.generator_norm)
-    gan.refuse_norm("discriminator", model.discriminator_norm)
-    workspace = Workspace()
-    d = partial(gan.discriminator_loss_and_grads, workspace=workspace, **model.discriminator_terms)
-    g = partial(gan.generator_loss_and_grads, workspace=workspace, **model.generator_terms)
-    generate = partial(gan.generate, workspace=workspace, **model.generator_terms)
+    checks.refuse_norm("generator", model.generator_norm)
+    checks.refuse_norm("discriminator", model.discriminator_norm)
+    d = partial(gan.discriminator_loss_and_grads, **model.discriminator_terms)
+    g = partial(gan.generator_loss_and_grads, **model.generator_terms)
+    generate = partial(gan.generate, **model.generator_terms)
     return Duel(model, d, g, generate, ratio)

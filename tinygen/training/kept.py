@@ -27,7 +27,6 @@ from tinygen.backend import Array
 from tinygen.backend.numpy_backend import NumpyBackend, adam_numpy
 from tinygen.byhand import autoencoder
 from tinygen.byhand import vae as byhand_vae
-from tinygen.byhand.workspace import Workspace
 from tinygen.data import Dataset, in_order
 from tinygen.data.mnist import cache_folder
 from tinygen.errors import InputError
@@ -123,7 +122,7 @@ def judge(dataset: Dataset, progress: Progress, smoke: bool = False) -> Judge:
 def vae(dataset: Dataset, progress: Progress, smoke: bool = False) -> tuple[VAE, Parameters]:
     """The VAE beside which generators are shown, trained when it is asked for the first time."""
     model = VAE(dataset.pixels)
-    by_hand = partial(byhand_vae.loss_and_grads, workspace=Workspace(), **model.terms)
+    by_hand = partial(byhand_vae.loss_and_grads, **model.terms)
     learner = Descent(model, by_hand)
     return model, _trained("vae", model, learner, dataset, progress, smoke)
 
@@ -135,7 +134,7 @@ def encoder(dataset: Dataset, progress: Progress, smoke: bool = False) -> Traine
     look like, and its layers say more of them than those of one that only has to copy.
     """
     model = Autoencoder(dataset.pixels, input_noise=1.0)
-    by_hand = partial(autoencoder.loss_and_grads, workspace=Workspace(), **model.terms)
+    by_hand = partial(autoencoder.loss_and_grads, **model.terms)
     p = _trained("encoder", model, Descent(model, by_hand), dataset, progress, smoke)
     return Trained(model, p, HOST, Path("the denoising autoencoder"), about(dataset))
 

@@ -1,0 +1,173 @@
+"""A chain of layers: forward, backward, and the derivative of that derivative.
+
+(C7) at the end of a line is equation C7 of docs/derivations/chain.md, which that line computes.
+Layers are counted k = 1..L. The letters::
+
+    h[k - 1]  what goes into layer k               f[k]  phi'(a[k]), mask included
+    a[k]      its sum                              dW, da, ...: gradients of the loss
+    e[k], t[k], v    the derivative of a row's one result with respect to its a[k], h[k] and x
+    q, p[k]          the gradient of a function P of v with respect to e[k] and t[k]
+    c[k]             and to a[k], but only by way of f[k]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from tinygen.backend import Array, namespace
+from tinygen.byhand.pieces import (
+    ACTIVATIONS,
+    SECOND,
+    activation_backward,
+    activation_jvp,
+    batch_norm,
+    batch_norm_backward,
+    dense,
+    dense_backward,
+    dense_gradients,
+    dropout,
+    l2_penalty,
+)
+
+Layers = dict[int, list[Array]]
+"""For each k = 1..L the layer's W and b; with batch norm W, gamma and beta."""
+
+
+def layers(p: Mapping[str, Array], prefix: str = "") -> Layers:
+    """The layers among parameters, or gradients: in order, each beginning with a W.
+
+    >>> layers({"encoder.W1": 1, "encoder.b1": 2, "decoder.W1": 3, "decoder.b1": 4}, "decoder.")
+    {1: [3, 4]}
+    """
+    every: Layers = {}
+    for name, array in p.items():
+        kind = name.removeprefix(prefix).rstrip("0123456789")
+        if name.startswith(prefix) and kind in ("W", "b", "gamma", "beta"):
+            if kind == "W":
+                every[len(every) + 1] = []
+            every[len(every)].append(array)
+    return every
+
+
+class Cache(NamedTuple):
+    """What a forward pass leaves for the way back."""
+
+    activation: str
+    masks: Sequence[Array]
+    h: dict[int, Array]
+    a: dict[int, Array]
+    f: dict[int, Array]
+    norms: dict[int, tuple[Array, Array]]
+
+    def rows(self, start: int, stop: int) -> Cache:
+        """That of some rows only; not with batch norm, which knows no single row."""
+        i = slice(start, stop)
+        h, a, f = ({k: x[i] for k, x in each.items()} for each in (self.h, self.a, self.f))
+        return self._replace(masks=[mask[i] for mask in self.masks], h=h, a=a, f=f)
+
+
+def chain(
+    layers: Layers, x: Array, activation: str, masks: Sequence[Array] = (), linear: bool = True
+) -> tuple[Array, Cache]:
+    """What the last layer makes of `x` (n, i), and the cache for `chain_backward`.
+
+    The activation follows every layer but the last, and that one, too, if it is not `linear`; a
+    dropout mask (n, o) follows each activation, if there are masks.
+    """
+    L, phi = len(layers), ACTIVATIONS[activation]
+    h, a, f, norms = {0: x}, {}, {}, {}  # (C1)
+    for k, (W, *others) in layers.items():
+        if len(others) == 1:
+            a[k] = dense(h[k - 1], W, *others)  # (C2)
+        else:
+            gamma, beta = others
+            a[k], norms[k] = batch_norm(h[k - 1] @ W, gamma, beta)
+        if k == L and linear:
+            h[k] = a[k]  # (C4)
+            break
+        h[k], f[k] = phi(a[k])  # (C3)
+        if masks:
+            h[k], f[k] = dropout(h[k], f[k], masks[k - 1])  # (C3) (P33) (P34)
+    return h[L], Cache(activation, masks, h, a, f, norms)
+
+
+def chain_backward(
+    dh: Array,
+    layers: Layers,
+    cache: Cache,
+    gradients: Layers | None = None,
+    also: Mapping[int, Array] | None = None,
+    to_input: bool = True,
+) -> Array:
+    """From the gradient of the chain's result, `dh` (n, o), to that of its input, (n, i).
+
+    Args:
+        dh, layers, cache: the result's gradient, and what the forward pass had and left.
+        gradients: those of the layers, which are filled. With batch norm they are needed.
+        also: gradients with respect to some h[k] that come by another road.
+        to_input: whether the input's gradient is wanted. Where the input is data it is not, and
+            the gradient that comes back is that of h[1].
+    """
+    gradients, also = gradients or {}, also or {}
+    for k in range(len(layers), 0, -1):
+        if k in also:
+            dh = dh + also[k]  # (C7)
+        da = activation_backward(dh, cache.f[k]) if k in cache.f else dh  # (C6)
+        if k in cache.norms:
+            dW, dgamma, dbeta = gradients[k]
+            da = batch_norm_backward(da, cache.norms[k], layers[k][1], dgamma, dbeta)
+            namespace(da).matmul(cache.h[k - 1].T, da, out=dW)  # (C8)
+        elif k in gradients:
+            dense_gradients(da, cache.h[k - 1], *gradients[k])  # (C8) (C9)
+        if k > 1 or to_input:
+            dh = dense_backward(da, layers[k][0])  # (C5)
+    return dh
+
+
+def input_derivative(
+    layers: Layers, cache: Cache
+) -> tuple[Array, tuple[dict[int, Array], dict[int, Array]]]:
+    """v (n, i), the derivative of each row's one result with respect to that row; and e and t.
+
+    v is what `chain_backward` returns for dh = 1; here the way is remembered. The last layer has to
+    be linear, and no layer has batch norm.
+    """
+    L, W = len(layers), {k: layer[0] for k, layer in layers.items()}
+    e, t = {L: namespace(cache.h[L]).ones_like(cache.h[L])}, {}  # (C10)
+    for k in range(L - 1, 0, -1):
+        t[k] = dense_backward(e[k + 1], W[k + 1])  # (C11)
+        e[k] = activation_backward(t[k], cache.f[k])  # (C12)
+    return dense_backward(e[1], W[1]), (e, t)  # (C13)
+
+
+def input_derivative_backward(
+    dv: Array,
+    layers: Layers,
+    cache: Cache,
+    path: tuple[dict[int, Array], dict[int, Array]],
+    gradients: Layers,
+) -> None:
+    """Add to the layers' gradients that of a function P of v, given dv; `path` is e and t."""
+    L, (e, t), second = len(layers), path, SECOND.get(cache.activation)
+    p, c = {0: dv}, {}
+    for k in range(1, L):  # up, through (C13) to (C10)
+        q = p[k - 1] @ layers[k][0]  # (C14)
+        p[k] = activation_jvp(q, cache.f[k], units=t[k].shape[1])  # (C15)
+        if second:
+            mask = cache.masks[k - 1] if cache.masks else 1
+            c[k] = q * t[k] * second(cache.a[k]) * mask  # (C17)
+    for k in layers:
+        gradients[k][0] += p[k - 1].T @ e[k]  # (C16)
+    da = namespace(dv).zeros_like(cache.h[L])  # v does not depend on a[L]
+    for k in reversed(c):  # down, since each a[k] depends on all the layers below it
+        dh = dense_backward(da, layers[k + 1][0])
+        da = c[k] + activation_backward(dh, cache.f[k])  # (C18)
+        dW, db = gradients[k]
+        dW += cache.h[k - 1].T @ da  # (C19)
+        db += da.sum(axis=0)  # (C20)
+
+
+def decay(layers: Layers, gradients: Layers, weight: float) -> Array:
+    """The weight decay of all W, but not b; adds its gradient to theirs."""
+    return sum(l2_penalty(layers[k][0], gradients[k][0], weight) for k in layers)  # (P69) (P70)

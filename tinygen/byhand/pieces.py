@@ -1,0 +1,374 @@
+"""The pieces that models are made of: each a forward computation and, right under it, its backward.
+
+(P7) at the end of a line is equation P7 of docs/derivations/pieces.md, which that line computes.
+
+A name with a d before it is the gradient of the loss with respect to what has the name, and has its
+shape: dW, dz. Where each entry or row of the result depends on its own entry or row alone, a piece
+returns value and derivative at once, since they share an exponential: ``h, f = tanh(a)``. A piece
+writes into arrays that it made itself, and into the gradients that it is there to fill, and into
+nothing else. ``namespace(a)`` is the library that `a` belongs to, NumPy or CuPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log, pi, sqrt
+
+from tinygen.backend import Array, namespace
+
+Pair = tuple[Array, Array]
+
+ALPHA = 0.01
+"""The derivative of leaky relu on the left."""
+C, B = sqrt(2 / pi), 0.044715
+"""The constants of GELU's tanh approximation (Hendrycks and Gimpel 2016)."""
+PIECES = 5
+"""Of a maxout unit: so many sums, of which it hands on the largest."""
+EPSILON = 1e-5
+"""Added to a variance by batch norm."""
+TINY = 1e-12
+"""Added to a squared norm, whose root has no derivative at 0."""
+
+
+# A dense layer.
+
+
+def dense(h: Array, W: Array, b: Array) -> Array:
+    """``a = h W + b``: (n, i) (i, o) (o,) -> (n, o)."""
+    a = h @ W
+    a += b  # (P1)
+    return a
+
+
+def dense_gradients(da: Array, h: Array, dW: Array, db: Array) -> None:
+    """Fill dW (i, o) and db (o,), given the gradient `da` (n, o) and the layer's input `h`."""
+    xp = namespace(h)
+    xp.matmul(h.T, da, out=dW)  # (P2)
+    xp.sum(da, axis=0, out=db)  # (P3)
+
+
+def dense_backward(da: Array, W: Array) -> Array:
+    """The gradient with respect to the layer's input: (n, o) (i, o) -> (n, i)."""
+    return da @ W.T  # (P4)
+
+
+# Activations: h = phi(a) and f = phi'(a), entry by entry. At a kink, a = 0, f is that of the left.
+
+
+def identity(a: Array) -> Pair:
+    """No activation at all."""
+    return a, namespace(a).ones_like(a)
+
+
+def relu(a: Array) -> Pair:
+    """max(a, 0)."""
+    xp = namespace(a)
+    h = xp.maximum(a, xp.zeros_like(a))  # (P5) NumPy is several times faster with two arrays
+    return h, xp.greater(h, 0, out=xp.empty_like(a))  # (P6) floats, not booleans: they multiply
+
+
+def leaky_relu(a: Array) -> Pair:
+    """max(a, 0.01 a)."""
+    xp = namespace(a)
+    f = xp.greater(a, 0, out=xp.empty_like(a))
+    f *= 1 - ALPHA
+    f += ALPHA  # (P8)
+    return a * f, f  # (P7)
+
+
+def elu(a: Array) -> Pair:
+    """a on the right, exp(a) - 1 on the left (Clevert et al. 2016)."""
+    xp = namespace(a)
+    m = xp.minimum(a, 0)
+    h = xp.exp(m)
+    h += 1
+    m *= 0.5
+    h *= xp.tanh(m, out=m)  # (P10)
+    f = h + 1  # (P11)
+    h += xp.maximum(a, 0)  # (P9)
+    return h, f
+
+
+def elu_second(a: Array) -> Array:
+    """phi''(a)."""
+    xp = namespace(a)
+    return xp.exp(xp.minimum(a, 0)) * (a <= 0)  # (P12)
+
+
+def tanh(a: Array) -> Pair:
+    """The hyperbolic tangent."""
+    h = namespace(a).tanh(a)  # (P13)
+    return h, 1 - h * h  # (P14)
+
+
+def tanh_second(a: Array) -> Array:
+    """phi''(a)."""
+    h, f = tanh(a)
+    return -2 * h * f  # (P15)
+
+
+def logistic(a: Array) -> Pair:
+    """sigmoid(a), and the exponential t that it is made of, which cannot overflow."""
+    xp = namespace(a)
+    t = xp.exp(-xp.abs(a))  # (P16)
+    y = xp.maximum(a >= 0, t) / (1 + t)  # (P17)
+    return y, t
+
+
+def sigmoid(a: Array) -> Pair:
+    """1 / (1 + exp(-a)), the logistic function."""
+    h, t = logistic(a)
+    return h, t / (1 + t) ** 2  # (P18)
+
+
+def sigmoid_second(a: Array) -> Array:
+    """phi''(a)."""
+    h, f = sigmoid(a)
+    return f * (1 - 2 * h)  # (P19)
+
+
+def softplus(a: Array) -> Pair:
+    """log(1 + exp(a)), whose derivative is the sigmoid."""
+    xp = namespace(a)
+    y, t = logistic(a)
+    return xp.maximum(a, 0) + xp.log1p(t), y  # (P20) (P21)
+
+
+def softplus_second(a: Array) -> Array:
+    """phi''(a)."""
+    _, f = sigmoid(a)
+    return f  # (P22)
+
+
+def gelu(a: Array) -> Pair:
+    """a times a soft gate p, in the tanh approximation (Hendrycks and Gimpel 2016)."""
+    xp = namespace(a)
+    p, du = gelu_gate(a)
+    h = a * p  # (P25)
+    f = du
+    f *= h
+    f *= 2
+    f -= 1
+    f *= xp.subtract(1, p, out=p)
+    f += 1  # (P27)
+    return h, f
+
+
+def gelu_gate(a: Array) -> Pair:
+    """The gate p, and the derivative of what is in its tanh."""
+    xp = namespace(a)
+    u = a * a
+    du = u * (3 * B * C)
+    du += C  # (P26)
+    u *= B
+    u += 1
+    u *= a
+    u *= C  # (P23)
+    p = xp.tanh(u, out=u)
+    p += 1
+    p *= 0.5  # (P24)
+    return p, du
+
+
+def gelu_second(a: Array) -> Array:
+    """phi''(a)."""
+    p, du = gelu_gate(a)
+    return 4 * p * (1 - p) * ((2 + (1 - 2 * p) * a * du) * du - C)  # (P28)
+
+
+def maxout(a: Array) -> Pair:
+    """The largest of each unit's 5 sums: (n, 5 o) -> (n, o), and f (n, 5 o)."""
+    pieces = a.reshape(len(a), PIECES, -1)
+    h = pieces.max(axis=1)  # (P29)
+    f = (pieces == h[:, None]).astype(a.dtype)
+    f /= f.sum(axis=1, keepdims=True)  # (P30)
+    return h, f.reshape(a.shape)
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Pair]] = {
+    "none": identity,
+    "relu": relu,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "gelu": gelu,
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+    "softplus": softplus,
+    "maxout": maxout,
+}
+"""Every activation by the name under which a model asks for it: a -> phi(a), phi'(a)."""
+
+SECOND: dict[str, Callable[[Array], Array]] = {
+    "elu": elu_second,
+    "gelu": gelu_second,
+    "tanh": tanh_second,
+    "sigmoid": sigmoid_second,
+    "softplus": softplus_second,
+}
+"""a -> phi''(a), of those activations that are not made of straight lines."""
+
+
+def activation_backward(dh: Array, f: Array) -> Array:
+    """``da = dh f``, where all sums of a maxout unit get the unit's `dh`."""
+    if dh.shape == f.shape:
+        return dh * f  # (P31)
+    return (dh[:, None] * f.reshape(len(f), PIECES, -1)).reshape(f.shape)  # (P31)
+
+
+def activation_jvp(q: Array, f: Array, units: int) -> Array:
+    """``q f``, the Jacobian-vector product: how much h changes, when `a` changes by a little q.
+
+    The sums of a maxout unit are added up.
+    """
+    if f.shape[1] == units:
+        return q * f  # (P32)
+    return (q * f).reshape(len(f), PIECES, units).sum(axis=1)  # (P32)
+
+
+def dropout(h: Array, f: Array, mask: Array) -> Pair:
+    """Both times the mask (n, o), whose entries are 0 or 1 / (1 - rate)."""
+    return h * mask, activation_backward(mask, f)  # (P33) (P34)
+
+
+# Batch norm.
+
+
+def batch_norm(r: Array, gamma: Array, beta: Array) -> tuple[Array, Pair]:
+    """Each column of `r` (n, o) with mean 0 and variance 1, then times gamma (o,), plus beta."""
+    y = r - r.mean(axis=0)  # (P35)
+    s = ((y * y).mean(axis=0) + EPSILON) ** -0.5  # (P36)
+    a = y * (s * gamma)
+    a += beta  # (P37)
+    return a, (y, s)
+
+
+def batch_norm_backward(da: Array, cache: Pair, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
+    """Fill dgamma and dbeta; returns dr."""
+    (y, s), xp, n = cache, namespace(da), len(da)
+    xp.sum(da, axis=0, out=dbeta)  # (P38)
+    xp.multiply(s, (da * y).sum(axis=0), out=dgamma)  # (P39)
+    dr = y * (s * dgamma / n)
+    dr += dbeta / n
+    dr = xp.subtract(da, dr, out=dr)
+    dr *= s * gamma  # (P40)
+    return dr
+
+
+# What a model makes of its last sums: losses with their gradient, log-likelihoods with derivatives.
+
+
+def mse(y: Array, x: Array) -> Pair:
+    """The mean of (y - x)^2 over all entries, and dy."""
+    dy = y - x
+    R = sum_of_squares(dy) * (1 / x.size)  # (P41)
+    dy *= 2 / x.size  # (P42)
+    return R, dy
+
+
+def softmax_cross_entropy(a: Array, t: Array) -> Pair:
+    """The mean over the rows of -sum t log q, with q = softmax(a) and labels `t` (n, c); and da."""
+    xp, n = namespace(a), len(a)
+    log_q = a - a.max(axis=1, keepdims=True)
+    q = xp.exp(log_q)
+    total = q.sum(axis=1, keepdims=True)
+    q /= total  # (P43)
+    log_q -= xp.log(total)  # (P44)
+    J = (t * log_q).sum() * (-1 / n)  # (P45)
+    q *= t.sum(axis=1, keepdims=True)
+    q -= t
+    q *= 1 / n  # (P46)
+    return J, q
+
+
+def bernoulli(a: Array, x: Array) -> Pair:
+    """log p(x), (k, n), of pixels x (n, d) that are white with probability sigmoid(a), a (k, n, d).
+
+    And its derivative with respect to `a`. It also takes one draw, without the axis k.
+    """
+    xp = namespace(a)
+    y, t = logistic(a)
+    nats = x * a
+    nats -= xp.maximum(a, 0)  # first these two, which nearly cancel where a pixel is right
+    nats -= xp.log(1 + t)
+    return nats.sum(axis=-1), x - y  # (P47) (P48)
+
+
+def gaussian(a: Array, s: Array, x: Array) -> tuple[Array, Array, Array]:
+    """log p(x), (k, n), of pixels x (n, d) from N(a, exp(s)), a (k, n, d), s (1,).
+
+    And its derivatives with respect to `a` and to `s`.
+    """
+    xp, d = namespace(a), x.shape[-1]
+    precision = xp.exp(-s)
+    error = x - a
+    Q = (error * error).sum(axis=-1)
+    log_p = -0.5 * (d * (log(2 * pi) + s) + precision * Q)  # (P49)
+    return log_p, precision * error, 0.5 * (precision * Q - d)  # (P50) (P51)
+
+
+# A code that is drawn.
+
+
+def reparameterise(mu: Array, v: Array, noise: Array) -> Pair:
+    """``z = mu + sigma noise``, (n, c) (n, c) (k, n, c) -> (k, n, c); and sigma noise alone."""
+    scaled = namespace(v).exp(0.5 * v) * noise  # (P52)
+    return mu + scaled, scaled  # (P53)
+
+
+def reparameterise_backward(dz: Array, scaled: Array) -> Pair:
+    """dmu and dv, (n, c) each."""
+    return dz.sum(axis=0), 0.5 * (dz * scaled).sum(axis=0)  # (P54) (P55)
+
+
+def kl(mu: Array, v: Array) -> tuple[Array, Array, Array]:
+    """KL(N(mu, exp(v)), N(0, 1)) of each entry; its derivatives with respect to `mu` and to `v`."""
+    excess = namespace(v).expm1(v)  # exp(v) - 1, with more digits of a small one
+    return 0.5 * (excess - v + mu * mu), mu, 0.5 * excess  # (P56) (P57) (P58)
+
+
+def log_ratio(z: Array, v: Array, noise: Array) -> Array:
+    """log p(z) / q(z) of each code: (k, n, c) (n, c) (k, n, c) -> (k, n)."""
+    # noise^2 - z^2 as a product: where q is close to the prior, the squares nearly cancel.
+    return 0.5 * (v + (noise - z) * (noise + z)).sum(axis=-1)  # (P59)
+
+
+def log_ratio_backward(drho: Array, z: Array) -> Pair:
+    """dz (k, n, c), and dv at a given z, (n, 1): the same for all c. `drho` is (k, n)."""
+    return -drho[..., None] * z, 0.5 * drho.sum(axis=0)[:, None]  # (P60) (P61)
+
+
+def log_mean_exp(log_w: Array) -> Pair:
+    """log of the mean of k weights, (k, n) -> (n,); and its derivative, (k, n)."""
+    xp, top = namespace(log_w), log_w.max(axis=0)
+    w = xp.exp(log_w - top)  # the largest is 1, so exp cannot overflow
+    total = w.sum(axis=0)
+    return top + xp.log(total) - log(len(log_w)), w / total  # (P62) (P63)
+
+
+# Penalties on v (m, i), the derivatives of m logits by their inputs: the value, and dv.
+
+
+def zero_centred(v: Array, weight: float) -> Pair:
+    """``weight / 2`` times the mean of |v|^2: R1 (Mescheder et al. 2018)."""
+    m = len(v)
+    return sum_of_squares(v) * (weight / (2 * m)), v * (weight / m)  # (P64) (P65)
+
+
+def one_centred(v: Array, weight: float) -> Pair:
+    """`weight` times the mean of (|v| - 1)^2: WGAN-GP (Gulrajani et al. 2017)."""
+    m = len(v)
+    N = namespace(v).sqrt((v * v).sum(axis=1, keepdims=True) + TINY)  # (P66)
+    P = sum_of_squares(N - 1) * (weight / m)  # (P67)
+    return P, v * ((2 * weight / m) * (N - 1) / N)  # (P68)
+
+
+def l2_penalty(W: Array, dW: Array, weight: float) -> Array:
+    """``weight / 2`` times the sum of W^2; adds its gradient to dW."""
+    dW += weight * W  # (P70)
+    return sum_of_squares(W) * (weight / 2)  # (P69)
+
+
+def sum_of_squares(v: Array) -> Array:
+    """A number, as an array of the dtype of `v`."""
+    v = v.reshape(-1)
+    return v @ v
