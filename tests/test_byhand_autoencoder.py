@@ -444,7 +444,8 @@ def test_a_decoders_gradient_is_the_slope_of_its_loss_along_any_direction(case):
     p, (x, codes, masks), options, rng = alone(case)
     # An encoder that gives each image the code that is asked for, so that `walk` can be asked.
     n, c = codes.shape
-    shapes = {"encoder.W1": (n, c), "encoder.b1": (c,), **p.under("decoder.").shapes}
+    shapes = {"encoder.W1": (n, c), "encoder.b1": (c,)}
+    shapes |= {f"decoder.{name}": shape for name, shape in p.shapes.items()}
     whole = Parameters(shapes, np.concatenate([codes.ravel(), np.zeros(c), p.flat]))
     kinks, _, _ = walk(whole, np.eye(n), masks, options["activation"])
     if options["activation"] in KINKED:
@@ -637,3 +638,19 @@ def test_sizes_that_do_not_chain_are_refused(name, shape, words):
 def test_a_decoder_that_gives_another_size_is_refused():
     with pytest.raises(ValueError, match=r"x is \(1, 2\), the decoder gives 3 columns"):
         loss_and_grads(make([2, 1], [3]), np.zeros((1, 2)), **GOOD)
+
+
+@pytest.mark.parametrize("order", [[2, 3, 0, 1], [0, 2, 1, 3], [1, 0, 3, 2]])
+def test_parameters_may_lie_in_any_order(order):
+    """Both layers are square, so that no shape tells which one comes first."""
+    rng = np.random.default_rng(8)
+    shapes = [("W1", (3, 3)), ("b1", (3,)), ("W2", (3, 3)), ("b2", (3,))]
+    p = Parameters(dict(shapes), rng.standard_normal(24))
+    q = Parameters(dict(shapes[i] for i in order), np.zeros(24))
+    for name in p:
+        q[name][...] = p[name]
+    x, z = rng.random((5, 3)), rng.standard_normal((5, 3))
+    options = {"activation": "tanh", "output": "sigmoid", "loss": "mse"}
+    (J, g), (K, f) = (decoder_loss_and_grads(r, x, z, **options) for r in (p, q))
+    assert J == K and f.shapes == q.shapes
+    assert all(np.array_equal(f[name], g[name]) for name in p)

@@ -263,7 +263,7 @@ def test_the_worked_example_without_the_penalty() -> None:
 
 
 def test_the_worked_example_without_curvature_is_another_one(monkeypatch: Any) -> None:
-    monkeypatch.delitem(SECOND, "tanh")
+    monkeypatch.setitem(SECOND, "tanh", None)
     loss, g = example()
     assert loss == pytest.approx(4 / 5, **ROOT)
     assert g["W1"] == pytest.approx(one(12 - 36 / 25 * LN3), **ROOT)  # 12, as said there
@@ -487,7 +487,7 @@ def test_every_backend_gives_the_same_and_waits_for_nothing(
 def test_the_model_and_the_derivation_mean_the_same() -> None:
     assert pieces.TINY == model_gan.TINY
     assert BatchNorm(1).epsilon == pieces.EPSILON
-    assert Maxout(1, 1).pieces == pieces.PIECES
+    assert Maxout(1, 1).pieces == pieces.SUMS
     assert checks.LOSSES == model_gan.LOSSES and checks.OUTPUTS == model_gan.OUTPUTS
     assert {*gan.LOSSES_OF_D} == {*gan.LOSSES_OF_G} == {*checks.LOSSES}
     assert {*gan.OUTPUTS} == {*checks.OUTPUTS}
@@ -562,7 +562,8 @@ MASK = np.ones((4, 5))
         ({"masks": ((MASK,), (), ())}, "all groups of rows need dropout masks, or none does"),
         ({"masks": ((MASK,), (MASK,), ())}, "all groups of rows need dropout masks, or none does"),
         ({"masks": ((), (), (MASK,))}, "all groups of rows need dropout masks, or none does"),
-        ({"masks": ((np.ones((1, 5)),), (), ())}, r"masks are \[\(1, 5\)\]; the .* \[\(4, 5\)\]"),
+        ({"masks": ((np.ones((1, 5)),),) * 3}, r"masks are \[\(1, 5\)\]; the .* \[\(4, 5\)\]"),
+        ({"masks": ((MASK,), (MASK,))}, "all groups of rows need dropout masks, or none does"),
         ({"out": tg.nn.mlp([3, 1]).initialise(0)}, "out needs the layout of the parameters"),
     ],
 )
@@ -594,6 +595,25 @@ def test_what_does_not_fit_the_generator_is_refused(change: Any, words: str) -> 
     seen = dict(zip(("z", "labels", "masks"), by_g, strict=True)) | SMALL.generator_terms
     with pytest.raises(ValueError, match=words):
         generator_loss_and_grads(g, d, **seen | change)
+
+
+def test_sums_that_are_not_five_for_each_maxout_unit_are_refused() -> None:
+    _, _, by_d, _ = turn(SMALL, 4, 0)
+    d = Parameters({"W1": (3, 7), "b1": (7,), "W2": (1, 1), "b2": (1,)}, np.zeros(30))
+    terms = SMALL.discriminator_terms | {"discriminator_activation": "maxout"}
+    with pytest.raises(ValueError, match="gan: W1 gives 7 columns; maxout needs 5 for each unit"):
+        discriminator_loss_and_grads(d, *by_d[:4], **terms)
+
+
+def test_what_a_loss_does_not_look_at_may_be_anything() -> None:
+    """An alpha, and masks of interpolates, when there are no interpolates."""
+    model = replace(SMALL, loss="r1")
+    _, d, by_d, _ = turn(model, 4, 0)
+    expected, _ = discriminator_loss_and_grads(d, *by_d, **model.discriminator_terms)
+    real, fake, labels, _, masks = by_d
+    others = np.float32([1, 2]), (masks[0], masks[1], (MASK,))
+    J, _ = discriminator_loss_and_grads(d, real, fake, labels, *others, **model.discriminator_terms)
+    assert expected == J
 
 
 def test_parameters_of_another_network_are_refused() -> None:

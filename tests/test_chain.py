@@ -40,7 +40,7 @@ from tinygen.byhand.chain import (
     input_derivative_backward,
     layers,
 )
-from tinygen.byhand.pieces import ACTIVATIONS, PIECES
+from tinygen.byhand.pieces import ACTIVATIONS, SUMS
 from tinygen.parameters import Parameters
 
 SECOND_ORDER = 1e-6
@@ -100,7 +100,7 @@ def once(
     made: Layers = {}
     for k, (i, o) in enumerate(itertools.pairwise(widths), 1):
         activated = k < len(widths) - 1 or not linear
-        sums = PIECES * o if activation == "maxout" and activated else o
+        sums = SUMS * o if activation == "maxout" and activated else o
         made[k] = [rng.standard_normal((i, sums)) / math.sqrt(i), 0.5 * rng.standard_normal(sums)]
         if norm and activated:
             made[k].insert(1, 1 + 0.5 * rng.standard_normal(sums))
@@ -538,8 +538,11 @@ def test_layers_are_found_under_their_prefix_without_a_variance() -> None:
 
 
 def assert_layers_of_batch_norm() -> None:
+    """In whichever order the parameters lie."""
     names = ["W1", "gamma2", "beta2", "W3", "gamma4", "beta4", "W5", "b5"]
-    assert layers({name: name for name in names}) == {1: names[:3], 2: names[3:6], 3: names[6:]}
+    for order in (names, names[::-1], sorted(names)):
+        found = layers({name: name for name in order})
+        assert found == {1: names[:3], 2: names[3:6], 3: names[6:]}
 
 
 def test_layers_with_batch_norm_have_three_arrays() -> None:

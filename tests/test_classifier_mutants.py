@@ -285,15 +285,15 @@ ON_BIASES = "for k in layers: gradients[k][1] += weight * layers[k][1]"
 ACTIVATED = "da = activation_backward(dh, cache.f[k]) if k in cache.f else dh"
 ALSO = "dh = dh + also[k]"
 READ = "[cache.h[k] for k in body]"
-PARTS = "*others, last = namespace(x).split(dF, [*ends], axis=1)"
-OTHERS, REVERSED = "dict(enumerate(others, 1))", "dict(enumerate(others[::-1], 1))"
+PARTS = "*G, G_last = namespace(x).split(dF, [*ends], axis=1)"
+OTHERS, REVERSED = "dict(enumerate(G, 1))", "dict(enumerate(G[::-1], 1))"
 OTHER_ORDER = [
     (READ, f"{READ}[::-1]"),
-    (PARTS, f"last, *others = {PARTS.partition('= ')[2]}"),
+    (PARTS, f"G_last, *G = {PARTS.partition('= ')[2]}"),
     (OTHERS, REVERSED),
 ]
 # Two mistakes that are not made where NumPy would refuse the shapes.
-SWAPPED = f"{REVERSED} if len({{part.shape for part in others}}) == 1 else {OTHERS}"
+SWAPPED = f"{REVERSED} if len({{part.shape for part in G}}) == 1 else {OTHERS}"
 BELOW = "cache.h[L - 2] if len(read) == 1 < L - 1 and cache.h[L - 2].shape == F.shape else F"
 ROWS_OF_ONE = "labels / namespace(x).maximum(labels.sum(axis=1, keepdims=True), 1e-300)"
 NORMALISED = ("softmax_cross_entropy(a, labels)", f"softmax_cross_entropy(a, {ROWS_OF_ONE})")
@@ -323,7 +323,9 @@ MUTANTS: dict[str, Plant] = {
         ("log_q -= xp.log(total)", "log_q = xp.log(xp.clip(q, 1e-7, 1))")
     ),
     "by hand: the softmax's part is forgotten": in_hand((OTHERS, "{}")),
-    "by hand: the last layer's part is forgotten": in_hand((PARTS, f"{PARTS}; last = 0 * last")),
+    "by hand: the last layer's part is forgotten": in_hand(
+        (PARTS, f"{PARTS}; G_last = 0 * G_last")
+    ),
     "by hand: the parts in another order": in_hand((OTHERS, SWAPPED)),
     "by hand: the part goes round the activation": in_chain(
         (ALSO, "pass"), (ACTIVATED, f"{ACTIVATED}; da = da + also.get(k, 0)")

@@ -52,7 +52,10 @@ def test_the_message_names_parameter_index_both_numbers_and_their_ratio() -> Non
 
 def test_of_several_wrong_parameters_the_worst_is_named() -> None:
     wrong = changed("W1", (0, 0), G["W1"][0, 0] + 1e-6) | {"W2": 2 * G["W2"]}
-    with pytest.raises(tg.GradientError, match=r"W2\[0, 0\]: .* ratio 2; all of W2 is 1 apart"):
+    with pytest.raises(
+        tg.GradientError,
+        match=r"W2\[0, 0\]: .* ratio 2; all of W2: relative difference 1; these agree: b1",
+    ):
         tg.compare_gradients(gives(1.0, wrong), gives(1.0, G), {})
 
 
@@ -84,7 +87,7 @@ def test_what_is_as_small_as_rounding_is_not_judged() -> None:
 
 
 def test_losses_are_compared() -> None:
-    with pytest.raises(tg.GradientError, match="the first loss is 1, the second 2"):
+    with pytest.raises(tg.GradientError, match=r"the first loss is 1, the second 2, ratio 0\.5"):
         tg.compare_gradients(gives(1.0, G), gives(2.0, G), {})
     tg.compare_gradients(gives(1e-16, G), gives(0.0, G), {})  # of numbers of size 1, cancelled
 
@@ -103,7 +106,9 @@ def test_other_names_shapes_and_dtypes_are_refused() -> None:
     others = ({"W1": G["W1"]}, G | {"b1": np.ones((4, 1))},
               {name: x.astype("f4") for name, x in G.items()})  # fmt: skip
     for other in others:
-        with pytest.raises(tg.GradientError, match="layout"):
+        with pytest.raises(
+            tg.GradientError, match=r"the first gradient is .*, the second .* float64"
+        ):
             tg.compare_gradients(gives(1.0, other), gives(1.0, G), {})
 
 
@@ -126,3 +131,39 @@ def test_the_tolerance_may_be_chosen() -> None:
     tg.compare_gradients(gives(1.0, wrong), gives(1.0, G), {}, tolerance=1e-2)
     with pytest.raises(tg.GradientError):
         tg.compare_gradients(gives(1.0, wrong), gives(1.0, G), {}, tolerance=1e-4)
+
+
+def test_what_has_no_tolerance_of_its_own_needs_one() -> None:
+    narrow = {name: x.astype(np.float16) for name, x in G.items()}
+    with pytest.raises(tg.GradientError, match="gradients of float16 need a tolerance"):
+        tg.compare_gradients(gives(1.0, narrow), gives(1.0, narrow), {})
+    tg.compare_gradients(gives(1.0, narrow), gives(1.0, narrow), {}, tolerance=1e-2)
+
+
+def test_no_gradient_is_no_agreement() -> None:
+    with pytest.raises(tg.GradientError, match="there is no gradient to compare"):
+        tg.compare_gradients(gives(1.0, {}), gives(1.0, {}), {})
+
+
+@pytest.mark.parametrize("returned", [1.0, (1.0, [G["W1"]]), (1.0, G, 0)])
+def test_what_is_no_loss_with_gradients_is_refused_in_a_sentence(returned: Any) -> None:
+    with pytest.raises(tg.GradientError, match=r"the second function returns \w+; it needs to"):
+        tg.compare_gradients(gives(1.0, G), lambda p: returned, {})
+
+
+def test_a_function_that_changes_what_it_was_given_is_refused() -> None:
+    """Both would agree, on other data."""
+
+    def centred(p: Any, x: Any, masks: Any) -> Any:
+        x -= x.mean(axis=0)
+        return 1.0, {"W": x}
+
+    with pytest.raises(tg.GradientError, match="the first function changes the parameters or data"):
+        tg.compare_gradients(centred, centred, {}, RNG.standard_normal((3, 2)), (None, ()))
+
+    def scaled(p: Any) -> Any:
+        p["W1"][...] *= 3
+        return 1.0, G
+
+    with pytest.raises(tg.GradientError, match="the second function changes the parameters or"):
+        tg.compare_gradients(gives(1.0, G), scaled, {name: x.copy() for name, x in G.items()})

@@ -14,9 +14,14 @@ WITH_CODE = ["README.md", "docs/autograd.md"]
 
 
 def blocks(page: str) -> list[str]:
-    """The Python blocks that can stand alone; one that begins with a decorator is an excerpt."""
+    """The Python blocks that can stand alone; one that begins with a definition is an excerpt."""
     found = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    return [code for code in found if not code.startswith("@")]
+    return [code for code in found if not code.startswith(("@", "def "))]
+
+
+def test_the_excerpt_of_the_book_by_hand_is_its_code():
+    (excerpt,) = re.findall(r"```python\n(def .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert excerpt in (ROOT / "tinygen" / "byhand" / "pieces.py").read_text()
 
 
 @pytest.mark.parametrize("page", WITH_CODE)
@@ -40,12 +45,25 @@ def test_code_runs_and_prints_what_its_comments_say(
             assert abs(value - float(claim)) <= spread, (claim, line)
 
 
+def anchors(page: Path) -> set[str]:
+    """Those that a page's headings have on GitHub."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text()):
         if "://" not in target:
-            file = page.parent / target
+            file = page.parent / target if target else page
             assert file.is_dir() or file.stat().st_size > 0, f"{page.name}: {target}"
+            if anchor:
+                assert anchor in anchors(file), f"{page.name}: {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
+    assert not re.search(r"@@|TODO|FIXME", page.read_text())
 
 
 def test_ci_finds_the_test_command() -> None:

@@ -216,18 +216,6 @@ def test_whoever_writes_a_part_has_written_the_whole():
     assert p.copy().version == 0
 
 
-def test_names_put_under_a_prefix_share_everything_with_the_part_they_came_from(backend):
-    p = Parameters(TWO, backend.asarray(np.arange(13), np.float32))
-    g = p.part("generator.")
-    again = g.under("generator.")
-    assert again.shapes == {name: TWO[name] for name in TWO if name.startswith("generator.")}
-    again["generator.b1"][...] = -1
-    np.testing.assert_array_equal(backend.to_numpy(p.flat), [*range(6), *[-1] * 3, *range(9, 13)])
-    assert again.part("generator.").shapes == g.shapes
-    again.version += 1
-    assert p.version == g.version == 1
-
-
 def test_a_part_of_all_and_a_part_of_a_part():
     p = Parameters({"a.b.c": (2,), "a.d": (1,)}, np.arange(3.0))
     assert p.part("").shapes == p.shapes and np.shares_memory(p.part("").flat, p.flat)

@@ -359,9 +359,9 @@ MUTANTS = {
     ),
     "by hand: the floor costs nothing": in_hand(("xp.maximum(R, floor)", "R")),
     "by hand: ELBO and IWAE change places": in_hand(('objective == "elbo"', 'objective != "elbo"')),
-    "by hand: weights are 1/k": in_hand(("shares * (-1 / n)", "shares * 0 - 1 / shares.size")),
+    "by hand: weights are 1/k": in_hand(("w_hat * (-1 / n)", "w_hat * 0 - 1 / w_hat.size")),
     "by hand: weights are not normalised": in_pieces(("w / total", "w")),
-    "by hand: weights lack 1/n": in_hand(("shares * (-1 / n)", "-shares")),
+    "by hand: weights lack 1/n": in_hand(("w_hat * (-1 / n)", "-w_hat")),
     "by hand: no log k": in_pieces((BOUND_BY_HAND, "top + xp.log(total)")),
     "by hand: the greatest weight is lost": in_pieces(
         (BOUND_BY_HAND, "xp.log(total) - log(len(log_w))")

@@ -132,10 +132,6 @@ class Parameters(Mapping[str, Array]):
         n, those = len(prefix), self.only(prefix)
         return self._sharing({name[n:]: s for name, s in those.shapes.items()}, those.flat)
 
-    def under(self, prefix: str) -> Parameters:
-        """The same ones, in the same memory, each name with `prefix` before it: undoes `part`."""
-        return self._sharing({prefix + name: s for name, s in self.shapes.items()}, self.flat)
-
     def _sharing(self, shapes: Shapes, flat: Array) -> Parameters:
         """A part of these: whoever writes it has written these, too."""
         part = Parameters(shapes, flat)

@@ -3,10 +3,11 @@
     git worktree add ../before e6033b4
     python tests/benchmarks/against.py ../before --threads 1
 
-Each checkout has two processes for each model, which take bursts of steps, one after the other in a
-random order that changes from round to round. The table has the medians over the rounds, and the
-quartiles, of the ratio of this checkout's median time to the other's: of elapsed time, and of
-processor time, which is to be preferred where other programs run.
+Each checkout has two processes for each model, and PyTorch has one, if it is installed. They take
+bursts of steps, one after the other in a random order that changes from round to round. The table
+has the medians over the rounds, and the quartiles, of the ratio of this checkout's median time to
+the other's: of elapsed time, and of processor time, which is to be preferred where other programs
+run; and the elapsed time of both as a multiple of PyTorch's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import random
 import statistics
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parents[2]
@@ -40,7 +42,7 @@ import numpy as np, gan_arms, step, tinygen
 assert tinygen.__file__.startswith(sys.argv[1]), tinygen.__file__
 arms, batch = {case}
 x = np.random.default_rng(1).random((batch, 784), dtype=np.float32)
-take = arms["tinygen by hand"](tinygen.get_backend("numpy"), x)
+take = arms["{arm}"](tinygen.get_backend("numpy"), x)
 print("ready", flush=True)
 for line in sys.stdin:
     times = []
@@ -55,8 +57,10 @@ for line in sys.stdin:
 class Server:
     """A process that takes steps of one model in one checkout."""
 
-    def __init__(self, folder: Path, case: str, environment: dict[str, str]) -> None:
-        code = SERVE.format(case=CASES[case])
+    def __init__(
+        self, folder: Path, case: str, environment: dict[str, str], arm: str = "tinygen by hand"
+    ) -> None:
+        code = SERVE.format(case=CASES[case], arm=arm)
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, str(folder)], text=True, env=environment, cwd=folder,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -83,22 +87,30 @@ class Server:
 
 
 def measure(case: str, before: Path, threads: int, rounds: int) -> dict[str, list[float]]:
-    """For each round the milliseconds of both checkouts, and the ratios of both kinds of time."""
+    """For each round the milliseconds of both checkouts, and ratios."""
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
     environment = {**os.environ, **dict.fromkeys(names, str(threads))}
-    servers = [(f, Server(f, case, environment)) for f in (HERE, before) for _ in range(2)]
-    rows: dict[str, list[float]] = {"here": [], "before": [], "elapsed": [], "processor": []}
+    folders = 2 * [("here", HERE), ("before", before)]
+    servers = [(name, Server(folder, case, environment)) for name, folder in folders]
+    if find_spec("torch"):
+        servers.append(("PyTorch", Server(HERE, case, environment, "PyTorch, fused Adam")))
+    rows: dict[str, list[float]] = {}
     for round_ in range(rounds):
         random.Random(round_).shuffle(servers)
-        times: dict[Path, list[list[float]]] = {HERE: [], before: []}
-        for folder, server in servers:
-            times[folder] += server.take(BURST + WARM)
-        here, there = ([statistics.median(t) for t in zip(*times[f], strict=True)]
-                       for f in (HERE, before))  # fmt: skip
-        rows["here"].append(1e3 * here[0])
-        rows["before"].append(1e3 * there[0])
-        rows["elapsed"].append(here[0] / there[0])
-        rows["processor"].append(here[1] / there[1])
+        times: dict[str, list[list[float]]] = {}
+        for name, server in servers:
+            times.setdefault(name, []).extend(server.take(BURST + WARM))
+        elapsed, processor = (
+            {name: statistics.median(t[kind] for t in ts) for name, ts in times.items()}
+            for kind in (0, 1)
+        )
+        row = {name: 1e3 * seconds for name, seconds in elapsed.items()}
+        row["elapsed"] = elapsed["here"] / elapsed["before"]
+        row["processor"] = processor["here"] / processor["before"]
+        if "PyTorch" in elapsed:
+            row |= {f"{n}, PyTorch": elapsed[n] / elapsed["PyTorch"] for n in ("before", "here")}
+        for name, value in row.items():
+            rows.setdefault(name, []).append(value)
     for _, server in servers:
         server.stop()
     return rows
@@ -110,19 +122,20 @@ def main() -> None:
     p.add_argument("--threads", type=int, nargs="*", default=[1, 2], help="of BLAS and numba")
     p.add_argument("--rounds", type=int, default=25)
     args = p.parse_args()
-    before = args.before.resolve()
-    print("| step | threads | before, ms | here, ms | elapsed | processor time |")
-    print("|---|---|---|---|---|---|")
+    print("| step | threads | before, ms | here, ms | elapsed | processor time "
+          "| x PyTorch, before and here |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|")
     for threads in args.threads:
         for case in CASES:
-            rows = measure(case, before, threads, args.rounds)
-            ms = {name: statistics.median(rows[name]) for name in ("before", "here")}
-            cells = []
+            rows = measure(case, args.before.resolve(), threads, args.rounds)
+            middle = {name: statistics.median(values) for name, values in rows.items()}
+            cells = [case, str(threads), f"{middle['before']:.2f}", f"{middle['here']:.2f}"]
             for name in ("elapsed", "processor"):
-                low, middle, high = statistics.quantiles(rows[name], n=4)
-                cells.append(f"{middle:.3f} ({low:.2f} to {high:.2f})")
-            print(f"| {case} | {threads} | {ms['before']:.2f} | {ms['here']:.2f} "
-                  f"| {' | '.join(cells)} |", flush=True)  # fmt: skip
+                low, _, high = statistics.quantiles(rows[name], n=4)
+                cells.append(f"{middle[name]:.3f} ({low:.2f} to {high:.2f})")
+            beside = [middle[name] for name in middle if name.endswith(", PyTorch")]
+            cells.append(", ".join(f"{ratio:.2f}" for ratio in beside))
+            print("|", " | ".join(cells), "|", flush=True)
 
 
 if __name__ == "__main__":

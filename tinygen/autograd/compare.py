@@ -53,7 +53,9 @@ def compare_gradients(
 
     Raises:
         GradientError: the losses or gradients differ, or are not finite. The message names the
-            worst parameter, the worst index in it, and the ratio of both numbers there.
+            worst parameter, the worst index in it, the ratio of both numbers there, and the
+            parameters whose gradients agree: a mistake lies between those and the others. Also
+            if a function changes what it was given, since then the other one sees something else.
 
     >>> f = lambda p, x: (p["W"] * x, {"W": x})
     >>> g = lambda p, x: (p["W"] * x, {"W": x / 2})
@@ -63,17 +65,26 @@ def compare_gradients(
     Traceback (most recent call last):
     tinygen.autograd.check.GradientError: W: the first gradient is 2, the second 1, ratio 2; ...
     """
-    (J, of_f), (K, of_g) = (_on_the_host(*function(p, *data)) for function in (f, g))
-    first, second = ({n: (x.shape, str(x.dtype)) for n, x in of.items()} for of in (of_f, of_g))
-    if first != second:
-        raise GradientError(f"the first gradient has the layout {first}, the second {second}")
+    (J, of_f), (K, of_g) = (
+        _called(which, h, p, data) for which, h in (("first", f), ("second", g))
+    )
+    for name in {**of_f, **of_g}:
+        first, second = (_kind(of.get(name)) for of in (of_f, of_g))
+        if first != second:
+            raise GradientError(f"{name}: the first gradient is {first}, the second {second}")
+    if not of_g:
+        raise GradientError("there is no gradient to compare")
     dtype = np.result_type(*of_g.values())
-    tolerance = TOLERANCES[str(dtype)] if tolerance is None else tolerance
+    if tolerance is None:
+        if str(dtype) not in TOLERANCES:
+            raise GradientError(f"gradients of {dtype} need a tolerance that you choose")
+        tolerance = TOLERANCES[str(dtype)]
     rounding = 10 * float(np.finfo(dtype).eps)
 
     difference, size = abs(J - K), max(abs(J), abs(K))
     if not difference <= tolerance * size + rounding or size == np.inf:  # nan is not, either
-        raise GradientError(f"the first loss is {J:.12g}, the second {K:.12g}")
+        ratio = f", ratio {J / K:.6g}" if K else ""
+        raise GradientError(f"the first loss is {J:.12g}, the second {K:.12g}{ratio}")
     for name, b in of_g.items():
         if not np.isfinite(of_f[name] + b).all():
             raise GradientError(_message(name, of_f[name], b))
@@ -85,13 +96,45 @@ def compare_gradients(
     }
     worst = max(apart, key=lambda name: _ratio(apart[name], allowed[name]))
     if apart[worst] > allowed[worst]:
-        raise GradientError(_message(worst, of_f[worst], of_g[worst]))
+        right = [name for name in apart if apart[name] <= allowed[name]]
+        message = _message(worst, of_f[worst], of_g[worst])
+        raise GradientError(f"{message}; these agree: {', '.join(right) or 'none'}")
     return GradientComparison(_ratio(difference, size), _ratio(_norm(*apart.values()), norm), worst)
 
 
-def _on_the_host(loss: Any, gradients: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
-    """Copies, since the other function may write its gradient to the same memory."""
-    return float(loss), {name: np.array(backend_of(x).to_numpy(x)) for name, x in gradients.items()}
+def _called(
+    which: str, function: Callable[..., Any], p: Mapping[str, Any], data: tuple[Any, ...]
+) -> tuple[float, dict[str, Any]]:
+    """What a function returns, copied to the host: the other one may write to the same memory."""
+    before = [np.array(x) for x in _arrays((p, data))]
+    result = function(p, *data)
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
+        raise GradientError(
+            f"the {which} function returns {type(result).__name__}; "
+            "it needs to return (loss, gradients), gradients by the names of the parameters"
+        )
+    for x, kept in zip(_arrays((p, data)), before, strict=True):
+        if not np.array_equal(x, kept, equal_nan=kept.dtype.kind == "f"):
+            raise GradientError(f"the {which} function changes the parameters or data it was given")
+    loss, gradients = result
+    return float(loss), {name: np.array(_host(x)) for name, x in gradients.items()}
+
+
+def _host(x: Any) -> Any:
+    return backend_of(x).to_numpy(x)
+
+
+def _arrays(given: Any) -> list[Any]:
+    """All arrays in nested sequences and mappings, on the host."""
+    if isinstance(given, Mapping):
+        given = list(given.values())
+    if isinstance(given, (list, tuple)):
+        return [array for part in given for array in _arrays(part)]
+    return [_host(given)] if hasattr(given, "dtype") else []
+
+
+def _kind(x: Any) -> str:
+    return "missing" if x is None else f"{x.shape} {x.dtype}"
 
 
 def _norm(*arrays: Any) -> float:
@@ -108,8 +151,8 @@ def _message(name: str, a: Any, b: Any) -> str:
         error = np.where(np.isfinite(a + b), abs(a - b), np.inf)
     index = np.unravel_index(np.argmax(error), a.shape)
     at = f"[{', '.join(str(int(i)) for i in index)}]" if index else ""
-    ratio = _ratio(float(a[index]), float(b[index]))
+    ratio, apart = _ratio(float(a[index]), float(b[index])), _norm(error) / (_norm(b) or 1)
     return (
         f"{name}{at}: the first gradient is {a[index]:.12g}, the second {b[index]:.12g}, "
-        f"ratio {ratio:.6g}; all of {name} is {_norm(error) / (_norm(b) or 1):.2g} apart"
+        f"ratio {ratio:.6g}; all of {name}: relative difference {apart:.2g}"
     )

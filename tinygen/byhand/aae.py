@@ -99,7 +99,7 @@ def discriminator_loss_and_grads(
     >>> print(J, gradients.flat)
     2.25 [ 3.5 -0.5]
     """
-    checks.adversaries(z, codes, alpha, d)
+    checks.adversaries(z, codes, d)
     return gan.discriminator_loss_and_grads(
         d, z, codes, alpha=alpha, loss=loss, penalty=penalty, smoothing=0.0, pack=1,
         discriminator_activation=discriminator_activation, discriminator_norm="none", out=out,

@@ -13,6 +13,7 @@ Layers are counted k = 1..L. The letters::
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from tinygen.backend import Array, namespace
@@ -35,19 +36,29 @@ Layers = dict[int, list[Array]]
 
 
 def layers(p: Mapping[str, Array], prefix: str = "") -> Layers:
-    """The layers among parameters, or gradients: in order, each beginning with a W.
+    """The layers among parameters, or gradients, in the order of their numbers.
 
     >>> layers({"encoder.W1": 1, "encoder.b1": 2, "decoder.W1": 3, "decoder.b1": 4}, "decoder.")
     {1: [3, 4]}
     """
-    every: Layers = {}
-    for name, array in p.items():
+    names = names_of_layers(tuple(p), prefix)
+    return {k: [p[name] for name in of_layer] for k, of_layer in enumerate(names, 1)}
+
+
+@cache  # the same in every step
+def names_of_layers(names: tuple[str, ...], prefix: str) -> list[list[str]]:
+    """For each layer the names of W and b, or of W, gamma and beta."""
+    order, every = {"W": 0, "b": 1, "gamma": 1, "beta": 2}, []
+    for name in names:
         kind = name.removeprefix(prefix).rstrip("0123456789")
-        if name.startswith(prefix) and kind in ("W", "b", "gamma", "beta"):
-            if kind == "W":
-                every[len(every) + 1] = []
-            every[len(every)].append(array)
-    return every
+        if name.startswith(prefix) and kind in order:
+            every.append((int(name[len(prefix + kind) :]), order[kind], name))
+    layers: list[list[str]] = []
+    for _, place, name in sorted(every):
+        if place == 0:
+            layers.append([])
+        layers[-1].append(name)
+    return layers
 
 
 class Cache(NamedTuple):
@@ -82,12 +93,12 @@ def chain(
             a[k] = dense(h[k - 1], W, *others)  # (C2)
         else:
             gamma, beta = others
-            a[k], norms[k] = batch_norm(h[k - 1] @ W, gamma, beta)
+            a[k], norms[k] = batch_norm(h[k - 1] @ W, gamma, beta)  # (P35) (P36) (P37)
         if k == L and linear:
             h[k] = a[k]  # (C4)
             break
         h[k], f[k] = phi(a[k])  # (C3)
-        if masks:
+        if len(masks):
             h[k], f[k] = dropout(h[k], f[k], masks[k - 1])  # (C3) (P33) (P34)
     return h[L], Cache(activation, masks, h, a, f, norms)
 
@@ -115,8 +126,8 @@ def chain_backward(
             dh = dh + also[k]  # (C7)
         da = activation_backward(dh, cache.f[k]) if k in cache.f else dh  # (C6)
         if k in cache.norms:
-            dW, dgamma, dbeta = gradients[k]
-            da = batch_norm_backward(da, cache.norms[k], layers[k][1], dgamma, dbeta)
+            gamma, (dW, dgamma, dbeta) = layers[k][1], gradients[k]
+            da = batch_norm_backward(da, cache.norms[k], gamma, dgamma, dbeta)  # (P38) (P39) (P40)
             namespace(da).matmul(cache.h[k - 1].T, da, out=dW)  # (C8)
         elif k in gradients:
             dense_gradients(da, cache.h[k - 1], *gradients[k])  # (C8) (C9)
@@ -149,13 +160,13 @@ def input_derivative_backward(
     gradients: Layers,
 ) -> None:
     """Add to the layers' gradients that of a function P of v, given dv; `path` is e and t."""
-    L, (e, t), second = len(layers), path, SECOND.get(cache.activation)
+    L, (e, t), second = len(layers), path, SECOND[cache.activation]
     p, c = {0: dv}, {}
     for k in range(1, L):  # up, through (C13) to (C10)
         q = p[k - 1] @ layers[k][0]  # (C14)
         p[k] = activation_jvp(q, cache.f[k], units=t[k].shape[1])  # (C15)
         if second:
-            mask = cache.masks[k - 1] if cache.masks else 1
+            mask = cache.masks[k - 1] if len(cache.masks) else 1
             c[k] = q * t[k] * second(cache.a[k]) * mask  # (C17)
     for k in layers:
         gradients[k][0] += p[k - 1].T @ e[k]  # (C16)

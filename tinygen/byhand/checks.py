@@ -15,7 +15,7 @@ from functools import cache
 from math import inf
 
 from tinygen.backend import Array, namespace
-from tinygen.byhand.pieces import ACTIVATIONS, PIECES
+from tinygen.byhand.pieces import ACTIVATIONS, SUMS
 from tinygen.errors import InputError
 
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -168,25 +168,30 @@ def discriminator(
         raise ValueError(f"gan: fake is {fake.shape}, real is {real.shape}; they need one shape")
     n = len(real)
     refuse_other_judge(d, names, activation, n, real.shape[1] + classes(labels, n), pack)
-    expected = n // pack, 1
-    if loss != "wasserstein-gp":
-        masks, alpha = (masks[0], masks[1], ()), None
-    elif alpha is None or alpha.shape != expected:
-        came = None if alpha is None else alpha.shape
-        raise ValueError(f"gan: alpha is {came}; it needs to be {expected}")
-    others = {"fake": fake, "labels": labels, "alpha": alpha}
-    for j, group in enumerate(masks):
+    groups = masks[: 3 if loss == "wasserstein-gp" else 2]
+    if len(masks) != 3 or len({len(group) for group in groups}) > 1:
+        raise ValueError("gan: all groups of rows need dropout masks, or none does")
+    others = {"fake": fake, "labels": labels}
+    for j, group in enumerate(groups):
         refuse_dropout(d, names, group, n // pack)
         others |= {f"masks {j}, {k}": mask for k, mask in enumerate(group)}
-    if len({len(group) for group in (masks if loss == "wasserstein-gp" else masks[:2])}) > 1:
-        raise ValueError("gan: all groups of rows need dropout masks, or none does")
+    if loss == "wasserstein-gp":
+        expected, shape = (n // pack, 1), None if alpha is None else alpha.shape
+        if shape != expected:
+            raise ValueError(f"gan: alpha is {shape}; it needs to be {expected}")
+        others["alpha"] = alpha
     refuse_mixtures("gan", real, {**others, **d}, "real")
 
 
 def generator(
-    g: Mapping[str, Array], z: Array, labels: Array | None, output: str, activation: str, norm: str
-) -> None:
-    """That of `tinygen.byhand.gan.generate`, and half that of `generator_loss_and_grads`."""
+    g: Mapping[str, Array],
+    z: Array,
+    labels: Array | None,
+    output: str,
+    activation: str,
+    norm: str,
+) -> int:
+    """That of `tinygen.byhand.gan.generate`; returns how many pixels an image has."""
     names = player_names("generator", tuple(g), activation, norm)
     refuse_unknown("gan", "output", output, OUTPUTS)
     refuse_rows("gan", "z", z, "noise in rows")
@@ -194,41 +199,46 @@ def generator(
         raise InputError("gan: a batch of one has no variance; batch norm needs two or more")
     width = z.shape[1] + classes(labels, len(z))
     refuse_mixtures("gan", z, {"labels": labels, **g}, "z")
-    refuse_sizes("gan", g, names, width, activation)
+    return refuse_sizes("gan", g, names, width, activation)
 
 
-def judge(
-    d: Mapping[str, Array],
+def players(
     g: Mapping[str, Array],
+    d: Mapping[str, Array],
     z: Array,
     labels: Array | None,
     masks: Masks,
     loss: str,
     pack: int,
-    activation: str,
-    norm: str,
+    output: str,
+    generator_activation: str,
+    generator_norm: str,
+    discriminator_activation: str,
+    discriminator_norm: str,
 ) -> None:
-    """The other half that of `generator_loss_and_grads`: the discriminator that judges for it."""
-    names = player_names("discriminator", tuple(d), activation, norm)
+    """That of `tinygen.byhand.gan.generator_loss_and_grads`."""
+    pixels = generator(g, z, labels, output, generator_activation, generator_norm)
+    names = player_names("discriminator", tuple(d), discriminator_activation, discriminator_norm)
     refuse_unknown("gan", "loss", loss, LOSSES)
-    n, pixels = len(z), [*g.values()][-1].shape[0]
-    refuse_other_judge(d, names, activation, n, pixels + classes(labels, n), pack)
+    n = len(z)
+    columns = pixels + classes(labels, n)
+    refuse_other_judge(d, names, discriminator_activation, n, columns, pack)
     refuse_dropout(d, names, masks, n // pack)
     refuse_mixtures("gan", z, {**{f"masks {k}": mask for k, mask in enumerate(masks)}, **d}, "z")
 
 
-def adversaries(z: Array, codes: Array, alpha: Array | None, d: Mapping[str, Array]) -> None:
+def adversaries(z: Array, codes: Array, d: Mapping[str, Array]) -> None:
     """That of `tinygen.byhand.aae.discriminator_loss_and_grads`, before that of the GAN's."""
     if codes.shape != z.shape:
         raise ValueError(f"aae: z is {z.shape}, codes are {codes.shape}; they need one shape")
-    refuse_mixtures("aae", z, {"codes": codes, "alpha": alpha}, "z")
+    refuse_mixtures("aae", z, {"codes": codes}, "z")
     refuse_width("codes", codes, "discriminator", d)
 
 
 def refuse_width(what: str, rows: Array, whose: str, p: Mapping[str, Array]) -> None:
     """A network of an adversarial autoencoder must take as many columns as come in."""
     W = p["W1"].shape if "W1" in p else rows.shape[1:]
-    if rows.ndim != 2 or not rows.size or W[0] != rows.shape[1]:
+    if rows.ndim != 2 or not rows.size or W[:1] != rows.shape[1:]:
         raise ValueError(
             f"aae: {what} are {rows.shape}, the {whose}'s W1 is {W}; "
             "it needs a row for each of their columns"
@@ -330,7 +340,7 @@ def refuse_rows(model: str, name: str, x: Array, what: str) -> None:
 def refuse_sizes(
     model: str,
     p: Mapping[str, Array],
-    names: Iterable[tuple[str, ...]],
+    names: Sequence[tuple[str, ...]],
     width: int,
     activation: str = "",
 ) -> int:
@@ -347,7 +357,13 @@ def refuse_sizes(
             b = p[c].shape
             if b != (given,):
                 raise ValueError(f"{model}: {c} is {b}, {w} is {W}; {c} needs to be ({given},)")
-        width = given // PIECES if activation == "maxout" else given
+        width = given
+        if activation == "maxout" and w != names[-1][0]:
+            width, left = divmod(given, SUMS)
+            if left:
+                raise ValueError(
+                    f"{model}: {w} gives {given} columns; maxout needs {SUMS} for each unit"
+                )
     return given
 
 
@@ -365,7 +381,7 @@ def refuse_masks(
 ) -> None:
     """One dropout mask for each activated layer, or none at all."""
     came, expected = ([mask.shape for mask in masks], [(n, p[W].shape[1]) for W, _ in names])
-    if masks and came != expected:
+    if came and came != expected:
         raise ValueError(
             f"{model}: the dropout masks are {came}; the activated layers need {expected}"
         )
@@ -374,7 +390,7 @@ def refuse_masks(
 def refuse_dropout(d: Mapping[str, Array], names: Names, masks: Masks, m: int) -> None:
     """The same for a discriminator, whose maxout units have a mask, not their sums."""
     came, expected = ([mask.shape for mask in masks], [(m, d[W].shape[0]) for W, _ in names[1:]])
-    if masks and came != expected:
+    if came and came != expected:
         raise ValueError(
             f"gan: the dropout masks are {came}; the discriminator's hidden layers need {expected}"
         )

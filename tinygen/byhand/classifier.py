@@ -90,8 +90,8 @@ def loss_and_grads(
     if body:
         dF = dense_backward(da, W)  # (4)
         ends = accumulate(part.shape[1] for part in read[:-1])
-        *others, last = namespace(x).split(dF, [*ends], axis=1)  # (5)
-        chain_backward(last, body, cache, dbody, dict(enumerate(others, 1)), to_input=False)  # (6)
+        *G, G_last = namespace(x).split(dF, [*ends], axis=1)  # (5)
+        chain_backward(G_last, body, cache, dbody, dict(enumerate(G, 1)), to_input=False)  # (6)
     if weight_decay:
         J = J + decay(every, devery, weight_decay)  # (7)
     return J, gradients

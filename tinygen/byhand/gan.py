@@ -141,8 +141,9 @@ def penalise(
 ) -> Array:
     """The penalty on the derivative of each logit with respect to its images; adds to `dD`."""
     v, path = input_derivative(D, cache)  # (C10) to (C13)
-    v.reshape(len(v) * pack, -1)[:, pixels:] = 0  # (16)
-    P, dv = function_of_v(v, weight)  # (17)
+    images = v.reshape(len(v) * pack, -1)
+    images[:, pixels:] = 0  # (16)
+    P, dv = function_of_v(images.reshape(v.shape), weight)  # (17)
     input_derivative_backward(dv, D, cache, path, dD)  # (C14) to (C20)
     return P
 
@@ -196,9 +197,9 @@ def generator_loss_and_grads(
         ValueError: an unknown option, or sizes that do not fit; the message says which.
         TypeError: arrays of several dtypes or libraries.
     """
-    checks.generator(g, z, labels, output, generator_activation, generator_norm)
-    checks.judge(
-        d, g, z, labels, masks, loss, pack, discriminator_activation, discriminator_norm
+    checks.players(
+        g, d, z, labels, masks, loss, pack, output, generator_activation, generator_norm,
+        discriminator_activation, discriminator_norm,
     )  # fmt: skip
     gradients = g.room_for_gradients(out)
     G, D = layers(g), layers(d)

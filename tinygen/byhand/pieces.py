@@ -6,7 +6,8 @@ A name with a d before it is the gradient of the loss with respect to what has t
 shape: dW, dz. Where each entry or row of the result depends on its own entry or row alone, a piece
 returns value and derivative at once, since they share an exponential: ``h, f = tanh(a)``. A piece
 writes into arrays that it made itself, and into the gradients that it is there to fill, and into
-nothing else. ``namespace(a)`` is the library that `a` belongs to, NumPy or CuPy.
+nothing else; what it returns may be an argument itself (`identity`, `kl`), so nobody else writes
+there. ``namespace(a)`` is the library that `a` belongs to, NumPy or CuPy.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ ALPHA = 0.01
 """The derivative of leaky relu on the left."""
 C, B = sqrt(2 / pi), 0.044715
 """The constants of GELU's tanh approximation (Hendrycks and Gimpel 2016)."""
-PIECES = 5
+SUMS = 5
 """Of a maxout unit: so many sums, of which it hands on the largest."""
 EPSILON = 1e-5
 """Added to a variance by batch norm."""
@@ -178,9 +179,9 @@ def gelu_second(a: Array) -> Array:
 
 def maxout(a: Array) -> Pair:
     """The largest of each unit's 5 sums: (n, 5 o) -> (n, o), and f (n, 5 o)."""
-    pieces = a.reshape(len(a), PIECES, -1)
-    h = pieces.max(axis=1)  # (P29)
-    f = (pieces == h[:, None]).astype(a.dtype)
+    sums = a.reshape(len(a), SUMS, -1)
+    h = sums.max(axis=1)  # (P29)
+    f = (sums == h[:, None]).astype(a.dtype)
     f /= f.sum(axis=1, keepdims=True)  # (P30)
     return h, f.reshape(a.shape)
 
@@ -198,21 +199,22 @@ ACTIVATIONS: dict[str, Callable[[Array], Pair]] = {
 }
 """Every activation by the name under which a model asks for it: a -> phi(a), phi'(a)."""
 
-SECOND: dict[str, Callable[[Array], Array]] = {
+SECOND: dict[str, Callable[[Array], Array] | None] = {
+    **dict.fromkeys(("none", "relu", "leaky_relu", "maxout")),
     "elu": elu_second,
     "gelu": gelu_second,
     "tanh": tanh_second,
     "sigmoid": sigmoid_second,
     "softplus": softplus_second,
 }
-"""a -> phi''(a), of those activations that are not made of straight lines."""
+"""a -> phi''(a) of each; None where phi is made of straight lines, so that it is 0."""
 
 
 def activation_backward(dh: Array, f: Array) -> Array:
     """``da = dh f``, where all sums of a maxout unit get the unit's `dh`."""
     if dh.shape == f.shape:
         return dh * f  # (P31)
-    return (dh[:, None] * f.reshape(len(f), PIECES, -1)).reshape(f.shape)  # (P31)
+    return (dh[:, None] * f.reshape(len(f), SUMS, -1)).reshape(f.shape)  # (P31)
 
 
 def activation_jvp(q: Array, f: Array, units: int) -> Array:
@@ -222,7 +224,7 @@ def activation_jvp(q: Array, f: Array, units: int) -> Array:
     """
     if f.shape[1] == units:
         return q * f  # (P32)
-    return (q * f).reshape(len(f), PIECES, units).sum(axis=1)  # (P32)
+    return (q * f).reshape(len(f), SUMS, units).sum(axis=1)  # (P32)
 
 
 def dropout(h: Array, f: Array, mask: Array) -> Pair:

@@ -133,9 +133,9 @@ def loss_and_grads(
 class Direct(NamedTuple):
     """What arrives at z without the decoder, and at mu and v without z; 0 where nothing does."""
 
-    dz: Array
-    dmu: Array
-    dv: Array
+    dz: Array | float
+    dmu: Array | float
+    dv: Array | float
 
 
 def elbo(
@@ -157,8 +157,8 @@ def iwae(
     """The negative importance-weighted bound (Burda et al. 2016)."""
     n = len(v)
     log_w = log_p + log_ratio(z, v, noise) * beta  # (7) (P59)
-    log_mean_w, shares = log_mean_exp(log_w)  # (P62) (P63)
+    log_mean_w, w_hat = log_mean_exp(log_w)  # (P62) (P63)
     J = log_mean_w.sum() * (-1 / n)  # (8)
-    dlog_w = shares * (-1 / n)  # (9)
+    dlog_w = w_hat * (-1 / n)  # (9)
     dz, dv = log_ratio_backward(dlog_w * beta, z)  # (P60) (P61)
     return J, dlog_w, Direct(dz, 0, dv)  # and by (7) dlog_p is dlog_w
