@@ -167,3 +167,26 @@ def test_a_function_that_changes_what_it_was_given_is_refused() -> None:
 
     with pytest.raises(tg.GradientError, match="the second function changes the parameters or"):
         tg.compare_gradients(gives(1.0, G), scaled, {name: x.copy() for name, x in G.items()})
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_numbers_whose_squares_leave_the_range_are_compared(size: float) -> None:
+    right, wrong = {"W": np.array([size, size])}, {"W": np.array([size, 3 * size])}
+    report = tg.compare_gradients(gives(1.0, right), gives(1.0, right), {})
+    assert report.gradient == 0
+    with pytest.raises(tg.GradientError, match=r"W\[1\]: .* ratio 3"):
+        tg.compare_gradients(gives(1.0, wrong), gives(1.0, right), {})
+
+
+def test_what_is_finite_may_be_as_large_as_it_gets() -> None:
+    largest = {"W": np.full(1, np.finfo(np.float64).max)}
+    tg.compare_gradients(gives(1.0, largest), gives(1.0, largest), {})
+
+
+def test_a_function_that_adds_a_parameter_is_refused() -> None:
+    def adds(p: Any) -> Any:
+        p["more"] = np.ones(1)
+        return 1.0, G
+
+    with pytest.raises(tg.GradientError, match="the first function changes the parameters or data"):
+        tg.compare_gradients(adds, gives(1.0, G), dict(G))
