@@ -88,7 +88,7 @@ def loss_and_grads(
     if code_l1:
         J = J + xp.abs(z).sum() * (code_l1 / n)  # (7)
         dz += xp.sign(z) * (code_l1 / n)  # (9)
-    chain_backward(dz, E, cache_E, dE, to_input=False)
+    chain_backward(dz, E, cache_E, dE, to_input=False)  # (C5) to (C9)
     if weight_decay:
         J = J + decay(E, dE, weight_decay) + decay(D, dD, weight_decay)  # (8)
     return J, gradients

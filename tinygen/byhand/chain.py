@@ -72,7 +72,7 @@ class Cache(NamedTuple):
     norms: dict[int, tuple[Array, Array]]
 
     def rows(self, start: int, stop: int) -> Cache:
-        """That of some rows only; not with batch norm, which knows no single row."""
+        """The cache of some of the rows; not with batch norm, where rows depend on each other."""
         i = slice(start, stop)
         h, a, f = ({k: x[i] for k, x in each.items()} for each in (self.h, self.a, self.f))
         return self._replace(masks=[mask[i] for mask in self.masks], h=h, a=a, f=f)
@@ -116,7 +116,7 @@ def chain_backward(
     Args:
         dh, layers, cache: the result's gradient, and what the forward pass had and left.
         gradients: those of the layers, which are filled. With batch norm they are needed.
-        also: gradients with respect to some h[k] that come by another road.
+        also: gradients with respect to some h[k] that come by another path.
         to_input: whether the input's gradient is wanted. Where the input is data it is not, and
             the gradient that comes back is that of h[1].
     """
@@ -124,7 +124,7 @@ def chain_backward(
     for k in range(len(layers), 0, -1):
         if k in also:
             dh = dh + also[k]  # (C7)
-        da = activation_backward(dh, cache.f[k]) if k in cache.f else dh  # (C6)
+        da = activation_backward(dh, cache.f[k]) if k in cache.f else dh  # (C6) (C4)
         if k in cache.norms:
             gamma, (dW, dgamma, dbeta) = layers[k][1], gradients[k]
             da = batch_norm_backward(da, cache.norms[k], gamma, dgamma, dbeta)  # (P38) (P39) (P40)
@@ -139,7 +139,7 @@ def chain_backward(
 def input_derivative(
     layers: Layers, cache: Cache
 ) -> tuple[Array, tuple[dict[int, Array], dict[int, Array]]]:
-    """v (n, i), the derivative of each row's one result with respect to that row; and e and t.
+    """v (n, i), the derivative of each row's output with respect to that row; and e and t.
 
     v is what `chain_backward` returns for dh = 1; here the way is remembered. The last layer has to
     be linear, and no layer has batch norm.
@@ -162,7 +162,7 @@ def input_derivative_backward(
     """Add to the layers' gradients that of a function P of v, given dv; `path` is e and t."""
     L, (e, t), second = len(layers), path, SECOND[cache.activation]
     p, c = {0: dv}, {}
-    for k in range(1, L):  # up, through (C13) to (C10)
+    for k in range(1, L):  # up, back through (C13) to (C11)
         q = p[k - 1] @ layers[k][0]  # (C14)
         p[k] = activation_jvp(q, cache.f[k], units=t[k].shape[1])  # (C15)
         if second:

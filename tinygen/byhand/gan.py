@@ -111,7 +111,7 @@ def discriminator_loss_and_grads(
     D, dD = layers(d), layers(gradients)
     xp, m, pixels = namespace(real), len(real) // pack, real.shape[1]
 
-    # All rows are judged as one matrix, so that each weight has one gradient.
+    # All rows are judged as one matrix, so that one product gives each weight's gradient.
     x = [rows(real, labels, pack), rows(fake, labels, pack)]  # (1)
     if loss == "wasserstein-gp":
         x.append(interpolated(x[0], x[1], alpha))  # (15)
@@ -119,7 +119,8 @@ def discriminator_loss_and_grads(
     logits, cache = chain(D, xp.concatenate(x), discriminator_activation, masks_of_layers)
     a, b = logits[:m], logits[m : 2 * m]  # (3); those of interpolates are in no loss
     J, da, db = LOSSES_OF_D[loss](a, b, smoothing)
-    chain_backward(xp.concatenate([da, db]), D, cache.rows(0, 2 * m), dD, to_input=False)
+    dab = xp.concatenate([da, db])
+    chain_backward(dab, D, cache.rows(0, 2 * m), dD, to_input=False)  # (C5) to (C9)
 
     # The gradient of a sum is the sum of the gradients: what follows adds to dD.
     if loss == "r1":
@@ -211,7 +212,7 @@ def generator_loss_and_grads(
     dx = chain_backward(db, D, cache_D)  # which fills nothing: D's weights are data here
     dy = dx.reshape(len(y), -1)[:, : y.shape[1]]  # (13)
     ds = dy * f  # (14)
-    chain_backward(ds, G, cache_G, layers(gradients), to_input=False)
+    chain_backward(ds, G, cache_G, layers(gradients), to_input=False)  # (C5) to (C9)
     return J, gradients
 
 

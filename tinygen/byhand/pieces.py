@@ -4,7 +4,7 @@
 
 A name with a d before it is the gradient of the loss with respect to what has the name, and has its
 shape: dW, dz. Where each entry or row of the result depends on its own entry or row alone, a piece
-returns value and derivative at once, since they share an exponential: ``h, f = tanh(a)``. A piece
+returns value and derivative at once, since many share an exponential: ``h, f = tanh(a)``. A piece
 writes into arrays that it made itself, and into the gradients that it is there to fill, and into
 nothing else; what it returns may be an argument itself (`identity`, `kl`), so nobody else writes
 there. ``namespace(a)`` is the library that `a` belongs to, NumPy or CuPy.
@@ -64,7 +64,7 @@ def identity(a: Array) -> Pair:
 def relu(a: Array) -> Pair:
     """max(a, 0)."""
     xp = namespace(a)
-    h = xp.maximum(a, xp.zeros_like(a))  # (P5) NumPy is several times faster with two arrays
+    h = xp.maximum(a, xp.zeros_like(a))  # (P5) NumPy is faster with two arrays
     return h, xp.greater(h, 0, out=xp.empty_like(a))  # (P6) floats, not booleans: they multiply
 
 
@@ -229,6 +229,7 @@ def activation_jvp(q: Array, f: Array, units: int) -> Array:
 
 def dropout(h: Array, f: Array, mask: Array) -> Pair:
     """Both times the mask (n, o), whose entries are 0 or 1 / (1 - rate)."""
+    # For maxout, f of each sum gets its unit's mask, as da gets its unit's dh in (P31).
     return h * mask, activation_backward(mask, f)  # (P33) (P34)
 
 
@@ -335,7 +336,7 @@ def log_ratio(z: Array, v: Array, noise: Array) -> Array:
 
 
 def log_ratio_backward(drho: Array, z: Array) -> Pair:
-    """dz (k, n, c), and dv at a given z, (n, 1): the same for all c. `drho` is (k, n)."""
+    """dz (k, n, c), and dv at given z and noise, (n, 1): the same for all c. `drho` is (k, n)."""
     return -drho[..., None] * z, 0.5 * drho.sum(axis=0)[:, None]  # (P60) (P61)
 
 

@@ -64,7 +64,7 @@ def loss_and_grads(
         parameters: encoder.W1 (d, o), encoder.b1 (o,), ..., encoder.WK (i, 2 c), encoder.bK,
             decoder.W1 (c, o), ..., decoder.WM (i, d), decoder.bM, and for "gaussian" s, which is
             decoder.log_var (1,). `activation` follows every layer except encoder K, whose columns
-            are first mu and then log_var, and decoder M.
+            are first mu and then v, and decoder M.
         x: the images (n, d), which the encoder sees and which are the target. For "bernoulli" they
             lie in [0, 1].
         noise: standard normal numbers (k, n, c): k codes are drawn for each image.
@@ -85,7 +85,7 @@ def loss_and_grads(
             says which.
         TypeError: arrays of several dtypes or libraries.
 
-    One white pixel; mu = 1 and log_var = log 4, so sigma = 2 and z = 1 - 2/2 = 0:
+    One white pixel; mu = 1 and v = log 4, so sigma = 2 and z = 1 - 2/2 = 0:
 
     >>> import numpy as np
     >>> shapes = {"encoder.W1": (1, 2), "encoder.b1": (2,)}
@@ -124,14 +124,17 @@ def loss_and_grads(
     if likelihood == "gaussian":
         gradients["decoder.log_var"][...] = (dlog_p * by_s).sum()  # (11)
     dz = chain_backward(da.reshape(k * n, -1), D, cache_D, dD).reshape(k, n, c) + direct.dz  # (12)
-    dmu, dv = reparameterise_backward(dz, scaled)  # (P54) (P55)
+    dmu, dv = reparameterise_backward(dz, scaled)  # (P54) (P55), through z
     dmu_v = namespace(x).concatenate([dmu + direct.dmu, dv + direct.dv], axis=1)  # (13)
-    chain_backward(dmu_v, E, cache_E, dE, to_input=False)
+    chain_backward(dmu_v, E, cache_E, dE, to_input=False)  # (C5) to (C9)
     return J, gradients
 
 
 class Direct(NamedTuple):
-    """What arrives at z without the decoder, and at mu and v without z; 0 where nothing does."""
+    """What arrives at z without the decoder, and at mu and v without z.
+
+    0 where nothing does; dv is (n, 1) where it is the same in all dimensions.
+    """
 
     dz: Array | float
     dmu: Array | float
@@ -160,5 +163,6 @@ def iwae(
     log_mean_w, w_hat = log_mean_exp(log_w)  # (P62) (P63)
     J = log_mean_w.sum() * (-1 / n)  # (8)
     dlog_w = w_hat * (-1 / n)  # (9)
-    dz, dv = log_ratio_backward(dlog_w * beta, z)  # (P60) (P61)
+    drho = dlog_w * beta  # by (7)
+    dz, dv = log_ratio_backward(drho, z)  # (P60) (P61)
     return J, dlog_w, Direct(dz, 0, dv)  # and by (7) dlog_p is dlog_w
