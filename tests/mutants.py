@@ -69,30 +69,39 @@ def replaced(source: str, old: str, new: str) -> tuple[str, int]:
     return ast.unparse(ast.fix_missing_locations(tree)), replace.count
 
 
-def mutated(module: ModuleType, *pieces: tuple[str, str]) -> ModuleType:
-    """The module with pieces of its source replaced, as a module of its own.
+def mutated_source(module: ModuleType, *pieces: tuple[str, str]) -> str:
+    """The module's source with pieces of it replaced.
 
     What is not a whole expression or statement, such as half of a list, is a piece of text.
     """
-    path, source = Path(str(module.__file__)), source_of(module)
+    source = source_of(module)
     for old, new in pieces:
         found, count = replaced(source, old, new)
         if count != 1:
             count, found = source.count(old), source.replace(old, new)
-        assert count == 1, f"{path.name}: {count} times {old!r}"
+        assert count == 1, f"{module.__name__}: {count} times {old!r}"
         source = found
-    made: Any = ModuleType(module.__name__)  # its own name, by which dataclass looks it up
-    made.__source__ = source
-    exec(compile(source, f"mutant of {path.name}", "exec"), vars(made))
+    return source
+
+
+def made_of(source: str, module: ModuleType) -> ModuleType:
+    made = ModuleType(module.__name__)  # its own name, by which dataclass looks it up
+    exec(compile(source, f"mutant of {module.__name__}", "exec"), vars(made))
     return made
+
+
+def mutated(module: ModuleType, *pieces: tuple[str, str]) -> ModuleType:
+    """The module with pieces of its source replaced, as a module of its own."""
+    return made_of(mutated_source(module, *pieces), module)
 
 
 def in_functions(module: ModuleType, *pieces: tuple[str, str]) -> Plant:
     """A mistake in functions of a module, where everybody finds it that has ever imported them."""
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        made = mutated(module, *pieces)
-        right, wrong = (functions_of(text) for text in (source_of(module), made.__source__))
+        source = mutated_source(module, *pieces)
+        made = made_of(source, module)
+        right, wrong = functions_of(source_of(module)), functions_of(source)
         changed = [name for name in right if right[name] != wrong[name]]
         assert changed, f"no function of {module.__name__} is changed by {pieces}"
         for name in changed:
@@ -134,3 +143,30 @@ def assert_complete(rows: Sequence[Sequence[str]], mutants: Mapping[str, Plant])
     """Each mistake is in the table, and seen by somebody."""
     assert [name for name, _, _ in rows] == list(mutants)
     assert all(seeing for _, seeing, _ in rows)
+
+
+def table_tests(
+    rows: Sequence[Sequence[str]],
+    mutants: Mapping[str, Plant],
+    checks: Sequence[Callable[[], None]],
+) -> tuple[Callable[..., None], Callable[..., None], Callable[..., None]]:
+    """The three tests that every table has, for a module to give them their names."""
+
+    def all_checks_pass_without_a_mistake() -> None:
+        for check in checks:
+            check()
+
+    @pytest.mark.parametrize(("mistake", "seeing", "blind"), rows, ids=[row[0] for row in rows])
+    def who_sees_a_mistake(
+        mistake: str, seeing: str, blind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert_seen(mutants[mistake], seeing, blind, checks, monkeypatch)
+
+    def each_mistake_is_in_the_table_and_seen() -> None:
+        assert_complete(rows, mutants)
+
+    return (
+        all_checks_pass_without_a_mistake,
+        who_sees_a_mistake,
+        each_mistake_is_in_the_table_and_seen,
+    )

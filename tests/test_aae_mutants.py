@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import test_aae
 import test_byhand_aae
-from mutants import Plant, assert_complete, assert_seen, both, in_functions, mutated, rows_of
+from mutants import Plant, both, in_functions, mutated, rows_of, table_tests
 from test_aae import KINDS, LOSSES, NUMPY, aae
 
 import tinygen as tg
@@ -288,19 +288,8 @@ by hand: the codes are squashed                  | routed figures paper         
 by hand: no penalty                              | by_hand closed routed                   | alone paper
 """  # noqa: E501
 ROWS = rows_of(TABLE)
-
-
-def test_all_checks_pass_without_a_mistake() -> None:
-    for check in CHECKS:
-        check()
-
-
-@pytest.mark.parametrize(("mistake", "seeing", "blind"), ROWS, ids=[row[0] for row in ROWS])
-def test_who_sees_a_mistake(
-    mistake: str, seeing: str, blind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert_seen(MUTANTS[mistake], seeing, blind, CHECKS, monkeypatch)
-
-
-def test_each_mistake_is_in_the_table_and_seen() -> None:
-    assert_complete(ROWS, MUTANTS)
+(
+    test_all_checks_pass_without_a_mistake,
+    test_who_sees_a_mistake,
+    test_each_mistake_is_in_the_table_and_seen,
+) = table_tests(ROWS, MUTANTS, CHECKS)

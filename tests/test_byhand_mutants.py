@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import test_chain
 import test_pieces
-from mutants import Plant, assert_complete, assert_seen, mutated, replaced, rows_of
+from mutants import Plant, mutated, replaced, rows_of, table_tests
 from strict import STRICT
 from test_chain import VARIANTS, Net, drawn
 from test_pieces import ARGUMENTS, CLAIMS, TEXTBOOK, Sizes
@@ -480,22 +480,11 @@ layers: nine at most               | names                           |
 decay: of b, too                   | decayed                         |
 """
 ROWS = rows_of(TABLE)
-
-
-def test_all_checks_pass_without_a_mistake() -> None:
-    for check in CHECKS:
-        check()
-
-
-@pytest.mark.parametrize(("mistake", "seeing", "blind"), ROWS, ids=[row[0] for row in ROWS])
-def test_who_sees_a_mistake(
-    mistake: str, seeing: str, blind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert_seen(MUTANTS[mistake], seeing, blind, CHECKS, monkeypatch)
-
-
-def test_each_mistake_is_in_the_table_and_seen() -> None:
-    assert_complete(ROWS, MUTANTS)
+(
+    test_all_checks_pass_without_a_mistake,
+    test_who_sees_a_mistake,
+    test_each_mistake_is_in_the_table_and_seen,
+) = table_tests(ROWS, MUTANTS, CHECKS)
 
 
 def test_a_piece_that_is_gone_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

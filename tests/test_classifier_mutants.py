@@ -18,7 +18,7 @@ import pytest
 import test_byhand_classifier
 import test_classifier
 import test_few_labels
-from mutants import Plant, assert_complete, assert_seen, both, in_functions, inner, mutated, rows_of
+from mutants import Plant, both, in_functions, inner, mutated, rows_of, table_tests
 from test_classifier import NUMPY, batch
 
 import tinygen as tg
@@ -535,22 +535,11 @@ both: the biases decay                       | textbook decay                   
 both: the layers in another order            | textbook paper read taken                               | gradients alike
 """  # noqa: E501
 ROWS = rows_of(TABLE)
-
-
-def test_all_checks_pass_without_a_mistake() -> None:
-    for check in CHECKS:
-        check()
-
-
-@pytest.mark.parametrize(("mistake", "seeing", "blind"), ROWS, ids=[row[0] for row in ROWS])
-def test_who_sees_a_mistake(
-    mistake: str, seeing: str, blind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert_seen(MUTANTS[mistake], seeing, blind, CHECKS, monkeypatch)
-
-
-def test_each_mistake_is_in_the_table_and_seen() -> None:
-    assert_complete(ROWS, MUTANTS)
+(
+    test_all_checks_pass_without_a_mistake,
+    test_who_sees_a_mistake,
+    test_each_mistake_is_in_the_table_and_seen,
+) = table_tests(ROWS, MUTANTS, CHECKS)
 
 
 def test_each_check_sees_something() -> None:

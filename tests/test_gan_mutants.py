@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import test_duel
 import test_gan
-from mutants import Plant, assert_complete, assert_seen, both, in_functions, mutated, rows_of
+from mutants import Plant, both, in_functions, mutated, rows_of, table_tests
 from test_gan import NUMPY, gan, turn
 
 import tinygen as tg
@@ -853,22 +853,11 @@ both: the critic's G has the other sign    | losses losses_by_hand              
 both: R1 lacks its half                    | losses losses_by_hand curved measured      | slopes slopes_by_hand by_hand
 """  # noqa: E501
 ROWS = rows_of(TABLE)
-
-
-def test_all_checks_pass_without_a_mistake() -> None:
-    for check in CHECKS:
-        check()
-
-
-@pytest.mark.parametrize(("mistake", "seeing", "blind"), ROWS, ids=[row[0] for row in ROWS])
-def test_who_sees_a_mistake(
-    mistake: str, seeing: str, blind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert_seen(MUTANTS[mistake], seeing, blind, CHECKS, monkeypatch)
-
-
-def test_each_mistake_is_in_the_table_and_seen() -> None:
-    assert_complete(ROWS, MUTANTS)
+(
+    test_all_checks_pass_without_a_mistake,
+    test_who_sees_a_mistake,
+    test_each_mistake_is_in_the_table_and_seen,
+) = table_tests(ROWS, MUTANTS, CHECKS)
 
 
 def test_a_piece_that_is_gone_is_noticed() -> None:

@@ -125,11 +125,6 @@ def decoder_loss_and_grads(
     return J, gradients
 
 
-def linear_mse(a: Array, x: Array) -> Pair:
-    """Squared error of y = a, per pixel."""
-    return mse(a, x)  # (3) (P41) (P42)
-
-
 def sigmoid_mse(a: Array, x: Array) -> Pair:
     """Squared error of y = sigmoid(a), per pixel."""
     y, f = sigmoid(a)
@@ -146,7 +141,7 @@ def sigmoid_bce(a: Array, x: Array) -> Pair:
 
 
 RECONSTRUCTIONS = {
-    ("none", "mse"): linear_mse,
+    ("none", "mse"): mse,
     ("sigmoid", "mse"): sigmoid_mse,
     ("sigmoid", "bce"): sigmoid_bce,
 }

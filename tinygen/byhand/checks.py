@@ -52,7 +52,7 @@ def autoencoder(
             f"autoencoder: corrupted is {corrupted.shape}, x is {x.shape}; they need the same shape"
         )
     refuse_other_pixels("autoencoder", x, refuse_sizes("autoencoder", p, E + D, x.shape[1]))
-    refuse_masks("autoencoder", p, E[:-1] + D[:-1], masks, len(x))
+    refuse_masks("autoencoder", masks, len(x), widths(p, E[:-1] + D[:-1]))
     refuse_mixtures("autoencoder", x, {"corrupted": corrupted, **named(masks), **p})
 
 
@@ -75,7 +75,7 @@ def decoder(
             f"got {None if codes is None else codes.shape}"
         )
     refuse_other_pixels("autoencoder", x, refuse_sizes("autoencoder", p, D, codes.shape[1]))
-    refuse_masks("autoencoder", p, D[:-1], masks, len(x))
+    refuse_masks("autoencoder", masks, len(x), widths(p, D[:-1]))
     refuse_mixtures("autoencoder", x, {"codes": codes, **named(masks), **p})
 
 
@@ -140,11 +140,11 @@ def classifier(
         raise ValueError("classifier: there is no layer before the softmax that could be linear")
     width = refuse_sizes("classifier", p, body, x.shape[1])
     if reads == "all" and body:
-        width = sum(p[W].shape[1] for W, _ in body)
+        width = sum(widths(p, body))
     expected = len(x), refuse_sizes("classifier", p, [last], width)
     if labels.shape != expected:
         raise ValueError(f"classifier: labels are {labels.shape}; they need to be {expected}")
-    refuse_masks("classifier", p, body[:-1] if linear else body, masks, len(x))
+    refuse_masks("classifier", masks, len(x), widths(p, body[:-1] if linear else body))
     refuse_mixtures("classifier", x, {"labels": labels, **named(masks), **p})
 
 
@@ -276,16 +276,16 @@ def refuse_norm(player: str, norm: str) -> None:
 # Names.
 
 
+def pairs(names: tuple[str, ...], side: str = "") -> Names:
+    """The names that the layers should have, one for each W that there is."""
+    L = sum(name.startswith(f"{side}W") for name in names)
+    return tuple((f"{side}W{k}", f"{side}b{k}") for k in range(1, L + 1))
+
+
 @cache  # the same in every step
 def halves(model: str, names: tuple[str, ...], also: tuple[str, ...] = ()) -> tuple[Names, Names]:
     """The names of the encoder's layers and the decoder's; `also` belongs to no layer."""
-    E, D = (
-        tuple(
-            (f"{side}.W{k}", f"{side}.b{k}")
-            for k in range(1, 1 + sum(name.startswith(f"{side}.W") for name in names))
-        )
-        for side in ("encoder", "decoder")
-    )
+    E, D = pairs(names, "encoder."), pairs(names, "decoder.")
     if not E or not D or {name for layer in E + D for name in layer} | {*also} != {*names}:
         raise ValueError(
             f"{model}: expected the parameters encoder.W1, encoder.b1, ..., "
@@ -298,9 +298,8 @@ def halves(model: str, names: tuple[str, ...], also: tuple[str, ...] = ()) -> tu
 @cache
 def dense_names(model: str, names: tuple[str, ...]) -> Names:
     """The names of the layers of a single network."""
-    L = sum(name.startswith("W") for name in names)
-    layers = tuple((f"W{k}", f"b{k}") for k in range(1, L + 1))
-    if not L or {name for layer in layers for name in layer} != {*names}:
+    layers = pairs(names)
+    if not layers or {name for layer in layers for name in layer} != {*names}:
         raise ValueError(
             f"{model}: expected the parameters W1, b1, ..., got {', '.join(names) or 'none'}"
         )
@@ -314,18 +313,18 @@ def player_names(player: str, names: tuple[str, ...], activation: str, norm: str
     refuse_norm(player, norm)
     if norm == "batch" and activation == "maxout":
         raise InputError("gan: maxout has no place for a batch norm before its activation")
-    L = sum(name.startswith("W") for name in names)
-    layers: list[tuple[str, ...]] = [(f"W{k}", f"b{k}") for k in range(1, L + 1)]
-    if norm == "batch" and L:
-        layers = [(f"W{k}", f"gamma{k + 1}", f"beta{k + 1}") for k in range(1, 2 * L - 2, 2)]
-        layers.append((f"W{2 * L - 1}", f"b{2 * L - 1}"))
+    layers = pairs(names)
+    if norm == "batch" and layers:
+        last = 2 * len(layers) - 1
+        normed = ((f"W{k}", f"gamma{k + 1}", f"beta{k + 1}") for k in range(1, last, 2))
+        layers = (*normed, (f"W{last}", f"b{last}"))
     expected = [name for layer in layers for name in layer]
-    if not L or sorted(expected) != sorted(names):
+    if not layers or sorted(expected) != sorted(names):
         raise ValueError(
             f"gan: the {player} needs the parameters {', '.join(expected) or 'W1, b1, ...'}, "
             f"got {', '.join(names) or 'none'}"
         )
-    return tuple(layers)
+    return layers
 
 
 # Shapes.
@@ -377,23 +376,23 @@ def refuse_other_pixels(model: str, x: Array, width: int) -> None:
 
 
 def refuse_masks(
-    model: str, p: Mapping[str, Array], names: Sequence[tuple[str, ...]], masks: Masks, n: int
+    model: str, masks: Masks, n: int, widths: Sequence[int], whose: str = "the activated layers"
 ) -> None:
-    """One dropout mask for each activated layer, or none at all."""
-    came, expected = ([mask.shape for mask in masks], [(n, p[W].shape[1]) for W, _ in names])
+    """One dropout mask (n, width) for each of these layers, or none at all."""
+    came, expected = [mask.shape for mask in masks], [(n, width) for width in widths]
     if came and came != expected:
-        raise ValueError(
-            f"{model}: the dropout masks are {came}; the activated layers need {expected}"
-        )
+        raise ValueError(f"{model}: the dropout masks are {came}; {whose} need {expected}")
+
+
+def widths(p: Mapping[str, Array], names: Sequence[tuple[str, ...]]) -> list[int]:
+    """How many sums each of these layers has."""
+    return [p[W].shape[1] for W, *_ in names]
 
 
 def refuse_dropout(d: Mapping[str, Array], names: Names, masks: Masks, m: int) -> None:
-    """The same for a discriminator, whose maxout units have a mask, not their sums."""
-    came, expected = ([mask.shape for mask in masks], [(m, d[W].shape[0]) for W, _ in names[1:]])
-    if came and came != expected:
-        raise ValueError(
-            f"gan: the dropout masks are {came}; the discriminator's hidden layers need {expected}"
-        )
+    """Of a discriminator, whose maxout units have a mask, not their sums."""
+    units = [d[W].shape[0] for W, *_ in names[1:]]
+    refuse_masks("gan", masks, m, units, "the discriminator's hidden layers")
 
 
 def refuse_other_judge(
