@@ -15,11 +15,11 @@ import numpy as np
 
 from tinygen import plots
 from tinygen.data import MIXTURES, Dataset, mixtures
-from tinygen.metrics import PERFECT_SHARE, Modes, modes
+from tinygen.evaluation import PERFECT_SHARE, Modes, modes
 from tinygen.models import GAN
 from tinygen.ops import concatenate, sigmoid
-from tinygen.training import Run, State, command_line, gan, start
-from tinygen.training.duel import Players
+from tinygen.training import Run, State, command_line, gan_command_line, start
+from tinygen.training.learners.adversarial_step import Players
 from tinygen.training.progress import warn
 
 COLUMNS = {
@@ -44,7 +44,7 @@ SAMPLE_STREAM = 2
 
 def flags():
     p = command_line.parser("gan_ring", __doc__.splitlines()[0], data=False)
-    add = gan.add_flags(p, GAMMA).add_argument
+    add = gan_command_line.add_flags(p, GAMMA).add_argument
     add("--mixture", **command_line.choice(tuple(MIXTURES), "the distribution of the points"))
     add("--points", type=command_line.whole(100, 10**7), default=100_000, metavar="N",
         help="points to learn from")  # fmt: skip
@@ -66,7 +66,7 @@ def points(args: Any) -> Dataset:
     return Dataset(args.mixture, train, None, test, None, source, sha256)
 
 
-class Eye(gan.Eye):
+class Eye(gan_command_line.Eye):
     """What can be seen of a GAN in the plane: its samples, and the field that the other sees."""
 
     def __init__(self, run: Run, model: GAN) -> None:
@@ -136,11 +136,11 @@ def told(found: Modes, every: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
-    model = gan.build(args, pixels=2, output="none", gamma=GAMMA)
+    model = gan_command_line.build(args, pixels=2, output="none", gamma=GAMMA)
     run = start(args, COLUMNS, dataset=points(args), whole=True)
     eye = Eye(run, model)
     x = run.backend.asarray(run.dataset.train_images)
-    state, players = gan.train(eye, x, "modes", len(eye.mixture.centres))
+    state, players = gan_command_line.train(eye, x, "modes", len(eye.mixture.centres))
     report(eye, state, players)
 
 

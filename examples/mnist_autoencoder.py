@@ -13,9 +13,9 @@ import numpy as np
 from tinygen import plots, value_and_grad
 from tinygen.byhand.autoencoder import loss_and_grads
 from tinygen.data import as_floats, in_order
-from tinygen.metrics import PCA, reconstruction
+from tinygen.evaluation import PCA, reconstruction
 from tinygen.models import Autoencoder
-from tinygen.models.halves import OUTPUTS, RECONSTRUCTIONS
+from tinygen.models.encoder_decoder import OUTPUTS, RECONSTRUCTIONS
 from tinygen.training import Descent, Run, State, command_line, fit, start
 
 COLUMNS = {

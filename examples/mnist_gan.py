@@ -16,12 +16,12 @@ import numpy as np
 from tinygen import plots
 from tinygen.data import Dataset, classes_of, in_order
 from tinygen.errors import InputError
+from tinygen.evaluation import comparison, digits_covered, generation, parzen
+from tinygen.evaluation.reference_models import Judge, judge, yardsticks
 from tinygen.losses import one_hot
-from tinygen.metrics import comparison, digits_covered, generation, parzen
 from tinygen.models import GAN
-from tinygen.training import Run, State, command_line, gan, start
-from tinygen.training.duel import Players
-from tinygen.training.kept import Judge, judge, yardsticks
+from tinygen.training import Run, State, command_line, gan_command_line, start
+from tinygen.training.learners.adversarial_step import Players
 from tinygen.training.progress import warn
 
 COLUMNS = {
@@ -57,13 +57,13 @@ SHOWN_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
 
 def flags():
     p = command_line.parser("mnist_gan", __doc__.splitlines()[0])
-    add = gan.add_flags(p, GAMMA).add_argument
+    add = gan_command_line.add_flags(p, GAMMA).add_argument
     add("--conditional", action="store_true", help="tell both players which digit it is")
     p.set_defaults(**DEFAULTS)
     return p
 
 
-class Eye(gan.Eye):
+class Eye(gan_command_line.Eye):
     """What can be seen of a GAN: the generator's images, and whether the other is deceived."""
 
     def __init__(self, run: Run, model: GAN, read: Judge) -> None:
@@ -167,7 +167,7 @@ def told_apart(data: Dataset) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
     # What does not go together is refused before any data are read; these have their own size.
-    model = gan.build(args, pixels=784, output="sigmoid", gamma=GAMMA)
+    model = gan_command_line.build(args, pixels=784, output="sigmoid", gamma=GAMMA)
     run = start(args, COLUMNS, whole=True)
     data, backend = run.dataset, run.backend
     n, fewest = len(data.test_images), args.pack * (1 + (args.discriminator_norm == "batch"))
@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         labels = one_hot(backend.asarray(data.train_labels), classes, args.dtype)
     eye = Eye(run, model, read)
     images = backend.asarray(data.train_images)
-    state, players = gan.train(eye, images, "digits_covered", eye.digits, labels)
+    state, players = gan_command_line.train(eye, images, "digits_covered", eye.digits, labels)
     report(eye, state, players)
 
 

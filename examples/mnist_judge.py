@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinygen.data import CHOICES
-from tinygen.metrics import comparison
+from tinygen.evaluation import comparison
+from tinygen.evaluation.reference_models import judge, yardsticks
 from tinygen.training import Progress, command_line, data_of
-from tinygen.training.kept import judge, yardsticks
 
 SMOKE = {"data": "strokes"}
 

@@ -20,7 +20,7 @@ from tinygen import plots, value_and_grad
 from tinygen.byhand.vae import loss_and_grads
 from tinygen.data import binarized, in_order
 from tinygen.errors import InputError
-from tinygen.metrics import Bound, bound, linear_readout_r2, negative_log_likelihood
+from tinygen.evaluation import Bound, bound, linear_readout_r2, negative_log_likelihood
 from tinygen.models import VAE
 from tinygen.models.vae import LIKELIHOODS, OBJECTIVES
 from tinygen.training import Descent, Diverged, Run, State, command_line, fit, start

@@ -33,10 +33,10 @@ MAY_IMPORT = {
     "byhand": "errors backend parameters",
     "optim": "backend parameters",
     "data": "errors files backend",
-    "metrics": "backend data",
     # The command line offers the names of nn, ops and models.
-    "training": "errors files backend parameters autograd ops losses nn optim data models byhand "
-    "metrics",
+    "training": "errors files backend parameters autograd ops losses nn optim data models byhand",
+    "evaluation": "errors files backend parameters autograd losses optim data models byhand "
+    "training",
     "plots": "files",
 }
 

@@ -32,7 +32,7 @@ from tinygen.parameters import Parameters
 __version__ = "0.1.0"
 
 # What is needed to look at a run or to fetch data, but not to compute, is imported when asked for.
-_LATER = ("data", "metrics", "plots", "training")
+_LATER = ("data", "evaluation", "plots", "training")
 
 
 def __getattr__(name: str) -> Any:

@@ -172,7 +172,7 @@ def confusion(path: Path, counts: Any, title: str) -> None:
     """How often each class, a row, was taken for each, a column; mistakes are coloured.
 
     Args:
-        counts: ``(k, k)`` as `tinygen.metrics.confusion` gives them.
+        counts: ``(k, k)`` as `tinygen.evaluation.confusion` gives them.
     """
     counts = np.asarray(counts)
     classes = len(counts)
@@ -370,7 +370,7 @@ def kl_per_dimension(path: Path, kl: Any, threshold: float = 0.01) -> None:
     Args:
         kl: ``(c,)`` KL of each dimension from the prior, averaged over images, in nats.
         threshold: dimensions above it are counted in the title, and coloured. They need not be
-            those that `tinygen.metrics.active_units` counts by the variance of their means.
+            those that `tinygen.evaluation.active_units` counts by the variance of their means.
     """
     kl = np.sort(np.asarray(kl, dtype=float))[::-1]
     c, active = len(kl), int((kl > threshold).sum())

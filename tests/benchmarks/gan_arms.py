@@ -13,7 +13,7 @@ import numpy as np
 
 import tinygen as tg
 from tinygen.models import GAN
-from tinygen.training.duel import Players, duel
+from tinygen.training.learners.adversarial_step import Players, duel
 from tinygen.training.state import State
 
 MODEL = GAN(

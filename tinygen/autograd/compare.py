@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.autograd.check import GradientError
+from tinygen.autograd.finite_differences import GradientError
 from tinygen.backend import backend_of
 
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
@@ -65,7 +65,7 @@ def compare_gradients(
     GradientComparison(loss=0.0, gradient=0.0, worst='W')
     >>> compare_gradients(f, g, {"W": np.float64(3)}, np.float64(2))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    tinygen.autograd.check.GradientError: W: the first gradient is 2, the second 1, ratio 2; ...
+    tinygen...GradientError: W: the first gradient is 2, the second 1, ratio 2; ...
     """
     (J, of_f), (K, of_g) = (
         _called(which, h, p, data) for which, h in (("first", f), ("second", g))

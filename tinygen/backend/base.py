@@ -25,7 +25,7 @@ def seed_sequence(seed: int | Sequence[int]) -> np.random.SeedSequence:
 
 
 class Backend(Protocol):
-    """One array library. `tests/test_backend.py` asserts that all have these very signatures."""
+    """One array library. `test_backend.py` asserts that all have these very signatures."""
 
     name: str
     xp: Any

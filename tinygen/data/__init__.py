@@ -2,9 +2,9 @@
 
 from tinygen.data import binarized, idx, mixtures, strokes
 from tinygen.data.batches import as_floats, batches, epoch_order, in_order, index_batches
-from tinygen.data.labelled import classes_of, few
+from tinygen.data.datasets import CHOICES, Dataset, load, stroke_digits
 from tinygen.data.mixtures import MIXTURES, Mixture
-from tinygen.data.mnist import CHOICES, Dataset, load, stroke_digits
+from tinygen.data.subsets import classes_of, few
 
 __all__ = [
     "CHOICES",

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.data import mnist
-from tinygen.data.mnist import Dataset
+from tinygen.data import datasets
+from tinygen.data.datasets import Dataset
 from tinygen.data.unzipped import Stream, unzipped
 from tinygen.errors import InputError
 
@@ -74,7 +74,7 @@ def static(dataset: Dataset, data_dir: str | os.PathLike[str] | None = None) -> 
 
 def _find(data_dir: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Path]]:
     """The first folder that has any of the files, and where each of them lies."""
-    places = [*mnist.places("mnist", data_dir), mnist.cache_folder() / "mnist"]
+    places = [*datasets.places("mnist", data_dir), datasets.cache_folder() / "mnist"]
     found: dict[str, Path] = {}
     for folder in places:
         for file in LINES:

@@ -20,8 +20,8 @@ import numpy as np
 from tinygen.backend import Array
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.models.autoencoder import Autoencoder
+from tinygen.models.encoder_decoder import RECONSTRUCTIONS, EncoderDecoder, make_floats
 from tinygen.models.gan import GAN
-from tinygen.models.halves import RECONSTRUCTIONS, EncoderDecoder, make_floats
 from tinygen.ops import ACTIVATIONS
 from tinygen.parameters import Parameters
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tinygen.backend import Array
 from tinygen.losses import l1, l2
-from tinygen.models.halves import EncoderDecoder, make_floats
+from tinygen.models.encoder_decoder import EncoderDecoder, make_floats
 from tinygen.parameters import part
 
 

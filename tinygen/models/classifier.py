@@ -17,7 +17,7 @@ import numpy as np
 from tinygen.backend import Array, Backend, namespace
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import cross_entropy, l2
-from tinygen.models.halves import Encoder, make_floats
+from tinygen.models.encoder_decoder import Encoder, make_floats
 from tinygen.nn import Dense, Dropout, Sequential
 from tinygen.ops import ACTIVATIONS, affine, concatenate, softmax
 from tinygen.parameters import Parameters
@@ -200,7 +200,7 @@ class Classifier:
     def judge(self, p: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
         """Probabilities and features in one pass: ``(n, pixels) -> (n, classes) (n, features)``.
 
-        They are what `tinygen.metrics.generation` takes, once they are on the host.
+        They are what `tinygen.evaluation.generation` takes, once they are on the host.
         """
         h = self.features(p, x)
         return softmax(self._read_out(p, h)), h

@@ -21,7 +21,7 @@ import numpy as np
 from tinygen.autograd import Tensor, grad
 from tinygen.backend import Array, Backend, backend_of, namespace
 from tinygen.errors import InputError, refuse_unknown
-from tinygen.models.halves import make_floats
+from tinygen.models.encoder_decoder import make_floats
 from tinygen.nn import Sequential, mlp
 from tinygen.nn.sequential import started
 from tinygen.ops import concatenate, mean, reshape, sigmoid, softplus, sqrt, square, sum

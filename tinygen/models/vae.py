@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from tinygen.backend import Array, namespace
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import bernoulli_nll, gaussian_kl, gaussian_nll
-from tinygen.models.halves import EncoderDecoder, make_floats
+from tinygen.models.encoder_decoder import EncoderDecoder, make_floats
 from tinygen.ops import exp, logsumexp, maximum, mean, reshape, sum
 from tinygen.parameters import part
 

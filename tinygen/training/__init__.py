@@ -1,13 +1,13 @@
 """From a loss and its gradient to a finished run: the loop, its checkpoints, its record."""
 
-from tinygen.training.descent import Descent
-from tinygen.training.few_labels import FewLabels
-from tinygen.training.loop import Diverged, Interrupted, Plan, fit
+from tinygen.training.learners.pseudo_labels import FewLabels
+from tinygen.training.learners.single_step import Descent
+from tinygen.training.loading import Trained, load
 from tinygen.training.progress import Progress
-from tinygen.training.record import Record
-from tinygen.training.start import Run, data_of, start
+from tinygen.training.run_dir import Record
+from tinygen.training.setup import Run, data_of, start
 from tinygen.training.state import State
-from tinygen.training.trained import Trained, load
+from tinygen.training.trainer import Diverged, Interrupted, Plan, fit
 
 __all__ = [
     "Descent",

@@ -17,7 +17,7 @@ from tinygen.data import CHOICES
 from tinygen.errors import InputError
 from tinygen.nn import BIASES, WEIGHTS
 from tinygen.ops import ACTIVATIONS
-from tinygen.training.loop import Diverged, Interrupted
+from tinygen.training.trainer import Diverged, Interrupted
 
 DATA = "data_sha256"
 """The entry of a configuration that is no flag: the hashes of the data."""

@@ -17,7 +17,7 @@ from tinygen.errors import InputError
 from tinygen.optim import Optimizer
 from tinygen.parameters import Parameters, Shapes
 from tinygen.training import checkpoint
-from tinygen.training.record import Record
+from tinygen.training.run_dir import Record
 
 
 @dataclass

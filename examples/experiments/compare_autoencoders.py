@@ -1,0 +1,210 @@
+"""PCA, a linear autoencoder, an autoencoder and a VAE on one task with codes of one size.
+
+python examples/experiments/compare_autoencoders.py
+python examples/experiments/compare_autoencoders.py --latent 2 --out runs/compare-2
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinygen import plots, value_and_grad
+from tinygen.byhand import autoencoder, vae
+from tinygen.data import as_floats, in_order
+from tinygen.errors import InputError
+from tinygen.evaluation import PCA, linear_probe_error, reconstruction
+from tinygen.models import VAE, Autoencoder
+from tinygen.parameters import Parameters, part
+from tinygen.training import Descent, Run, State, command_line, fit, start
+
+COLUMNS = {
+    "linear_mse": "test mse: linear {:.5f}",
+    "autoencoder_mse": "autoencoder {:.5f}",
+    "vae_mse": "VAE {:.5f}",
+}
+SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "latent": 8}
+SHOWN = 10
+"""Images in a row of the picture."""
+FITTED = 20_000
+"""Training images to whose codes the probe and an autoencoder's prior are fitted."""
+
+
+def flags():
+    p = command_line.parser("compare_autoencoders", __doc__.splitlines()[0])
+    command_line.add_network_flags(p)
+    p.set_defaults(activation="gelu")
+    return p
+
+
+class Together:
+    """Models that are trained side by side on the same batches.
+
+    Their parameters lie one behind the other in one vector, and their losses are added. No
+    parameter is in two losses and Adam looks at each number by itself, whatever the size of its
+    loss, so each model learns exactly what it would learn alone on these batches and this noise;
+    but there is one loop and one checkpoint.
+    """
+
+    def __init__(self, models: dict[str, Any]) -> None:
+        self.models = models
+        self.shapes = {
+            f"{name}.{key}": shape
+            for name, model in models.items()
+            for key, shape in model.shapes.items()
+        }
+
+    def initialise(self, seed: int, dtype: Any, backend: Any) -> Parameters:
+        p = Parameters.zeros(self.shapes, dtype, backend)
+        for name, own in self.parts(p).items():
+            own.flat[...] = self.models[name].initialise(seed, dtype, backend).flat
+        return p
+
+    def parts(self, p: Parameters) -> dict[str, Parameters]:
+        """Each model's own parameters, in the same memory."""
+        return {name: p.part(f"{name}.") for name in self.models}
+
+    def draw(self, x: Any, generator: Any, step: int) -> tuple[Any, ...]:
+        return tuple(model.draw(x, generator, step) for model in self.models.values())
+
+    def loss(self, p: Any, *data: Any) -> Any:
+        pairs = zip(self.models.items(), data, strict=True)
+        return sum(model.loss(part(p, f"{name}."), *drawn) for (name, model), drawn in pairs)
+
+    def by_hand(self, modules: dict[str, Any]) -> Any:
+        """The gradient by hand: each model's, written into its part."""
+        gradients_of = {
+            name: partial(modules[name].loss_and_grads, **model.terms)
+            for name, model in self.models.items()
+        }
+
+        def loss_and_grads(p: Parameters, *data: Any, out: Parameters) -> tuple[Any, Parameters]:
+            out = p.room_for_gradients(out)
+            parts, outs, total = self.parts(p), self.parts(out), 0
+            for (name, f), drawn in zip(gradients_of.items(), data, strict=True):
+                total = total + f(parts[name], *drawn, out=outs[name])[0]
+            return total, out
+
+        return loss_and_grads
+
+
+@dataclass(frozen=True)
+class Coder:
+    """A trained model as functions of host arrays."""
+
+    encode: Any
+    decode: Any
+    prior: bool
+    """Whether codes are drawn from N(0, I), or from a normal distribution fitted to codes."""
+
+    def codes(self, images: Any) -> Any:
+        return np.concatenate([self.encode(x) for x in in_order(images)])
+
+
+def coders(run: Run, together: Together, state: State) -> dict[str, Coder]:
+    """The models by the names under which they are shown."""
+    backend, dtype = run.backend, run.args.dtype
+
+    def on_host(f: Any, p: Any, x: Any) -> Any:
+        y = f(p, backend.asarray(np.asarray(x, dtype)))
+        return backend.to_numpy(y[0] if isinstance(y, tuple) else y)
+
+    pca = PCA.fit(run.dataset.train_images, run.args.latent)
+    shown = {"PCA": Coder(pca.encode, pca.decode, prior=False)}
+    names = {"linear": "linear autoencoder", "autoencoder": "autoencoder", "vae": "VAE"}
+    for name, p in together.parts(state.parameters).items():
+        model = together.models[name]
+        encode, decode = (partial(on_host, f, p) for f in (model.encode, model.decode))
+        shown[names[name]] = Coder(encode, decode, prior=name == "vae")
+    return shown
+
+
+def shown_codes(coder: Coder, train: Any, seed: int) -> Any:
+    """Codes to draw images from: from the prior, or from the normal distribution of the codes."""
+    z = np.random.default_rng(seed).standard_normal((SHOWN, train.shape[1]))
+    if coder.prior:
+        return z
+    # A covariance's factor by its eigenvectors, which a unit that is always zero does not disturb.
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(train.T, bias=True)))
+    return train.mean(axis=0) + z @ (vectors * np.sqrt(values.clip(0))).T
+
+
+def in_the_plane(codes: Any) -> Any:
+    """The codes themselves if they are pairs, else their first two principal components."""
+    if codes.shape[1] == 2:
+        return codes
+    centred = codes - codes.mean(axis=0)
+    plane = np.linalg.svd(centred, full_matrices=False)[2][:2].T
+    return np.pad(centred @ plane, ((0, 0), (0, max(0, 2 - codes.shape[1]))))
+
+
+def report(run: Run, together: Together, state: State) -> None:
+    """One table and one picture."""
+    dataset, say, folder = run.dataset, run.progress.say, run.record.folder
+    labels, test_labels = dataset.train_labels[:FITTED], dataset.test_labels
+    x = as_floats(dataset.test_images[:SHOWN])
+    far = np.flatnonzero(test_labels != test_labels[0])
+    ends = 0, int(far[0]) if len(far) else -1
+    share = np.linspace(0, 1, SHOWN)[:, None]
+    figures, panels = {}, {}
+    for name, coder in coders(run, together, state).items():
+        train, test = coder.codes(dataset.train_images[:FITTED]), coder.codes(dataset.test_images)
+        error = reconstruction(
+            lambda x, coder=coder: coder.decode(coder.encode(x)), dataset.test_images, np.float32
+        )
+        figures[name] = {
+            **error,
+            "probe_error": linear_probe_error(train, labels, test, test_labels),
+        }
+        panels[name] = plots.Shown(
+            reconstructions=coder.decode(test[:SHOWN]),
+            samples=coder.decode(shown_codes(coder, train, run.args.seed)),
+            interpolation=coder.decode((1 - share) * test[ends[0]] + share * test[ends[1]]),
+            codes=in_the_plane(test),
+        )
+    say(f"{f'codes of {run.args.latent}':20}{'mse':>10}{'squared error':>16}{'probe wrong':>14}")
+    for name, f in figures.items():
+        say(f"{name:20}{f['mse']:10.5f}{f['squared_error']:16.3f}{f['probe_error']:14.2%}")
+    plots.compare(folder / "comparison.png", x, panels, dataset.image_shape, test_labels)
+    run.summarise(state, test=figures)
+    say(f"picture, figures and checkpoint are in {folder}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = command_line.parse(flags(), arguments, SMOKE)
+    run = start(args, COLUMNS)
+    dataset, backend = run.dataset, run.backend
+    network = command_line.network(args)
+    linear = network | {"hidden": (), "activation": "none"}
+    together = Together({
+        "linear": Autoencoder(dataset.pixels, output="none", **linear),
+        "autoencoder": Autoencoder(dataset.pixels, **network),
+        "vae": VAE(dataset.pixels, **network),
+    })  # fmt: skip
+    if args.latent > dataset.pixels:
+        raise InputError(f"--latent {args.latent}: PCA has only {dataset.pixels} components")
+    modules = {"linear": autoencoder, "autoencoder": autoencoder, "vae": vae}
+    by_hand = args.gradients == "by-hand"
+    gradients = together.by_hand(modules) if by_hand else value_and_grad(together.loss)
+
+    state = run.state(together.initialise(args.seed, args.dtype, backend))
+    train, test = backend.asarray(dataset.train_images), backend.asarray(dataset.test_images)
+
+    def evaluate() -> dict[str, float]:
+        return {
+            f"{name}_mse": reconstruction(
+                partial(together.models[name].reconstruct, p), test, args.dtype
+            )["mse"]
+            for name, p in together.parts(state.parameters).items()
+        }
+
+    learner = Descent(together, gradients)
+    fit(state, learner, train, run.plan, evaluate, run.record, run.progress, backend)
+    report(run, together, state)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

@@ -1,0 +1,188 @@
+"""Train one GAN with several seeds, side by side, and print the mean of what they reached.
+
+python examples/experiments/gan_seeds.py --seeds 10 gan_ring --mixture grid
+python examples/experiments/gan_seeds.py --seeds 3 mnist_gan --gradients by-hand
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
+from math import inf, nan
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from tqdm import tqdm
+
+from tinygen.errors import InputError
+from tinygen.files import write_text
+from tinygen.training import Diverged, Progress, checkpoint, command_line
+from tinygen.training.progress import warn
+
+SCRIPTS = ("gan_ring", "mnist_gan")
+OURS, SET = ("--seeds", "--jobs", "--out", "--resume", "--restart"), ("--seed", "--quiet")
+"""Flags of this script; and those of an example that it sets for each run."""
+LOOK_EVERY = 2.0
+"""Seconds between two looks at how far the runs are."""
+
+
+def flags() -> argparse.ArgumentParser:
+    p = command_line.bare_parser(__doc__.splitlines()[0])
+    add = p.add_argument
+    add("--seeds", type=command_line.whole(1, 1000), default=10, metavar="N",
+        help="how many, from 0 on")  # fmt: skip
+    add("--jobs", type=command_line.whole(1, 1000), default=os.cpu_count() or 1, metavar="N",
+        help="trainings at a time, each on its share of the cores")  # fmt: skip
+    add("--out", type=Path, metavar="DIR", help="folder of the runs, else runs/seeds/EXAMPLE")
+    add("--resume", action="store_true", help="go on with the runs that are there")
+    add("--restart", action="store_true", help="begin anew, even over unfinished runs")
+    add("script", choices=SCRIPTS, metavar="EXAMPLE", help=f"one of {', '.join(SCRIPTS)}")
+    add("rest", nargs=argparse.REMAINDER, metavar="...", help="its flags")
+    return p
+
+
+def train(args: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """Train with one seed in a process of its own; returns the run's summary."""
+    out = args.out / f"seed-{seed}"
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    go_on = args.resume and (out / "checkpoint.npz").exists()
+    how = ["--resume"] if go_on else ["--restart"] if args.restart else []
+    command = [*call(args.script), *args.rest, "--seed", str(seed), "--out", str(out), "--quiet",
+               *how]  # fmt: skip
+    done = subprocess.run(command, env=os.environ | dict.fromkeys(names, str(args.threads)),
+                          stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    told = done.stderr.strip().splitlines()
+    if done.returncode:
+        refused = InputError if done.returncode == 2 else Diverged
+        raise refused(f"seed {seed}: {(told or ['it said nothing'])[-1].removeprefix('error: ')}")
+    for line in told:  # what it warned of
+        warn(f"seed {seed}: {line}")
+    return json.loads((out / "summary.json").read_text())
+
+
+def call(script: str) -> list[str]:
+    """The command that runs an example, but for its flags."""
+    return [sys.executable, str(Path(__file__).parents[1] / f"{script}.py")]
+
+
+def table(found: dict[int, dict[str, Any]]) -> str:
+    """The figures of each seed in a line, and below them their mean and deviation."""
+    tests = {  # None stands for infinity, which JSON has not
+        seed: {key: inf if x is None else x for key, x in found[seed]["test"].items()}
+        for seed in sorted(found)
+    }
+    keys = list(next(iter(tests.values())))
+    wide = {key: max(len(key), 9) for key in keys}
+
+    def line(name: str, values: Sequence[float]) -> str:
+        shown = (f"{value:{wide[key]}.4g}" for key, value in zip(keys, values, strict=True))
+        return f"{name:>9}  " + "  ".join(shown)
+
+    columns = [[test[key] for test in tests.values()] for key in keys]
+    lines = [f"{'seed':>9}  " + "  ".join(f"{key:>{wide[key]}}" for key in keys)]
+    lines += [line(str(seed), [test[key] for key in keys]) for seed, test in tests.items()]
+    lines.append(line("mean", [mean(column) for column in columns]))
+    if len(tests) > 1:
+        lines.append(line("deviation", [stdev(x) if inf not in x else nan for x in columns]))
+    judges = {run["judge"]["sha256"] for run in found.values() if "judge" in run}
+    if len(judges) > 1:
+        lines.append(f"warning: {len(judges)} judges scored these, so the figures do not compare")
+    return "\n".join(lines)
+
+
+def look(args: argparse.Namespace, began: float, bar: Any) -> None:
+    """Show how many epochs all runs have behind them."""
+    done = 0
+    for seed in range(args.seeds):
+        folder = args.out / f"seed-{seed}"
+        with suppress(OSError):  # it has not begun
+            rows = folder / "metrics.jsonl"
+            if rows.stat().st_mtime < began:
+                continue  # nor has this one; they are those of an earlier run
+            done += rows.read_text().count("\n")
+            if bar.total is None:
+                config = checkpoint.read_meta(folder / "checkpoint.npz")["config"]
+                bar.total = args.seeds * config["epochs"]
+    bar.n = done
+    bar.refresh()
+
+
+def train_all(args: argparse.Namespace) -> tuple[dict[int, Any], dict[int, BaseException]]:
+    """The summaries of the seeds that reached their end, and what went wrong with others.
+
+    After a failure no run begins any more, and those that are running are waited for.
+    """
+    began, found, failed = time.time(), {}, {}
+    with (
+        ThreadPoolExecutor(args.jobs) as pool,
+        tqdm(
+            unit=" epochs",
+            desc=f"{args.seeds} seeds",
+            leave=False,
+            disable=not Progress(0, {}).bars,
+        ) as bar,
+    ):
+        jobs = {pool.submit(train, args, seed): seed for seed in range(args.seeds)}
+        left = {*jobs}
+        try:
+            while left:
+                done, left = wait(left, LOOK_EVERY, FIRST_COMPLETED)
+                for job in done:
+                    if error := job.exception():
+                        failed[jobs[job]] = error
+                        left = {other for other in left if not other.cancel()}
+                        warn(
+                            f"seed {jobs[job]} failed; {len(left)} that are running are waited for"
+                        )
+                    else:
+                        found[jobs[job]] = job.result()
+                look(args, began, bar)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return found, failed
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = flags().parse_args(arguments)
+    args.out = args.out or Path("runs") / "seeds" / args.script
+    for flag in (word.split("=")[0] for word in args.rest):
+        if flag in OURS:
+            raise InputError(f"{flag} must stand before {args.script}")
+        if flag in SET:
+            raise InputError(f"{flag} cannot be given: it is set for each run")
+    if {"-h", "--help"} & {*args.rest}:
+        sys.exit(subprocess.call([*call(args.script), "--help"]))
+    args.jobs = min(args.jobs, args.seeds)
+    args.threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    print(
+        f"{args.seeds} seeds, {args.jobs} at a time, threads for each: {args.threads}", flush=True
+    )
+    began = time.perf_counter()
+    found, failed = train_all(args)
+    seconds = time.perf_counter() - began
+    if not failed:  # before anything is printed, as the reader of that may have gone away
+        runs = {str(seed): found[seed] for seed in sorted(found)}
+        text = json.dumps({"seconds": seconds, "runs": runs}, indent=2)
+        write_text(args.out / "summary.json", text)
+    if found:
+        print(table(found))
+    for error in failed.values():
+        if isinstance(error, (InputError, Diverged)) and [*args.out.glob("*/checkpoint.npz")]:
+            raise type(error)(
+                f"{error}; {len(found)} of {args.seeds} seeds are done, and the same command with "
+                "--resume goes on from there"
+            )
+        raise error
+    versions = found[0]["versions"]
+    print(f"{args.seeds} seeds in {seconds / 60:.1f} minutes, {args.jobs} at a time, "
+          f"{versions['backend']}, {versions['machine']}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

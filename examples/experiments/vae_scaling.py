@@ -1,0 +1,203 @@
+"""Sum or mean: train a VAE on MNIST with its two terms weighted as common code weights them.
+
+python examples/experiments/vae_scaling.py
+python examples/experiments/vae_scaling.py --likelihood gaussian --out runs/vae_scaling-gaussian
+"""
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinygen import plots, value_and_grad
+from tinygen.backend import namespace
+from tinygen.byhand.vae import loss_and_grads
+from tinygen.data import as_floats, in_order
+from tinygen.data.batches import batches, epoch_order
+from tinygen.errors import InputError
+from tinygen.evaluation import Bound, bound
+from tinygen.models import VAE
+from tinygen.models.vae import LIKELIHOODS
+from tinygen.training import Run, State, command_line, start
+from tinygen.training.trainer import Diverged
+
+# R and KL are sums, over the d pixels of an image and over the c numbers of its code, and means
+# over images. The weights of R and of the KL:
+LOSSES = {
+    "R + KL / d": lambda d, c: (1, 1 / d),
+    "R + KL / c": lambda d, c: (1, 1 / c),
+    "R + KL": lambda d, c: (1, 1),
+    "R / d + KL / c": lambda d, c: (1 / d, 1 / c),
+    "R / d + KL": lambda d, c: (1 / d, 1),
+}
+DEFAULTS = {"hidden": (400,), "latent": 20, "activation": "gelu"}
+SMOKE = {"data": "strokes", "epochs": 1, "batch_size": 32, "hidden": (32,), "latent": 8}
+SHOWN = 14
+
+
+def flags():
+    p = command_line.parser("vae_scaling", __doc__.splitlines()[0])
+    add = command_line.add_network_flags(p).add_argument
+    add("--likelihood", **command_line.choice(LIKELIHOODS, "of a pixel"))
+    p.set_defaults(**DEFAULTS)
+    return p
+
+
+def build(args, pixels: int) -> VAE:
+    return VAE(pixels=pixels, likelihood=args.likelihood, **command_line.network(args))
+
+
+def effective_beta(name: str, model: VAE) -> float:
+    """The weight of the KL where that of R is 1. The factor in front only changes the step."""
+    of_r, of_kl = LOSSES[name](model.pixels, model.latent)
+    return of_kl / of_r
+
+
+def shares(model: VAE, p, x, noise, beta: float) -> dict[str, float]:
+    """What each term of ``R + beta KL`` sends to the encoder.
+
+    The norms of the two gradients, the share of each in the sum of the norms, and the cosine
+    between them.
+    """
+
+    def encoder(at: float) -> Any:
+        """The loss is linear in beta, so its gradients at 0 and at 1 give those of both terms."""
+        _, g = value_and_grad(model.loss)(p, x, noise, at)
+        parts = [g[name].reshape(-1) for name in g if name.startswith("encoder.")]
+        return namespace(x).concatenate(parts).astype("float64")
+
+    r = encoder(0.0)
+    kl = beta * (encoder(1.0) - r)
+    norms = [float((g * g).sum()) ** 0.5 for g in (r, kl)]
+    both = sum(norms)
+    return {
+        "norm_r": norms[0],
+        "norm_kl": norms[1],
+        "share_r": norms[0] / both,
+        "share_kl": norms[1] / both,
+        "cosine": float((r * kl).sum()) / (norms[0] * norms[1]),
+    }
+
+
+def train(run: Run, model: VAE, state: State) -> list[dict[str, float]]:
+    """Train `state` in place; `shares` before the steps 1, 2, 4, 8, ... and after the last."""
+    args, backend, p = run.args, run.backend, state.parameters
+    images = backend.asarray(run.dataset.train_images)
+    probe = next(in_order(images, args.dtype))
+    noise = model.draw(probe, backend.generator((args.seed, 2)))[1]
+    if args.gradients == "by-hand":
+        gradients = partial(loss_and_grads, **model.terms)
+    else:
+        gradients = value_and_grad(model.loss)
+
+    def look() -> dict[str, float]:
+        return {"step": state.step + 1} | shares(model, p, probe, noise, model.beta)
+
+    found, out = [], p.zeros_like()
+    for epoch in range(args.epochs):
+        order = backend.asarray(epoch_order(len(images), args.seed, epoch))
+        bar = run.progress.epoch(epoch, len(images), 0)
+        for x in batches(images, order, args.batch_size, dtype=args.dtype):
+            if (state.step + 1).bit_count() == 1:  # a power of 2
+                found.append(look())
+            data = model.draw(x, backend.generator((args.seed, 1, state.step)), state.step)
+            loss, _ = gradients(p, *data, out=out)
+            state.optimizer.update(p, out, run.plan.schedule(state.step))
+            state.step += 1
+            bar.update(len(x))
+        bar.close()
+        if not math.isfinite(float(loss)):
+            raise Diverged(f"beta {model.beta:g}: the loss became {float(loss)}; try a lower --lr")
+    return [*found, look()]
+
+
+def judge(run: Run, model: VAE, state: State) -> Bound:
+    """The parts of the bound on the test images; the weights of the training play no role in it."""
+    images = run.backend.asarray(run.dataset.test_images)
+
+    def data():
+        for k, x in enumerate(in_order(images, run.args.dtype)):
+            yield model.draw(x, run.backend.generator((run.args.seed, 3, k)))[:2]
+
+    return bound(partial(model.bound, state.parameters), data())
+
+
+def pictures(run: Run, model: VAE, state: State) -> dict[str, Any]:
+    """Reconstructions of test images, and images of codes that were drawn from the prior."""
+    backend, dtype = run.backend, run.args.dtype
+    x = as_floats(backend.asarray(run.dataset.test_images[:SHOWN]), dtype)
+    z = np.random.default_rng(run.args.seed).standard_normal((SHOWN, model.latent))
+    made = {
+        "reconstructions": model.reconstruct(state.parameters, x),
+        "samples": model.decode(state.parameters, backend.asarray(z.astype(dtype))),
+    }
+    return {name: backend.to_numpy(y) for name, y in made.items()}
+
+
+def table(test: dict[str, dict[str, float]]) -> str:
+    """One line a loss, at most 80 columns."""
+    lines = [
+        f"{'':26}{'on the test images, nats':>27}{'active':>9}{'share of the KL':>18}",
+        f"{'loss':16}{'beta':>10}{'R':>9}{'KL':>9}{'R + KL':>9}{'units':>9}{'first':>9}{'last':>9}",
+    ]
+    for name, f in test.items():
+        lines.append(
+            f"{name:16}{f['beta']:10.4g}{f['reconstruction']:9.2f}{f['kl']:9.2f}"
+            f"{f['negative_elbo']:9.2f}{f['active_units']:9d}"
+            f"{f['first_share_kl']:9.1%}{f['last_share_kl']:9.1%}"
+        )
+    return "\n".join(lines)
+
+
+def draw_shares(path, test, gradient) -> None:
+    curves = {
+        f"{name} (beta {test[name]['beta']:.3g})": [f["share_kl"] for f in found]
+        for name, found in gradient.items()
+    }
+    steps = [f["step"] for f in gradient["R + KL"]]
+    ylabel = "the KL's share of the encoder's gradient"
+    plots.line_plot(path, steps, curves, "step", ylabel, log_x=True, log_y=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = command_line.parse(flags(), arguments, SMOKE)
+    if args.resume:
+        raise InputError("vae_scaling keeps no checkpoint, so it cannot --resume; begin anew")
+    build(args, pixels=784)  # refuses what does not go together, before any data is read
+    run = start(args, {})
+    run.record.forget_summary()
+    base, folder, say = build(args, run.dataset.pixels), run.record.folder, run.progress.say
+    began = time.perf_counter()
+    test: dict[str, dict[str, float]] = {}
+    gradient: dict[str, list[dict[str, float]]] = {}
+    rows = {"original": as_floats(run.dataset.test_images[:SHOWN])}
+    for name in LOSSES:
+        model = replace(base, beta=effective_beta(name, base))
+        state = run.state(model.initialise(args.seed, args.dtype, run.backend))
+        gradient[name] = found = train(run, model, state)
+        test[name] = {"beta": model.beta} | judge(run, model, state).figures
+        for when, at in (("first", 0), ("last", -1)):
+            test[name] |= {f"{when}_{key}": found[at][key] for key in ("share_kl", "share_r")}
+        if args.likelihood == "gaussian":
+            test[name]["variance"] = math.exp(float(state.parameters["decoder.log_var"][0]))
+        rows |= {f"{name}: {kind}": y for kind, y in pictures(run, model, state).items()}
+        say(f"trained {name}, beta {model.beta:.4g}")
+    state.seconds = time.perf_counter() - began
+
+    say("\n" + table(test))
+    for name, figures in test.items():
+        if "variance" in figures:
+            say(f"{name:16} variance of a pixel, learned: {figures['variance']:.4f}")
+    plots.images_in_rows(folder / "images.png", rows, run.dataset.image_shape)
+    draw_shares(folder / "shares.png", test, gradient)
+    run.summarise(state, test=test, gradient=gradient)
+    say(f"pictures and figures are in {folder}")
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

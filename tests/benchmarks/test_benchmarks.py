@@ -1,0 +1,42 @@
+"""The arms of the benchmarks, a step each: a benchmark that no longer runs is noticed here."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygen as tg
+
+sys.path.append(str(Path(__file__).parent))
+step = importlib.import_module("step")
+
+ARMS = [(model, arm) for model, arms in step.ARMS_OF.items() for arm in arms]
+
+
+@pytest.mark.parametrize(("model", "arm"), ARMS, ids=[" ".join(names) for names in ARMS])
+@pytest.mark.filterwarnings("default")  # those of other libraries are theirs
+def test_an_arm_takes_a_step(model: str, arm: str) -> None:
+    x: Any = np.random.default_rng(0).random((4, 784), dtype=np.float32)
+    try:
+        take = step.ARMS_OF[model][arm](tg.get_backend("numpy"), x)
+    except ImportError as error:
+        pytest.skip(str(error))
+    take()
+    take()
+
+
+def test_the_arms_are_there() -> None:
+    """For each model the floor, both kinds of gradients, and what they are compared with."""
+    assert {"autoencoder", "vae", "GAN, non-saturating", "GAN, wasserstein-gp"} <= {*step.ARMS_OF}
+    for arms in step.ARMS_OF.values():
+        assert {
+            "matrix products",
+            "tinygen by hand",
+            "tinygen autograd",
+            "PyTorch, fused Adam",
+        } <= {*arms}

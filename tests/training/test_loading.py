@@ -1,0 +1,511 @@
+"""A model out of its checkpoint: what was trained comes back, nothing of the file is believed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tracemalloc
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from running import TINY, run_here, write_tiny_data
+from strict import STRICT, StrictArray, count_syncs
+from test_checkpoint import forged, npy
+
+import tinygen as tg
+from tinygen import optim
+from tinygen.data import idx
+from tinygen.errors import InputError
+from tinygen.models import (
+    GAN,
+    VAE,
+    AdversarialAutoencoder,
+    Autoencoder,
+    Classifier,
+    Decoder,
+    Encoder,
+)
+from tinygen.models.serialization import KINDS, described, from_description
+from tinygen.training import Record, State, checkpoint
+
+NUMPY = tg.get_backend("numpy")
+MODELS: dict[str, Any] = {
+    "autoencoder": Autoencoder(9, (5, 4), 3, "tanh", "none", weight_decay=0.1, dropout=0.2),
+    "vae": VAE(9, (5,), 3, binarize=True, beta=2.0, samples=2),
+    "gaussian vae": VAE(9, (5,), 3, "tanh", "gaussian", kl_warm_up=7),
+    "gan": GAN(9, 3, (5,), (6, 5), loss="wasserstein-gp", penalty=3.0, classes=2, pack=2),
+    "usual gan": GAN(9, 3, (5,), (5,), generator_norm="layer", smoothing=0.1),
+    "adversarial": AdversarialAutoencoder(9, (5,), 3, discriminator_hidden=(4,)),
+    "classifier": Classifier(9, (5, 4), 6, "elu", 0.0, latent=2, reads="all", input_noise=0.5),
+    "softmax": Classifier(9, (), 6),
+    "encoder": Encoder(9, (5,), 3, heads=2),
+    "decoder": Decoder(3, (5,), 9, reconstruction="bce"),
+}
+EVERY = pytest.mark.parametrize("name", MODELS)
+HALVED = ["autoencoder", "vae", "gaussian vae", "adversarial"]
+DATA = {"name": "tiny", "source": "drawn", "sha256": {"train": "0" * 64}, "train": 40, "test": 7,
+        "shape": [3, 3], "preprocessing": "uint8 / 255"}  # fmt: skip
+IMAGES = np.random.default_rng(0).integers(0, 256, (7, 3, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for the disk, as in tests/training/test_trainer.py."""
+    monkeypatch.setattr("os.fsync", lambda file: None)
+
+
+def saved(
+    folder: Path, name: str, dtype: str = "float32", place: Any = NUMPY, **about: Any
+) -> tg.Parameters:
+    """A checkpoint as `fit` writes it; returns its parameters, on the host."""
+    model = MODELS[name]
+    p = model.initialise(3, dtype, place)
+    state, record = State(p, optim.SGD(p, momentum=0.9)), Record(folder)
+    record.open()
+    about = {"model": described(model), "data": DATA} | about
+    state.save(record, place, {"dtype": dtype, "lr": 0.1}, about)
+    return p.to(NUMPY)
+
+
+# What was saved comes back.
+
+
+def test_every_kind_is_tried_here() -> None:
+    assert {type(model).__name__ for model in MODELS.values()} == set(KINDS)
+    assert all(name == kind.__name__ for name, kind in KINDS.items())
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_kind_of_model_comes_back(tmp_path: Path, name: str, dtype: str) -> None:
+    p = saved(tmp_path, name, dtype)
+    for path in (tmp_path, str(tmp_path), tmp_path / "checkpoint.npz"):
+        trained = tg.load(path)
+        assert trained.model == MODELS[name] and type(trained.model) is type(MODELS[name])
+        assert trained.parameters.shapes == p.shapes == trained.model.shapes
+        assert trained.parameters.flat.dtype == dtype
+        np.testing.assert_array_equal(trained.parameters.flat, p.flat)
+        assert trained.config == {"dtype": dtype, "lr": 0.1} and trained.data == DATA
+        assert trained.path == tmp_path / "checkpoint.npz" and trained.backend is NUMPY
+    little = p.flat.astype("<f4" if dtype == "float32" else "<f8")
+    assert trained.sha256 == hashlib.sha256(little.tobytes()).hexdigest()
+
+
+@EVERY
+def test_a_description_goes_through_json(name: str) -> None:
+    text = json.dumps(described(MODELS[name]))
+    found = from_description(json.loads(text))
+    assert found == MODELS[name]
+    assert [type(x) for x in vars_of(found)] == [type(x) for x in vars_of(MODELS[name])]
+
+
+def vars_of(model: Any) -> list[Any]:
+    """The options of a model."""
+    return [*asdict(model).values()]
+
+
+@given(
+    st.lists(st.integers(1, 9), max_size=3),
+    st.sampled_from(sorted(Autoencoder.__dataclass_fields__)),
+    st.floats(0, 9),
+)
+def test_whatever_the_options_they_come_back(hidden: list[int], name: str, x: float) -> None:
+    model = Autoencoder(9, tuple(hidden), 2)
+    if isinstance(getattr(model, name), float) and name != "dropout":
+        model = replace(model, **{name: x})
+    assert from_description(json.loads(json.dumps(described(model)))) == model
+
+
+def test_what_is_no_single_model_has_no_description() -> None:
+    class Comparison:
+        pass
+
+    assert described(Comparison()) is None and described(None) is None
+    frozen = tg.models.Frozen(MODELS["softmax"], lambda x: x, 0, 1)
+    assert described(frozen) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_of_a_gan_the_average_stands_in_the_generators_place(tmp_path: Path, dtype: str) -> None:
+    model = MODELS["gan"]
+    p = model.initialise(0, dtype)
+    average = np.linspace(-1, 1, p.part("generator.").flat.size).astype(dtype)
+    arrays = {"parameters": p.flat, "average": average}
+    about = {"dtype": dtype, "model": described(model), "data": DATA}
+    path = tmp_path / "checkpoint.npz"
+    for averaged, expected in (("generator.", average), (None, p.part("generator.").flat)):
+        checkpoint.save(path, arrays, {**about, "averaged": averaged})
+        trained = tg.load(path)
+        np.testing.assert_array_equal(trained.parameters.part("generator.").flat, expected)
+        np.testing.assert_array_equal(
+            trained.parameters.part("discriminator.").flat, p.part("discriminator.").flat
+        )
+
+
+def test_an_average_of_all_parameters_stands_in_the_place_of_all(tmp_path: Path) -> None:
+    model = MODELS["classifier"]
+    p = model.initialise(0)
+    averaged: Any = optim.Averaged(optim.SGD(p), p, 0.9)
+    averaged.average.flat[...] = np.linspace(-1, 1, p.flat.size)
+    about = {"model": described(model), "data": DATA}
+    State(p, averaged).save(Record(tmp_path), NUMPY, {"dtype": "float32"}, about)
+    found = tg.load(tmp_path).parameters.flat
+    np.testing.assert_array_equal(found, np.linspace(-1, 1, p.flat.size).astype(np.float32))
+
+
+# Both halves.
+
+
+@pytest.mark.parametrize("name", HALVED)
+def test_the_halves_are_models_of_their_own(tmp_path: Path, name: str) -> None:
+    p, model = saved(tmp_path, name), MODELS[name]
+    trained = tg.load(tmp_path)
+    x = trained.prepare(IMAGES)
+    encoder, decoder = trained.encoder, trained.decoder
+    assert type(encoder.model) is Encoder and encoder.model == model.encoder
+    assert type(decoder.model) is Decoder and decoder.model == model.decoder
+    codes = encoder(x)
+    assert codes.shape == (7, 3) and codes.dtype == np.float32
+    np.testing.assert_array_equal(codes, model.encoder(p.part("encoder."), x))
+    if name != "adversarial":
+        coded = model.encode(p, x)
+        np.testing.assert_array_equal(codes, coded if name == "autoencoder" else coded[0])
+        np.testing.assert_array_equal(decoder(codes), model.decode(p, codes))
+    assert decoder(codes).shape == (7, 9)
+    # Their parameters are those of the whole, without a variance that may stand beside them.
+    for half, prefix in ((encoder, "encoder."), (decoder, "decoder.")):
+        assert half.parameters.shapes == half.model.shapes
+        assert np.shares_memory(half.parameters.flat, trained.parameters.flat)
+        for key, value in half.parameters.items():
+            np.testing.assert_array_equal(value, p[prefix + key])
+        assert half.data == trained.data and half.path == trained.path
+        assert half.sha256 != trained.sha256
+    np.testing.assert_array_equal(encoder.prepare(IMAGES), x)
+
+
+def test_a_gaussian_vae_brings_its_variance_along(tmp_path: Path) -> None:
+    p = MODELS["gaussian vae"].initialise(3)
+    assert p["decoder.log_var"].shape == (1,)
+    saved(tmp_path, "gaussian vae")
+    trained = tg.load(tmp_path)
+    np.testing.assert_array_equal(trained.parameters["decoder.log_var"], p["decoder.log_var"])
+    assert "log_var" not in trained.decoder.parameters
+
+
+@pytest.mark.parametrize("name", ["gan", "classifier", "encoder", "decoder"])
+def test_what_has_no_halves_says_so(tmp_path: Path, name: str) -> None:
+    saved(tmp_path, name)
+    trained = tg.load(tmp_path)
+    for half in ("encoder", "decoder"):
+        kind = type(MODELS[name]).__name__
+        with pytest.raises(InputError, match=rf"checkpoint\.npz: {kind} has no {half}$"):
+            getattr(trained, half)
+
+
+def test_a_half_by_itself_is_called_as_it_is(tmp_path: Path) -> None:
+    p = saved(tmp_path, "encoder")
+    trained = tg.load(tmp_path)
+    x = trained.prepare(IMAGES)
+    np.testing.assert_array_equal(trained(x), MODELS["encoder"](p, x))
+
+
+# Images as the model has seen them.
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_images_are_prepared_as_in_the_training(tmp_path: Path, dtype: str) -> None:
+    saved(tmp_path, "autoencoder", dtype)
+    x = tg.load(tmp_path).prepare(IMAGES)
+    assert x.dtype == dtype and x.shape == (7, 9)
+    np.testing.assert_array_equal(x, (IMAGES.reshape(7, 9) / np.array(255, dtype)).astype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("shape", "came"),
+    [
+        ((7, 4, 4), "4 x 4"),
+        ((7, 9), "9"),
+        ((7, 1, 9), "1 x 9"),
+        ((7,), "no"),
+        ((7, 3, 3, 3), "3 x"),
+    ],
+)
+def test_images_of_another_size_are_refused(tmp_path: Path, shape: Any, came: str) -> None:
+    saved(tmp_path, "vae")
+    trained = tg.load(tmp_path)
+    sentence = rf"checkpoint\.npz: the model is of images of 3 x 3 pixels, got {came}"
+    for who in (trained, trained.encoder):
+        with pytest.raises(InputError, match=sentence) as refused:
+            who.prepare(np.zeros(shape, np.uint8))
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        3,
+        "x",
+        [],
+        {},
+        {"shape": 5},
+        {"shape": None},
+        {"shape": {"3": 3}},
+        {"shape": "33"},
+        {"shape": ["3", "3"]},
+    ],
+)
+def test_a_checkpoint_that_does_not_say_what_size_takes_no_images(
+    tmp_path: Path, data: Any
+) -> None:
+    saved(tmp_path, "autoencoder", data=data)
+    with pytest.raises(InputError, match=r"the model is of images of .* pixels, got 3 x 3"):
+        tg.load(tmp_path).prepare(IMAGES)
+
+
+# Elsewhere.
+
+
+@EVERY
+def test_on_another_backend(backend: Any, tmp_path: Path, name: str) -> None:
+    p = saved(tmp_path, name, place=backend)
+    trained = tg.load(tmp_path, backend)
+    assert type(trained.parameters.flat) is type(backend.asarray(p.flat))
+    np.testing.assert_array_equal(backend.to_numpy(trained.parameters.flat), p.flat)
+    assert trained.sha256 == tg.load(tmp_path).sha256
+    if name in HALVED:
+        x = trained.prepare(IMAGES)
+        with count_syncs() as syncs:
+            y = trained.decoder(trained.encoder(x))
+        assert not syncs and type(y) is type(x)
+        host = tg.load(tmp_path)
+        expected = host.decoder(host.encoder(host.prepare(IMAGES)))
+        # The same float32 arithmetic in another library.
+        np.testing.assert_allclose(backend.to_numpy(y), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_where_it_lies_is_as_one_says(tmp_path: Path) -> None:
+    saved(tmp_path, "vae")
+    assert type(tg.load(tmp_path, STRICT).parameters.flat) is StrictArray
+    assert tg.load(tmp_path, "numpy").backend is NUMPY
+    with pytest.raises(InputError, match="unknown backend"):
+        tg.load(tmp_path, "abacus")
+
+
+@pytest.mark.parametrize(
+    ("example", "dtype"), [("mnist_autoencoder", "float64"), ("mnist_vae", "float32")]
+)
+def test_a_run_of_an_example_comes_back(tmp_path: Path, example: str, dtype: str) -> None:
+    folder = write_tiny_data(tmp_path / "data")
+    flags = (*TINY, "--data-dir", folder, "--dtype", dtype, "--quiet", "--out", tmp_path / "run")
+    assert run_here(*flags, name=example) == 0
+    trained = tg.load(tmp_path / "run")
+    images = idx.read(folder / "t10k-images-idx3-ubyte")
+    x = trained.prepare(images)
+    assert x.dtype == dtype and trained.config["dtype"] == dtype and trained.config["latent"] == 2
+    made = trained.decoder(trained.encoder(x))
+    np.testing.assert_array_equal(made, trained.model.reconstruct(trained.parameters, x))
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert trained.data == summary["data"] and trained.config == summary["config"]
+    if example == "mnist_autoencoder":
+        error = ((made - x) ** 2).mean()
+        assert error == pytest.approx(summary["test"]["mse"], rel=1e-9)
+
+
+# What is refused.
+
+
+def refused(path: Path) -> str:
+    """The sentence with which it is refused, having spent next to no memory."""
+    tracemalloc.start()
+    with pytest.raises(InputError) as caught:
+        tg.load(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    file = path / "checkpoint.npz" if path.is_dir() else path
+    most = (4 << 20) + 9 * (file.stat().st_size if file.exists() else 0)
+    assert peak < most, f"{peak} bytes were spent on a file that was refused"
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{path}") and "\n" not in sentence and len(sentence) < 600
+    return sentence
+
+
+def test_a_checkpoint_of_an_older_version_says_no_model(tmp_path: Path) -> None:
+    model = MODELS["autoencoder"]
+    p = model.initialise(0)
+    State(p, optim.SGD(p)).save(Record(tmp_path), NUMPY, {"dtype": "float32"})
+    assert "checkpoint.npz: it does not say what model it is of" in refused(tmp_path)
+    # As does one of several models, or of none that can be given back.
+    saved(tmp_path, "autoencoder", model=described(object()))
+    assert "it does not say what model it is of" in refused(tmp_path)
+
+
+HOSTILE: list[Any] = [
+    3, "x", [], {}, {"kind": "VAE"}, {"options": {}}, {"kind": None, "options": {}},
+    {"kind": ["VAE"], "options": {}}, {"kind": {}, "options": {}}, {"kind": "VAE", "options": []},
+    {"kind": "VAE", "options": None}, {"kind": "Model", "options": {}},
+    {"kind": "object", "options": {}}, {"kind": "__class__", "options": {}},
+    {"kind": "vae", "options": {}}, {"kind": "x" * 10**5, "options": {}},
+    {"kind": "a\nb", "options": {}},
+]  # fmt: skip
+WRONG: list[Any] = [
+    ("pixels", "9"), ("pixels", None), ("pixels", 9.0), ("pixels", True), ("pixels", 0),
+    ("pixels", -1), ("pixels", [9]), ("pixels", {}), ("pixels", 10**400), ("pixels", 2**63),
+    ("hidden", 5), ("hidden", "5"), ("hidden", None), ("hidden", [0]), ("hidden", [5.0]),
+    ("hidden", [True]), ("hidden", ["5"]), ("hidden", [[5]]), ("hidden", [None]),
+    ("hidden", {"5": 5}), ("hidden", [-5]), ("hidden", [10**400]), ("hidden", [1] * 10**5),
+    ("activation", "swish"), ("activation", 3), ("activation", None), ("activation", ["tanh"]),
+    ("activation", "x" * 10**5), ("activation", "a\nb"),
+    ("weight_decay", -1.0), ("weight_decay", float("nan")), ("weight_decay", float("inf")),
+    ("weight_decay", "0"), ("weight_decay", None), ("weight_decay", True), ("weight_decay", [0.0]),
+    ("weight_decay", 10**400), ("weight_decay", -(10**400)),
+    ("dropout", 1.0), ("dropout", -0.1), ("dropout", float("nan")), ("dropout", 10**400),
+    ("output", "softmax"), ("reconstruction", "l1"), ("weights", "magic"), ("biases", 0),
+    ("net", 1), ("__class__", "VAE"), ("shapes", {}), ("a\nb", 1), ("x" * 10**5, 1), ("", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("description", HOSTILE, ids=lambda x: str(x)[:40])
+def test_a_description_that_is_none_is_refused(tmp_path: Path, description: Any) -> None:
+    saved(tmp_path, "autoencoder", model=description)
+    sentence = refused(tmp_path)
+    assert "it does not say what model it is of" in sentence or "unknown kind of model" in sentence
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=lambda x: str(x)[:30] if x else "nothing")
+def test_an_option_that_makes_no_sense_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+    description = described(MODELS["autoencoder"])
+    assert description
+    description["options"][name] = value
+    saved(tmp_path, "autoencoder", model=description)
+    refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("VAE", {"likelihood": "laplace"}), ("VAE", {"samples": 0}), ("VAE", {"binarize": 1}),
+        ("VAE", {"kl_warm_up": -1}), ("VAE", {"heads": 3}), ("VAE", {"beta": 10**400}),
+        ("VAE", {"objective": "iwae", "free_bits": 1.0}),
+        ("GAN", {"loss": "hinge"}), ("GAN", {"pack": 0}), ("GAN", {"penalty": "1"}),
+        ("GAN", {"penalty": float("nan"), "loss": "r1"}), ("GAN", {"penalty": 1.0}),
+        ("GAN", {"loss": "r1", "penalty": 10**400}), ("GAN", {"smoothing": 1}),
+        ("GAN", {"generator_hidden": [0]}), ("GAN", {"classes": -1}),
+        ("AdversarialAutoencoder", {"discriminator_hidden": [-1]}),
+        ("Classifier", {"reads": "first"}), ("Classifier", {"latent": -1}),
+        ("Classifier", {"classes": 0}), ("Classifier", {"input_noise": -1}),
+        ("Encoder", {"heads": 0}), ("Encoder", {"latent": 0}), ("Decoder", {"output": "tanh"}),
+        ("Decoder", {"reconstruction": "bce", "output": "none"}),
+    ],
+)  # fmt: skip
+def test_what_a_model_refuses_a_checkpoint_cannot_ask_for(
+    tmp_path: Path, kind: str, options: Any
+) -> None:
+    saved(tmp_path, "autoencoder", model={"kind": kind, "options": options})
+    refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("Autoencoder", {"pixels": 10**9}),
+        ("Autoencoder", {"hidden": [10**9, 10**9]}),
+        ("VAE", {"latent": 2**53}),
+        ("GAN", {"generator_hidden": [10**8] * 20, "generator_norm": "none"}),
+        ("Classifier", {"classes": 10**12}),
+        ("Classifier", {"hidden": [2**40] * 900}),
+        ("AdversarialAutoencoder", {"discriminator_hidden": [10**9]}),
+        ("Encoder", {"heads": 10**9, "latent": 10**9}),
+        ("Decoder", {"pixels": 10**15}),
+    ],
+)
+def test_a_huge_model_is_refused_before_any_memory_is_asked_for(
+    tmp_path: Path, kind: str, options: Any
+) -> None:
+    saved(tmp_path, "autoencoder", model={"kind": kind, "options": options})
+    assert "parameters does not fit into it" in refused(tmp_path)
+
+
+def test_thousands_of_layers_are_refused_before_they_are_built(tmp_path: Path) -> None:
+    """They would all fit, of one unit each; a layer takes a kilobyte, and 7 bytes to ask for."""
+    for kind, name in (("Autoencoder", "hidden"), ("GAN", "discriminator_hidden")):
+        saved(tmp_path, "autoencoder", model={"kind": kind, "options": {name: [1] * 2000}})
+        assert "makes no sense" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"pixels": 8}, {"latent": 2}, {"hidden": [5]}])
+def test_a_description_of_another_architecture_is_refused(tmp_path: Path, options: Any) -> None:
+    description = described(MODELS["autoencoder"])
+    assert description
+    description["options"] |= options
+    saved(tmp_path, "autoencoder", model=description)
+    assert "of another architecture: its parameters has shape" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [None, "float16", "int8", "O", ["float32"], {}, 3, "x" * 10**5])
+def test_a_dtype_that_is_none_is_taken_for_the_usual_one(tmp_path: Path, dtype: Any) -> None:
+    """So float32 still comes back, and nothing else is read as if it were."""
+    p = saved(tmp_path, "vae")
+    path = tmp_path / "checkpoint.npz"
+    meta = checkpoint.read_meta(path)
+    meta["config"] = {"dtype": dtype}
+    checkpoint.save(path, {"parameters": p.flat}, meta)
+    np.testing.assert_array_equal(tg.load(path).parameters.flat, p.flat)
+    checkpoint.save(path, {"parameters": p.flat.astype(np.float64)}, meta)
+    assert "its parameters is float64, expected float32" in refused(path)
+
+
+@pytest.mark.parametrize("config", [None, 3, [], "x"])
+def test_a_configuration_that_is_none_is_empty(tmp_path: Path, config: Any) -> None:
+    p = saved(tmp_path, "vae")
+    meta = checkpoint.read_meta(tmp_path / "checkpoint.npz")
+    checkpoint.save(tmp_path / "checkpoint.npz", {"parameters": p.flat}, {**meta, "config": config})
+    trained = tg.load(tmp_path)
+    assert trained.config == {} and trained.parameters.flat.tobytes() == p.flat.tobytes()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("where", ["parameters", "average"])
+def test_nan_is_refused(tmp_path: Path, bad: float, where: str) -> None:
+    model = MODELS["gan"]
+    p = model.initialise(0)
+    arrays = {"parameters": p.flat, "average": p.part("generator.").flat.copy()}
+    arrays[where][3] = bad
+    about = {"config": {}, "model": described(model), "averaged": "generator."}
+    checkpoint.save(tmp_path / "checkpoint.npz", arrays, about)
+    assert "it holds NaN or infinity" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "averaged", [3, [], {}, None, True, "critic.", "x", "g", "discriminator.W", "generator.W1"]
+)
+def test_an_average_of_nothing_there_is_is_none(tmp_path: Path, averaged: Any) -> None:
+    p = saved(tmp_path, "gan", averaged=averaged)
+    np.testing.assert_array_equal(tg.load(tmp_path).parameters.flat, p.flat)
+
+
+@pytest.mark.parametrize("averaged", ["", "generator.", "discriminator."])
+def test_an_average_that_is_missing_is_refused(tmp_path: Path, averaged: str) -> None:
+    saved(tmp_path, "usual gan", averaged=averaged)
+    assert "it holds no average.npy" in refused(tmp_path)
+
+
+def test_nothing_there_and_damage(tmp_path: Path) -> None:
+    assert "there is no checkpoint" in refused(tmp_path)  # an empty folder
+    assert "there is no checkpoint" in refused(tmp_path / "nothing")
+    saved(tmp_path / "run", "vae")
+    path = tmp_path / "run" / "checkpoint.npz"
+    whole = path.read_bytes()
+    for content in (b"", whole[:-1], whole[: len(whole) // 2], b"x" * 1000):
+        path.write_bytes(content)
+        assert "no complete tinygen checkpoint" in refused(path)
+    meta = {"format": checkpoint.FORMAT, "model": described(MODELS["vae"])}
+    forged(path, {"meta.json": json.dumps(meta)})
+    assert "does not fit into it" in refused(path)
+    forged(path, {"meta.json": json.dumps(meta), "other.npy": npy(np.zeros(10**4))})
+    assert "it holds no parameters.npy" in refused(path)

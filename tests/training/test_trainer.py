@@ -1,0 +1,581 @@
+"""The training loop: stopped anywhere it goes on to the same end, and it stops by itself at NaN."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from strict import STRICT, count_syncs
+
+from tinygen import optim, value_and_grad
+from tinygen.backend import get_backend
+from tinygen.backend.numpy_backend import adam_numpy
+from tinygen.byhand.autoencoder import loss_and_grads
+from tinygen.errors import InputError
+from tinygen.models import Autoencoder
+from tinygen.training import (
+    Descent,
+    Diverged,
+    Interrupted,
+    Plan,
+    Progress,
+    Record,
+    State,
+    fit,
+    trainer,
+)
+
+NUMPY = get_backend("numpy")
+IMAGES = np.random.default_rng(0).integers(0, 256, (42, 3, 3), dtype=np.uint8)
+EPOCHS, BATCH = 3, 8
+PER_EPOCH = 6  # the last batch has but two images
+STEPS = EPOCHS * PER_EPOCH
+
+PLAIN = Autoencoder(pixels=9, hidden=(5,), latent=2)
+NOISY = Autoencoder(
+    pixels=9, hidden=(5, 4), latent=2, activation="gelu", reconstruction="bce",
+    weight_decay=1e-3, code_l1=1e-2, input_noise=0.2, dropout=0.3,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    """Neither for the disk nor for numba's threads, which would be most of the time here.
+
+    test_checkpoint.py looks at the one, tests/examples/test_examples.py runs the other.
+    """
+    monkeypatch.setattr("os.fsync", lambda file: None)
+    monkeypatch.setattr(NUMPY, "_adam", adam_numpy)
+
+
+class Crash(Exception):
+    """Stands for a killed process: nothing is caught or saved after it."""
+
+
+class Run:
+    """A run as an example makes it, on a few random images."""
+
+    def __init__(self, folder, model=PLAIN, gradients="autograd", backend=NUMPY, **changes):
+        dtype = changes.pop("dtype", np.float32)
+        optimizer = changes.pop("optimizer", optim.Adam)
+        self.rate = changes.pop("rate", 1e-2)
+        self.model, self.backend, self.record = model, backend, Record(folder)
+        self.record.open()
+        self.state = State(*self._fresh(dtype, optimizer))
+        self.gradients = value_and_grad(model.loss)
+        if gradients == "by-hand":
+            self.gradients = partial(loss_and_grads, **model.terms)
+        plan = {"epochs": EPOCHS, "batch_size": BATCH, "seed": 3, "show_every": 5, "config": {}}
+        self.plan = Plan(schedule=optim.linear(self.rate, STEPS), **{**plan, **changes})
+        self.images = backend.asarray(IMAGES)
+
+    def _fresh(self, dtype, optimizer):
+        parameters = self.model.initialise(1, dtype, self.backend)
+        return parameters, optimizer(parameters)
+
+    def evaluate(self):
+        return {"test_mse": 0.5}
+
+    def resume(self):
+        self.state.restore(self.record, self.backend)
+        return self
+
+    def fit(self, each=None):
+        """Train; `each(step)` is called before a step's gradient."""
+
+        def gradients(*arguments, **options):
+            if each:
+                each(self.state.step)
+            return self.gradients(*arguments, **options)
+
+        progress = Progress(self.plan.epochs, {}, quiet=True)
+        fit(self.state, Descent(self.model, gradients), self.images, self.plan,
+            lambda: self.evaluate(), self.record, progress, self.backend)  # fmt: skip
+        return self
+
+    @property
+    def end(self):
+        """All that must be the same, bit for bit, and the rows without their time."""
+        vectors = {"parameters": self.state.parameters.flat, **self.state.optimizer.state}
+        bits = {name: self.backend.to_numpy(v).tobytes() for name, v in vectors.items()}
+        return bits, rows_without_time(self.state.history)
+
+
+def press_at(steps):
+    """Ctrl-C before the gradients of these steps."""
+    return lambda step: step in steps and signal.raise_signal(signal.SIGINT)
+
+
+def rows(record):
+    lines = (record.folder / "metrics.jsonl").read_text().splitlines()
+    return rows_without_time(map(json.loads, lines))
+
+
+def rows_without_time(rows):
+    return [{**row, "seconds": 0} for row in rows]
+
+
+# Stopped and gone on.
+
+
+@pytest.mark.parametrize("model", [PLAIN, NOISY], ids=["plain", "noisy"])
+@pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_run_that_is_stopped_at_every_step_ends_the_same(tmp_path, model, gradients, dtype):
+    def run(folder):
+        return Run(tmp_path / folder, model, gradients, dtype=dtype)
+
+    straight = run("straight").fit().end
+    for step in range(STEPS):
+        with pytest.raises(Interrupted, match=f"stopped after step {step + 1} of {STEPS};"):
+            (run("often") if step == 0 else run("often").resume()).fit(press_at({step}))
+    assert run("often").resume().fit().end == straight
+
+
+@settings(max_examples=15)
+@given(at=st.sets(st.integers(0, STEPS - 1), min_size=1, max_size=3))
+@example(at={PER_EPOCH - 2, 2 * PER_EPOCH - 2})  # so that only the small batch of an epoch is left
+@example(at={PER_EPOCH - 1, STEPS - 1})  # so that nothing of an epoch is left
+def test_stopped_at_any_steps_or_killed_there(tmp_path, at):
+    def crash(step):
+        if step in at:
+            raise Crash
+
+    straight = Run(tmp_path / "straight", NOISY).fit()
+    for folder, disturb, error in (("stop", press_at(at), Interrupted), ("kill", crash, Crash)):
+        run = Run(tmp_path / folder, NOISY)
+        for path in run.record.folder.iterdir():
+            path.unlink()
+        for step in sorted(at):
+            with pytest.raises(error):
+                run.fit(disturb)
+            run = Run(tmp_path / folder, NOISY).resume()
+            if disturb is crash:
+                assert run.state.step == step // PER_EPOCH * PER_EPOCH
+                at = at - {step}
+        assert run.fit().end == straight.end
+        assert rows(run.record) == rows(straight.record)
+
+
+def test_ctrl_c_during_an_evaluation(tmp_path):
+    straight = Run(tmp_path / "straight").fit()
+    for epoch in range(1, EPOCHS + 1):
+        run = Run(tmp_path / f"{epoch}")
+        evaluations = []
+
+        def evaluate(epoch=epoch, evaluations=evaluations):
+            evaluations.append(1)
+            if len(evaluations) == epoch:
+                signal.raise_signal(signal.SIGINT)
+            return {"test_mse": 0.5}
+
+        run.evaluate = evaluate
+        with pytest.raises(Interrupted, match=f"after step {epoch * PER_EPOCH} of {STEPS};"):
+            run.fit()
+        assert len(rows(run.record)) == epoch
+        assert Run(tmp_path / f"{epoch}").resume().fit().end == straight.end
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path):
+    run = Run(tmp_path)
+
+    def press_twice(step):
+        if step == 8:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run.fit(press_twice)
+    assert Run(tmp_path).resume().state.step == PER_EPOCH, "the checkpoint of the first epoch"
+
+
+def test_ctrl_c_means_what_it_meant_before_once_the_loop_is_left(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    Run(tmp_path / "a").fit()
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(Crash):
+        Run(tmp_path / "b").fit(lambda step: (_ for _ in ()).throw(Crash))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_in_another_thread_trains_without_a_handler(tmp_path):
+    straight = Run(tmp_path / "straight").fit().end
+    run = Run(tmp_path / "thread")
+    thread = threading.Thread(target=run.fit)
+    thread.start()
+    thread.join()
+    assert run.end == straight
+
+
+def test_going_on_with_a_finished_run_changes_nothing(tmp_path):
+    straight = Run(tmp_path).fit()
+    saved = straight.record.checkpoint.read_bytes()
+    (tmp_path / "metrics.jsonl").unlink()  # as if killed just before its last row was written
+    again = Run(tmp_path).resume().fit()
+    assert again.end == straight.end and len(rows(again.record)) == EPOCHS
+    assert again.record.checkpoint.read_bytes() == saved
+
+
+@pytest.mark.parametrize("name", list(optim.OPTIMIZERS))
+def test_every_optimiser_resumes(tmp_path, name):
+    def run(folder):
+        return Run(tmp_path / folder, optimizer=optim.OPTIMIZERS[name])
+
+    straight = run("straight").fit().end
+    with pytest.raises(Interrupted):
+        run("stopped").fit(press_at({9}))
+    assert run("stopped").resume().fit().end == straight
+
+
+def test_the_strict_backend_resumes(tmp_path):
+    straight = Run(tmp_path / "straight", NOISY, backend=STRICT).fit().end
+    with pytest.raises(Interrupted):
+        Run(tmp_path / "stopped", NOISY, backend=STRICT).fit(press_at({9}))
+    assert Run(tmp_path / "stopped", NOISY, backend=STRICT).resume().fit().end == straight
+
+
+@pytest.mark.parametrize(
+    ("step", "epochs"), [(5, 1), (13, 1), (1, 2), (PER_EPOCH + 1, 0), (STEPS + 1, 3), (24, 4)]
+)
+def test_a_checkpoint_that_cannot_be_of_this_run(tmp_path, step, epochs):
+    run = Run(tmp_path)
+    run.state.step = step
+    run.state.history = [{"epoch": e} for e in range(1, epochs + 1)]
+    with pytest.raises(InputError, match=f"step {step} after {epochs} epochs of 6 steps"):
+        run.fit()
+
+
+# What a step costs a GPU.
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+@pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
+def test_no_step_waits_for_the_device(tmp_path, gradients, loss, optimizer):
+    model = Autoencoder(pixels=9, hidden=(5, 4), latent=2, reconstruction=loss,
+        weight_decay=1e-3, code_l1=1e-2, input_noise=0.2, dropout=0.3)  # fmt: skip
+    run = Run(tmp_path, model, gradients, STRICT, show_every=10**9,
+        optimizer=optim.OPTIMIZERS[optimizer])  # fmt: skip
+    with count_syncs() as syncs:
+        waits = {}
+        run.fit(lambda step: waits.update({step: len(syncs)}))
+    for step in range(1, STEPS):
+        if step % PER_EPOCH:
+            assert waits[step] == waits[step - 1], syncs[waits[step - 1] : waits[step]]
+        else:  # the end of an epoch may wait: for the loss, and to save
+            assert waits[step] > waits[step - 1]
+
+
+def test_the_loss_is_read_only_when_it_is_shown(tmp_path):
+    def waits(folder, show_every):
+        with count_syncs() as syncs:
+            Run(tmp_path / folder, backend=STRICT, show_every=show_every).fit()
+        return len(syncs)
+
+    assert waits("often", 2) - waits("never", 1000) == STEPS // 2
+
+
+def test_backends_see_the_same_batches_and_agree(tmp_path):
+    on_numpy, on_strict = (Run(tmp_path / b.name, backend=b).fit() for b in (NUMPY, STRICT))
+    assert on_numpy.end == on_strict.end
+
+
+def test_by_hand_and_autograd_train_alike(tmp_path):
+    ends = [
+        Run(tmp_path / g, NOISY, g, dtype=np.float64).fit().state for g in ("autograd", "by-hand")
+    ]
+    # Adam divides by the root of v, which magnifies rounding where gradients are tiny.
+    np.testing.assert_allclose(ends[0].parameters.flat, ends[1].parameters.flat, rtol=1e-7)
+
+
+# NaN.
+
+
+def assert_last_good(run, error, step):
+    """The checkpoint is that of `step`, finite, and what the state is again."""
+    assert str(run.record.checkpoint) in str(error.value) and "\n" not in str(error.value)
+    good = Run(run.record.folder, run.model, optimizer=type(run.state.optimizer)).resume()
+    assert good.state.step == step and np.isfinite(good.state.parameters.flat).all()
+
+
+@pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
+@pytest.mark.parametrize("show_every", [1, 1000])
+def test_a_rate_that_is_too_high(tmp_path, gradients, show_every):
+    model = Autoencoder(pixels=9, hidden=(5,), latent=2, activation="none", output="none")
+    run = Run(tmp_path, model, gradients, show_every=show_every, optimizer=optim.SGD, rate=1e4)
+    # That no warning of NumPy's reaches the user is tested too: warnings are errors here.
+    with pytest.raises(
+        Diverged, match=r"the loss became (nan|inf): at step \d+, .* made "
+    ) as error:
+        run.fit()
+    assert_last_good(run, error, 0)
+
+
+@pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
+@pytest.mark.parametrize("show_every", [1, 4, 1000])
+@pytest.mark.parametrize("step", [0, 1, PER_EPOCH - 1, PER_EPOCH, PER_EPOCH + 2, STEPS - 1])
+def test_nan_in_the_data_of_one_step(tmp_path, monkeypatch, gradients, show_every, step):
+    run = Run(tmp_path, NOISY, gradients, show_every=show_every)
+    plant(monkeypatch, at=step)
+    with pytest.raises(Diverged) as error:
+        run.fit()
+    found = f"at step {step + 1}, affine made"
+    assert found in str(error.value) and "that were so already" in str(error.value)
+    assert_last_good(run, error, step // PER_EPOCH * PER_EPOCH)
+
+
+def plant(monkeypatch, at, value=np.nan):
+    """The noise of one step gets a value that is not finite."""
+    drawn = trainer._data
+
+    def data(learner, batch, seed, step, backend):
+        x, corrupted, masks = drawn(learner, batch, seed, step, backend)
+        if step == at:
+            corrupted[0, 0] = value
+        return x, corrupted, masks
+
+    monkeypatch.setattr(trainer, "_data", data)
+
+
+def test_an_infinite_loss(tmp_path):
+    model = Autoencoder(pixels=9, hidden=(5,), latent=2, output="none")
+    run = Run(tmp_path, model, show_every=1)
+    run.state.parameters["decoder.b2"][...] = 1e30  # its square is more than a float32 can hold
+    with pytest.raises(Diverged, match="the loss became inf: at step 1, mse made 1 of 1") as error:
+        run.fit()
+    assert_last_good(run, error, 0)
+
+
+@pytest.mark.parametrize("last", [PER_EPOCH, 2 * PER_EPOCH - 3])
+def test_nan_that_only_the_update_makes(tmp_path, last):
+    """The loss is finite to the end; but what would be saved is not."""
+    run = Run(tmp_path, show_every=1000)
+    plan = {**vars(run.plan), "schedule": lambda step: 1e-2 if step < last - 1 else math.inf}
+    run.plan = Plan(**plan)
+    # At the end of an epoch, or where Ctrl-C asks for a checkpoint.
+    disturb = press_at({last - 1} if last % PER_EPOCH else ())
+    with pytest.raises(Diverged) as error:
+        run.fit(disturb)
+    sentence = f"a parameter became NaN or infinite: the update of step {last} made encoder.W1"
+    assert sentence in str(error.value)
+    assert_last_good(run, error, (last - 1) // PER_EPOCH * PER_EPOCH)
+
+
+def test_a_fault_in_the_hand_written_gradient_alone(tmp_path):
+    run = Run(tmp_path, show_every=1)
+
+    def broken(parameters, x, *noise, out):
+        loss, gradients = value_and_grad(run.model.loss)(parameters, x, *noise, out=out)
+        return loss * (np.nan if run.state.step == 7 else 1), gradients
+
+    run.gradients = broken
+    with pytest.raises(Diverged, match="before step 8, though autograd's own steps stay finite"):
+        run.fit()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, np.float32("nan")])
+def test_test_figures_that_are_not_finite(tmp_path, value):
+    run = Run(tmp_path)
+    run.evaluate = lambda: {"test_mse": value if run.state.history else 0.1}
+    with pytest.raises(Diverged, match=f"after epoch 2 test_mse is {value}") as error:
+        run.fit()
+    assert_last_good(run, error, PER_EPOCH)
+
+
+def test_after_nan_the_run_can_go_on_from_the_good_checkpoint(tmp_path, monkeypatch):
+    straight = Run(tmp_path / "straight", NOISY).fit().end
+    with monkeypatch.context() as context:
+        plant(context, at=PER_EPOCH + 1)
+        with pytest.raises(Diverged):
+            Run(tmp_path / "x", NOISY).fit()
+    assert Run(tmp_path / "x", NOISY).resume().fit().end == straight
+
+
+def test_numpy_warns_again_after_the_loop(tmp_path):
+    before = np.geterr()
+    Run(tmp_path).fit()
+    assert np.geterr() == before
+
+
+# Labels, whole batches, and figures that not every step has.
+
+
+class Noting:
+    """A learner that changes nothing, and remembers what it was given."""
+
+    model = None
+    figures = {"loss": "loss", "now_and_then": "now"}  # noqa: RUF012  nobody writes it
+
+    def __init__(self):
+        self.seen = []
+
+    def draw(self, x, generator, step, *labels):
+        return x, *labels
+
+    def step(self, state, data, rate):
+        self.seen.append(data)
+        figures = {"loss": data[0][0, 0] * 0 + len(data[0])}
+        if len(self.seen) % 2 == 0:
+            figures["now_and_then"] = data[0][0, 0] * 0 + len(self.seen)
+        return figures
+
+    def watched(self):
+        return self
+
+
+def noted(folder, labels=None, backend=NUMPY, **changes):
+    run = Run(folder, backend=backend, **changes)
+    learner = Noting()
+    there = None if labels is None else backend.asarray(labels)
+    fit(run.state, learner, run.images, run.plan, dict, run.record,
+        Progress(EPOCHS, {}, quiet=True), backend, there)  # fmt: skip
+    return run, [[backend.to_numpy(a) for a in data] for data in learner.seen]
+
+
+@pytest.mark.parametrize("width", [(), (3,)])
+def test_a_batchs_labels_are_those_of_its_images(tmp_path, backend, width):
+    x = IMAGES.reshape(42, 9).astype(np.float32) / np.float32(255)
+    number = {row.tobytes(): k for k, row in enumerate(x)}
+    labels = np.arange(42 * int(np.prod(width)), dtype=np.float32).reshape(42, *width)
+    _, seen = noted(tmp_path, labels, backend)
+    assert len(seen) == STEPS
+    for images, told in seen:
+        of = [number[row.tobytes()] for row in images]
+        np.testing.assert_array_equal(told, labels[of])
+    for epoch in range(EPOCHS):
+        told = np.concatenate([t for _, t in seen[epoch * PER_EPOCH : (epoch + 1) * PER_EPOCH]])
+        assert sorted(told.ravel()) == sorted(labels.ravel()), "each label once in an epoch"
+
+
+def test_without_labels_none_are_drawn(tmp_path):
+    _, seen = noted(tmp_path)
+    assert all(len(data) == 1 for data in seen)
+
+
+def test_an_epoch_may_leave_out_what_fills_no_batch(tmp_path):
+    run, seen = noted(tmp_path / "whole", whole=True)
+    assert run.plan.steps(42) == 5 and run.plan.steps(48) == 6 and run.plan.steps(47) == 5
+    assert [len(x) for (x,) in seen] == [BATCH] * 15
+    assert [row["step"] for row in run.state.history] == [5, 10, 15]
+    run, all_seen = noted(tmp_path / "all")
+    assert run.plan.steps(42) == run.plan.steps(48) == 6
+    # The batches are the same but for the last one, and other images are left out in each epoch.
+    for step, (x,) in enumerate(seen):
+        np.testing.assert_array_equal(x, all_seen[step // 5 * 6 + step % 5][0])
+    left = {x.tobytes() for (x,) in all_seen if len(x) != BATCH}
+    assert len(left) == EPOCHS
+
+
+def test_a_figures_mean_is_over_the_steps_that_had_it(tmp_path):
+    run, _ = noted(tmp_path)
+    sizes = [8, 8, 8, 8, 8, 2]
+    for epoch, row in enumerate(run.state.history):
+        # Weighed by how many images a step had.
+        assert row["train_loss"] == pytest.approx(sum(n * n for n in sizes) / 42, rel=1e-6)
+        steps = [(6 * epoch + k, sizes[k - 1]) for k in (2, 4, 6)]
+        expected = sum(k * n for k, n in steps) / sum(n for _, n in steps)
+        assert row["train_now_and_then"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_figure_whose_sum_is_too_large(tmp_path, monkeypatch):
+    right = Noting.step
+
+    def step(self, state, data, rate):
+        figures = right(self, state, data, rate)
+        return {**figures, "loss": np.float32(1e38)} if state.step == 8 else figures
+
+    monkeypatch.setattr(Noting, "step", step)
+    with pytest.raises(Diverged, match="at step 9 the loss is too large to add up") as error:
+        noted(tmp_path)
+    assert str(tmp_path) in str(error.value)
+    assert Run(tmp_path).resume().state.step == PER_EPOCH
+
+
+def test_totals_count_the_images_of_each_figure_and_survive_a_checkpoint(tmp_path):
+    run = Run(tmp_path)
+    state = run.state
+    state.add({"a": np.float32(0.1), "b": np.float32(2)}, 8)
+    state.add({"a": np.float32(0.3)}, 2)
+    assert [seen for _, seen in state.totals.values()] == [10, 8]
+    means = state.means()
+    assert means["train_a"] == pytest.approx((0.8 + 0.6) / 10, rel=1e-6)
+    assert means["train_b"] == 2
+    state.save(run.record, NUMPY, {})
+    again = Run(tmp_path).resume().state
+    assert again.totals == state.totals
+    assert {type(x) for x, _ in again.totals.values()} == {np.float32}
+
+
+@pytest.mark.parametrize(("epochs", "most"), [(1, 60), (7, 3), (60, 60), (100, 60), (200, 7)])
+def test_a_film_has_its_frames_evenly_and_the_last_epoch_always(tmp_path, epochs, most):
+    plan = Run(tmp_path, epochs=epochs).plan
+    frames = [epoch for epoch in range(1, epochs + 1) if plan.films(epoch, most)]
+    assert len(frames) == min(most, epochs) and frames[-1] == epochs
+    gaps = np.diff([0, *frames])
+    assert gaps.max() - gaps.min() <= 1
+
+
+# What a run leaves behind.
+
+
+def test_the_rows(tmp_path):
+    run = Run(tmp_path).fit()
+    found = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert found == run.state.history
+    assert [row["epoch"] for row in found] == [1, 2, 3]
+    assert [row["step"] for row in found] == [6, 12, 18]
+    assert [row["rate"] for row in found] == [run.plan.schedule(s - 1) for s in (6, 12, 18)]
+    seconds = [row["seconds"] for row in found]
+    assert seconds == sorted(seconds) and seconds[0] > 0
+    assert run.state.seconds >= seconds[-1] - 1e-3
+
+
+def test_the_training_loss_is_the_mean_over_the_images(tmp_path):
+    run = Run(tmp_path, dtype=np.float64, rate=1e-300)  # parameters do not move
+    run.fit()
+    x = IMAGES.reshape(-1, 9) / 255
+    expected = float(PLAIN.loss(run.state.parameters, x))
+    for row in run.state.history:  # also with the last batch, which is smaller
+        assert row["train_loss"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_seconds_add_up_over_a_resume(tmp_path):
+    with pytest.raises(Interrupted):
+        Run(tmp_path).fit(press_at({9}))
+    run = Run(tmp_path).resume()
+    run.state.seconds = before = 1000.0
+    run.fit()
+    assert before < run.state.history[-1]["seconds"] < before + 60
+
+
+def test_a_new_run_takes_the_place_of_a_finished_one(tmp_path):
+    Run(tmp_path).fit()
+    (tmp_path / "summary.json").write_text("{}")
+    run = Run(tmp_path)
+    with pytest.raises(Crash):
+        run.fit(lambda step: (_ for _ in ()).throw(Crash))
+    assert not run.record.summary.exists() and rows(run.record) == []
+    assert Run(tmp_path).resume().state.step == 0
+
+
+def test_a_new_run_that_cannot_save_loses_nothing_of_a_finished_one(tmp_path, monkeypatch):
+    Run(tmp_path).fit()
+    (tmp_path / "summary.json").write_text("{}")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    run = Run(tmp_path)
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        run.fit()
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

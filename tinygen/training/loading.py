@@ -1,0 +1,148 @@
+"""A trained model, as a checkpoint gives it back: what it is, and what it has learned."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import Array, Backend, get_backend
+from tinygen.data import as_floats
+from tinygen.errors import InputError
+from tinygen.models.serialization import from_description
+from tinygen.parameters import Parameters
+from tinygen.training import checkpoint
+from tinygen.training.run_dir import Record
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model with its parameters.
+
+    Attributes:
+        model: such as a `tinygen.models.Autoencoder`.
+        parameters: those that it was left with, on `backend`.
+        data: what it has learned from: the data set's name, source and hashes, the shape of an
+            image, and how pixels became numbers.
+        config: the flags of its run.
+        path: the file, for messages.
+
+    A half is called with arrays on the backend of the parameters and of their dtype::
+
+        trained = tg.load("runs/mnist_autoencoder")
+        codes = trained.encoder(trained.prepare(images))
+        images = trained.decoder(codes)
+    """
+
+    model: Any
+    parameters: Parameters
+    backend: Backend
+    path: Path
+    data: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def encoder(self) -> Trained:
+        """The encoder with its parameters: a model of its own."""
+        return self._half("encoder")
+
+    @property
+    def decoder(self) -> Trained:
+        """The decoder with its parameters: a model of its own."""
+        return self._half("decoder")
+
+    @property
+    def sha256(self) -> str:
+        """Of the parameters, little-endian."""
+        return sha256_of(self.backend.to_numpy(self.parameters.flat))
+
+    def _half(self, name: str) -> Trained:
+        half = getattr(self.model, name, None)
+        if half is None:
+            raise InputError(f"{self.path}: {type(self.model).__name__} has no {name}")
+        p = self.parameters.part(f"{name}.")
+        own = {n: p.shapes[n] for n in half.shapes}  # a VAE's decoder has a variance beside it
+        flat = p.flat[: sum(map(prod, own.values()))]
+        return Trained(half, Parameters(own, flat), self.backend, self.path, self.data, self.config)
+
+    def to(self, backend: Backend, dtype: Any) -> Trained:
+        """The same in another place, or in another arithmetic."""
+        return replace(self, parameters=self.parameters.to(backend, dtype), backend=backend)
+
+    def prepare(self, images: Any) -> Array:
+        """Host images (n, h, w) of uint8 as rows of floats in [0, 1], on the model's backend.
+
+        A VAE that was trained on black and white pixels gets grey ones.
+
+        Raises:
+            InputError: they have another size than those that it has learned from.
+        """
+        shape = self.data.get("shape")
+        expected = shape if isinstance(shape, list) else []
+        if list(images.shape[1:]) != expected:
+            raise InputError(
+                f"{self.path}: the model is of images of {_by(expected)} pixels, "
+                f"got {_by(images.shape[1:])}"
+            )
+        return as_floats(self.backend.asarray(images), self.parameters.flat.dtype)
+
+    def __call__(self, *arrays: Array) -> Any:
+        return self.model(self.parameters, *arrays)
+
+
+def sha256_of(vector: Any) -> str:
+    """The SHA-256 of a host vector's bytes, in little-endian order on every machine."""
+    return hashlib.sha256(vector.astype(vector.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+
+def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trained:
+    """The model that a run left behind.
+
+    Args:
+        path: the folder of the run, or its ``checkpoint.npz``.
+        backend: where its parameters shall lie.
+
+    Returns:
+        The model as it was after the last step that was saved. Where a run keeps a moving average
+        of a part, as that of a GAN's generator, the average stands in the place of the part.
+
+    Raises:
+        InputError: there is no checkpoint, it is damaged, or it does not say what model it is of.
+    """
+    path = Path(path)
+    file = Record(path).checkpoint if path.is_dir() else path
+    backend = get_backend(backend) if isinstance(backend, str) else backend
+    meta = checkpoint.read_meta(file)
+    try:
+        model = from_description(meta.get("model"))
+    except InputError as error:
+        raise InputError(f"{file}: {str(error)[:300]}") from None
+    config, data = ({**x} if isinstance(x := meta.get(k), dict) else {} for k in ("config", "data"))
+    dtype = np.dtype(found if (found := meta.get("dtype")) in DTYPES else "float32")
+    size = sum(map(prod, model.shapes.values()))
+    if size * dtype.itemsize > file.stat().st_size:  # before any memory is asked for
+        raise checkpoint.damaged(file, f"a model of {size} parameters does not fit into it")
+    host = Parameters.zeros(model.shapes, dtype, get_backend("numpy"))
+    averaged = meta.get("averaged")
+    vectors = {"parameters": host.flat}
+    parts = {"", *(name[: name.find(".") + 1] for name in host)}  # "" is all of them
+    if isinstance(averaged, str) and averaged in parts:
+        vectors["average"] = host.part(averaged).flat
+    arrays, _ = checkpoint.load(file, vectors)
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise checkpoint.damaged(file, "it holds NaN or infinity")
+    for name, vector in vectors.items():  # the average after the parameters, into their memory
+        vector[...] = arrays[name]
+    return Trained(model, host.to(backend), backend, file, data, config)
+
+
+def _by(shape: Any) -> str:
+    return " x ".join(map(str, shape)) or "no"

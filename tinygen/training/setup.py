@@ -1,0 +1,134 @@
+"""What an example needs before it can train: data, a backend, a folder, a plan."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tinygen import optim
+from tinygen.backend import Backend, get_backend
+from tinygen.data import Dataset, load, stroke_digits
+from tinygen.errors import InputError
+from tinygen.parameters import Parameters
+from tinygen.training import command_line
+from tinygen.training.progress import Progress, warn
+from tinygen.training.run_dir import Record, about, versions
+from tinygen.training.state import State
+from tinygen.training.trainer import Plan
+
+SMOKE_IMAGES = {"train": 2000, "test": 500}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is ready to begin, or to go on."""
+
+    args: argparse.Namespace
+    backend: Backend
+    dataset: Dataset
+    record: Record
+    progress: Progress
+    plan: Plan
+
+    def optimizer(self, parameters: Parameters) -> optim.Optimizer:
+        """A new optimizer of the kind that was asked for."""
+        args = self.args
+        if args.optimizer == "adam":
+            return optim.Adam(parameters, args.beta1, args.beta2, args.epsilon)
+        if args.optimizer == "rmsprop":
+            return optim.RMSProp(parameters)
+        return optim.SGD(parameters, momentum=0.9)
+
+    def state(self, parameters: Parameters, optimizer: Any = None) -> State:
+        """The state to train from: new, or restored from the checkpoint with ``--resume``."""
+        state = State(parameters, optimizer or self.optimizer(parameters))
+        if self.args.resume:
+            state.restore(self.record, self.backend)
+        return state
+
+    def summarise(self, state: State, **figures: Any) -> None:
+        """Write ``summary.json``: the entries that every run has, and the `figures`."""
+        self.record.write_summary(
+            task=self.args.task,
+            config=self.plan.config,
+            data=self.plan.data,
+            versions=versions(self.backend),
+            seconds=round(state.seconds, 3),
+            parameters=int(state.parameters.flat.size),
+            **figures,
+        )
+
+
+def start(
+    args: argparse.Namespace,
+    columns: dict[str, str],
+    change: Callable[[Dataset, Path | None], Dataset] | None = None,
+    *,
+    dataset: Dataset | None = None,
+    whole: bool = False,
+) -> Run:
+    """Load the data, connect to the backend, and open the run's folder.
+
+    Args:
+        columns: what the line of an epoch shows; see `Progress`.
+        change: what is made of the data set before it is used, given ``--data-dir``.
+        dataset: the data, for an example that does not ask which.
+        whole: an epoch leaves out its last images if they do not fill a batch.
+
+    Raises:
+        InputError: any of it cannot be had, or an unfinished run would be lost.
+    """
+    backend = get_backend(args.backend)
+    record = Record(args.out)
+    saved = record.saved_configuration() if args.resume else None
+    record.open()
+    if saved is None and not args.restart:
+        record.refuse_unfinished()
+    progress = Progress(args.epochs, columns, args.quiet)
+    if dataset is None:
+        dataset = data_of(args, progress, change)
+    n = len(dataset.train_images)
+    if args.batch_size > n:
+        raise InputError(f"--batch-size {args.batch_size}: {dataset.name} has {n} training images")
+    used = {"train": n, "test": len(dataset.test_images)}  # the hashes are those of all of it
+    config = command_line.configuration(args) | {command_line.DATA: {**dataset.sha256, **used}}
+    if saved is not None:
+        command_line.refuse_other_configuration(saved, config, args.out)
+    plan = Plan(
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        seed=args.seed,
+        show_every=args.show_every,
+        schedule=lambda step: args.lr,
+        config=config,
+        whole=whole,
+        data=about(dataset),
+    )
+    plan = replace(plan, schedule=command_line.schedule(args, args.epochs * plan.steps(n)))
+    progress.say(f"data      {dataset.source}: {n} to train on")
+    progress.say(f"backend   {backend.describe()}, {args.dtype}, gradients {args.gradients}")
+    return Run(args, backend, dataset, record, progress, plan)
+
+
+def data_of(
+    args: argparse.Namespace,
+    progress: Progress,
+    change: Callable[[Dataset, Path | None], Dataset] | None = None,
+) -> Dataset:
+    """The data set that was asked for; with ``--smoke`` its first images.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    # Strokes are those of seed 0, whatever that of the run is: a data set as any other, so that
+    # figures of several seeds compare, and generated images have one judge.
+    if args.smoke and args.data == "strokes":  # to draw all of them would take seconds
+        dataset = stroke_digits(**SMOKE_IMAGES)
+    else:
+        dataset = load(args.data, args.data_dir, say=warn, progress=not args.quiet)
+    if change is not None:
+        dataset = change(dataset, args.data_dir)
+    return dataset.first(**SMOKE_IMAGES) if args.smoke else dataset
