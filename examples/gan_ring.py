@@ -15,18 +15,23 @@ import numpy as np
 
 from tinygen import plots
 from tinygen.data import MIXTURES, Dataset, mixtures
-from tinygen.evaluation import PERFECT_SHARE, Modes, modes
-from tinygen.models import GAN
+from tinygen.evaluation import PERFECT_GOOD_SAMPLES, ModeCoverage, mode_coverage
 from tinygen.ops import concatenate, sigmoid
-from tinygen.training import Run, State, command_line, gan_command_line, start
-from tinygen.training.learners.adversarial_step import Players
+from tinygen.training import (
+    AdversarialLearner,
+    Run,
+    Trainer,
+    command_line,
+    gan_command_line,
+    set_up,
+)
 from tinygen.training.progress import warn
 
 COLUMNS = {
     "train_discriminator_loss": "D {:.3f}",
     "train_generator_loss": "G {:.3f}",
     "modes": "modes {:.0f}",
-    "good_samples": f"good {{:.2%}} of {PERFECT_SHARE:.2%}",
+    "good_samples": f"good {{:.2%}} of {PERFECT_GOOD_SAMPLES:.2%}",
 }
 DEFAULTS: dict[str, Any] = {
     "epochs": 40, "batch_size": 200, "lr": 5e-3, "beta1": 0.0, "beta2": 0.9, "warm_up": 0.0,
@@ -66,20 +71,20 @@ def points(args: Any) -> Dataset:
     return Dataset(args.mixture, train, None, test, None, source, sha256)
 
 
-class Eye(gan_command_line.Eye):
+class Monitor(gan_command_line.GANMonitor):
     """What can be seen of a GAN in the plane: its samples, and the field that the other sees."""
 
-    def __init__(self, run: Run, model: GAN) -> None:
-        super().__init__(run, model)
+    def __init__(self, run: Run, learner: AdversarialLearner) -> None:
+        super().__init__(run, learner)
         self.mixture = MIXTURES[run.args.mixture]
         self.reach = 1.25 * float(abs(self.mixture.centres).max())
         self.real = run.dataset.test_images
 
-    def drawn(self, players: Players) -> Any:
+    def drawn(self) -> Any:
         """Samples on the host, always of the same noise."""
-        return self.samples(players, SAMPLES, SAMPLE_STREAM)
+        return self.samples(SAMPLES, SAMPLE_STREAM)
 
-    def field(self, players: Players) -> Any:
+    def field(self) -> Any:
         """What the discriminator says of each point of the plane, from 0 to 1; None with packs.
 
         A critic's values, which have no zero and no unit, are brought there by their mean and
@@ -88,60 +93,62 @@ class Eye(gan_command_line.Eye):
         """
         if self.model.pack > 1:
             return None
-        real, fake, _ = self.met(players, SAMPLES, SAMPLE_STREAM)
+        real, fake, _ = self.real_and_fake(SAMPLES, SAMPLE_STREAM)
         # Batch norm has the statistics of what is met in training, not those of the plane.
-        settled = self.model.settle(players.d, concatenate(real, fake, axis=0))
-        x = self.run.backend.asarray(plots.plane(self.reach), self.run.args.dtype)
-        a = self.run.backend.to_numpy(self.model.logits(players.d, x, settled=settled))
+        calibrated = self.model.calibrate(self.learner.d, concatenate(real, fake, axis=0))
+        x = self.run.backend.asarray(plots.plane_points(self.reach), self.run.args.dtype)
+        a = self.run.backend.to_numpy(self.model.logits(self.learner.d, x, calibrated=calibrated))
         if self.model.loss == "wasserstein-gp":
             a = (a - a.mean()) / (a.std() + 1e-12)  # it may be flat
         p = a if self.model.loss == "least-squares" else sigmoid(a)
         sure = 2 * p.reshape(plots.FIELD_SIDE, -1).clip(0, 1) - 1
         return 0.5 + 0.5 * np.sign(sure) * np.sqrt(abs(sure))
 
-    def picture(self, players: Players, film: Path, epoch: int) -> None:
-        plots.add_mixture_frame(film, self.drawn(players), self.real, self.reach, epoch,
-                                self.field(players), self.mixture.centres)  # fmt: skip
+    def picture(self, film: Path, epoch: int) -> None:
+        plots.add_mixture_frame(film, self.drawn(), self.real, self.reach, epoch,
+                                self.field(), self.mixture.centres)  # fmt: skip
 
-    def figures(self, players: Players) -> dict[str, float]:
-        found = modes(self.drawn(players), self.mixture).figures
-        return found | self.accuracy(players, SAMPLES, SAMPLE_STREAM)
+    def figures(self) -> dict[str, float]:
+        found = mode_coverage(self.drawn(), self.mixture).metrics
+        return found | self.accuracy(SAMPLES, SAMPLE_STREAM)
 
 
-def report(eye: Eye, state: State, players: Players) -> None:
+def report(monitor: Monitor, trainer: Trainer) -> None:
     """The figures of the end, and the pictures."""
-    run, samples = eye.run, eye.drawn(players)
-    found, say, every = modes(samples, eye.mixture), run.progress.say, len(eye.mixture.centres)
-    say(f"{told(found, every)}; a perfect generator: {every} of {every}, {PERFECT_SHARE:.2%}")
-    say(f"the data themselves: {told(modes(eye.real, eye.mixture), every)}")
-    if found.found < every:
+    run, samples = monitor.run, monitor.drawn()
+    found, every = mode_coverage(samples, monitor.mixture), len(monitor.mixture.centres)
+    say, perfect = run.progress.say, PERFECT_GOOD_SAMPLES
+    say(f"{told(found, every)}; a perfect generator: {every} of {every}, {perfect:.2%}")
+    say(f"the data themselves: {told(mode_coverage(monitor.real, monitor.mixture), every)}")
+    if found.modes < every:
         warn(
-            f"warning: {every - found.found} of {every} modes were not found; "
+            f"warning: {every - found.modes} of {every} modes were not found; "
             "docs/gan-training.md says what to try"
         )
-    folder = run.record.folder
-    plots.mixture(folder / "samples.png", samples, eye.real, eye.reach, eye.field(players),
-                  eye.mixture.centres, told(found, every))  # fmt: skip
+    folder = run.run_dir.folder
+    plots.mixture(folder / "samples.png", samples, monitor.real, monitor.reach, monitor.field(),
+                  monitor.mixture.centres, told(found, every))  # fmt: skip
     losses = {"train_discriminator_loss": "discriminator", "train_generator_loss": "generator"}
-    plots.loss_curves(folder / "loss.png", state.history, losses, "loss")
-    plots.loss_curves(folder / "good.png", state.history, {"good_samples": "generated"},
-                      "share of good samples", {"a perfect generator": PERFECT_SHARE})  # fmt: skip
-    run.summarise(state, test=found.figures, perfect={"good_samples": PERFECT_SHARE})
+    plots.loss_curves(folder / "loss.png", trainer.state.history, losses, "loss")
+    plots.loss_curves(folder / "good.png", trainer.state.history, {"good_samples": "generated"},
+                      "share of good samples", {"a perfect generator": perfect})  # fmt: skip
+    run.summarise(trainer.learner.parameters.flat.size, trainer.state.seconds,
+                  test=found.metrics, perfect={"good_samples": perfect})  # fmt: skip
     say(f"pictures, figures and checkpoint are in {folder}")
 
 
-def told(found: Modes, every: int) -> str:
-    return f"{found.found} of {every} modes, {found.good:.2%} good samples"
+def told(found: ModeCoverage, every: int) -> str:
+    return f"{found.modes} of {every} modes, {found.good_samples:.2%} good samples"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     model = gan_command_line.build(args, pixels=2, output="none", gamma=GAMMA)
-    run = start(args, COLUMNS, dataset=points(args), whole=True)
-    eye = Eye(run, model)
+    run = set_up(args, COLUMNS, dataset=points(args), drop_last=True)
+    monitor = Monitor(run, gan_command_line.new_learner(run, model))
     x = run.backend.asarray(run.dataset.train_images)
-    state, players = gan_command_line.train(eye, x, "modes", len(eye.mixture.centres))
-    report(eye, state, players)
+    trainer = gan_command_line.train(monitor, x, "modes", len(monitor.mixture.centres))
+    report(monitor, trainer)
 
 
 if __name__ == "__main__":

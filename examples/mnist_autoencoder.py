@@ -10,13 +10,12 @@ from functools import partial
 
 import numpy as np
 
-from tinygen import plots, value_and_grad
-from tinygen.byhand.autoencoder import loss_and_grads
+from tinygen import plots
 from tinygen.data import as_floats, in_order
-from tinygen.evaluation import PCA, reconstruction
+from tinygen.evaluation import PCA, evaluate_reconstruction
 from tinygen.models import Autoencoder
 from tinygen.models.encoder_decoder import OUTPUTS, RECONSTRUCTIONS
-from tinygen.training import Descent, Run, State, command_line, fit, start
+from tinygen.training import Run, SingleLossLearner, Trainer, command_line, set_up
 
 COLUMNS = {
     "train_loss": "train loss {:.5f}",
@@ -36,7 +35,7 @@ def flags():
     p = command_line.parser("mnist_autoencoder", __doc__.splitlines()[0])
     add = command_line.add_network_flags(p).add_argument
     weight = {"type": command_line.real(least=0), "default": 0.0, "metavar": "X"}
-    add("--loss", **command_line.choice(RECONSTRUCTIONS, "of a reconstruction"))
+    add("--reconstruction", **command_line.choice(RECONSTRUCTIONS, "loss of an image"))
     add("--output", choices=OUTPUTS, metavar="NAME", help="sigmoid, or none if all is linear")
     add("--weight-decay", **weight, help="times half of all squared weights is added")
     add("--code-l1", **weight, help="times the code's absolute values is added: sparse")
@@ -51,7 +50,7 @@ def build(args, pixels: int) -> Autoencoder:
         pixels=pixels,
         **command_line.network(args),
         output=args.output,
-        reconstruction=args.loss,
+        reconstruction=args.reconstruction,
         weight_decay=args.weight_decay,
         code_l1=args.code_l1,
         input_noise=args.input_noise,
@@ -59,26 +58,27 @@ def build(args, pixels: int) -> Autoencoder:
     )
 
 
-def judge(model: Autoencoder, parameters, images, dtype: str) -> dict[str, float]:
+def evaluate(model: Autoencoder, parameters, images, dtype: str) -> dict[str, float]:
     """Figures on the test images, without noise."""
     total = 0.0
     for x in in_order(images, dtype):
         total += float(model.loss(parameters, x)) * len(x)
-    figures = reconstruction(partial(model.reconstruct, parameters), images, dtype)
+    figures = evaluate_reconstruction(partial(model.reconstruct, parameters), images, dtype)
     return {"test_loss": total / len(images), **{f"test_{k}": v for k, v in figures.items()}}
 
 
-def report(run: Run, model: Autoencoder, state: State, test: dict[str, float]) -> None:
+def report(run: Run, trainer: Trainer, test: dict[str, float]) -> None:
     """The model beside PCA with as many components, in figures and in pictures."""
-    dataset, folder, say = run.dataset, run.record.folder, run.progress.say
+    dataset, folder, say = run.dataset, run.run_dir.folder, run.progress.say
+    model, p = trainer.learner.model, trainer.learner.parameters
     x = as_floats(dataset.test_images[:14], run.args.dtype)
-    y = run.backend.to_numpy(model.reconstruct(state.parameters, run.backend.asarray(x)))
+    y = run.backend.to_numpy(model.reconstruct(p, run.backend.asarray(x)))
     figures, rows = {"autoencoder": test}, {"original": x, "autoencoder": y}
     baselines, lines = {}, {}
     if model.pixels <= MOST_PIXELS:
         pca = PCA.fit(dataset.train_images, min(model.latent, model.pixels))
         name = f"PCA {len(pca.variances)}"
-        floor = reconstruction(pca.reconstruct, dataset.test_images, np.float64)
+        floor = evaluate_reconstruction(pca.reconstruct, dataset.test_images, np.float64)
         figures[name] = baselines["pca"] = floor
         rows[name] = pca.reconstruct(x)
         lines = {name: floor["mse"]} if model.reconstruction == "mse" else {}
@@ -91,33 +91,29 @@ def report(run: Run, model: Autoencoder, state: State, test: dict[str, float]) -
     plots.images_in_rows(folder / "reconstructions.png", rows, dataset.image_shape)
     curves = {"train_loss": "training", "test_loss": "test"}
     ylabel = f"loss ({model.reconstruction})"
-    plots.loss_curves(folder / "loss.png", state.history, curves, ylabel, lines)
-    W = run.backend.to_numpy(state.parameters["encoder.W1"])
+    plots.loss_curves(folder / "loss.png", trainer.state.history, curves, ylabel, lines)
+    W = run.backend.to_numpy(p["encoder.W1"])
     plots.filters(folder / "filters.png", W, dataset.image_shape)
-    run.summarise(state, test=test, baselines=baselines)
+    run.summarise(p.flat.size, trainer.state.seconds, test=test, baselines=baselines)
     say(f"pictures, figures and checkpoint are in {folder}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
     if args.output is None:
-        args.output = "none" if args.activation == "none" and args.loss == "mse" else "sigmoid"
+        linear = args.activation == "none" and args.reconstruction == "mse"
+        args.output = "none" if linear else "sigmoid"
     build(args, pixels=784)  # refuses what does not go together, before any data is read
-    run = start(args, COLUMNS)
+    run = set_up(args, COLUMNS)
     dataset, backend = run.dataset, run.backend
     model = build(args, dataset.pixels)
-    if args.gradients == "by-hand":
-        gradients = partial(loss_and_grads, **model.terms)
-    else:
-        gradients = value_and_grad(model.loss)
-
-    state = run.state(model.initialise(args.seed, args.dtype, backend))
+    p = model.initialise(args.seed, args.dtype, backend)
+    learner = SingleLossLearner(model, p, run.optimizer, model.gradients(args.gradients))
+    trainer = run.trainer(learner)
     train, test = backend.asarray(dataset.train_images), backend.asarray(dataset.test_images)
-    evaluate = partial(judge, model, state.parameters, test, args.dtype)
-    learner = Descent(model, gradients)
-    fit(state, learner, train, run.plan, evaluate, run.record, run.progress, backend)
-    final = reconstruction(partial(model.reconstruct, state.parameters), test, args.dtype)
-    report(run, model, state, final)
+    trainer.fit(train, partial(evaluate, model, p, test, args.dtype))
+    final = evaluate_reconstruction(partial(model.reconstruct, p), test, args.dtype)
+    report(run, trainer, final)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,24 @@ from typing import Any
 import numpy as np
 
 from tinygen import plots
-from tinygen.data import Dataset, classes_of, in_order
+from tinygen.data import Dataset, in_order, number_of_classes
 from tinygen.errors import InputError
-from tinygen.evaluation import comparison, digits_covered, generation, parzen
-from tinygen.evaluation.reference_models import Judge, judge, yardsticks
+from tinygen.evaluation import (
+    digits_covered,
+    evaluate_generation,
+    parzen_estimate,
+    scores_table,
+)
+from tinygen.evaluation.reference_models import Judge, baselines, reference_classifier
 from tinygen.losses import one_hot
-from tinygen.models import GAN
-from tinygen.training import Run, State, command_line, gan_command_line, start
-from tinygen.training.learners.adversarial_step import Players
+from tinygen.training import (
+    AdversarialLearner,
+    Run,
+    Trainer,
+    command_line,
+    gan_command_line,
+    set_up,
+)
 from tinygen.training.progress import warn
 
 COLUMNS = {
@@ -63,55 +73,57 @@ def flags():
     return p
 
 
-class Eye(gan_command_line.Eye):
+class Monitor(gan_command_line.GANMonitor):
     """What can be seen of a GAN: the generator's images, and whether the other is deceived."""
 
-    def __init__(self, run: Run, model: GAN, read: Judge) -> None:
-        super().__init__(run, model)
-        self.read = read
+    def __init__(self, run: Run, learner: AdversarialLearner, classifier: Judge) -> None:
+        super().__init__(run, learner)
+        self.classifier = classifier
         self.digits = len(np.unique(np.asarray(run.dataset.test_labels)))
         """How many there are to be covered; labels may leave some numbers out."""
 
-    def picture(self, players: Players, film: Path, epoch: int) -> None:
+    def picture(self, film: Path, epoch: int) -> None:
         """The same noise as images, as a sheet and as a frame of the film."""
-        shown, shape = self.samples(players, 100, SHOWN_STREAM), self.run.dataset.image_shape
+        shown, shape = self.samples(100, SHOWN_STREAM), self.run.dataset.image_shape
         plots.sheet(film.with_name("samples.png"), shown, shape, 10)
         plots.add_frame(film, shown, shape, 10, epoch)
 
-    def figures(self, players: Players) -> dict[str, float]:
-        probabilities, _ = self.read(self.samples(players, GLANCED_AT, EPOCH_STREAM))
-        digits, classes = probabilities.argmax(axis=1), self.read.model.classes
+    def figures(self) -> dict[str, float]:
+        probabilities, _ = self.classifier(self.samples(GLANCED_AT, EPOCH_STREAM))
+        digits, classes = probabilities.argmax(axis=1), self.classifier.model.classes
         covered = digits_covered(digits, self.run.dataset.test_labels, classes)
         asked = max(ASKED, 2 * self.model.pack)  # two rows of packs, which a batch norm needs
-        return self.accuracy(players, asked, EPOCH_STREAM) | {"digits_covered": covered}
+        return self.accuracy(asked, EPOCH_STREAM) | {"digits_covered": covered}
 
 
-def report(eye: Eye, state: State, players: Players) -> None:
+def report(monitor: Monitor, trainer: Trainer) -> None:
     """The figures of the end beside what they are measured by, and the pictures."""
-    run, say, data = eye.run, eye.run.progress.say, eye.run.dataset
-    n, images = len(data.test_images), eye.samples(players, len(data.test_images), END_STREAM)
+    run, say, data = monitor.run, monitor.run.progress.say, monitor.run.dataset
+    classifier = monitor.classifier
+    n, images = len(data.test_images), monitor.samples(len(data.test_images), END_STREAM)
     real = np.concatenate([*in_order(data.test_images)])
-    probabilities, features = eye.read(images)
-    found = generation(probabilities, features, eye.read(real)[1], data.test_labels)
-    rows = yardsticks(data, eye.read, run.progress, run.args.smoke)
-    say(comparison(rows | {"this GAN": found}))
-    say(f"the judge: test error {eye.read.error:.2%}, sha256 {eye.read.sha256[:16]}")
-    test: dict[str, Any] = dict(found.figures)
-    if eye.model.classes:
-        asked = np.arange(n) % eye.model.classes
+    probabilities, features = classifier(images)
+    found = evaluate_generation(probabilities, features, classifier(real)[1], data.test_labels)
+    rows = baselines(data, classifier, run.progress, run.args.smoke)
+    say(scores_table(rows | {"this GAN": found}))
+    say(f"the judge: test error {classifier.error:.2%}, sha256 {classifier.sha256[:16]}")
+    test: dict[str, Any] = dict(found.metrics)
+    if monitor.model.classes:
+        asked = np.arange(n) % monitor.model.classes
         test["as_asked"] = float(np.mean(probabilities.argmax(axis=1) == asked))
         say(f"{test['as_asked']:.1%} of the images show the digit that was asked for")
     test |= parzen_windows(run, images, real)
-    if found.digits_covered < eye.digits:
+    if found.digits_covered < monitor.digits:
         warn(
-            f"warning: only {found.digits_covered} of {eye.digits} digits are covered; "
+            f"warning: only {found.digits_covered} of {monitor.digits} digits are covered; "
             "docs/gan-training.md says what to try"
         )
-    draw_pictures(run, state.history, images)
-    baselines = {name: row.figures for name, row in rows.items()}
-    scored_by = {"sha256": eye.read.sha256, "error": eye.read.error}
-    run.summarise(state, test=test, baselines=baselines, judge=scored_by)
-    say(f"pictures, figures and checkpoint are in {run.record.folder}")
+    draw_pictures(run, trainer.state.history, images)
+    compared = {name: row.metrics for name, row in rows.items()}
+    scored_by = {"sha256": classifier.sha256, "error": classifier.error}
+    run.summarise(trainer.learner.parameters.flat.size, trainer.state.seconds, test=test,
+                  baselines=compared, judge=scored_by)  # fmt: skip
+    say(f"pictures, figures and checkpoint are in {run.run_dir.folder}")
 
 
 def parzen_windows(run: Run, images: Any, real: Any) -> dict[str, float]:
@@ -123,7 +135,7 @@ def parzen_windows(run: Run, images: Any, real: Any) -> dict[str, float]:
         return {}
     held_out = np.concatenate([*in_order(held_out)])
     training = np.concatenate([*in_order(train[: len(images)])])
-    window = {name: parzen(x, held_out, real) for name, x in
+    window = {name: parzen_estimate(x, held_out, real) for name, x in
               (("training images", training), ("this GAN", images))}  # fmt: skip
     told = [f"  {name} {w.mean:.0f} +- {w.standard_error:.0f} nats" for name, w in window.items()]
     say("\n".join(["Parzen window, as figures were in 2014:", *told]))
@@ -131,8 +143,8 @@ def parzen_windows(run: Run, images: Any, real: Any) -> dict[str, float]:
 
 
 def draw_pictures(run: Run, history: Any, images: Any) -> None:
-    """Those of the end; `Eye.picture` draws the others."""
-    data, folder = run.dataset, run.record.folder
+    """Those of the end; `Monitor.picture` draws the others."""
+    data, folder = run.dataset, run.run_dir.folder
     losses = {"train_discriminator_loss": "discriminator", "train_generator_loss": "generator"}
     plots.loss_curves(folder / "loss.png", history, losses, "loss")
     accuracy = {"real_accuracy": "real test images", "fake_accuracy": "fake images"}
@@ -155,7 +167,7 @@ def told_apart(data: Dataset) -> int:
     if data.train_labels is None:
         raise InputError(f"--conditional needs labels, and {data.name} has none")
     try:
-        classes = classes_of(data.train_labels)
+        classes = number_of_classes(data.train_labels)
     except InputError as error:
         raise InputError(f"--conditional: {error}") from None
     most = 0 if data.test_labels is None else int(np.max(data.test_labels))
@@ -168,20 +180,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
     # What does not go together is refused before any data are read; these have their own size.
     model = gan_command_line.build(args, pixels=784, output="sigmoid", gamma=GAMMA)
-    run = start(args, COLUMNS, whole=True)
+    run = set_up(args, COLUMNS, drop_last=True)
     data, backend = run.dataset, run.backend
     n, fewest = len(data.test_images), args.pack * (1 + (args.discriminator_norm == "batch"))
     if n < fewest:
         raise InputError(f"--pack {args.pack}: there are {n} test images, {fewest} are needed")
     classes, labels = told_apart(data) if args.conditional else 0, None
-    read = judge(data, run.progress, args.smoke)
+    classifier = reference_classifier(data, run.progress, args.smoke)
     model = replace(model, pixels=data.pixels, classes=classes)
     if classes:
         labels = one_hot(backend.asarray(data.train_labels), classes, args.dtype)
-    eye = Eye(run, model, read)
+    monitor = Monitor(run, gan_command_line.new_learner(run, model), classifier)
     images = backend.asarray(data.train_images)
-    state, players = gan_command_line.train(eye, images, "digits_covered", eye.digits, labels)
-    report(eye, state, players)
+    digits = monitor.digits
+    trainer = gan_command_line.train(monitor, images, "digits_covered", digits, labels)
+    report(monitor, trainer)
 
 
 if __name__ == "__main__":

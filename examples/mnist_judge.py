@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinygen.data import CHOICES
-from tinygen.evaluation import comparison
-from tinygen.evaluation.reference_models import judge, yardsticks
-from tinygen.training import Progress, command_line, data_of
+from tinygen.evaluation import scores_table
+from tinygen.evaluation.reference_models import baselines, reference_classifier
+from tinygen.training import Progress, command_line, load_dataset
 
 SMOKE = {"data": "strokes"}
 
@@ -27,11 +27,11 @@ def flags():
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     progress = Progress(0, {})
-    dataset = data_of(args, progress)
-    read = judge(dataset, progress, args.smoke)
-    rows = yardsticks(dataset, read, progress, args.smoke)
-    print(f"test error {read.error:.2%}, sha256 {read.sha256}")
-    print(comparison(rows))
+    dataset = load_dataset(args, progress)
+    classifier = reference_classifier(dataset, progress, args.smoke)
+    rows = baselines(dataset, classifier, progress, args.smoke)
+    print(f"test error {classifier.error:.2%}, sha256 {classifier.sha256}")
+    print(scores_table(rows))
 
 
 if __name__ == "__main__":

@@ -16,14 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from tinygen import plots, value_and_grad
-from tinygen.byhand.vae import loss_and_grads
+from tinygen import plots
 from tinygen.data import binarized, in_order
 from tinygen.errors import InputError
-from tinygen.evaluation import Bound, bound, linear_readout_r2, negative_log_likelihood
+from tinygen.evaluation import (
+    ELBO,
+    evaluate_elbo,
+    interpolations,
+    linear_probe_r2,
+    negative_log_likelihood,
+)
 from tinygen.models import VAE
 from tinygen.models.vae import LIKELIHOODS, OBJECTIVES
-from tinygen.training import Descent, Diverged, Run, State, command_line, fit, start
+from tinygen.training import Diverged, Run, SingleLossLearner, Trainer, command_line, set_up
 from tinygen.training.progress import warn
 
 COLUMNS = {
@@ -97,8 +102,9 @@ def build(args, pixels: int, steps_per_epoch: int = 1) -> VAE:
 class Judge:
     """What a model is on the test images; their binary pixels and noise are the same each time."""
 
-    def __init__(self, run: Run, model: VAE, state: State) -> None:
-        self.run, self.model, self.state = run, replace(model, samples=1), state
+    def __init__(self, run: Run, trainer: Trainer) -> None:
+        self.run, self.state, self.parameters = run, trainer.state, trainer.learner.parameters
+        self.model: VAE = replace(trainer.learner.model, samples=1)
 
     def data(self) -> Iterator[tuple[Any, Any]]:
         """The test images with noise, a batch at a time."""
@@ -110,17 +116,17 @@ class Judge:
         for k, x in enumerate(in_order(backend.asarray(images), args.dtype)):
             yield self.model.draw(x, backend.generator((args.seed, stream, k)))[:2]
 
-    def bound(self) -> Bound:
-        return bound(partial(self.model.bound, self.state.parameters), self.data())
+    def elbo(self) -> ELBO:
+        return evaluate_elbo(partial(self.model.elbo_terms, self.parameters), self.data())
 
     def after_epoch(self) -> dict[str, float]:
         """The figures of an epoch; some epochs give a frame of the film, too."""
         epoch = len(self.state.history) + 1
-        if self.run.plan.films(epoch, FRAMES):
+        if self.run.plan.has_frame(epoch, FRAMES):
             z, columns = shown_codes(self.model.latent)
-            path, shape = self.run.record.folder / "training.gif", self.run.dataset.image_shape
+            path, shape = self.run.run_dir.folder / "training.gif", self.run.dataset.image_shape
             plots.add_frame(path, self.decoded(z), shape, columns, epoch)
-        return {f"test_{key}": value for key, value in self.bound().figures.items()}
+        return {f"test_{key}": value for key, value in self.elbo().metrics.items()}
 
     def nll(self, samples: int) -> dict[str, float]:
         """The importance-weighted estimate of ``-log p(x)``."""
@@ -129,7 +135,7 @@ class Judge:
         def log_weights(x: Any, k: int, generator: Any) -> Any:
             shape = (k, len(x), self.model.latent)
             noise = generator.standard_normal(shape, dtype=x.dtype)
-            return self.model.log_weights(self.state.parameters, x, noise)
+            return self.model.log_weights(self.parameters, x, noise)
 
         batches = (x for x, _ in self.data())
         generator = backend.generator((args.seed, NLL_STREAM))
@@ -143,11 +149,11 @@ class Judge:
         """Host codes (m, latent) to host images (m, pixels)."""
         backend = self.run.backend
         z = backend.asarray(np.asarray(z, self.run.args.dtype))
-        return backend.to_numpy(self.model.decode(self.state.parameters, z))
+        return backend.to_numpy(self.model.decode(self.parameters, z))
 
     def codes(self, data: Iterator[tuple[Any, Any]]) -> Any:
         """The means of the codes of images, on the host: (n, latent)."""
-        means = (self.model.encode(self.state.parameters, x)[0] for x, _ in data)
+        means = (self.model.encode(self.parameters, x)[0] for x, _ in data)
         return np.concatenate([self.run.backend.to_numpy(mean) for mean in means])
 
 
@@ -159,15 +165,15 @@ def shown_codes(latent: int) -> tuple[np.ndarray, int]:
     return grid.reshape(-1, latent), len(GRID)
 
 
-def report(run: Run, model: VAE, state: State, judge: Judge) -> None:
+def report(run: Run, model: VAE, judge: Judge) -> None:
     """The figures of the end, and the pictures."""
     args, say = run.args, run.progress.say
-    found = judge.bound()
-    test: dict[str, Any] = dict(found.figures)
+    found = judge.elbo()
+    test: dict[str, Any] = dict(found.metrics)
     say(f"bound on the test images: {found.negative_elbo:.2f} nats = "
         f"{found.reconstruction:.2f} + kl {found.kl:.2f}, "
         f"{found.active_units} of {model.latent} units active")  # fmt: skip
-    if found.kl_per_unit.max() < COLLAPSED:
+    if found.kl_per_dimension.max() < COLLAPSED:
         warn(
             f"warning: the KL of each of the {model.latent} units is below {COLLAPSED} nats: the "
             "code says nothing of the image; try a smaller --beta, or --kl-warm-up or --free-bits"
@@ -185,8 +191,8 @@ def report(run: Run, model: VAE, state: State, judge: Judge) -> None:
         told = [f"{name} {r2:.2f}" for name, r2 in factors.items()]
         say("\n".join("  " + ", ".join(told[k : k + 5]) for k in range(0, len(told), 5)))
     draw_pictures(judge, found)
-    run.summarise(state, test=test, factors_r2=factors)
-    say(f"pictures, figures and checkpoint are in {run.record.folder}")
+    run.summarise(judge.parameters.flat.size, judge.state.seconds, test=test, factors_r2=factors)
+    say(f"pictures, figures and checkpoint are in {run.run_dir.folder}")
 
 
 def read_factors(judge: Judge) -> dict[str, float]:
@@ -201,14 +207,14 @@ def read_factors(judge: Judge) -> dict[str, float]:
     ]
     train = judge.codes(judge.drawn(data.train_images[:FITTED], FITTED_STREAM))
     test = judge.codes(judge.data())
-    r2 = linear_readout_r2(train, targets[0][:FITTED], test, targets[1])
+    r2 = linear_probe_r2(train, targets[0][:FITTED], test, targets[1])
     return dict(zip(drawn, map(float, r2), strict=True))
 
 
-def draw_pictures(judge: Judge, found: Bound) -> None:
+def draw_pictures(judge: Judge, found: ELBO) -> None:
     """All pictures of a run but the film, which grew with it."""
     run, latent = judge.run, judge.model.latent
-    dataset, folder, shape = run.dataset, run.record.folder, run.dataset.image_shape
+    dataset, folder, shape = run.dataset, run.run_dir.folder, run.dataset.image_shape
     curves = {
         "train_loss": "training: loss",
         "test_negative_elbo": "test: negative ELBO",
@@ -216,14 +222,16 @@ def draw_pictures(judge: Judge, found: Bound) -> None:
         "test_kl": "test: KL",
     }
     plots.loss_curves(folder / "loss.png", judge.state.history, curves, "nats per image")
-    plots.kl_per_dimension(folder / "kl.png", found.kl_per_unit, COLLAPSED)
+    plots.kl_per_dimension(folder / "kl.png", found.kl_per_dimension, COLLAPSED)
 
     x = next(judge.data())[0][:SHOWN]
-    rows = {"original": x, "reconstruction": judge.model.reconstruct(judge.state.parameters, x)}
+    rows = {"original": x, "reconstruction": judge.model.reconstruct(judge.parameters, x)}
     rows = {name: run.backend.to_numpy(images) for name, images in rows.items()}
     plots.images_in_rows(folder / "reconstructions.png", rows, shape)
     codes = judge.codes(judge.data())
-    plots.images_in_rows(folder / "interpolations.png", interpolated(judge, codes), shape)
+    paths = interpolations(codes, dataset.test_labels, SHOWN)
+    rows = {pair: judge.decoded(path) for pair, path in paths.items()}
+    plots.images_in_rows(folder / "interpolations.png", rows, shape)
     if latent <= 2:
         y = judge.decoded(shown_codes(latent)[0])
         plots.manifold(folder / "manifold.png", y, shape, GRID, -GRID if latent == 2 else None)
@@ -233,41 +241,24 @@ def draw_pictures(judge: Judge, found: Bound) -> None:
     plots.sheet(folder / "samples.png", judge.decoded(z), shape, 10)
 
 
-def interpolated(judge: Judge, codes: Any) -> dict[str, Any]:
-    """What lies between the codes of two test images, for at most five pairs of unlike digits."""
-    labels = judge.run.dataset.test_labels
-    first = np.arange(len(codes)) if labels is None else np.unique(labels, return_index=True)[1]
-    first = first[:10]
-    share = np.linspace(0, 1, SHOWN)[:, None]
-    pairs = list(zip(first, first[::-1], strict=True))[: max(1, len(first) // 2)]
-    names = [str(k + 1) if labels is None else f"{labels[i]} to {labels[j]}"
-             for k, (i, j) in enumerate(pairs)]  # fmt: skip
-    rows = [judge.decoded((1 - share) * codes[i] + share * codes[j]) for i, j in pairs]
-    return dict(zip(names, rows, strict=True))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
     if args.stages:
         args.schedule, args.epochs = "stages", (3**args.stages - 1) // 2
     build(args, pixels=784)  # refuses what does not go together, before any data is read
-    run = start(args, COLUMNS, binarized.static if args.binarize == "static" else None)
+    run = set_up(args, COLUMNS, binarized.static if args.binarize == "static" else None)
     dataset, backend = run.dataset, run.backend
     steps = -(-len(dataset.train_images) // args.batch_size)
     model = build(args, dataset.pixels, steps)
-    gradients: Any = value_and_grad(model.loss)
-    if args.gradients == "by-hand":
-        gradients = partial(loss_and_grads, **model.terms)
-
-    state = run.state(model.initialise(args.seed, args.dtype, backend))
-    judge = Judge(run, model, state)
-    if not state.step:  # pictures of an earlier run, which this one may not replace
+    p = model.initialise(args.seed, args.dtype, backend)
+    learner = SingleLossLearner(model, p, run.optimizer, model.gradients(args.gradients))
+    trainer = run.trainer(learner)
+    judge = Judge(run, trainer)
+    if not trainer.state.step:  # pictures of an earlier run, which this one may not replace
         for name in ("training.gif", "manifold.png", "codes.png"):
-            (run.record.folder / name).unlink(missing_ok=True)
-    images = backend.asarray(dataset.train_images)
-    fit(state, Descent(model, gradients), images, run.plan, judge.after_epoch, run.record,
-        run.progress, backend)  # fmt: skip
-    report(run, model, state, judge)
+            (run.run_dir.folder / name).unlink(missing_ok=True)
+    trainer.fit(backend.asarray(dataset.train_images), judge.after_epoch)
+    report(run, model, judge)
 
 
 if __name__ == "__main__":

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from strict import STRICT
+from threadpoolctl import threadpool_limits
 
 from tinygen.backend import get_backend
 from tinygen.errors import InputError
 
-pytest.register_assert_rewrite(
-    "agreement", "mutants"
-)  # so that its failures show their values, too
+# So that failures of helpers show their values, too.
+helpers = {path.stem for path in (Path(__file__).parent / "helpers").glob("*.py")}
+pytest.register_assert_rewrite(*(helpers - set(sys.modules)))
 
 # The same examples in every run, so that a red run can be repeated; no deadline, because CI
 # machines pause; no files left behind.
@@ -28,6 +31,45 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("tinygen")
+
+QUICK = {"autograd", "backend", "byhand", "ops"}
+"""The folders of the core, of which `-m quick` runs all that is not slow, and none of these:"""
+NOT_QUICK = {
+    "test_autograd_and_finite_differences_agree",
+    "test_by_hand_and_autograd_agree",
+    "test_every_single_entry_of_the_gradient",
+    "test_the_gradient_of_a_function_of_the_derivative",
+    "test_the_gradient_of_a_function_of_the_result",
+    "test_the_penalty_against_finite_differences_of_the_first_derivative",
+}
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With `-m quick`, nothing else needs to be imported."""
+    if config.option.markexpr == "quick" and collection_path.parent == Path(__file__).parent:
+        return collection_path.name not in QUICK
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
+def pytest_collection_modifyitems(items):
+    for item in items:
+        core = item.path.parent.name in QUICK and item.name.partition("[")[0] not in NOT_QUICK
+        if core and not item.get_closest_marker("slow"):
+            item.add_marker("quick")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """Doctests are looked for in tinygen alone: an import that fails here must not be ignored."""
+    return [collector for collector in (yield) if type(collector) is pytest.Module]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """BLAS on one thread: on small matrices it is faster, and workers of xdist share the cores."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

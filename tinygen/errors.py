@@ -8,7 +8,7 @@ class InputError(ValueError):
 
 
 def refuse_unknown(what: str, name: object, names: Collection[str]) -> None:
-    """An option's name must be one of those there are.
+    """An option's name must be one of those that exist.
 
     Raises:
         InputError: it is not.

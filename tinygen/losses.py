@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.autograd.op import op
-from tinygen.autograd.tensor import Tensor, raw
+from tinygen.autograd.engine import Tensor, op, raw
 from tinygen.backend import Array, backend_of, namespace
 from tinygen.ops import absolute, exp, expm1, log_softmax, mean, reshape, sigmoid, sum, where
 
@@ -74,8 +73,8 @@ def gaussian_nll(mean: Array | Tensor, log_var: Array | Tensor, x: Array | Tenso
 
     Args:
         mean: ``(..., n, d)``.
-        log_var: the logarithm of the variance, not of the deviation; ``(1,)`` is one variance for
-            all, ``(d,)`` one for each column, else it has the shape of `mean`.
+        log_var: the logarithm of the variance, not of the standard deviation; ``(1,)`` is one
+            variance for all, ``(d,)`` one for each column, else it has the shape of `mean`.
         x: ``(..., n, d)``; leading axes may be missing.
 
     >>> gaussian_nll(np.zeros((1, 2)), np.zeros(1), np.array([[1.0, 1.0]])).round(3)  # 1 + log(2pi)
@@ -99,7 +98,7 @@ def gaussian_kl(mean: Array, log_var: Array) -> Array:
     """The KL divergence from ``N(mean, exp(log_var))`` to ``N(0, 1)``, element by element, in nats.
 
     ``0.5 (exp(log_var) + mean^2 - 1 - log_var)``: Kingma and Welling 2014, appendix B. `log_var` is
-    the logarithm of the variance, not of the deviation.
+    the logarithm of the variance, not of the standard deviation.
 
     >>> gaussian_kl(np.array([0.0, 1.0]), np.array([0.0, 0.0]))
     array([0. , 0.5])
@@ -130,12 +129,12 @@ def cross_entropy(z: Array | Tensor, labels: Any) -> Array | Tensor:
                 "expected logits (n, k) and one integer a row"
             )
         t = one_hot(raw(t), z.shape[1], z.dtype)
-    if type(t) is not Tensor and t is not labels:  # made here, on the host perhaps
+    if type(t) is not Tensor and t is not labels:  # built here, on the host perhaps
         t = backend_of(raw(z)).asarray(t, z.dtype)
     _refuse_other_shape("cross_entropy", z, t)
     log_p = log_softmax(z)
     if type(t) is not Tensor:
-        log_p = where(t == 0, 0.0, log_p)  # a class that is ruled out, -inf, may have no share
+        log_p = where(t == 0, 0.0, log_p)  # a class that is ruled out, -inf, adds nothing
     return sum(t * log_p) * (-1 / z.shape[0])
 
 

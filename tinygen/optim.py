@@ -21,7 +21,7 @@ class Optimizer:
 
     Attributes:
         state: vectors by name, all that a checkpoint must keep besides `steps`.
-        steps: how many updates were made.
+        steps: the number of updates so far.
     """
 
     def __init__(self, parameters: Parameters, *state: str) -> None:
@@ -51,13 +51,13 @@ class Optimizer:
                 )
         self.steps += 1
         self._step(x, g, rate)
-        parameters.version += 1
+        parameters.note_write()
 
     def _step(self, x: Array, g: Array, rate: float) -> None:
         raise NotImplementedError
 
     def _room(self, x: Array) -> Array:
-        """A vector to compute in, made once."""
+        """A vector to compute in, allocated once."""
         if self._scratch is None:
             self._scratch = namespace(x).empty_like(x)
         return self._scratch
@@ -173,45 +173,29 @@ OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSProp, "sgd": SGD}
 """The optimisers by name."""
 
 
-class Averaged:
-    """An optimiser with a moving average of the parameters beside it.
+class MovingAverage:
+    """An exponential moving average of parameters, which `update` lets follow them.
 
-    ``a <- a + (1 - d) (x - a)`` after each step, where d is `decay`, and less in the beginning,
-    since where the parameters began is worth nothing (Polyak and Juditsky 1992; in this form
-    Tarvainen and Valpola 2017).
+    ``a <- a + (1 - d) (x - a)``, where d is `decay`, and less in the beginning, since where the
+    parameters began is worth nothing (Polyak and Juditsky 1992; in this form Tarvainen and Valpola
+    2017).
 
     Args:
-        optimizer: makes the steps.
-        parameters: those that it was made for.
-        decay: how much of the average a step leaves, such as 0.99.
+        parameters: where the average begins.
+        decay: how much of the average an update leaves, such as 0.99.
+
+    Attributes:
+        average: in memory of its own, in the layout of the parameters.
     """
 
-    averaged = ""
-    """The average is of all parameters: those whose names begin like this."""
+    def __init__(self, parameters: Parameters, decay: float) -> None:
+        self.average, self.decay = parameters.copy(), decay
 
-    def __init__(self, optimizer: Optimizer, parameters: Parameters, decay: float) -> None:
-        self.optimizer, self.decay, self.average = optimizer, decay, parameters.copy()
-
-    @property
-    def state(self) -> dict[str, Array]:
-        """All vectors that a checkpoint must keep besides the parameters."""
-        return self.optimizer.state | {"average": self.average.flat}
-
-    @property
-    def steps(self) -> int:
-        """How many updates were made."""
-        return self.optimizer.steps
-
-    @steps.setter
-    def steps(self, steps: int) -> None:
-        self.optimizer.steps = steps
-
-    def update(self, parameters: Parameters, gradients: Parameters, rate: float) -> None:
-        """Write one step into `parameters`, and let the average follow."""
-        self.optimizer.update(parameters, gradients, rate)
-        decay, x = min(self.decay, self.steps / (self.steps + 9)), self.average.flat
+    def update(self, parameters: Parameters, count: int) -> None:
+        """Move the average towards `parameters`; `count` is 1 in the first update, then 2, ..."""
+        decay, x = min(self.decay, count / (count + 9)), self.average.flat
         x += (1 - decay) * (parameters.flat - x)
-        self.average.version += 1
+        self.average.note_write()
 
 
 def clip_by_norm(gradients: Parameters, limit: float) -> Array:
@@ -229,6 +213,7 @@ def clip_by_norm(gradients: Parameters, limit: float) -> Array:
     xp = namespace(g)
     norm = xp.sqrt(xp.sum(g * g))
     g *= 1 / xp.maximum(norm / limit, 1)
+    gradients.note_write()
     return norm
 
 
@@ -275,7 +260,7 @@ def one_cycle(
 ) -> Schedule:
     """Up to `rate` and down again, both along half a cosine.
 
-    Smith and Topin (2018) in PyTorch's form: from ``first * rate`` up during the share `rise` of
+    Smith and Topin (2018) in PyTorch's form: from ``first * rate`` up during the fraction `rise` of
     the `steps`, then down to ``last * rate``.
     """
     top = max(1, round(rise * steps) - 1)
@@ -288,6 +273,6 @@ def one_cycle(
     return at
 
 
-def _falling(share: float) -> float:
-    """From 1 to 0 along half a cosine, as `share` goes from 0 to 1."""
-    return 0.5 * (1 + cos(pi * min(1.0, share)))
+def _falling(t: float) -> float:
+    """From 1 to 0 along half a cosine, as `t` goes from 0 to 1."""
+    return 0.5 * (1 + cos(pi * min(1.0, t)))

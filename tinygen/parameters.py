@@ -12,6 +12,7 @@ from math import prod
 from typing import Any
 
 from tinygen.backend import Array, Backend, backend_of, namespace
+from tinygen.backend.writes import WRITES
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -38,21 +39,11 @@ class Parameters(Mapping[str, Array]):
             )
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.flat = flat
-        self._version = [0]  # a list, which the parts of these parameters share
         self._views = {}
         start = 0
         for (name, shape), size in zip(self.shapes.items(), sizes, strict=True):
             self._views[name] = flat[start : start + size].reshape(shape)
             start += size
-
-    @property
-    def version(self) -> int:
-        """Raised by whoever writes in place, so that a stale graph is noticed."""
-        return self._version[0]
-
-    @version.setter
-    def version(self, version: int) -> None:
-        self._version[0] = version
 
     @classmethod
     def zeros(cls, shapes: Shapes, dtype: object, backend: Backend) -> Parameters:
@@ -83,8 +74,12 @@ class Parameters(Mapping[str, Array]):
             raise ValueError(f"out needs the layout of the parameters, {self}; got {out}")
         if namespace(self.flat).may_share_memory(out.flat, self.flat):
             raise ValueError("out is the parameters themselves; it needs memory of its own")
-        out.version += 1
+        out.note_write()
         return out
+
+    def note_write(self) -> None:
+        """To be called by whoever has written into `flat`, so that a stale graph is noticed."""
+        WRITES.note(self.flat)
 
     def gathered(self, named: Mapping[str, Array]) -> Parameters:
         """Arrays by name, such as gradients of `leaves`, copied into the layout of these.
@@ -92,16 +87,16 @@ class Parameters(Mapping[str, Array]):
         Raises:
             ValueError: the names or shapes are others.
         """
-        came = {name: tuple(x.shape) for name, x in named.items()}
-        if came != self.shapes:
-            raise ValueError(f"expected the layout {self}, got {came}")
-        made = self.zeros_like()
+        shapes = {name: tuple(x.shape) for name, x in named.items()}
+        if shapes != self.shapes:
+            raise ValueError(f"expected the layout {self}, got {shapes}")
+        copied = self.zeros_like()
         for name, x in named.items():
-            made[name][...] = x
-        return made
+            copied[name][...] = x
+        return copied
 
     def only(self, *prefixes: str) -> Parameters:
-        """Those whose names begin with one of `prefixes`, in the same memory, names as they are.
+        """The parameters whose names begin with one of `prefixes`, in the same memory.
 
         Raises:
             ValueError: there are none, or others lie between them.
@@ -110,8 +105,8 @@ class Parameters(Mapping[str, Array]):
         for name, shape in self.shapes.items():
             if name.startswith(prefixes):
                 if ended:
-                    those = " and ".join(map(repr, prefixes))
-                    raise ValueError(f"parameters: others lie between those of {those}: {self}")
+                    named = " and ".join(map(repr, prefixes))
+                    raise ValueError(f"parameters: others lie between those of {named}: {self}")
                 chosen[name] = shape
             elif chosen:
                 ended = True
@@ -121,22 +116,16 @@ class Parameters(Mapping[str, Array]):
             called = " or ".join(f"{prefix}..." for prefix in prefixes)
             raise ValueError(f"parameters: none is called {called}; there is {self}")
         size = sum(prod(shape) for shape in chosen.values())
-        return self._sharing(chosen, self.flat[begin : begin + size])
+        return Parameters(chosen, self.flat[begin : begin + size])
 
     def part(self, prefix: str) -> Parameters:
-        """Those whose names begin with `prefix`, without it, in the same memory.
+        """The parameters whose names begin with `prefix`, without it, in the same memory.
 
         Raises:
             ValueError: there are none, or others lie between them.
         """
-        n, those = len(prefix), self.only(prefix)
-        return self._sharing({name[n:]: s for name, s in those.shapes.items()}, those.flat)
-
-    def _sharing(self, shapes: Shapes, flat: Array) -> Parameters:
-        """A part of these: whoever writes it has written these, too."""
-        part = Parameters(shapes, flat)
-        part._version = self._version
-        return part
+        n, part = len(prefix), self.only(prefix)
+        return Parameters({name[n:]: s for name, s in part.shapes.items()}, part.flat)
 
     def copy(self) -> Parameters:
         """The same values in memory of their own."""
@@ -148,7 +137,7 @@ class Parameters(Mapping[str, Array]):
         return self.like(backend.asarray(host, dtype or self.flat.dtype))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # copy.deepcopy and pickle would else copy flat and views apart, and no longer share memory.
+        # copy.deepcopy and pickle would otherwise copy flat and its views each by itself.
         return type(self), (self.shapes, self.flat)
 
     def __getitem__(self, name: str) -> Array:

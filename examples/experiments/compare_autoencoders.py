@@ -12,14 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from tinygen import plots, value_and_grad
-from tinygen.byhand import autoencoder, vae
+from tinygen import plots
 from tinygen.data import as_floats, in_order
 from tinygen.errors import InputError
-from tinygen.evaluation import PCA, linear_probe_error, reconstruction
+from tinygen.evaluation import (
+    PCA,
+    evaluate_reconstruction,
+    interpolate,
+    linear_probe_error,
+    plane_projection,
+)
 from tinygen.models import VAE, Autoencoder
-from tinygen.parameters import Parameters, part
-from tinygen.training import Descent, Run, State, command_line, fit, start
+from tinygen.models.gradients import LossAndGrads
+from tinygen.parameters import Parameters
+from tinygen.training import Run, SingleLossLearner, Trainer, command_line, set_up
 
 COLUMNS = {
     "linear_mse": "test mse: linear {:.5f}",
@@ -70,18 +76,13 @@ class Together:
     def draw(self, x: Any, generator: Any, step: int) -> tuple[Any, ...]:
         return tuple(model.draw(x, generator, step) for model in self.models.values())
 
-    def loss(self, p: Any, *data: Any) -> Any:
-        pairs = zip(self.models.items(), data, strict=True)
-        return sum(model.loss(part(p, f"{name}."), *drawn) for (name, model), drawn in pairs)
+    def gradients(self, how: str) -> LossAndGrads:
+        """The sum of the losses, and each model's gradient in its part."""
+        gradients_of = {name: model.gradients(how) for name, model in self.models.items()}
 
-    def by_hand(self, modules: dict[str, Any]) -> Any:
-        """The gradient by hand: each model's, written into its part."""
-        gradients_of = {
-            name: partial(modules[name].loss_and_grads, **model.terms)
-            for name, model in self.models.items()
-        }
-
-        def loss_and_grads(p: Parameters, *data: Any, out: Parameters) -> tuple[Any, Parameters]:
+        def loss_and_grads(
+            p: Parameters, *data: Any, out: Parameters | None = None
+        ) -> tuple[Any, Parameters]:
             out = p.room_for_gradients(out)
             parts, outs, total = self.parts(p), self.parts(out), 0
             for (name, f), drawn in zip(gradients_of.items(), data, strict=True):
@@ -104,7 +105,7 @@ class Coder:
         return np.concatenate([self.encode(x) for x in in_order(images)])
 
 
-def coders(run: Run, together: Together, state: State) -> dict[str, Coder]:
+def coders(run: Run, together: Together, parameters: Parameters) -> dict[str, Coder]:
     """The models by the names under which they are shown."""
     backend, dtype = run.backend, run.args.dtype
 
@@ -115,7 +116,7 @@ def coders(run: Run, together: Together, state: State) -> dict[str, Coder]:
     pca = PCA.fit(run.dataset.train_images, run.args.latent)
     shown = {"PCA": Coder(pca.encode, pca.decode, prior=False)}
     names = {"linear": "linear autoencoder", "autoencoder": "autoencoder", "vae": "VAE"}
-    for name, p in together.parts(state.parameters).items():
+    for name, p in together.parts(parameters).items():
         model = together.models[name]
         encode, decode = (partial(on_host, f, p) for f in (model.encode, model.decode))
         shown[names[name]] = Coder(encode, decode, prior=name == "vae")
@@ -132,50 +133,41 @@ def shown_codes(coder: Coder, train: Any, seed: int) -> Any:
     return train.mean(axis=0) + z @ (vectors * np.sqrt(values.clip(0))).T
 
 
-def in_the_plane(codes: Any) -> Any:
-    """The codes themselves if they are pairs, else their first two principal components."""
-    if codes.shape[1] == 2:
-        return codes
-    centred = codes - codes.mean(axis=0)
-    plane = np.linalg.svd(centred, full_matrices=False)[2][:2].T
-    return np.pad(centred @ plane, ((0, 0), (0, max(0, 2 - codes.shape[1]))))
-
-
-def report(run: Run, together: Together, state: State) -> None:
+def report(run: Run, together: Together, trainer: Trainer) -> None:
     """One table and one picture."""
-    dataset, say, folder = run.dataset, run.progress.say, run.record.folder
+    dataset, say, folder = run.dataset, run.progress.say, run.run_dir.folder
+    p = trainer.learner.parameters
     labels, test_labels = dataset.train_labels[:FITTED], dataset.test_labels
     x = as_floats(dataset.test_images[:SHOWN])
     far = np.flatnonzero(test_labels != test_labels[0])
     ends = 0, int(far[0]) if len(far) else -1
-    share = np.linspace(0, 1, SHOWN)[:, None]
     figures, panels = {}, {}
-    for name, coder in coders(run, together, state).items():
+    for name, coder in coders(run, together, p).items():
         train, test = coder.codes(dataset.train_images[:FITTED]), coder.codes(dataset.test_images)
-        error = reconstruction(
+        error = evaluate_reconstruction(
             lambda x, coder=coder: coder.decode(coder.encode(x)), dataset.test_images, np.float32
         )
         figures[name] = {
             **error,
             "probe_error": linear_probe_error(train, labels, test, test_labels),
         }
-        panels[name] = plots.Shown(
+        panels[name] = plots.ModelPanel(
             reconstructions=coder.decode(test[:SHOWN]),
             samples=coder.decode(shown_codes(coder, train, run.args.seed)),
-            interpolation=coder.decode((1 - share) * test[ends[0]] + share * test[ends[1]]),
-            codes=in_the_plane(test),
+            interpolation=coder.decode(interpolate(test[ends[0]], test[ends[1]], SHOWN)),
+            codes=plane_projection(test)(test),
         )
     say(f"{f'codes of {run.args.latent}':20}{'mse':>10}{'squared error':>16}{'probe wrong':>14}")
     for name, f in figures.items():
         say(f"{name:20}{f['mse']:10.5f}{f['squared_error']:16.3f}{f['probe_error']:14.2%}")
     plots.compare(folder / "comparison.png", x, panels, dataset.image_shape, test_labels)
-    run.summarise(state, test=figures)
+    run.summarise(p.flat.size, trainer.state.seconds, test=figures)
     say(f"picture, figures and checkpoint are in {folder}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
-    run = start(args, COLUMNS)
+    run = set_up(args, COLUMNS)
     dataset, backend = run.dataset, run.backend
     network = command_line.network(args)
     linear = network | {"hidden": (), "activation": "none"}
@@ -186,24 +178,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     })  # fmt: skip
     if args.latent > dataset.pixels:
         raise InputError(f"--latent {args.latent}: PCA has only {dataset.pixels} components")
-    modules = {"linear": autoencoder, "autoencoder": autoencoder, "vae": vae}
-    by_hand = args.gradients == "by-hand"
-    gradients = together.by_hand(modules) if by_hand else value_and_grad(together.loss)
 
-    state = run.state(together.initialise(args.seed, args.dtype, backend))
+    p = together.initialise(args.seed, args.dtype, backend)
+    learner = SingleLossLearner(together, p, run.optimizer, together.gradients(args.gradients))
+    trainer = run.trainer(learner)
     train, test = backend.asarray(dataset.train_images), backend.asarray(dataset.test_images)
 
     def evaluate() -> dict[str, float]:
         return {
-            f"{name}_mse": reconstruction(
-                partial(together.models[name].reconstruct, p), test, args.dtype
+            f"{name}_mse": evaluate_reconstruction(
+                partial(together.models[name].reconstruct, own), test, args.dtype
             )["mse"]
-            for name, p in together.parts(state.parameters).items()
+            for name, own in together.parts(p).items()
         }
 
-    learner = Descent(together, gradients)
-    fit(state, learner, train, run.plan, evaluate, run.record, run.progress, backend)
-    report(run, together, state)
+    trainer.fit(train, evaluate)
+    report(run, together, trainer)
 
 
 if __name__ == "__main__":

@@ -24,31 +24,29 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from tinygen import optim, plots, value_and_grad
+from tinygen import plots
 from tinygen.backend import get_backend
-from tinygen.byhand.classifier import loss_and_grads
-from tinygen.data import as_floats, classes_of, few, in_order
+from tinygen.data import as_floats, balanced_subset, in_order, number_of_classes
 from tinygen.errors import InputError
 from tinygen.evaluation import PCA, confusion, most_wrong, reference_models
 from tinygen.files import replacing
 from tinygen.losses import one_hot
 from tinygen.models import Classifier, Encoder, Frozen
-from tinygen.models.serialization import described
+from tinygen.models.serialization import describe
 from tinygen.parameters import Parameters
 from tinygen.training import (
-    Descent,
-    FewLabels,
     Interrupted,
     Progress,
-    Record,
+    PseudoLabelLearner,
     Run,
-    Trained,
+    RunDir,
+    SingleLossLearner,
+    TrainedModel,
     checkpoint,
     command_line,
-    data_of,
-    fit,
     load,
-    start,
+    load_dataset,
+    set_up,
 )
 from tinygen.training.progress import warn
 from tinygen.training.run_dir import versions
@@ -170,10 +168,10 @@ class Workshop:
 
     def __init__(self, args: argparse.Namespace, progress: Progress) -> None:
         self.args, self.backend = args, get_backend(args.backend)
-        self.dataset = data = data_of(args, progress)
+        self.dataset = data = load_dataset(args, progress)
         if data.train_labels is None or data.test_labels is None:
             raise InputError(f"{data.name} has no labels, which a classifier learns from")
-        self.classes = classes_of(data.train_labels)
+        self.classes = number_of_classes(data.train_labels)
         if data.test_labels.max() >= self.classes:
             raise InputError(
                 f"a test image is labelled {data.test_labels.max()}, and the training images "
@@ -182,22 +180,22 @@ class Workshop:
         self.progress = progress
 
     @cached_property
-    def trained(self) -> Trained:
+    def trained(self) -> TrainedModel:
         """The model whose encoder it is."""
         if self.args.checkpoint:
             return load(self.args.checkpoint, self.backend)
-        return reference_models.encoder(self.dataset, self.progress, self.args.smoke)
+        return reference_models.denoising_autoencoder(self.dataset, self.progress, self.args.smoke)
 
     @cached_property
-    def half(self) -> Trained:
+    def trained_encoder(self) -> TrainedModel:
         """The encoder alone, in the arithmetic of the run."""
-        half, dtype = self.trained.encoder, self.args.dtype
-        half.prepare(self.dataset.train_images[:1])  # refuses images of another size
-        return half.to(self.backend, dtype)
+        encoder = self.trained.encoder
+        encoder.prepare(self.dataset.train_images[:1])  # refuses images of another size
+        return encoder.to(self.backend, self.args.dtype)
 
     @property
     def encoder(self) -> Encoder:
-        return self.half.model
+        return self.trained_encoder.model
 
     def classifier(self, recipe: Recipe) -> Classifier:
         """All layers of the encoder that are read, and a softmax."""
@@ -227,7 +225,7 @@ class Workshop:
             p["W1"][...] = self.backend.asarray(pca.components.T.copy(), self.args.dtype)
             p["b1"][...] = self.backend.asarray(pca.encode(0 * pca.mean), self.args.dtype)
         elif mode != "pixels":
-            body.take_over(p, encoder, self.half.parameters)
+            body.copy_encoder(p, encoder, self.trained_encoder.parameters)
         return body, p
 
     @cache  # noqa: B019
@@ -239,7 +237,7 @@ class Workshop:
             sum(body.widths), (), self.classes, dropout=0.0, weights="glorot_uniform",
             input_noise=recipe.noise, weight_decay=recipe.weight_decay,
         )  # fmt: skip
-        return Frozen.on(head, partial(body.features, weights), x)
+        return Frozen.standardised(head, partial(body.features, weights), x)
 
 
 def recipe_of(args: argparse.Namespace, cell: Cell) -> Recipe:
@@ -272,7 +270,7 @@ def train(shop: Workshop, cell: Cell) -> dict[str, Any]:
     own.resume = (own.out / "checkpoint.npz").exists()
 
     count = len(data.train_labels) if cell.labels == ALL else cell.labels
-    chosen = few(data.train_labels, count, args.seed, cell.draw)
+    chosen = balanced_subset(data.train_labels, count, args.seed, cell.draw)
     own.batch_size = min(recipe.batch_size, len(data.train_images))
     pool = data
     if cell.mode not in SPREADING:  # the labelled ones again and again, until an epoch is full
@@ -280,60 +278,58 @@ def train(shop: Workshop, cell: Cell) -> dict[str, Any]:
         pool = replace(
             data, train_images=data.train_images[again], train_labels=data.train_labels[again]
         )
-    run = start(own, {}, dataset=pool, whole=True)
-    state = learn(run, shop, cell, recipe, chosen)
-    return json.loads(run.record.summary.read_text()) | {"history": state.history}
+    run = set_up(own, {}, dataset=pool, drop_last=True)
+    history = learn(run, shop, cell, recipe, chosen)
+    return json.loads(run.run_dir.summary.read_text()) | {"history": history}
 
 
 def learn(run: Run, shop: Workshop, cell: Cell, recipe: Recipe, chosen: Any) -> Any:
-    """The training of a cell, with its record."""
+    """Train a cell and write its files; returns its history."""
     args, backend, data = run.args, run.backend, shop.dataset
     model: Any = shop.frozen(cell.mode, recipe) if cell.mode in ON_TOP else shop.classifier(recipe)
-    net = model.head if cell.mode in ON_TOP else model
-    by_hand = partial(loss_and_grads, **net.terms)
-    gradients = by_hand if args.gradients == "by-hand" else value_and_grad(model.loss)
-
     p = model.initialise(args.seed, args.dtype, backend)
     if cell.mode.startswith("finetune"):
-        model.take_over(p, shop.encoder, shop.half.parameters)
+        model.copy_encoder(p, shop.encoder, shop.trained_encoder.parameters)
 
     def one_hots(labels: Any) -> Any:
         return one_hot(backend.asarray(labels), shop.classes, args.dtype)
 
-    optimizer: Any = run.optimizer(p)
+    gradients, labels, evaluated = model.gradients(args.gradients), None, p
     if cell.mode in SPREADING:
-        optimizer = optim.Averaged(optimizer, p, AVERAGE)
         steps = run.plan.epochs * run.plan.steps(len(data.train_images))
-        learner: Any = FewLabels(
-            model, gradients, backend.asarray(data.train_images[chosen]),
-            one_hots(data.train_labels[chosen]),
-            min(FEW.batch_size, len(chosen)), max(1, round(RISING * steps)),
+        learner: Any = PseudoLabelLearner(
+            model, p, run.optimizer, gradients, backend.asarray(data.train_images[chosen]),
+            one_hots(data.train_labels[chosen]), batch_size=min(FEW.batch_size, len(chosen)),
+            ramp_up=max(1, round(RISING * steps)), decay=AVERAGE,
         )  # fmt: skip
-        labels, best = None, optimizer.average
+        evaluated = learner.average
     else:
-        learner, labels, best = Descent(model, gradients), one_hots(run.dataset.train_labels), p
-    state = run.state(p, optimizer)
+        learner = SingleLossLearner(model, p, run.optimizer, gradients)
+        labels = one_hots(run.dataset.train_labels)
+    trainer = run.trainer(learner)
     test = backend.asarray(data.test_images)
 
     def said() -> Any:
-        pieces = (model.probabilities(best, x) for x in in_order(test, args.dtype))
+        pieces = (model.probabilities(evaluated, x) for x in in_order(test, args.dtype))
         return np.concatenate([backend.to_numpy(q) for q in pieces])
 
     def evaluate() -> dict[str, float]:
         return {"test_error": float(np.mean(said().argmax(axis=1) != data.test_labels))}
 
     images = backend.asarray(run.dataset.train_images)
-    fit(state, learner, images, run.plan, evaluate, run.record, run.progress, backend, labels)
+    trainer.fit(images, evaluate, labels)
     if not cell.draw:  # of which there will be pictures
-        with replacing(run.record.folder / "said.npy") as file:
+        with replacing(run.run_dir.folder / "said.npy") as file:
             np.save(file, said())
     if cell.mode in ON_TOP:  # its checkpoint has the head alone
         body, weights = shop.body(cell.mode)
-        whole = {"parameters": backend.to_numpy(model.into(body, weights, p).flat)}
-        about = {"model": described(body), "dtype": args.dtype, "data": run.plan.data}
-        checkpoint.save(run.record.folder / "model.npz", whole, about)
-    run.summarise(state, test={"error": state.history[-1]["test_error"]})
-    return state
+        whole = {"parameters": backend.to_numpy(model.to_classifier(body, weights, p).flat)}
+        about = {"model": describe(body), "dtype": args.dtype, "data": run.plan.data}
+        checkpoint.save(run.run_dir.folder / "model.npz", whole, about)
+    state = trainer.state
+    error = state.history[-1]["test_error"]
+    run.summarise(p.flat.size, state.seconds, test={"error": error})
+    return state.history
 
 
 def train_all(shop: Workshop, left: Sequence[Cell]) -> dict[Cell, dict[str, Any]]:
@@ -433,7 +429,7 @@ def refuse_draws(args: argparse.Namespace, shop: Workshop) -> None:
     """Refuse numbers of labels that there are not, and say which classes are short of them."""
     every = shop.dataset.train_labels
     for n in (n for n in args.labels if n != ALL):
-        got = np.bincount(every[few(every, n, args.seed)], minlength=shop.classes)
+        got = np.bincount(every[balanced_subset(every, n, args.seed)], minlength=shop.classes)
         if got.max() - got.min() > 1:
             least = got.argmin()
             warn(f"warning: of {n} labels, class {least} has {got[least]}, which is all there are")
@@ -442,8 +438,8 @@ def refuse_draws(args: argparse.Namespace, shop: Workshop) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     args.mode, args.jobs = args.mode or tuple(MODES), jobs_of(args)
-    record, progress = Record(args.out), Progress(0, {}, args.quiet)
-    record.refuse_another_run()
+    run_dir, progress = RunDir(args.out), Progress(0, {}, args.quiet)
+    run_dir.refuse_another_run()
     folder = args.out / "cells"
     shop = Workshop(args, progress)
     every = len(shop.dataset.train_labels)
@@ -454,7 +450,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"--mode {','.join(args.mode)} learns from images without labels, and with "
             "--labels all there are none"
         )
-    if folder.exists() and not record.summary.exists() and not (args.resume or args.restart):
+    if folder.exists() and not run_dir.summary.exists() and not (args.resume or args.restart):
         raise InputError(
             f"{args.out} holds an unfinished run; add --resume to go on with it, --restart to "
             "begin anew, or choose another --out"
@@ -464,12 +460,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"there is no training in {args.out} to resume from; start without --resume"
         )
     refuse_draws(args, shop)
-    _ = shop.half  # an encoder that does not suit is refused here
-    record.open()
+    _ = shop.trained_encoder  # an encoder that does not suit is refused here
+    run_dir.open()
     if not args.resume:
         shutil.rmtree(folder, ignore_errors=True)
     if not all((folder / cell.name / "summary.json").exists() for cell in left):
-        record.forget_summary()  # until they are done, this is no complete run
+        run_dir.forget_summary()  # until they are done, this is no complete run
     progress.say(f"data      {shop.dataset.source}: {shop.classes} classes")
     progress.say(f"encoder   {shop.trained.path}")
     progress.say(f"{len(left)} trainings, {args.jobs} at a time, gradients {args.gradients}")
@@ -486,7 +482,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     one = found[left[0]]
     config = command_line.configuration(args)  # of the table; each training has its own beside it
     config[command_line.DATA] = one["config"][command_line.DATA]
-    record.write_summary(
+    run_dir.write_summary(
         task=args.task,
         config={k: str(v) if isinstance(v, Path) else v for k, v in config.items()},
         data=one["data"],

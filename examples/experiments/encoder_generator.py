@@ -14,20 +14,35 @@ from typing import Any
 
 import numpy as np
 
-from tinygen import plots, value_and_grad
-from tinygen.byhand import autoencoder
+from tinygen import plots
 from tinygen.data import in_order
 from tinygen.errors import InputError
-from tinygen.evaluation import comparison, frechet_distance, generation, reconstruction
+from tinygen.evaluation import (
+    evaluate_generation,
+    evaluate_reconstruction,
+    frechet_distance,
+    interpolations,
+    plane_projection,
+    scores_table,
+)
 from tinygen.evaluation.densities import GaussianMixture, GaussianPerClass
-from tinygen.evaluation.reference_models import judge, yardsticks
+from tinygen.evaluation.reference_models import baselines, reference_classifier
 from tinygen.models import AdversarialAutoencoder, Autoencoder, Decoder
 from tinygen.models.encoder_decoder import RECONSTRUCTIONS
 from tinygen.models.gan import LOSSES
-from tinygen.training import Descent, Progress, Record, Run, Trained, command_line, fit, load, start
-from tinygen.training.learners.aae import Optimizers, aae_learner
+from tinygen.training import (
+    AAELearner,
+    Learner,
+    Progress,
+    Run,
+    RunDir,
+    SingleLossLearner,
+    TrainedModel,
+    command_line,
+    load,
+    set_up,
+)
 from tinygen.training.progress import warn
-from tinygen.training.run_dir import versions
 
 WAYS = {"both": ("encoder", "generator", "adversarial"), "densities": ("encoder", "generator"),
         "adversarial": ("adversarial",)}  # fmt: skip
@@ -67,7 +82,7 @@ def flags():
         help=f"whose encoder to take; else one is trained first, with codes of {LATENT} numbers "
         "if --latent does not say how many")  # fmt: skip
     add("--way", **command_line.choice(tuple(WAYS), "to codes that are new"))
-    add("--loss", **command_line.choice(RECONSTRUCTIONS, "of all reconstructions", "bce"))
+    add("--reconstruction", **command_line.choice(RECONSTRUCTIONS, "loss of an image", "bce"))
     add("--input-noise", **weight, default=0.3,
         help="deviation of noise on what the encoder sees")  # fmt: skip
     add("--code-noise", **weight, default=0.0,
@@ -88,7 +103,7 @@ def flags():
 # What a run begins from.
 
 
-def asked_for(args: Namespace) -> Trained | None:
+def asked_for(args: Namespace) -> TrainedModel | None:
     """The run whose encoder is to be taken, if one is named; it decides how wide the code is."""
     if args.checkpoint is None:
         args.latent = args.latent or LATENT
@@ -105,14 +120,14 @@ def asked_for(args: Namespace) -> Trained | None:
 
 def refuse_to_lose(args: Namespace) -> None:
     """What is in the folder must be gone on with, or given up in so many words."""
-    records = [Record(args.out / name) for name in FLAGS]
-    if args.resume and not any(record.checkpoint.exists() for record in records):
+    parts = [RunDir(args.out / name) for name in FLAGS]
+    if args.resume and not any(part.checkpoint.exists() for part in parts):
         raise InputError(
             f"there is no checkpoint in {args.out} to resume from; start without --resume"
         )
-    if not (args.resume or args.restart or Record(args.out).summary.exists()):
-        for record in records:  # they have no summary: only the run as a whole has one
-            record.refuse_unfinished()
+    if not (args.resume or args.restart or RunDir(args.out).summary.exists()):
+        for part in parts:  # they have no summary: only the run as a whole has one
+            part.refuse_unfinished()
 
 
 def training_of(run: Run, name: str, digest: str | None) -> Run:
@@ -134,17 +149,17 @@ def training_of(run: Run, name: str, digest: str | None) -> Run:
     if name == "adversarial":
         args.epochs, columns = args.adversarial_epochs, GAME_COLUMNS
         args.beta1, args.beta2 = BETAS
-    args.out = run.record.folder / name
-    args.resume = run.args.resume and Record(args.out).checkpoint.exists()
+    args.out = run.run_dir.folder / name
+    args.resume = run.args.resume and RunDir(args.out).checkpoint.exists()
     args.restart = args.quiet = True  # `refuse_to_lose` was asked, and the data have been named
-    made = start(args, columns, dataset=run.dataset)
-    return replace(made, progress=Progress(args.epochs, columns, run.args.quiet))
+    part = set_up(args, columns, dataset=run.dataset)
+    return replace(part, progress=Progress(args.epochs, columns, run.args.quiet))
 
 
 # The trainings.
 
 
-class Inversion(Descent):
+class InversionLearner(SingleLossLearner):
     """A decoder learns to undo an encoder that stays what it is.
 
     Args:
@@ -152,17 +167,15 @@ class Inversion(Descent):
             about codes beside those of the images, which a density draws.
     """
 
-    def __init__(self, decoder: Decoder, loss_and_grads: Any, noise: Any) -> None:
-        super().__init__(decoder, loss_and_grads)
-        self.noise, self.draw = noise, self._draw
+    def __init__(self, *arguments: Any, noise: Any) -> None:
+        super().__init__(*arguments)
+        self.noise = noise
 
-    def _draw(self, x: Any, generator: Any, step: int, codes: Any) -> tuple[Any, ...]:
+    def draw(self, x: Any, generator: Any, step: int, *labels: Any) -> tuple[Any, ...]:
+        (codes,) = labels
         if self.noise is not None:
             codes = codes + self.noise * generator.standard_normal(codes.shape, dtype=codes.dtype)
         return self.model.draw(x, generator, step, codes)
-
-    def watched(self) -> "Inversion":
-        return Inversion(self.model, value_and_grad(self.model.loss), self.noise)
 
 
 class Workshop:
@@ -170,26 +183,25 @@ class Workshop:
 
     def __init__(self, run: Run, parts: dict[str, Run]) -> None:
         self.run, self.parts, self.ends = run, parts, {}
-        self.options = command_line.network(run.args) | {"reconstruction": run.args.loss}
+        self.options = command_line.network(run.args) | {"reconstruction": run.args.reconstruction}
         self.pixels = run.dataset.pixels
         self.train = run.backend.asarray(run.dataset.train_images)
         self.test = run.backend.asarray(run.dataset.test_images)
 
-    def encoder(self) -> Trained:
+    def encoder(self) -> TrainedModel:
         model = Autoencoder(self.pixels, input_noise=self.run.args.input_noise, **self.options)
-        learner = Descent(model, self.gradients(model, autoencoder.loss_and_grads))
+        learner = self.learner("encoder", model, SingleLossLearner)
         self.run.progress.say("encoder   of an autoencoder that removes noise")
         return self.trained("encoder", learner, lambda p: self.mse(partial(model.reconstruct, p)))
 
-    def generator(self, encoder: Trained) -> Trained:
+    def generator(self, encoder: TrainedModel) -> TrainedModel:
         """A new decoder, which learns to get the training images back from their codes."""
         args, backend = self.run.args, self.run.backend
         options = self.options | {"hidden": args.hidden[::-1]}
         model = Decoder(pixels=self.pixels, **options)
         codes = self.codes(encoder, self.train)
         noise = backend.asarray(args.code_noise * codes.std(axis=0)) if args.code_noise else None
-        gradients = self.gradients(model, autoencoder.decoder_loss_and_grads)
-        learner = Inversion(model, gradients, noise)
+        learner = self.learner("generator", model, InversionLearner, noise=noise)
         self.run.progress.say("generator, a new decoder, which learns to invert the encoder")
 
         def evaluate(p: Any) -> dict[str, float]:
@@ -197,7 +209,7 @@ class Workshop:
 
         return self.trained("generator", learner, evaluate, labels=backend.asarray(codes))
 
-    def adversarial(self) -> Trained:
+    def adversarial(self) -> TrainedModel:
         args = self.run.args
         model = AdversarialAutoencoder(
             self.pixels, discriminator_hidden=args.discriminator_hidden, loss=args.game_loss,
@@ -210,17 +222,20 @@ class Workshop:
             far = frechet_distance(codes, prior)
             return self.mse(partial(model.reconstruct, p)) | {"test_prior": far}
 
-        learner = aae_learner(model, args.gradients, args.ratio)
+        learner = self.learner("adversarial", model, AAELearner, ratio=args.ratio)
         self.run.progress.say("adversarial autoencoder, whose codes are pushed to a prior")
-        return self.trained("adversarial", learner, evaluate, Optimizers)
+        return self.trained("adversarial", learner, evaluate)
 
-    def gradients(self, model: Any, by_hand: Any) -> Any:
-        if self.run.args.gradients == "autograd":
-            return value_and_grad(model.loss)
-        return partial(by_hand, **model.terms)
+    def learner(self, name: str, model: Any, kind: Any, **options: Any) -> Any:
+        """A learner of that kind, at its start, with the optimizers of that training."""
+        args = self.run.args
+        p = model.initialise(args.seed, args.dtype, self.run.backend)
+        optimizer = self.parts[name].optimizer
+        return kind(model, p, optimizer, model.gradients(args.gradients), **options)
 
     def mse(self, reconstruct: Any) -> dict[str, float]:
-        return {"test_mse": reconstruction(reconstruct, self.test, self.run.args.dtype)["mse"]}
+        errors = evaluate_reconstruction(reconstruct, self.test, self.run.args.dtype)
+        return {"test_mse": errors["mse"]}
 
     def codes(self, encoder: Any, images: Any) -> Any:
         """Of images on the backend, on the host."""
@@ -228,18 +243,16 @@ class Workshop:
         return np.concatenate([to_numpy(encoder(x)) for x in in_order(images, dtype)])
 
     def trained(
-        self, name: str, learner: Any, evaluate: Any, optimizers: Any = None, labels: Any = None
-    ) -> Trained:
+        self, name: str, learner: Learner, evaluate: Any, labels: Any = None
+    ) -> TrainedModel:
         """Train from the start, from where it was stopped, or not at all if it is finished."""
         run, part = self.run, self.parts[name]
-        p = learner.model.initialise(run.args.seed, run.args.dtype, run.backend)
-        state = part.state(p, optimizers and optimizers(p, part.optimizer))
-        if len(state.history) < part.plan.epochs:
-            run.record.forget_summary()  # what is in the folder is complete no more
-        fit(state, learner, self.train, part.plan, partial(evaluate, p), part.record,
-            part.progress, run.backend, labels)  # fmt: skip
-        self.ends[name] = {"parameters": p.flat.size, **state.history[-1]}
-        return load(part.record.folder, run.backend)
+        trainer, p = part.trainer(learner), learner.parameters
+        if len(trainer.state.history) < part.plan.epochs:
+            run.run_dir.forget_summary()  # what is in the folder is complete no more
+        trainer.fit(self.train, partial(evaluate, p), labels)
+        self.ends[name] = {"parameters": p.flat.size, **trainer.state.history[-1]}
+        return load(part.run_dir.folder, run.backend)
 
 
 # New codes, and what becomes of them.
@@ -251,8 +264,8 @@ class Coder:
 
     name: str
     title: str
-    encoder: Trained
-    decoder: Trained
+    encoder: TrainedModel
+    decoder: TrainedModel
 
     def encode(self, images: Any) -> Any:
         """``(n, h, w)`` of uint8 to ``(n, c)``."""
@@ -306,7 +319,7 @@ def densities(run: Run, coder: Coder) -> dict[str, Way]:
     def anywhere(n: int, generator: Any) -> tuple[Any, Any]:
         return mixture.sample(n, generator), None
 
-    title = f"mixture of {len(mixture.shares)}"
+    title = f"mixture of {len(mixture.weights)}"
     return ways | {"mixture": Way(title, coder, anywhere, mixture.log_density)}
 
 
@@ -324,7 +337,7 @@ class Eye:
         data, self.read = run.dataset, None
         self.labels = data.test_labels
         if self.labels is not None:
-            self.read = judge(data, run.progress, run.args.smoke)
+            self.read = reference_classifier(data, run.progress, run.args.smoke)
             self.real = self.read(np.concatenate([*in_order(data.test_images)]))[1]
 
     def __call__(self, images: Any) -> tuple[Any, Any]:
@@ -332,13 +345,13 @@ class Eye:
         if self.read is None:
             return None, None
         probabilities, features = self.read(images)
-        figures = generation(probabilities, features, self.real, self.labels)
+        figures = evaluate_generation(probabilities, features, self.real, self.labels)
         return probabilities.argmax(axis=1), figures
 
 
 def report(run: Run, shop: Workshop, ways: dict[str, Way], eye: Eye) -> None:
     """The figures of each way beside what they are held against, and the pictures."""
-    data, say, folder = run.dataset, run.progress.say, run.record.folder
+    data, say, folder = run.dataset, run.progress.say, run.run_dir.folder
     for kind in ("samples", "interpolations"):  # of an earlier run, which went another way
         for path in folder.glob(f"{kind}_*.png"):
             path.unlink()
@@ -351,7 +364,7 @@ def report(run: Run, shop: Workshop, ways: dict[str, Way], eye: Eye) -> None:
         )
         images = way.coder.decode(z)
         said, found = eye(images)
-        rows[way.title], test[name] = found, dict(found.figures) if found else {}
+        rows[way.title], test[name] = found, dict(found.metrics) if found else {}
         if found and asked is not None:
             test[name]["as_asked"] = float(np.mean(said == asked))
             say(f"{way.title}: {test[name]['as_asked']:.1%} of the images show their digit")
@@ -362,23 +375,22 @@ def report(run: Run, shop: Workshop, ways: dict[str, Way], eye: Eye) -> None:
         drawn[way.coder.name] = way.title, z  # of an encoder's two densities the mixture
     draw_codes(run, codes, drawn)
     for name, coder in coders.items():
-        images = interpolated(coder, codes[name], data.test_labels)
+        paths = interpolations(codes[name], data.test_labels, SHOWN, PAIRS)
+        images = {pair: coder.decode(path) for pair, path in paths.items()}
         plots.images_in_rows(folder / f"interpolations_{name}.png", images, data.image_shape)
 
-    baselines, scored_by = {}, None
+    compared, scored_by = {}, None
     if eye.read is not None:
         # What decoding alone costs: no density can know more of the test images than their codes.
         own = {coder.title: eye(coder.decode(codes[name]))[1] for name, coder in coders.items()}
-        baselines = yardsticks(data, eye.read, run.progress, run.args.smoke) | own
-        say(comparison(baselines | rows))
+        compared = baselines(data, eye.read, run.progress, run.args.smoke) | own
+        say(scores_table(compared | rows))
         scored_by = {"sha256": eye.read.sha256, "error": eye.read.error}
         say(f"the judge: test error {eye.read.error:.2%}, sha256 {eye.read.sha256[:16]}")
-    run.record.write_summary(
-        task=run.args.task, config=run.plan.config, data=run.plan.data,
-        versions=versions(run.backend),
-        seconds=round(sum(end["seconds"] for end in shop.ends.values()), 3),
-        parameters=sum(end["parameters"] for end in shop.ends.values()), test=test,
-        baselines={name: row.figures for name, row in baselines.items()}, judge=scored_by,
+    run.summarise(
+        sum(end["parameters"] for end in shop.ends.values()),
+        sum(end["seconds"] for end in shop.ends.values()), test=test,
+        baselines={name: row.metrics for name, row in compared.items()}, judge=scored_by,
         trainings=shop.ends,
     )  # fmt: skip
     say(f"pictures and figures are in {folder}, checkpoints in folders there")
@@ -386,7 +398,7 @@ def report(run: Run, shop: Workshop, ways: dict[str, Way], eye: Eye) -> None:
 
 def draw_samples(run: Run, file: str, images: Any, digits: Any) -> None:
     """A row for each digit, with the first images of it; or a page of all sorts."""
-    path, shape = run.record.folder / file, run.dataset.image_shape
+    path, shape = run.run_dir.folder / file, run.dataset.image_shape
     if digits is None:
         plots.sheet(path, images[: SHOWN**2], shape, SHOWN)
         return
@@ -402,42 +414,20 @@ def draw_codes(run: Run, codes: dict[str, Any], drawn: dict[str, tuple[str, Any]
     names = {"encoder": "encoder", "adversarial": "adversarial autoencoder"}
     panels, beside = {}, {}
     for name, z in codes.items():
-        shown = in_the_plane(z)
+        project = plane_projection(z)
         title, others = drawn[name]
         title = "draws of the prior" if name == "adversarial" else f"draws of a {title}"
-        panels[names[name]], beside[names[name]] = shown(z), (title, shown(others))
-    plots.codes(run.record.folder / "codes.png", panels, run.dataset.test_labels, beside)
-
-
-def in_the_plane(codes: Any) -> Callable[[Any], Any]:
-    """A view of codes: themselves if they are pairs, else the first two components of these."""
-    if codes.shape[1] == 2:
-        return lambda z: z
-    middle = codes.mean(axis=0)
-    axes = np.linalg.svd(codes - middle, full_matrices=False)[2][:2].T
-    axes = np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))
-    return lambda z: (z - middle) @ axes
-
-
-def interpolated(coder: Coder, codes: Any, labels: Any) -> dict[str, Any]:
-    """What lies between the codes of two test images, for a few pairs of unlike digits."""
-    first = np.arange(len(codes)) if labels is None else np.unique(labels, return_index=True)[1]
-    first = first[: 2 * PAIRS]
-    share = np.linspace(0, 1, SHOWN)[:, None]
-    rows = {}
-    for i, j in [*zip(first, first[::-1], strict=True)][: max(1, len(first) // 2)]:
-        name = str(len(rows) + 1) if labels is None else f"{labels[i]} to {labels[j]}"
-        rows[name] = coder.decode((1 - share) * codes[i] + share * codes[j])
-    return rows
+        panels[names[name]], beside[names[name]] = project(z), (title, project(others))
+    plots.codes(run.run_dir.folder / "codes.png", panels, run.dataset.test_labels, beside)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     found = asked_for(args)
-    Record(args.out).refuse_another_run()
+    RunDir(args.out).refuse_another_run()
     refuse_to_lose(args)
     # The run as a whole has no checkpoint: its trainings have.
-    begun = start(Namespace(**vars(args) | {"resume": False, "restart": True}), {})
+    begun = set_up(Namespace(**vars(args) | {"resume": False, "restart": True}), {})
     data, names, digest = begun.dataset, [*WAYS[args.way]], None
     if data.train_labels is None or data.test_labels is None:
         data = replace(data, train_labels=None, test_labels=None)
@@ -459,7 +449,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     eye = Eye(run)
     if not args.resume:  # nothing is refused any more: these would be taken for the new run's
         for part in parts.values():
-            part.record.checkpoint.unlink(missing_ok=True)
+            part.run_dir.checkpoint.unlink(missing_ok=True)
     shop, ways = Workshop(run, parts), {}
     if "generator" in parts:
         encoder = (found or shop.encoder()).encoder

@@ -16,7 +16,7 @@ from tinygen.models import GAN
 from tinygen.models.gan import LOSSES
 from tinygen.ops import sigmoid
 from tinygen.optim import cosine
-from tinygen.training import Record, command_line
+from tinygen.training import RunDir, command_line
 
 SURE = 6.0
 """The picture shows answers from -SURE, a fake for certain, to SURE."""
@@ -87,7 +87,7 @@ def flags() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = flags().parse_args(arguments)
-    Record(args.out).open()
+    RunDir(args.out).open()
 
     answers = np.linspace(-SURE, SURE, 121)
     loss, slope = {}, {}

@@ -17,13 +17,13 @@ from tinygen import Adam, plots, value_and_grad
 from tinygen.backend import namespace
 from tinygen.data import as_floats, batches, epoch_order
 from tinygen.errors import InputError
-from tinygen.evaluation import bound
+from tinygen.evaluation import evaluate_elbo
 from tinygen.losses import gaussian_kl
 from tinygen.models import VAE
 from tinygen.models.vae import reparameterise
 from tinygen.ops import exp, mean, sum
 from tinygen.parameters import Parameters
-from tinygen.training import Run, State, command_line, start
+from tinygen.training import Run, command_line, set_up
 
 DEFAULTS = {"hidden": (64,), "latent": 5, "epochs": 3, "lr": 2e-3}
 SMOKE = {"data": "strokes", "epochs": 1, "hidden": (16,), "latent": 2, "images": 4,
@@ -164,11 +164,17 @@ def compare(run: Run, model: VAE, p: Parameters) -> list[dict[str, Any]]:
     return rows
 
 
-def train(run: Run, model: VAE, estimator: Callable) -> tuple[State, list[dict[str, float]]]:
-    """Train with one estimator; all begin with the same weights, batches and noise."""
+def train(
+    run: Run, model: VAE, estimator: Callable
+) -> tuple[Parameters, float, list[dict[str, float]]]:
+    """Train with one estimator; all begin with the same weights, batches and noise.
+
+    Returns:
+        The parameters, how many seconds it took, and the figures of each epoch.
+    """
     args, backend = run.args, run.backend
     p = model.initialise(args.seed, args.dtype, backend)
-    state = State(p, Adam(p, beta2=args.beta2, epsilon=args.epsilon))
+    adam, step = Adam(p, beta2=args.beta2, epsilon=args.epsilon), 0
     gradients, out = value_and_grad(partial(estimated_bound, estimator, model)), p.zeros_like()
     images = backend.asarray(run.dataset.train_images)
     test = backend.asarray(run.dataset.test_images[:JUDGED])
@@ -177,15 +183,14 @@ def train(run: Run, model: VAE, estimator: Callable) -> tuple[State, list[dict[s
     for epoch in range(args.epochs):
         order = backend.asarray(epoch_order(len(images), args.seed, epoch))
         for x in batches(images, order, args.batch_size, dtype=args.dtype):
-            x, noise, _ = model.draw(x, backend.generator((args.seed, 1, state.step)))
+            x, noise, _ = model.draw(x, backend.generator((args.seed, 1, step)))
             gradients(p, x, noise, out=out)
-            state.optimizer.update(p, out, run.plan.schedule(state.step))
-            state.step += 1
+            adam.update(p, out, run.plan.schedule(step))
+            step += 1
         x, noise, _ = model.draw(as_floats(test, args.dtype), backend.generator((args.seed, 9)))
-        figures = bound(partial(model.bound, p), [(x, noise)]).figures
+        figures = evaluate_elbo(partial(model.elbo_terms, p), [(x, noise)]).metrics
         history.append({"epoch": epoch + 1, **figures})
-    state.seconds = time.perf_counter() - began
-    return state, history
+    return p, time.perf_counter() - began, history
 
 
 # What is shown.
@@ -205,7 +210,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 def draw_pictures(run: Run, rows: list[dict[str, Any]], history: dict[str, Any]) -> None:
     """Bias and variance over the number of draws; and the bound while training."""
-    folder = run.record.folder
+    folder = run.run_dir.folder
 
     def curves(key: str) -> dict[str, list[float]]:
         found = {(r["estimator"], r["samples"]): r[key] for r in rows}
@@ -239,21 +244,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     if args.gradients == "by-hand":
         raise InputError("--gradients by-hand: the estimators are written for autograd")
-    run = start(args, {})
+    run = set_up(args, {})
     say = run.progress.say
     network = command_line.network(args)
     model = VAE(run.dataset.pixels, binarize=True, samples=args.train_samples, **network)
-    states, history = {}, {}
+    trained, seconds, history = {}, {}, {}
     for name in TRAINED:
-        states[name], history[name] = train(run, model, ESTIMATORS[name])
+        trained[name], seconds[name], history[name] = train(run, model, ESTIMATORS[name])
         say(f"trained   {name:21} test -elbo {history[name][-1]['negative_elbo']:.2f} nats")
-    state = states[BY_REPARAMETERISATION]
-    rows = compare(run, model, state.parameters)
+    p = trained[BY_REPARAMETERISATION]
+    rows = compare(run, model, p)
     for line in ["", *table(rows), ""]:
         say(line)
     draw_pictures(run, rows, history)
-    run.summarise(state, test=history[BY_REPARAMETERISATION][-1], estimators=rows, training=history)
-    say(f"pictures and figures are in {run.record.folder}")
+    test, took = history[BY_REPARAMETERISATION][-1], seconds[BY_REPARAMETERISATION]
+    run.summarise(p.flat.size, took, test=test, estimators=rows, training=history)
+    say(f"pictures and figures are in {run.run_dir.folder}")
 
 
 if __name__ == "__main__":

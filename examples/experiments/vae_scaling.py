@@ -16,15 +16,14 @@ import numpy as np
 
 from tinygen import plots, value_and_grad
 from tinygen.backend import namespace
-from tinygen.byhand.vae import loss_and_grads
 from tinygen.data import as_floats, in_order
 from tinygen.data.batches import batches, epoch_order
 from tinygen.errors import InputError
-from tinygen.evaluation import Bound, bound
+from tinygen.evaluation import ELBO, evaluate_elbo
 from tinygen.models import VAE
 from tinygen.models.vae import LIKELIHOODS
-from tinygen.training import Run, State, command_line, start
-from tinygen.training.trainer import Diverged
+from tinygen.parameters import Parameters
+from tinygen.training import Diverged, Run, SingleLossLearner, command_line, set_up
 
 # R and KL are sums, over the d pixels of an image and over the c numbers of its code, and means
 # over images. The weights of R and of the KL:
@@ -84,31 +83,27 @@ def shares(model: VAE, p, x, noise, beta: float) -> dict[str, float]:
     }
 
 
-def train(run: Run, model: VAE, state: State) -> list[dict[str, float]]:
-    """Train `state` in place; `shares` before the steps 1, 2, 4, 8, ... and after the last."""
-    args, backend, p = run.args, run.backend, state.parameters
+def train(run: Run, model: VAE, p: Parameters) -> list[dict[str, float]]:
+    """Train `p` in place; `shares` before the steps 1, 2, 4, 8, ... and after the last."""
+    args, backend, step = run.args, run.backend, 0
     images = backend.asarray(run.dataset.train_images)
     probe = next(in_order(images, args.dtype))
     noise = model.draw(probe, backend.generator((args.seed, 2)))[1]
-    if args.gradients == "by-hand":
-        gradients = partial(loss_and_grads, **model.terms)
-    else:
-        gradients = value_and_grad(model.loss)
+    learner = SingleLossLearner(model, p, run.optimizer, model.gradients(args.gradients))
 
     def look() -> dict[str, float]:
-        return {"step": state.step + 1} | shares(model, p, probe, noise, model.beta)
+        return {"step": step + 1} | shares(model, p, probe, noise, model.beta)
 
-    found, out = [], p.zeros_like()
+    found = []
     for epoch in range(args.epochs):
         order = backend.asarray(epoch_order(len(images), args.seed, epoch))
         bar = run.progress.epoch(epoch, len(images), 0)
         for x in batches(images, order, args.batch_size, dtype=args.dtype):
-            if (state.step + 1).bit_count() == 1:  # a power of 2
+            if (step + 1).bit_count() == 1:  # a power of 2
                 found.append(look())
-            data = model.draw(x, backend.generator((args.seed, 1, state.step)), state.step)
-            loss, _ = gradients(p, *data, out=out)
-            state.optimizer.update(p, out, run.plan.schedule(state.step))
-            state.step += 1
+            data = learner.draw(x, backend.generator((args.seed, 1, step)), step)
+            loss = learner.step(data, run.plan.schedule(step))["loss"]
+            step += 1
             bar.update(len(x))
         bar.close()
         if not math.isfinite(float(loss)):
@@ -116,7 +111,7 @@ def train(run: Run, model: VAE, state: State) -> list[dict[str, float]]:
     return [*found, look()]
 
 
-def judge(run: Run, model: VAE, state: State) -> Bound:
+def judge(run: Run, model: VAE, p: Parameters) -> ELBO:
     """The parts of the bound on the test images; the weights of the training play no role in it."""
     images = run.backend.asarray(run.dataset.test_images)
 
@@ -124,17 +119,17 @@ def judge(run: Run, model: VAE, state: State) -> Bound:
         for k, x in enumerate(in_order(images, run.args.dtype)):
             yield model.draw(x, run.backend.generator((run.args.seed, 3, k)))[:2]
 
-    return bound(partial(model.bound, state.parameters), data())
+    return evaluate_elbo(partial(model.elbo_terms, p), data())
 
 
-def pictures(run: Run, model: VAE, state: State) -> dict[str, Any]:
+def pictures(run: Run, model: VAE, p: Parameters) -> dict[str, Any]:
     """Reconstructions of test images, and images of codes that were drawn from the prior."""
     backend, dtype = run.backend, run.args.dtype
     x = as_floats(backend.asarray(run.dataset.test_images[:SHOWN]), dtype)
     z = np.random.default_rng(run.args.seed).standard_normal((SHOWN, model.latent))
     made = {
-        "reconstructions": model.reconstruct(state.parameters, x),
-        "samples": model.decode(state.parameters, backend.asarray(z.astype(dtype))),
+        "reconstructions": model.reconstruct(p, x),
+        "samples": model.decode(p, backend.asarray(z.astype(dtype))),
     }
     return {name: backend.to_numpy(y) for name, y in made.items()}
 
@@ -169,25 +164,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.resume:
         raise InputError("vae_scaling keeps no checkpoint, so it cannot --resume; begin anew")
     build(args, pixels=784)  # refuses what does not go together, before any data is read
-    run = start(args, {})
-    run.record.forget_summary()
-    base, folder, say = build(args, run.dataset.pixels), run.record.folder, run.progress.say
+    run = set_up(args, {})
+    run.run_dir.forget_summary()
+    base, folder, say = build(args, run.dataset.pixels), run.run_dir.folder, run.progress.say
     began = time.perf_counter()
     test: dict[str, dict[str, float]] = {}
     gradient: dict[str, list[dict[str, float]]] = {}
     rows = {"original": as_floats(run.dataset.test_images[:SHOWN])}
     for name in LOSSES:
         model = replace(base, beta=effective_beta(name, base))
-        state = run.state(model.initialise(args.seed, args.dtype, run.backend))
-        gradient[name] = found = train(run, model, state)
-        test[name] = {"beta": model.beta} | judge(run, model, state).figures
+        p = model.initialise(args.seed, args.dtype, run.backend)
+        gradient[name] = found = train(run, model, p)
+        test[name] = {"beta": model.beta} | judge(run, model, p).metrics
         for when, at in (("first", 0), ("last", -1)):
             test[name] |= {f"{when}_{key}": found[at][key] for key in ("share_kl", "share_r")}
         if args.likelihood == "gaussian":
-            test[name]["variance"] = math.exp(float(state.parameters["decoder.log_var"][0]))
-        rows |= {f"{name}: {kind}": y for kind, y in pictures(run, model, state).items()}
+            test[name]["variance"] = math.exp(float(p["decoder.log_var"][0]))
+        rows |= {f"{name}: {kind}": y for kind, y in pictures(run, model, p).items()}
         say(f"trained {name}, beta {model.beta:.4g}")
-    state.seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - began
 
     say("\n" + table(test))
     for name, figures in test.items():
@@ -195,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             say(f"{name:16} variance of a pixel, learned: {figures['variance']:.4f}")
     plots.images_in_rows(folder / "images.png", rows, run.dataset.image_shape)
     draw_shares(folder / "shares.png", test, gradient)
-    run.summarise(state, test=test, gradient=gradient)
+    run.summarise(p.flat.size, seconds, test=test, gradient=gradient)
     say(f"pictures and figures are in {folder}")
 
 

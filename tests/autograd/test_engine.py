@@ -289,28 +289,6 @@ def test_writing_what_the_graph_needs():
         tg.exp(x)[0] = 1.0
 
 
-def test_writing_over_a_detached_tensor():
-    """detach() shares the memory, so a write on one side is a write on the other."""
-    x = leaf([1.0, 2.0])
-    y = (x * x).sum()
-    x.detach()[0] = 5.0
-    with pytest.raises(RuntimeError, match="multiply: its argument x was written in place"):
-        y.backward()
-    d = x.detach()
-    y = (d * leaf([1.0, 1.0])).sum()
-    x[0] = 7.0
-    with pytest.raises(RuntimeError, match="multiply: its argument x was written in place"):
-        y.backward()
-    h = tg.exp(x)
-    loss = (h * h).sum()
-    h.detach()[0] = 0.0
-    with pytest.raises(RuntimeError, match="was written in place"):
-        loss.backward()
-    other = leaf([1.0, 2.0])
-    other.detach()
-    assert grad((other * other).sum(), other).tolist() == [2, 4]
-
-
 def test_parameters_updated_after_the_recording():
     p = Parameters({"W": (2,), "b": (1,)}, np.array([1.0, 2.0, 3.0]))
     optimizer = tg.SGD(p)
@@ -320,10 +298,12 @@ def test_parameters_updated_after_the_recording():
     loss = hidden.sum()
     optimizer.update(p, p.zeros_like(), rate=0.1)
     for wrt in (named["W"], x):  # also where only x is wanted, whose gradient is W
-        with pytest.raises(RuntimeError, match="multiply: the parameters were updated since"):
+        with pytest.raises(RuntimeError, match=r"multiply: its argument z was written .* updating"):
             grad(loss, wrt, retain_graph=True)
-    with pytest.raises(RuntimeError, match="parameters were updated"):
+    with pytest.raises(RuntimeError, match="call backward before"):
         loss.backward()
+    # The old leaves lie in the memory that was updated, so a new graph on them is right.
+    assert grad((x * named["W"]).sum(), x).tolist() == [1, 2]
     assert grad((x * leaves(p)["W"]).sum(), x).tolist() == [1, 2]
 
 
@@ -663,66 +643,6 @@ def test_random_graphs_keep_float32_on_both_backends(graph):
         found.append([y.numpy(), *(backend.to_numpy(g) for g in gradients)])
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)  # the same NumPy inside
-
-
-# What it costs.
-
-
-def test_the_engines_own_cost():
-    """About 8 us an op here, forward and backward, 5 times the bare arithmetic beside it.
-
-    The bound, 15 times, only sees a gross regression; on a busy machine some try meets it.
-    """
-    a, n = np.ones((2, 2), np.float32), 100
-
-    def engine():
-        x = y = Tensor(a, requires_grad=True)
-        for _ in range(n):
-            y = y * x
-        grad(y.sum(), x)
-
-    def bare():
-        y, ys = a, []
-        for _ in range(n):
-            ys.append(y)
-            y = y * a
-        g, dx = np.ones_like(a), np.zeros_like(a)
-        for y in reversed(ys):
-            dx += g * y
-            g = g * a
-
-    best = {engine: math.inf, bare: math.inf}
-    for _ in range(200):
-        for f in best:
-            start = time.perf_counter()
-            f()
-            best[f] = min(best[f], time.perf_counter() - start)
-        if best[engine] < 15 * best[bare]:
-            return
-    pytest.fail(f"{best[engine] / n * 1e6:.1f} us an op, bare {best[bare] / n * 1e6:.1f} us")
-
-
-# What shares memory shares its fate.
-
-
-def test_a_result_written_through_detach_is_stale():
-    x = leaf([1.0, 1.0])
-    y = tg.exp(x)  # whose derivative is the result itself
-    y.detach()[0] = 100
-    with pytest.raises(RuntimeError, match="exp: its result was written in place"):
-        y.sum().backward()
-
-
-@pytest.mark.parametrize("view_of", [lambda a: a.reshape(2, 2), lambda a: a[1:], lambda a: a.T])
-@pytest.mark.parametrize("requires_grad", [False, True])
-def test_a_view_is_stale_when_what_it_shows_was_written(view_of, requires_grad):
-    a = Tensor(np.ones(4), requires_grad)
-    v = view_of(a)
-    w = Tensor(np.full(v.shape, 3.0), requires_grad=True)
-    y = (v * w).sum()
-    a[1] = 100
-    with pytest.raises(RuntimeError, match="multiply: its argument x was written in place"):
-        grad(y, w)
 
 
 def test_out_is_refused_where_it_cannot_hold_the_gradients():

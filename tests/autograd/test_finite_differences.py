@@ -8,7 +8,7 @@ from strict import STRICT
 
 import tinygen as tg
 from tinygen import OPS, GradientError, Parameters, Tensor, check_gradients, op
-from tinygen.autograd.tensor import raw
+from tinygen.autograd.engine import raw
 
 random = np.random.default_rng(11)
 

@@ -13,8 +13,7 @@ import numpy as np
 
 import tinygen as tg
 from tinygen.models import GAN
-from tinygen.training.learners.adversarial_step import Players, duel
-from tinygen.training.state import State
+from tinygen.training.learners import AdversarialLearner
 
 MODEL = GAN(
     latent=100,
@@ -27,14 +26,15 @@ RATE = 2e-4
 
 
 def tinygen_step(model: GAN, gradients: str, backend: Any, x: Any) -> Callable[[], Any]:
-    p = model.initialise(0, backend=backend)
-    state = State(p, Players(p, partial(tg.Adam, beta1=0.5)))
-    learner, count = duel(model, gradients), itertools.count()
+    p, adam = model.initialise(0, backend=backend), partial(tg.Adam, beta1=0.5)
+    learner, count = (
+        AdversarialLearner(model, p, adam, model.gradients(gradients)),
+        itertools.count(),
+    )
 
     def step() -> None:
         t = next(count)
-        data = model.draw(x, backend.generator((0, 1, t)), t)
-        learner.step(state, data, RATE)
+        learner.step(learner.draw(x, backend.generator((0, 1, t)), t), RATE)
 
     return step
 
@@ -98,10 +98,10 @@ def pytorch(model: GAN, backend: Any, x: Any) -> Callable[[], Any]:
     n = len(real)
 
     def penalty(fake: Any) -> Any:
-        share = torch.rand(n, 1, device=device)
-        between = (fake + share * (real - fake)).requires_grad_()
-        (slope,) = torch.autograd.grad(D(between).sum(), between, create_graph=True)
-        return model.weight * ((slope.norm(dim=1) - 1) ** 2).mean()
+        alpha = torch.rand(n, 1, device=device)
+        interpolates = (fake + alpha * (real - fake)).requires_grad_()
+        (dx,) = torch.autograd.grad(D(interpolates).sum(), interpolates, create_graph=True)
+        return model.weight * ((dx.norm(dim=1) - 1) ** 2).mean()
 
     def update(net: Any, optimizer: Any, loss: Any) -> None:
         # Of these parameters only: backward() would compute D's gradient in G's step, too.

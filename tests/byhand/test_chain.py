@@ -6,29 +6,38 @@ chain's result, and those of a function of its derivative v by its input.
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
+from chain_checks import (
+    VARIANTS,
+    WIDTHS,
+    Net,
+    check_also,
+    check_backward,
+    check_forward,
+    check_input_derivative,
+    check_layers,
+    check_layers_of_batch_norm,
+    check_linear,
+    check_more_than_nine_layers,
+    check_one_unit,
+    check_rows,
+    check_sine,
+    check_squares,
+    check_untouched,
+    check_ways_back,
+    check_weight_decay,
+    column,
+    drawn,
+    filled,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pieces_checks import SEEDS, flat, mapped
 from strict import count_syncs, see_dtypes
-from test_byhand_autoencoder import KINKED, MARGIN, PHI
-from test_pieces import (
-    SEEDS,
-    Claim,
-    assert_gradient,
-    by_units,
-    flat,
-    mapped,
-    matrix_product,
-    norm_forward,
-    total,
-    weights,
-)
 
 from tinygen.byhand.chain import (
     Cache,
@@ -38,154 +47,25 @@ from tinygen.byhand.chain import (
     decay,
     input_derivative,
     input_derivative_backward,
-    layers,
 )
-from tinygen.byhand.pieces import ACTIVATIONS, SUMS
-from tinygen.parameters import Parameters
+from tinygen.byhand.pieces import ACTIVATIONS
 
-SECOND_ORDER = 1e-6
-"""The tolerance of gradients of a function of v, whose curvature is larger."""
-
-
-class Net(NamedTuple):
-    """All that `chain` is given."""
-
-    layers: Layers
-    x: np.ndarray
-    activation: str
-    masks: tuple[np.ndarray, ...] = ()
-    linear: bool = True
-
-
-VARIANTS: dict[str, dict[str, bool]] = {
-    "plain": {},
-    "dropout": {"dropout": True},
-    "norm": {"norm": True},
-    "norm and dropout": {"norm": True, "dropout": True},
-    "activated": {"linear": False},
-    "activated and dropout": {"linear": False, "dropout": True},
-}
-WIDTHS = (3, 4, 2, 3, 2)
-ROWS = 5
-
-
-def drawn(
-    widths: tuple[int, ...],
-    activation: str,
-    seed: int = 0,
-    *,
-    dropout: bool = False,
-    norm: bool = False,
-    linear: bool = True,
-    n: int = ROWS,
-) -> Net:
-    """A chain of these widths, the first one that stays away from kinks."""
-    rng = np.random.default_rng(seed)
-    while True:
-        net = once(rng, widths, activation, dropout, norm, linear, n)
-        kinked = activation in {*KINKED, "elu", "maxout"}
-        if not kinked or min(gap for _, gap in textbook(net)) > MARGIN:
-            return net
-
-
-def once(
-    rng: np.random.Generator,
-    widths: tuple[int, ...],
-    activation: str,
-    dropout: bool,
-    norm: bool,
-    linear: bool,
-    n: int,
-) -> Net:
-    made: Layers = {}
-    for k, (i, o) in enumerate(itertools.pairwise(widths), 1):
-        activated = k < len(widths) - 1 or not linear
-        sums = SUMS * o if activation == "maxout" and activated else o
-        made[k] = [rng.standard_normal((i, sums)) / math.sqrt(i), 0.5 * rng.standard_normal(sums)]
-        if norm and activated:
-            made[k].insert(1, 1 + 0.5 * rng.standard_normal(sums))
-    masks = [np.where(rng.random((n, o)) < 0.7, 1 / 0.7, 0.0) for o in widths[1:]]
-    masks = masks[:-1] if linear else masks
-    x = rng.standard_normal((n, widths[0]))
-    return Net(made, x, activation, tuple(masks) if dropout else (), linear)
-
-
-def textbook(net: Net) -> list[tuple[np.ndarray, float]]:
-    """What each layer says, entry by entry, and how close one of its numbers is to a kink."""
-    h, found = net.x, []
-    for k, (W, *vectors) in net.layers.items():
-        a = matrix_product(h, W)
-        a = norm_forward(a, *vectors)[0] if len(vectors) == 2 else a + vectors[0]
-        h, gap = a, math.inf
-        if k < len(net.layers) or not net.linear:
-            if net.activation == "maxout":
-                units = np.sort(by_units(a), axis=2)
-                h, gap = units[:, :, -1], (units[:, :, -1] - units[:, :, -2]).min()
-            else:
-                h, gap = np.vectorize(PHI[net.activation], otypes=[float])(a), abs(a).min()
-            if net.masks:
-                h = h * net.masks[k - 1]
-        found.append((h, gap))
-    return found
-
-
-def filled(net: Net, value: float = math.nan) -> Layers:
-    """Memory for the gradients of its layers."""
-    return {k: [np.full_like(array, value) for array in layer] for k, layer in net.layers.items()}
-
-
-def with_array(net: Net, k: int, j: int, array: np.ndarray) -> Net:
-    """The same with another array in layer k."""
-    layer = [array if m == j else other for m, other in enumerate(net.layers[k])]
-    return net._replace(layers={**net.layers, k: layer})
-
-
-def by_layers(f: Callable[[Net], Any], net: Net, gradients: Layers) -> list[Claim]:
-    """That these are the gradients of f by every W, b, gamma and beta."""
-    return [
-        (lambda array, k=k, j=j: f(with_array(net, k, j, array)), array, gradients[k][j])
-        for k, layer in net.layers.items()
-        for j, array in enumerate(layer)
-    ]
+ANY = pytest.mark.parametrize("activation", ACTIVATIONS)
+DEPTH = pytest.mark.parametrize("depth", [1, 2, 4])
+VARIANT = pytest.mark.parametrize("variant", VARIANTS)
 
 
 # Forward.
-
-
-def assert_forward(net: Net) -> None:
-    result, cache = chain(*net)
-    for k, (h, _) in enumerate(textbook(net), 1):
-        np.testing.assert_allclose(cache.h[k], h, rtol=1e-11, atol=1e-12)
-    assert result is cache.h[len(net.layers)] and cache.h[0] is net.x
-
-
-ANY = pytest.mark.parametrize("activation", ACTIVATIONS)
-DEPTH = pytest.mark.parametrize("depth", [1, 2, 3, 4])
-VARIANT = pytest.mark.parametrize("variant", VARIANTS)
 
 
 @DEPTH
 @ANY
 @VARIANT
 def test_each_layer_says_what_the_textbook_says(variant: str, activation: str, depth: int) -> None:
-    assert_forward(drawn(WIDTHS[: depth + 1], activation, depth, **VARIANTS[variant]))
+    check_forward(drawn(WIDTHS[: depth + 1], activation, depth, **VARIANTS[variant]))
 
 
 # Backward.
-
-
-def assert_backward(net: Net) -> None:
-    """The gradient of a function of the result, by every array and by the input."""
-
-    def f(net: Net) -> Any:
-        return total(chain(*net)[0])
-
-    gradients = filled(net)
-    result, cache = chain(*net)
-    dx = chain_backward(weights(result), net.layers, cache, gradients)
-    for claim in by_layers(f, net, gradients):
-        assert_gradient(claim)
-    assert_gradient((lambda x: f(net._replace(x=x)), net.x, dx))
 
 
 @DEPTH
@@ -194,7 +74,7 @@ def assert_backward(net: Net) -> None:
 def test_the_gradient_of_a_function_of_the_result(
     variant: str, activation: str, depth: int
 ) -> None:
-    assert_backward(drawn(WIDTHS[: depth + 1], activation, depth, **VARIANTS[variant]))
+    check_backward(drawn(WIDTHS[: depth + 1], activation, depth, **VARIANTS[variant]))
 
 
 @settings(max_examples=40)
@@ -208,71 +88,22 @@ def test_the_gradient_of_a_function_of_the_result(
 def test_the_gradient_for_any_widths(
     widths: tuple[int, ...], activation: str, variant: str, n: int, seed: int
 ) -> None:
-    assert_backward(drawn(widths, activation, seed, n=n, **VARIANTS[variant]))
-
-
-def assert_also(net: Net) -> None:
-    """A function of several layers: what another road brings is added where it arrives."""
-    L, gradients = len(net.layers), filled(net)
-    result, cache = chain(*net)
-    also = {k: 2 * weights(cache.h[k]) for k in range(1, L + 1)}
-
-    def f(net: Net) -> Any:
-        result, cache = chain(*net)
-        return total(result) + 2 * sum(total(cache.h[k]) for k in also)
-
-    dx = chain_backward(weights(result), net.layers, cache, gradients, also)
-    for claim in by_layers(f, net, gradients):
-        assert_gradient(claim)
-    assert_gradient((lambda x: f(net._replace(x=x)), net.x, dx))
+    check_backward(drawn(widths, activation, seed, n=n, **VARIANTS[variant]))
 
 
 @ANY
 @VARIANT
 def test_gradients_by_layers_on_the_way_are_added(variant: str, activation: str) -> None:
-    assert_also(drawn(WIDTHS[:4], activation, **VARIANTS[variant]))
-
-
-def assert_ways_back(net: Net) -> None:
-    """Without gradients there is the input's alone; and one may stop before the input."""
-    result, cache = chain(*net)
-    dh, gradients, again = weights(result), filled(net), filled(net)
-    dx = chain_backward(dh, net.layers, cache, gradients)
-    dh_1 = chain_backward(dh, net.layers, cache, again, to_input=False)
-    # All layers but the first are a chain, too, whose input is h[1].
-    rest = {k - 1: layer for k, layer in net.layers.items() if k > 1}
-    above = net._replace(layers=rest, x=cache.h[1], masks=net.masks[1:])
-    assert_gradient((lambda h: total(chain(*above._replace(x=h))[0]), cache.h[1], dh_1))
-    for a, b in zip(flat(again), flat(gradients), strict=True):
-        np.testing.assert_array_equal(a, b)
-    also = {1: weights(cache.h[1])}
-    both = chain_backward(dh, net.layers, cache, again, also, to_input=False)
-    np.testing.assert_array_equal(both, dh_1 + also[1])
-    if not cache.norms:
-        np.testing.assert_array_equal(chain_backward(dh, net.layers, cache), dx)
-        some = {1: filled(net)[1]}
-        np.testing.assert_array_equal(chain_backward(dh, net.layers, cache, some), dx)
-        for a, b in zip(some[1], gradients[1], strict=True):
-            np.testing.assert_array_equal(a, b)
+    check_also(drawn(WIDTHS[:4], activation, **VARIANTS[variant]))
 
 
 @DEPTH
 @VARIANT
 def test_the_way_back_may_fill_nothing_and_end_early(variant: str, depth: int) -> None:
-    assert_ways_back(drawn(WIDTHS[: depth + 1], "tanh", **VARIANTS[variant]))
+    check_ways_back(drawn(WIDTHS[: depth + 1], "tanh", **VARIANTS[variant]))
 
 
 # The derivative of the result by the input.
-
-
-def assert_input_derivative(net: Net) -> None:
-    result, cache = chain(*net)
-    v, _ = input_derivative(net.layers, cache)
-    assert result.shape == (len(v), 1) and v.shape == net.x.shape
-    # Rows do not know of each other: the sum's derivative by a row is that of the row's result.
-    assert_gradient((lambda x: chain(*net._replace(x=x))[0].sum(), net.x, v))
-    by_backward = chain_backward(np.ones_like(result), net.layers, cache)
-    np.testing.assert_allclose(v, by_backward, rtol=1e-13, atol=1e-15)
 
 
 ONE_RESULT = pytest.mark.parametrize("variant", ["plain", "dropout"])
@@ -283,32 +114,10 @@ ONE_RESULT = pytest.mark.parametrize("variant", ["plain", "dropout"])
 @ANY
 @ONE_RESULT
 def test_the_derivative_by_the_input(variant: str, activation: str, depth: int) -> None:
-    assert_input_derivative(drawn((*WIDTHS[:depth], 1), activation, depth, **VARIANTS[variant]))
+    check_input_derivative(drawn((*WIDTHS[:depth], 1), activation, depth, **VARIANTS[variant]))
 
 
-def assert_second(net: Net, f: Callable[..., Any], df: Callable[..., Any]) -> None:
-    """The gradient of f(v), which is added to what is there already."""
-    _, cache = chain(*net)
-    v, path = input_derivative(net.layers, cache)
-    gradients = filled(net, 0.25)
-    input_derivative_backward(df(v), net.layers, cache, path, gradients)
-
-    def f_of_v(net: Net) -> Any:
-        return f(input_derivative(net.layers, chain(*net)[1])[0])
-
-    for function, array, gradient in by_layers(f_of_v, net, gradients):
-        assert_gradient((function, array, gradient - 0.25), SECOND_ORDER)
-
-
-def assert_sine(net: Net) -> None:
-    assert_second(net, lambda v: total(np.sin(v)), lambda v: weights(v) * np.cos(v))
-
-
-def assert_squares(net: Net) -> None:
-    assert_second(net, lambda v: total(v * v), lambda v: 2 * weights(v) * v)
-
-
-FUNCTIONS = pytest.mark.parametrize("of_v", [assert_sine, assert_squares])
+FUNCTIONS = pytest.mark.parametrize("of_v", [check_sine, check_squares])
 
 
 @DEPTH
@@ -333,54 +142,16 @@ def test_the_gradient_of_a_function_of_the_derivative_for_any_widths(
     widths: tuple[int, ...], activation: str, variant: str, n: int, seed: int
 ) -> None:
     net = drawn((*widths, 1), activation, seed, n=n, **VARIANTS[variant])
-    assert_input_derivative(net)
-    assert_sine(net)
+    check_input_derivative(net)
+    check_sine(net)
 
 
 # Closed forms.
 
 
-def assert_linear(depth: int) -> None:
-    """x W1 W2 ... and biases: with P before layer k and S behind it, all is a product."""
-    net = drawn((*WIDTHS[:depth], 1), "none", depth)
-    Ws = [W for W, _ in net.layers.values()]
-
-    def product(matrices: list[np.ndarray], size: int) -> np.ndarray:
-        M = np.eye(size)
-        for W in matrices:
-            M = M @ W
-        return M
-
-    result, cache = chain(*net)
-    d, gradients, of_v = weights(result), filled(net), filled(net, 0.0)
-    dx = chain_backward(d, net.layers, cache, gradients)
-    v, path = input_derivative(net.layers, cache)
-    dv = weights(v)
-    input_derivative_backward(dv, net.layers, cache, path, of_v)
-    exact = {"rtol": 1e-12, "atol": 1e-13}
-    np.testing.assert_allclose(dx, d @ product(Ws, 3).T, **exact)
-    np.testing.assert_allclose(v, np.tile(product(Ws, 3).T, (ROWS, 1)), **exact)
-    h = net.x
-    for k, (W, b) in net.layers.items():
-        P, S = product(Ws[: k - 1], 3), product(Ws[k:], W.shape[1])
-        dW, db = gradients[k]
-        np.testing.assert_allclose(dW, h.T @ d @ S.T, **exact)
-        np.testing.assert_allclose(db, d.sum(axis=0) @ S.T, **exact)
-        # v = P W S for every row, and no bias is in it.
-        dW, db = of_v[k]
-        np.testing.assert_allclose(dW, P.T @ dv.sum(axis=0)[:, None] @ S.T, **exact)
-        assert not db.any()
-        h = h @ W + b
-    np.testing.assert_allclose(result, h, **exact)
-
-
 @DEPTH
 def test_a_linear_chain_is_a_product_of_matrices(depth: int) -> None:
-    assert_linear(depth)
-
-
-def column(*numbers: float) -> np.ndarray:
-    return np.array(numbers, float)[:, None]
+    check_linear(depth)
 
 
 def assert_relu_on_paper() -> None:
@@ -399,59 +170,18 @@ def assert_relu_on_paper() -> None:
     assert dW1.tolist() == [[2, 0], [0, 0]] and db1.tolist() == [2, 0]
 
 
-def assert_one_unit() -> None:
-    """The table in section 5: 4 tanh(x) at tanh(x) = 1/2, and P = (v - 1)^2."""
-    x = 0.5 * math.log(3)
-    net = Net({1: [column(1), np.zeros(1)], 2: [column(4), np.zeros(1)]}, column(x), "tanh")
-    _, cache = chain(*net)
-    v, (e, t) = input_derivative(net.layers, cache)
-    gradients, exact = filled(net, 0.0), {"rel": 1e-14}
-    input_derivative_backward(2 * (v - 1), net.layers, cache, (e, t), gradients)
-    assert cache.h[1] == pytest.approx(1 / 2, **exact)
-    assert cache.f[1] == pytest.approx(3 / 4, **exact)
-    assert e[2] == 1 and t[1] == 4
-    assert e[1] == v == pytest.approx(3, **exact)
-    (dW1, db1), (dW2, db2) = gradients[1], gradients[2]
-    assert dW1 == pytest.approx(12 - 6 * math.log(3), **exact)
-    assert db1 == pytest.approx(-12, **exact)
-    assert dW2 == pytest.approx(3, **exact) and db2 == 0
-
-
 def test_the_examples_on_paper() -> None:
     assert_relu_on_paper()
-    assert_one_unit()
+    check_one_unit()
 
 
 # What a cache can do, and what is left as it is.
 
 
-def assert_rows(net: Net) -> None:
-    """Some rows of a cache are the cache of those rows."""
-    _, cache = chain(*net)
-    some = slice(1, 4)
-    alone = net._replace(x=net.x[some], masks=tuple(mask[some] for mask in net.masks))
-    result, expected = chain(*alone)
-    actual = cache.rows(1, 4)
-    assert actual.activation == net.activation
-    for field in ("masks", "h", "a", "f"):
-        a, b = flat(getattr(actual, field)), flat(getattr(expected, field))
-        for x, y in zip(a, b, strict=True):
-            np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-14)  # products of another size
-    both = []
-    for of in (actual, expected):
-        v, path = input_derivative(net.layers, of)
-        gradients = filled(net, 0.0)
-        chain_backward(weights(result), net.layers, of, gradients)
-        input_derivative_backward(weights(v), net.layers, of, path, gradients)
-        both.append(flat([v, gradients]))
-    for x, y in zip(*both, strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-13)
-
-
 @ANY
 @ONE_RESULT
 def test_some_rows_of_a_cache_are_the_cache_of_these_rows(variant: str, activation: str) -> None:
-    assert_rows(drawn((*WIDTHS[:3], 1), activation, **VARIANTS[variant]))
+    check_rows(drawn((*WIDTHS[:3], 1), activation, **VARIANTS[variant]))
 
 
 def everything(net: Net, gradients: Layers) -> tuple[Any, Cache]:
@@ -465,30 +195,10 @@ def everything(net: Net, gradients: Layers) -> tuple[Any, Cache]:
     return [result, dx, v, decay(net.layers, gradients, 0.1), gradients], cache
 
 
-def assert_untouched(net: Net) -> None:
-    """No function changes what it is given, or the cache; only gradients are filled."""
-    arrays = flat(net)
-    before = [array.copy() for array in arrays]
-    result, cache = chain(*net)
-    d, also = weights(result), {k: weights(cache.h[k]) for k in net.layers}
-    given = arrays + flat([cache, d, also])
-    before += [array.copy() for array in flat([cache, d, also])]
-    chain_backward(d, net.layers, cache, filled(net), also)
-    if not cache.norms and net.linear:
-        v, path = input_derivative(net.layers, cache)
-        dv = weights(v)
-        given += flat([dv, path])
-        before += [array.copy() for array in flat([dv, path])]
-        input_derivative_backward(dv, net.layers, cache, path, filled(net, 0.0))
-        decay(net.layers, filled(net, 0.0), 0.1)
-    for now, then in zip(given, before, strict=True):
-        np.testing.assert_array_equal(now, then)
-
-
 @ANY
 @VARIANT
 def test_nothing_that_is_given_is_changed(variant: str, activation: str) -> None:
-    assert_untouched(drawn(WIDTHS[:4], activation, **VARIANTS[variant]))
+    check_untouched(drawn(WIDTHS[:4], activation, **VARIANTS[variant]))
 
 
 @ANY
@@ -514,54 +224,18 @@ def test_float32_stays_float32_and_nothing_waits(
 # Layers among parameters, and weight decay.
 
 
-def assert_layers() -> None:
-    shapes = {"W1": (1, 3), "b1": (3,), "encoder.W1": (2, 3), "encoder.b1": (3,),
-              "decoder.W1": (3, 1), "decoder.b1": (1,), "decoder.W2": (1, 2), "decoder.b2": (2,),
-              "decoder.log_var": (1,)}  # fmt: skip
-    p = Parameters(shapes, np.arange(24.0))
-    for prefix, names in {
-        "encoder.": [["W1", "b1"]],
-        "decoder.": [["W1", "b1"], ["W2", "b2"]],
-        "": [["W1", "b1"]],
-        "other.": [],
-    }.items():
-        found = layers(p, prefix)
-        assert list(found) == list(range(1, len(names) + 1))
-        for k, layer in enumerate(names, 1):
-            assert len(found[k]) == len(layer)
-            # The arrays themselves, so that who writes there has written into the parameters.
-            assert all(a is p[prefix + n] for a, n in zip(found[k], layer, strict=True))
-
-
-def test_layers_are_found_under_their_prefix_without_a_variance() -> None:
-    assert_layers()
-
-
-def assert_layers_of_batch_norm() -> None:
-    """In whichever order the parameters lie."""
-    names = ["W1", "gamma2", "beta2", "W3", "gamma4", "beta4", "W5", "b5"]
-    for order in (names, names[::-1], sorted(names)):
-        found = layers({name: name for name in order})
-        assert found == {1: names[:3], 2: names[3:6], 3: names[6:]}
+def test_layers_under_a_prefix_leave_out_the_variance() -> None:
+    check_layers()
 
 
 def test_layers_with_batch_norm_have_three_arrays() -> None:
-    assert_layers_of_batch_norm()
+    check_layers_of_batch_norm()
 
 
 def test_there_may_be_more_than_nine_layers() -> None:
-    names = [[f"W{k}", f"b{k}"] for k in range(1, 13)]
-    p = {name: name for layer in names for name in layer}
-    assert layers(p) == dict(enumerate(names, 1))
+    check_more_than_nine_layers()
 
 
 @VARIANT
 def test_weight_decay_is_that_of_all_matrices_and_of_nothing_else(variant: str) -> None:
-    net = drawn(WIDTHS[:4], "tanh", **VARIANTS[variant])
-    gradients = filled(net, 0.25)
-    J = decay(net.layers, gradients, 0.3)
-    matrices = [layer[0] for layer in net.layers.values()]
-    assert pytest.approx(0.15 * sum(w * w for W in matrices for w in W.flat), rel=1e-13) == J
-    for (W, *_), (dW, *others) in zip(net.layers.values(), gradients.values(), strict=True):
-        np.testing.assert_allclose(dW, 0.25 + 0.3 * W, rtol=1e-13)
-        assert all((other == 0.25).all() for other in others)
+    check_weight_decay(variant)

@@ -148,6 +148,11 @@ def test_no_page_has_a_tag_of_another_s_letter() -> None:
         assert not [tag for tag in tags(page_of(name)) if letter_of(tag) in foreign]
 
 
+def test_the_page_of_the_aae_has_no_equation_that_needs_a_line() -> None:
+    every = tags(page_of("aae"))
+    assert every and all(letter_of(tag) == "A" for tag in every)
+
+
 # The checker is checked with a page and a code that have each of the faults.
 
 PAGE = r"$$a = b \tag{1}$$ $$c = d \tag{2}$$ $$e = f \tag{E1}$$"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygen.data import as_floats, batches, epoch_order, index_batches
+from tinygen.data import as_floats, batches, epoch_order, in_order, index_batches
 from tinygen.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 3, 4)).astype(np.uint8)
@@ -56,7 +56,7 @@ def test_orders_differ_by_seed_and_epoch_and_from_other_streams():
 
 
 def test_an_order_is_uniform():
-    # The image in the first place, over 6000 epochs of 6 images: 1000 each, deviation 29.
+    # The image in the first place, over 6000 epochs of 6 images: 1000 each, standard deviation 29.
     first = np.bincount([epoch_order(6, 0, epoch)[0] for epoch in range(6000)], minlength=6)
     assert np.abs(first - 1000).max() < 5 * 29
 
@@ -66,10 +66,10 @@ def test_batches_hold_every_image_once_in_order(n, data):
     batch_size = data.draw(st.integers(1, n))
     images = np.arange(n, dtype=np.uint8).reshape(n, 1, 1)
     order = epoch_order(n, seed=1, epoch=2)
-    found = list(batches(images, order, batch_size))
-    assert [len(x) for x in found[:-1]] == [batch_size] * (len(found) - 1)
-    assert len(found[-1]) == (n % batch_size or batch_size)  # the last, smaller one is kept
-    np.testing.assert_array_equal(np.rint(255 * np.concatenate(found)).ravel(), order)
+    result = list(batches(images, order, batch_size))
+    assert [len(x) for x in result[:-1]] == [batch_size] * (len(result) - 1)
+    assert len(result[-1]) == (n % batch_size or batch_size)  # the last, smaller one is not dropped
+    np.testing.assert_array_equal(np.rint(255 * np.concatenate(result)).ravel(), order)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, "float32"])
@@ -96,6 +96,13 @@ def test_rows_are_images_in_reading_order():
     assert x[3, 1 * 4 + 2] == np.float32(IMAGES[3, 1, 2]) / np.float32(255)
 
 
+def test_channels_are_the_last_to_be_read():
+    colours = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)
+    (x,) = batches(colours, np.array([1, 0]), 2)
+    np.testing.assert_array_equal(x * 255, np.stack([np.arange(36, 72), np.arange(36)]))
+    assert [rows.shape for rows in in_order(colours, size=1)] == [(1, 36)] * 2
+
+
 def test_no_images_are_no_rows():
     assert as_floats(IMAGES[:0]).shape == (0, 12)
 
@@ -103,38 +110,38 @@ def test_no_images_are_no_rows():
 def test_arrays_on_a_device_stay_there():
     order = epoch_order(10, 0, 0)
     expected = list(batches(IMAGES, order, 4))
-    found = list(batches(OnDevice(IMAGES), OnDevice(order), 4))
-    for x, e in zip(found, expected, strict=True):
+    result = list(batches(OnDevice(IMAGES), OnDevice(order), 4))
+    for x, e in zip(result, expected, strict=True):
         assert isinstance(x, OnDevice) and x.dtype == np.float32
         np.testing.assert_array_equal(x.host, e)
 
 
 def test_index_batches_also_cut_labels():
     labels = np.arange(10) % 3
-    found = [labels[index] for index in index_batches(np.arange(10)[::-1], 4)]
-    np.testing.assert_array_equal(np.concatenate(found), labels[::-1])
+    result = [labels[index] for index in index_batches(np.arange(10)[::-1], 4)]
+    np.testing.assert_array_equal(np.concatenate(result), labels[::-1])
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 11])
 def test_a_batch_size_that_cannot_be_is_refused_at_once(batch_size):
-    with pytest.raises(InputError, match=f"expected .* found {batch_size}"):
+    with pytest.raises(InputError, match=f"expected .* got {batch_size}"):
         batches(IMAGES, np.arange(10), batch_size)  # not at the first batch
 
 
 def test_images_of_floats_are_refused_at_once():
-    with pytest.raises(InputError, match="expected pixels of uint8, found float64"):
+    with pytest.raises(InputError, match="expected pixels of uint8, got float64"):
         batches(IMAGES / 255, np.arange(10), 5)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("came", [np.float32, np.float64])
-def test_rows_of_floats_stay_what_they_are(backend, came, dtype):
-    rows = np.random.default_rng(0).standard_normal((5, 2)).astype(came)
+@pytest.mark.parametrize("given", [np.float32, np.float64])
+def test_rows_of_floats_stay_what_they_are(backend, given, dtype):
+    rows = np.random.default_rng(0).standard_normal((5, 2)).astype(given)
     there = backend.asarray(rows)
-    found = as_floats(there, dtype)
-    assert found.dtype == dtype
-    np.testing.assert_array_equal(backend.to_numpy(found), rows.astype(dtype))
-    found[0, 0] = 99  # a batch is the step's own
+    result = as_floats(there, dtype)
+    assert result.dtype == dtype
+    np.testing.assert_array_equal(backend.to_numpy(result), rows.astype(dtype))
+    result[0, 0] = 99  # a batch is the step's own
     np.testing.assert_array_equal(backend.to_numpy(there), rows)
 
 
@@ -142,12 +149,12 @@ def test_rows_of_floats_stay_what_they_are(backend, came, dtype):
     ("shape", "dtype"), [((3, 2, 2), np.float32), ((3,), np.float32), ((3, 2), np.int64)]
 )
 def test_other_arrays_are_neither_images_nor_rows(shape, dtype):
-    with pytest.raises(InputError, match=f"expected pixels of uint8, found {np.dtype(dtype)}"):
+    with pytest.raises(InputError, match=f"expected pixels of uint8, got {np.dtype(dtype)}"):
         as_floats(np.zeros(shape, dtype))
 
 
 def test_batches_of_rows_hold_every_row_once():
     rows = np.random.default_rng(0).standard_normal((7, 2))
     order = epoch_order(7, 0, 0)
-    found = np.concatenate(list(batches(rows, order, 3, dtype=np.float64)))
-    np.testing.assert_array_equal(found, rows[order])
+    result = np.concatenate(list(batches(rows, order, 3, dtype=np.float64)))
+    np.testing.assert_array_equal(result, rows[order])

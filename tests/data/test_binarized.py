@@ -11,10 +11,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tinygen.data import Dataset, binarized, datasets, load, stroke_digits
+from tinygen.data import Dataset, binarized, folders, load, stroke_digits
 from tinygen.errors import InputError
 
-TRAIN, VALID, TEST = binarized.LINES
+REAL = os.environ.get("TINYGEN_DATA_DIR")
+PUBLISHED = binarized.LINES
+TRAIN, VALID, TEST = PUBLISHED
 SIZES = {TRAIN: 7, VALID: 3, TEST: 4}
 
 
@@ -23,7 +25,7 @@ def isolated(tmp_path, monkeypatch):
     """Files of a few lines, read two at a time; no data folder, and a cache of the test's own."""
     monkeypatch.setattr(binarized, "LINES", SIZES)
     monkeypatch.setattr(binarized, "BLOCK", 2)
-    monkeypatch.setattr(datasets, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(folders, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.delenv("TINYGEN_DATA_DIR", raising=False)
 
 
@@ -77,21 +79,21 @@ def test_the_images_are_what_the_files_say(tmp_path, grey, suffix, end, last):
     content = {file: text(b, end) for file, b in bits.items()}
     if not last:
         content = {file: data.removesuffix(end.encode()) for file, data in content.items()}
-    found = binarized.static(grey, save(tmp_path / "data", content, suffix))
+    result = binarized.static(grey, save(tmp_path / "data", content, suffix))
     expected = np.concatenate([bits[TRAIN], bits[VALID]]).reshape(10, 28, 28) * 255
-    np.testing.assert_array_equal(found.train_images, expected)
-    np.testing.assert_array_equal(found.test_images, bits[TEST].reshape(4, 28, 28) * 255)
-    assert found.train_images.dtype == found.test_images.dtype == np.uint8
-    assert found.name == "mnist"
-    assert found.source == f"statically binarised MNIST in {tmp_path / 'data'}"
+    np.testing.assert_array_equal(result.train_images, expected)
+    np.testing.assert_array_equal(result.test_images, bits[TEST].reshape(4, 28, 28) * 255)
+    assert result.train_images.dtype == result.test_images.dtype == np.uint8
+    assert result.name == "mnist"
+    assert result.source == f"statically binarised MNIST in {tmp_path / 'data'}"
     hashes = {file: hashlib.sha256(data).hexdigest() for file, data in content.items()}
-    assert found.sha256 == {"a": "1"} | hashes
+    assert result.sha256 == {"a": "1"} | hashes
 
 
 def test_labels_are_kept_where_the_images_are_mnists(tmp_path, grey, good):
-    found = binarized.static(grey, save(tmp_path / "data", good))
-    np.testing.assert_array_equal(found.train_labels, grey.train_labels)
-    np.testing.assert_array_equal(found.test_labels, grey.test_labels)
+    result = binarized.static(grey, save(tmp_path / "data", good))
+    np.testing.assert_array_equal(result.train_labels, grey.train_labels)
+    np.testing.assert_array_equal(result.test_labels, grey.test_labels)
 
 
 @pytest.mark.parametrize("file", [TRAIN, VALID, TEST])
@@ -102,9 +104,9 @@ def test_one_impossible_pixel_and_there_are_no_labels(tmp_path, grey, file, valu
     pixel = np.flatnonzero(shades[file].ravel() == value)[-1]
     bits[file][-1, pixel] ^= 1
     content = {file: text(b) for file, b in bits.items()}
-    found = binarized.static(grey, save(tmp_path / "data", content))
-    assert found.train_labels is None and found.test_labels is None
-    cut = found.first(2, 3)
+    result = binarized.static(grey, save(tmp_path / "data", content))
+    assert result.train_labels is None and result.test_labels is None
+    cut = result.first(2, 3)
     assert cut.train_labels is None and len(cut.train_images) == 2 and len(cut.test_images) == 3
 
 
@@ -117,12 +119,11 @@ def test_images_of_another_set_have_no_labels(tmp_path, grey, good):
 
 def test_the_order_of_places(tmp_path, monkeypatch, grey, good):
     def place():
-        return binarized.static(grey, tmp_path / "named").source.removeprefix(
-            "statically binarised MNIST in "
-        )
+        source = binarized.static(grey, tmp_path / "named").source
+        return source.removeprefix("statically binarised MNIST in ")
 
     (tmp_path / "named").mkdir()
-    assert f"in {tmp_path / 'named'} or {tmp_path / 'cache' / 'mnist'}, found no" in refusal(
+    assert f"in {tmp_path / 'named'} or {tmp_path / 'cache' / 'mnist'}, but there is no" in refusal(
         grey, tmp_path / "named"
     )
     cache = save(tmp_path / "cache" / "mnist", good)
@@ -142,7 +143,7 @@ def test_missing_files_are_named(tmp_path, grey, good):
     message = refusal(grey, folder)
     assert message == (
         f"static binarisation: expected {TRAIN}, {VALID}, {TEST}, plain or .gz, in {folder}, "
-        f"found no {VALID}; the other choice is --binarize dynamic"
+        f"but there is no {VALID}; the other choice is --binarize dynamic"
     )
     (folder / VALID).symlink_to(tmp_path / "nowhere")
     assert refusal(grey, folder).startswith(f"{folder / VALID}: cannot be read")
@@ -166,16 +167,16 @@ BAD = {
     "a bit of the space": (lambda d: changed(d, 1, b"!"), "line 1: expected 784 numbers 0 or 1"),
     "another end": (lambda d: changed(d, 2 * LINE - 1, b" "), "line 2: expected 784 numbers"),
     "another end at the end": (lambda d: changed(d, 7 * LINE - 1, b"\r"), "line 7: expected 784"),
-    "numbers too few": (lambda d: d.replace(b"0 ", b"", 1), "found one of 1566 bytes"),
+    "numbers too few": (lambda d: d.replace(b"0 ", b"", 1), "got one of 1566 bytes"),
     "numbers too many": (lambda d: b"0 " + d, "expected lines of 784 numbers"),
-    "a web page": (lambda d: b"<html>Sign in", "found one of 13 bytes that begins b'<html>Sign'"),
-    "nothing": (lambda d: b"", "found one of 0 bytes"),
+    "a web page": (lambda d: b"<html>Sign in", "got one of 13 bytes that begins b'<html>Sign'"),
+    "nothing": (lambda d: b"", "got one of 0 bytes"),
 }  # fmt: skip
 LENGTHS = {
-    "a line too few": (lambda d: d[:-LINE], "found 9408", "expected 7 lines, found 6"),
-    "half a line too few": (lambda d: d[:-800], "found 10176", "expected 7 lines, found 6"),
-    "a line too many": (lambda d: d + d[:LINE], "found 12544", "expected 7 lines, found more"),
-    "an empty line too many": (lambda d: d + b"\n", "found 10977", "expected 7 lines, found more"),
+    "a line too few": (lambda d: d[:-LINE], "got 9408", "expected 7 lines, got 6"),
+    "half a line too few": (lambda d: d[:-800], "got 10176", "expected 7 lines, got 6"),
+    "a line too many": (lambda d: d + d[:LINE], "got 12544", "expected 7 lines, got more"),
+    "an empty line too many": (lambda d: d + b"\n", "got 10977", "expected 7 lines, got more"),
 }
 
 
@@ -188,8 +189,8 @@ def test_a_bad_file_is_refused(tmp_path, grey, good, suffix, fault):
         spoil, plain, zipped = LENGTHS[fault]
         message = zipped if suffix else f"expected 7 lines of 1568 bytes = 10976, {plain}"
     folder = save(tmp_path / "data", good | {TRAIN: spoil(good[TRAIN])}, suffix)
-    found = refusal(grey, folder)
-    assert found.startswith(f"{folder / TRAIN}{suffix}: ") and message in found
+    result = refusal(grey, folder)
+    assert result.startswith(f"{folder / TRAIN}{suffix}: ") and message in result
 
 
 def test_a_damaged_gzip_file(tmp_path, grey, good):
@@ -199,7 +200,7 @@ def test_a_damaged_gzip_file(tmp_path, grey, good):
     for damaged in (whole[:-300], whole[:-5], whole[:-8] + bytes(8), b"\x1f\x8b" + bytes(50)):
         path.write_bytes(damaged)
         message = refusal(grey, folder)
-        assert message.startswith(f"{path}: expected a whole gzip file, found a damaged one (")
+        assert message.startswith(f"{path}: expected a whole gzip file, got a damaged one (")
 
 
 @pytest.mark.parametrize("content", [b"0", b"0 " * 784])
@@ -216,33 +217,30 @@ def test_a_huge_file_costs_no_memory(tmp_path, grey, good, content):
     assert peak < 1_000_000
 
 
-@pytest.mark.skipif(not os.environ.get("TINYGEN_DATA_DIR"), reason="needs TINYGEN_DATA_DIR")
-def test_the_whole_of_mnist_in_little_memory(tmp_path, monkeypatch, whole_mnist):
+def test_the_files_have_as_many_lines_as_were_published():
+    assert list(PUBLISHED.values()) == [50_000, 10_000, 10_000]  # Larochelle and Murray 2011
+
+
+@pytest.mark.skipif(not REAL, reason="needs TINYGEN_DATA_DIR")
+def test_real_mnist_in_little_memory(tmp_path, monkeypatch):
+    mnist = load("mnist", REAL).first(12_000, 2_000)
     monkeypatch.setattr(binarized, "BLOCK", 1000)
-    monkeypatch.setattr(binarized, "LINES", {TRAIN: 50_000, VALID: 10_000, TEST: 10_000})
-    folder = tmp_path
+    monkeypatch.setattr(binarized, "LINES", {TRAIN: 10_000, VALID: 2_000, TEST: 2_000})
     for file, images in (
-        (TRAIN, whole_mnist.train_images[:50_000]),
-        (VALID, whole_mnist.train_images[50_000:]),
-        (TEST, whole_mnist.test_images),
+        (TRAIN, mnist.train_images[:10_000]),
+        (VALID, mnist.train_images[10_000:]),
+        (TEST, mnist.test_images),
     ):
         lines = np.full((len(images), LINE), ord(" "), np.uint8)
         lines[:, ::2] = (images.reshape(-1, 784) > 127) + ord("0")
         lines[:, -1] = ord("\n")
-        (folder / file).write_bytes(lines.tobytes())
+        (tmp_path / file).write_bytes(lines.tobytes())
     tracemalloc.start()
-    found = binarized.static(whole_mnist, folder)
+    result = binarized.static(mnist, tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert found.train_images.shape == (60_000, 28, 28)
-    np.testing.assert_array_equal(
-        found.test_images, (whole_mnist.test_images > 127) * np.uint8(255)
-    )
-    assert found.train_labels is whole_mnist.train_labels
-    # The images are 55 million bytes, those of training twice for a moment.
-    assert peak < 120_000_000
-
-
-@pytest.fixture(scope="module")
-def whole_mnist():
-    return load("mnist")
+    assert result.train_images.shape == (12_000, 28, 28)
+    np.testing.assert_array_equal(result.test_images, (mnist.test_images > 127) * np.uint8(255))
+    assert result.train_labels is mnist.train_labels
+    # The images are 11 million bytes, those of training twice for a moment, and a block of text.
+    assert peak < 28_000_000

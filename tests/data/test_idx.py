@@ -96,11 +96,11 @@ def test_a_flipped_byte_in_gzip_is_refused_or_harmless(tmp_path_factory, positio
     content[position % len(content)] ^= flip
     path.write_bytes(content)
     try:
-        found = idx.read(path)
+        result = idx.read(path)
     except InputError:
         return
     # The time in gzip's header, or bits that fill up its last byte.
-    np.testing.assert_array_equal(found, array)
+    np.testing.assert_array_equal(result, array)
 
 
 def test_gzip_in_two_members_is_read(tmp_path):
@@ -111,7 +111,7 @@ def test_gzip_in_two_members_is_read(tmp_path):
 
 
 def test_empty(save):
-    assert "found an empty file" in refusal(save(b""))
+    assert "got an empty file" in refusal(save(b""))
 
 
 def test_trailing_bytes(save):
@@ -124,28 +124,36 @@ def test_trailing_bytes_behind_gzip(tmp_path):
     assert "damaged" in refusal(path)
 
 
-def test_truncated_says_how_much_was_found(save):
-    assert "= 24 bytes after the header, found 21" in refusal(save(plain_bytes(SMALL)[:-3]))
+def test_truncated_says_how_much_there_was(save):
+    assert "= 24 bytes after the header, got 21" in refusal(save(plain_bytes(SMALL)[:-3]))
 
 
 def test_short_header(save):
-    assert "expected a header of 16 bytes, found only 10" in refusal(save(header(1, 2, 3)[:10]))
+    assert "expected a header of 16 bytes, got only 10" in refusal(save(header(1, 2, 3)[:10]))
 
 
 def test_gzip_cut_in_the_middle(tmp_path):
     path = tmp_path / "file.gz"
     whole = gzip.compress(plain_bytes(np.random.default_rng(0).integers(0, 256, 5000, np.uint8)))
     path.write_bytes(whole[: len(whole) // 2])
-    assert "expected a whole gzip file, found a damaged one" in refusal(path)
+    assert "expected a whole gzip file, got a damaged one" in refusal(path)
 
 
 def test_labels_where_images_are_expected_and_vice_versa(save):
     message = refusal(save(plain_bytes(SMALL[0, 0])), expect="images")
-    assert "expected an IDX file of images (3 dimensions), found labels (1 dimensions)" in message
+    assert "of images (3 or 4 dimensions), got labels (1 dimensions)" in message
     message = refusal(save(plain_bytes(SMALL)), expect="labels")
-    assert "expected an IDX file of labels (1 dimensions), found images (3 dimensions)" in message
+    assert "expected an IDX file of labels (1 dimensions), got images (3 dimensions)" in message
     message = refusal(save(plain_bytes(SMALL[0])), expect="images")
-    assert "found one with 2 dimensions" in message
+    assert "got one with 2 dimensions" in message
+    message = refusal(save(plain_bytes(SMALL[None])), expect="labels")
+    assert "got images (4 dimensions)" in message
+
+
+def test_images_may_have_channels(save):
+    np.testing.assert_array_equal(
+        idx.read(save(plain_bytes(SMALL[..., None])), expect="images"), SMALL[..., None]
+    )
 
 
 def test_a_web_page_saved_as_gz(tmp_path):
@@ -157,12 +165,12 @@ def test_a_web_page_saved_as_gz(tmp_path):
 @pytest.mark.parametrize("kind, name", [(0x09, "int8"), (0x0D, "float32"), (0x0E, "float64")])
 def test_other_types(save, kind, name):
     message = refusal(save(header(3, kind=kind) + bytes(24)))
-    assert f"expected an IDX file of uint8, found one of {name}" in message
+    assert f"expected an IDX file of uint8, got one of {name}" in message
 
 
 def test_no_dimensions_and_too_many(save):
-    assert "found 0" in refusal(save(header()))
-    assert "found 200" in refusal(save(header(*[1] * 200) + b"x"))
+    assert "got 0" in refusal(save(header()))
+    assert "got 200" in refusal(save(header(*[1] * 200) + b"x"))
 
 
 HOSTILE = [
@@ -198,7 +206,7 @@ def test_a_gzip_bomb_stops_at_what_it_promised(tmp_path):
     message = refusal(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert "expected 1000 = 1000 bytes after the header, found more" in message
+    assert "expected 1000 = 1000 bytes after the header, got more" in message
     assert peak < 2e6
 
 
@@ -220,7 +228,7 @@ def test_memory_while_reading(save):
 
 def test_what_is_no_file(tmp_path):
     assert "cannot be read (No such file or directory)" in refusal(tmp_path / "nowhere")
-    assert "expected a file, found a folder" in refusal(tmp_path)
+    assert "expected a file, got a folder" in refusal(tmp_path)
     (tmp_path / "file").write_bytes(b"x")
     assert "cannot be read (Not a directory)" in refusal(tmp_path / "file" / "below")
 

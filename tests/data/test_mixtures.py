@@ -18,12 +18,12 @@ N = 40_000
 def test_the_modes_are_where_the_protocol_has_them():
     ring, grid = MIXTURES["ring"], MIXTURES["grid"]
     assert list(MIXTURES) == list(DRAWS) == [ring.name, grid.name]
-    assert (ring.centres.shape, ring.deviation) == ((8, 2), 0.01)
+    assert (ring.centres.shape, ring.std) == ((8, 2), 0.01)
     np.testing.assert_allclose(np.hypot(*ring.centres.T), 1, rtol=1e-15)
     angles = np.sort(np.arctan2(ring.centres[:, 1], ring.centres[:, 0]))
     np.testing.assert_allclose(np.diff(angles), np.pi / 4, rtol=1e-12)
     every = {(x, y) for x in (-4, -2, 0, 2, 4) for y in (-4, -2, 0, 2, 4)}
-    assert ({*map(tuple, grid.centres)}, grid.deviation) == (every, 0.05)
+    assert ({*map(tuple, grid.centres)}, grid.std) == (every, 0.05)
 
 
 @pytest.mark.parametrize("name", MIXTURES)
@@ -38,7 +38,7 @@ def test_modes_are_equally_likely_and_each_is_round(name):
     statistic = np.sum((counts - N / k) ** 2) / (N / k)
     assert abs(statistic - (k - 1)) < 4 * np.sqrt(2 * (k - 1))
     assert counts.std() > 0  # random, not dealt out
-    own = offsets[np.arange(N), nearest] / mixture.deviation
+    own = offsets[np.arange(N), nearest] / mixture.std
     # Five standard errors of a mean, of a variance and of a correlation.
     np.testing.assert_allclose(own.mean(axis=0), 0, atol=5 / N**0.5)
     np.testing.assert_allclose(np.cov(own.T), np.eye(2), atol=5 * (2 / N) ** 0.5)
@@ -71,7 +71,7 @@ def test_the_stream_is_not_that_of_the_weights():
 
 def test_a_mixture_stays_as_it_is():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        MIXTURES["ring"].deviation = 1.0
+        MIXTURES["ring"].std = 1.0
     assert MIXTURES["ring"] == MIXTURES["ring"] != MIXTURES["grid"]  # by identity: no arrays
     assert len({*MIXTURES.values()}) == 2
     far = Mixture("far", np.array([[9.0, 7]]), 0.0)

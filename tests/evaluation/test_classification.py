@@ -16,15 +16,15 @@ PAIRS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=30)
 
 @given(PAIRS)
 def test_each_pair_is_counted_in_its_row_and_column(pairs: list[tuple[int, int]]) -> None:
-    labels, said = ([pair[i] for pair in pairs] for i in (0, 1))
-    found = confusion(labels, said, 5)
-    assert found.shape == (5, 5) and found.dtype == np.int64
+    labels, predictions = ([pair[i] for pair in pairs] for i in (0, 1))
+    counts = confusion(labels, predictions, 5)
+    assert counts.shape == (5, 5) and counts.dtype == np.int64
     for k, j in np.ndindex(5, 5):
-        assert found[k, j] == pairs.count((k, j))
-    # The error is the share that is not on the diagonal.
+        assert counts[k, j] == pairs.count((k, j))
+    # The error rate is the fraction that is not on the diagonal.
     wrong = sum(k != j for k, j in pairs)
-    assert found.sum() - np.trace(found) == wrong
-    np.testing.assert_array_equal(confusion(said, labels, 5), found.T)
+    assert counts.sum() - np.trace(counts) == wrong
+    np.testing.assert_array_equal(confusion(predictions, labels, 5), counts.T)
 
 
 def test_classes_that_never_occur_have_rows_of_zeros() -> None:
@@ -36,12 +36,12 @@ def test_classes_that_never_occur_have_rows_of_zeros() -> None:
 def test_small_integers_do_not_overflow(dtype: Any) -> None:
     """17 times 20 is more than a uint8 holds."""
     labels = np.array([17, 19], dtype)
-    found = confusion(labels, labels, 20)
-    assert found[17, 17] == found[19, 19] == 1 and found.sum() == 2
+    counts = confusion(labels, labels, 20)
+    assert counts[17, 17] == counts[19, 19] == 1 and counts.sum() == 2
 
 
 @pytest.mark.parametrize(
-    ("labels", "said", "words"),
+    ("labels", "predictions", "words"),
     [
         ([0, 1], [0], r"expected \(n,\) \(n,\), got \(2,\) \(1,\)"),
         ([[0, 1]], [[0, 1]], r"got \(1, 2\) \(1, 2\)"),
@@ -50,9 +50,9 @@ def test_small_integers_do_not_overflow(dtype: Any) -> None:
         ([0, 1], [0, -1], r"expected classes in 0 \.\. 1, got -1 to 0"),
     ],
 )
-def test_what_cannot_be_counted_is_refused(labels: Any, said: Any, words: str) -> None:
+def test_what_cannot_be_counted_is_refused(labels: Any, predictions: Any, words: str) -> None:
     with pytest.raises(ValueError, match=f"^confusion: .*{words}"):
-        confusion(labels, said, 2)
+        confusion(labels, predictions, 2)
 
 
 @given(st.integers(0, 40), st.integers(1, 4), st.integers(0, 50), st.integers(0, 10**6))
@@ -61,10 +61,10 @@ def test_the_worst_come_first_and_what_was_right_is_not_among_them(
 ) -> None:
     rng = np.random.default_rng(seed)
     q, labels = rng.dirichlet(np.ones(classes), n), rng.integers(0, classes, n)
-    found = most_wrong(q, labels, most)
+    worst = most_wrong(q, labels, most)
     wrong = [i for i in range(n) if q[i].argmax() != labels[i]]
     expected = sorted(wrong, key=lambda i: q[i, labels[i]])[:most]
-    assert found.tolist() == expected
+    assert worst.tolist() == expected
 
 
 def test_of_images_that_are_equally_wrong_the_first_comes_first() -> None:
@@ -78,8 +78,8 @@ def test_of_images_that_are_equally_wrong_the_first_comes_first() -> None:
 
 
 def test_no_mistakes_give_no_images() -> None:
-    found = most_wrong(np.eye(3), [0, 1, 2], 8)
-    assert found.shape == (0,) and found.dtype.kind == "i"
+    worst = most_wrong(np.eye(3), [0, 1, 2], 8)
+    assert worst.shape == (0,) and worst.dtype.kind == "i"
 
 
 @pytest.mark.parametrize(

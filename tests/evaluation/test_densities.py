@@ -40,15 +40,15 @@ def test_the_log_density_of_one_gaussian_is_its_closed_form():
         -0.5 * (v - m) @ np.linalg.solve(S, v - m) - 0.5 * np.log(np.linalg.det(2 * pi * S))
         for v in x
     ]
-    found = GaussianMixture(np.ones(1), m[None], S[None]).log_density(x)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    log_p = GaussianMixture(np.ones(1), m[None], S[None]).log_density(x)
+    np.testing.assert_allclose(log_p, expected, rtol=1e-12)
 
 
 def test_the_density_of_a_mixture_is_the_sum_of_its_parts():
     x = rng(1).standard_normal((9, 2)) * 3
     parts = [
-        share * np.exp(GaussianMixture(np.ones(1), m[None], S[None]).log_density(x))
-        for share, m, S in zip(KNOWN.shares, KNOWN.means, KNOWN.covariances, strict=True)
+        weight * np.exp(GaussianMixture(np.ones(1), m[None], S[None]).log_density(x))
+        for weight, m, S in zip(KNOWN.weights, KNOWN.means, KNOWN.covariances, strict=True)
     ]
     np.testing.assert_allclose(np.exp(KNOWN.log_density(x)), np.sum(parts, axis=0), rtol=1e-12)
 
@@ -63,17 +63,17 @@ def test_far_out_the_logarithm_does_not_overflow():
     assert KNOWN.log_density([[1e8, -1e8]])[0] < -1e15
 
 
-def test_draws_have_the_moments_and_the_shares_of_the_mixture():
+def test_draws_have_the_moments_and_the_weights_of_the_mixture():
     n = 200_000
     x = KNOWN.sample(n, rng(2))
-    mean = KNOWN.shares @ MEANS
+    mean = KNOWN.weights @ MEANS
     outer = KNOWN.covariances + MEANS[:, :, None] * MEANS[:, None, :]
-    covariance = np.tensordot(KNOWN.shares, outer, 1) - np.outer(mean, mean)
-    # Five deviations of a mean: 5 sqrt(6 / n) = .03; a second moment's spread is about 3 times.
+    covariance = np.tensordot(KNOWN.weights, outer, 1) - np.outer(mean, mean)
+    # Five standard errors of a mean: 5 sqrt(6 / n) = .03; a second moment's is about 3 times that.
     np.testing.assert_allclose(x.mean(axis=0), mean, atol=0.03)
     np.testing.assert_allclose(np.cov(x.T), covariance, atol=0.1)
     nearest = ((x[:, None] - MEANS) ** 2).sum(axis=2).argmin(axis=1)
-    np.testing.assert_allclose(np.bincount(nearest) / n, KNOWN.shares, atol=0.03)  # they overlap
+    np.testing.assert_allclose(np.bincount(nearest) / n, KNOWN.weights, atol=0.03)  # they overlap
 
 
 def test_the_mean_log_density_of_draws_is_the_negative_entropy():
@@ -82,7 +82,7 @@ def test_the_mean_log_density_of_draws_is_the_negative_entropy():
     entropy = -(np.exp(log_p) * log_p).sum() * area
     assert -KNOWN.log_density(KNOWN.sample(100_000, rng(3))).mean() == pytest.approx(
         entropy, abs=0.02
-    )  # five deviations: log p varies by about 1
+    )  # five standard errors: log p varies by about 1
 
 
 def test_the_same_generator_gives_the_same_draws():
@@ -100,7 +100,7 @@ def test_one_component_is_the_mean_and_the_covariance_of_the_codes():
         GaussianMixture.fit(x, 1, rng(), ridge=0),
         GaussianPerClass.fit(x, np.zeros(40, int), ridge=0).mixture,
     ):
-        assert fitted.shares.tolist() == [1] and fitted.converged
+        assert fitted.weights.tolist() == [1] and fitted.converged
         np.testing.assert_allclose(fitted.means, [x.mean(axis=0)], rtol=1e-12)
         np.testing.assert_allclose(fitted.covariances, [np.cov(x.T, bias=True)], rtol=1e-9)
 
@@ -115,11 +115,11 @@ def test_the_ridge_is_so_many_codes_of_the_datas_mean_variance():
         np.testing.assert_allclose(difference, 0.6 * variance / n * np.eye(2), atol=1e-12)
 
 
-def test_each_class_has_its_own_codes_moments_and_share():
+def test_each_class_has_its_own_codes_moments_and_weight():
     x, y = rng().standard_normal((60, 2)), np.repeat([4, 0, 9], [10, 20, 30])
     fitted = GaussianPerClass.fit(x, y, ridge=0)
     assert fitted.labels.tolist() == [0, 4, 9]
-    np.testing.assert_allclose(fitted.mixture.shares, [2 / 6, 1 / 6, 3 / 6])
+    np.testing.assert_allclose(fitted.mixture.weights, [2 / 6, 1 / 6, 3 / 6])
     for k, label in enumerate(fitted.labels):
         own = x[y == label]
         np.testing.assert_allclose(fitted.mixture.means[k], own.mean(axis=0), atol=1e-14)
@@ -142,24 +142,24 @@ def test_what_is_drawn_of_a_class_is_of_that_class():
     assert fitted.log_density(x).tolist() == fitted.mixture.log_density(x).tolist()
 
 
-def matched(found):
-    """The order of the components of `found` that lies nearest to that of `KNOWN`."""
-    apart = [abs(found.means[[*order]] - MEANS).sum() for order in permutations(range(3))]
+def matched(fitted):
+    """The order of the components of `fitted` that lies nearest to that of `KNOWN`."""
+    apart = [abs(fitted.means[[*order]] - MEANS).sum() for order in permutations(range(3))]
     return [*permutations(range(3))][int(np.argmin(apart))]
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_known_mixture_is_found_again(seed):
+def test_a_known_mixture_is_recovered(seed):
     x = KNOWN.sample(20_000, rng(seed))
-    found = GaussianMixture.fit(x, 3, rng(seed), tolerance=1e-7)
-    order = [*matched(found)]
-    assert found.converged
-    # Five deviations of what 4,000 codes can say, a share of 1 / 5 of the 20,000.
-    np.testing.assert_allclose(found.shares[order], KNOWN.shares, atol=0.03)
-    np.testing.assert_allclose(found.means[order], MEANS, atol=0.1)
-    np.testing.assert_allclose(found.covariances[order], KNOWN.covariances, atol=0.15)
-    # No density that is fitted to codes can be much worse for them than the one they came from.
-    assert found.log_density(x).mean() >= KNOWN.log_density(x).mean()
+    fitted = GaussianMixture.fit(x, 3, rng(seed), tolerance=1e-7)
+    order = [*matched(fitted)]
+    assert fitted.converged
+    # Five standard errors of an estimate from 4,000 codes, a fifth of the 20,000.
+    np.testing.assert_allclose(fitted.weights[order], KNOWN.weights, atol=0.03)
+    np.testing.assert_allclose(fitted.means[order], MEANS, atol=0.1)
+    np.testing.assert_allclose(fitted.covariances[order], KNOWN.covariances, atol=0.15)
+    # The density that is fitted to codes is no less likely than the one they were drawn from.
+    assert fitted.log_density(x).mean() >= KNOWN.log_density(x).mean()
 
 
 @st.composite
@@ -181,41 +181,41 @@ def problems(draw):
 @given(problems())
 def test_no_step_of_em_lowers_what_it_climbs(problem):
     x, k, ridge, generator = problem
-    found = GaussianMixture.fit(x, k, generator, ridge=ridge, tolerance=1e-9, most_steps=60)
+    fitted = GaussianMixture.fit(x, k, generator, ridge=ridge, tolerance=1e-9, max_steps=60)
     # Rounding; and a component that is dropped had at most so many codes.
-    assert np.diff(found.history).min(initial=0) >= -1e-11 - densities.EMPTY / len(x)
+    assert np.diff(fitted.history).min(initial=0) >= -1e-11 - densities.EMPTY / len(x)
     # What was climbed: the likelihood and the prior, in Python's own words.
     strength = ridge * x.var(axis=0).mean()
-    prior = sum(np.trace(np.linalg.inv(S)) for S in found.covariances) * strength / 2
-    reached = found.log_density(x).mean() - prior / len(x)
-    if found.converged:
-        assert reached == pytest.approx(found.history[-1], rel=1e-9, abs=1e-9)
+    prior = sum(np.trace(np.linalg.inv(S)) for S in fitted.covariances) * strength / 2
+    reached = fitted.log_density(x).mean() - prior / len(x)
+    if fitted.converged:
+        assert reached == pytest.approx(fitted.history[-1], rel=1e-9, abs=1e-9)
     else:
-        assert reached >= found.history[-1] - 1e-9 * abs(reached)
-    assert found.shares.sum() == pytest.approx(1, abs=1e-12)
-    assert (np.linalg.eigvalsh(found.covariances) > 0).all()
+        assert reached >= fitted.history[-1] - 1e-9 * abs(reached)
+    assert fitted.weights.sum() == pytest.approx(1, abs=1e-12)
+    assert (np.linalg.eigvalsh(fitted.covariances) > 0).all()
 
 
 def test_without_a_ridge_the_likelihood_itself_is_climbed():
     x = KNOWN.sample(500, rng())
-    found = GaussianMixture.fit(x, 4, rng(1), ridge=0, tolerance=1e-6)
-    assert (np.diff(found.history) >= -1e-12).all()
-    assert found.history[-1] == pytest.approx(found.log_density(x).mean(), rel=1e-12)
+    fitted = GaussianMixture.fit(x, 4, rng(1), ridge=0, tolerance=1e-6)
+    assert (np.diff(fitted.history) >= -1e-12).all()
+    assert fitted.history[-1] == pytest.approx(fitted.log_density(x).mean(), rel=1e-12)
     one = GaussianMixture.fit(x, 1, rng(), ridge=0).log_density(x).mean()
-    assert found.history[-1] > one + 0.5  # three heaps are no Gaussian
+    assert fitted.history[-1] > one + 0.5  # three clusters are no Gaussian
 
 
 def test_the_maximum_has_no_slope():
-    """Where EM has converged, no mean, covariance or share can be moved to gain anything."""
+    """Where EM has converged, no mean, covariance or weight can be moved to gain anything."""
     x = KNOWN.sample(400, rng())
-    found = GaussianMixture.fit(x, 3, rng(), ridge=5.0, tolerance=1e-13, most_steps=2000)
+    fitted = GaussianMixture.fit(x, 3, rng(), ridge=5.0, tolerance=1e-13, max_steps=2000)
     strength = 5.0 * x.var(axis=0).mean()
 
-    def height(shares, means, covariances):
-        log_p = GaussianMixture(shares / shares.sum(), means, covariances).log_density(x).sum()
+    def height(weights, means, covariances):
+        log_p = GaussianMixture(weights / weights.sum(), means, covariances).log_density(x).sum()
         return (log_p - strength / 2 * np.trace(np.linalg.inv(covariances).sum(axis=0))) / 400
 
-    at = [found.shares, found.means, found.covariances]
+    at = [fitted.weights, fitted.means, fitted.covariances]
     for which in range(3):
         v = rng(which).standard_normal(at[which].shape)
         v = v + v.swapaxes(1, 2) if which == 2 else v
@@ -233,9 +233,9 @@ def test_fitting_depends_on_nothing_but_the_codes_and_the_generator():
 
 def test_codes_of_float32_are_fitted_in_float64():
     x = KNOWN.sample(300, rng()).astype(np.float32)
-    found = GaussianMixture.fit(x, 2, rng())
-    assert {a.dtype for a in (found.shares, found.means, found.covariances)} == {np.dtype("f8")}
-    assert found.log_density(x).dtype == np.float64
+    fitted = GaussianMixture.fit(x, 2, rng())
+    assert {a.dtype for a in (fitted.weights, fitted.means, fitted.covariances)} == {np.dtype("f8")}
+    assert fitted.log_density(x).dtype == np.float64
 
 
 def test_turned_shifted_and_scaled_codes_have_the_same_mixture_turned_shifted_and_scaled():
@@ -249,32 +249,32 @@ def test_turned_shifted_and_scaled_codes_have_the_same_mixture_turned_shifted_an
 
 def test_when_steps_run_out_it_says_that_it_has_not_converged():
     x = KNOWN.sample(300, rng())
-    found = GaussianMixture.fit(x, 6, rng(), tolerance=1e-9, most_steps=3)
-    assert not found.converged and len(found.history) == 3
+    fitted = GaussianMixture.fit(x, 6, rng(), tolerance=1e-9, max_steps=3)
+    assert not fitted.converged and len(fitted.history) == 3
 
 
 def test_a_component_that_lost_its_codes_is_dropped(monkeypatch):
     x = KNOWN.sample(200, rng())
-    start = densities._start
+    start = densities._k_means_plus_plus
     # As if the fourth had lost all of its codes to the first.
     monkeypatch.setattr(
-        densities, "_start", lambda x, k, g: np.pad(start(x, 3, g), ((0, 0), (0, 1)))
+        densities, "_k_means_plus_plus", lambda x, k, g: np.pad(start(x, 3, g), ((0, 0), (0, 1)))
     )
-    found = GaussianMixture.fit(x, 4, rng())
-    assert len(found.shares) == len(found.means) == len(found.covariances) == 3
-    assert np.isfinite(found.log_density(x)).all()
+    fitted = GaussianMixture.fit(x, 4, rng())
+    assert len(fitted.weights) == len(fitted.means) == len(fitted.covariances) == 3
+    assert np.isfinite(fitted.log_density(x)).all()
 
 
 def test_as_many_components_as_codes():
     x = rng().standard_normal((5, 2))
-    found = GaussianMixture.fit(x, 5, rng())
-    assert np.isfinite(found.log_density(x)).all() and np.isfinite(found.sample(9, rng())).all()
+    fitted = GaussianMixture.fit(x, 5, rng())
+    assert np.isfinite(fitted.log_density(x)).all() and np.isfinite(fitted.sample(9, rng())).all()
 
 
-def test_the_start_takes_codes_that_lie_apart():
+def test_k_means_plus_plus_starts_from_codes_that_lie_apart():
     x = np.repeat(MEANS * 100, 50, axis=0) + rng().standard_normal((150, 2))
-    for seed in range(10):  # codes drawn evenly would miss a heap in 8 of 10
-        r = densities._start(x, 3, rng(seed))
+    for seed in range(10):  # codes drawn evenly would miss a cluster in 8 of 10
+        r = densities._k_means_plus_plus(x, 3, rng(seed))
         assert r.sum(axis=0).tolist() == [50, 50, 50] and r.sum(axis=1).tolist() == [1] * 150
 
 
@@ -299,11 +299,11 @@ def with_one(value):
     [
         (with_one(np.nan), {}, "expected finite codes, got NaN or infinity"),
         (with_one(-np.inf), {}, "expected finite codes, got NaN or infinity"),
-        (with_one(1e200), {}, "the codes are too large to be squared"),
+        (with_one(1e200), {}, "expected codes whose squares are finite"),
         (CODES[0], {}, r"expected codes \(n, c\), got shape \(2,\)"),
         (CODES[:0], {}, r"expected codes \(n, c\), got shape \(0, 2\)"),
         (CODES[:, :0], {}, r"expected codes \(n, c\), got shape \(20, 0\)"),
-        (np.full((9, 2), 0.1), {}, "the codes are all the same"),
+        (np.full((9, 2), 0.1), {}, "expected codes that differ, got the same code 9 times"),
         (CODES, {"ridge": -1}, "expected a ridge of at least 0, got -1"),
         (CODES, {"ridge": np.nan}, "expected a ridge of at least 0, got nan"),
     ],
@@ -317,9 +317,9 @@ def test_codes_that_no_density_can_be_fitted_to(fit, x, options, sentence):
 @pytest.mark.parametrize(
     ("x", "k", "sentence"),
     [
-        (CODES, 21, "20 codes are too few for 21 components"),
+        (CODES, 21, "expected at least as many codes as the 21 components, got 20"),
         (CODES, 0, "expected at least 1 component, got 0"),
-        (TWICE, 3, "only 2 of the codes are different, too few for 3 components"),
+        (TWICE, 3, "at least as many distinct codes as the 3 components, got 2"),
     ],
 )
 def test_components_that_there_cannot_be(x, k, sentence):
@@ -329,10 +329,10 @@ def test_components_that_there_cannot_be(x, k, sentence):
 
 def test_a_singular_covariance_is_refused_when_it_is_used():
     flat = np.stack([np.arange(6.0), np.zeros(6)], axis=1)
-    with pytest.raises(InputError, match=r"a covariance is singular; .* a ridge above 0"):
+    with pytest.raises(InputError, match=r"full rank, got a singular one; .* a ridge above 0"):
         GaussianMixture.fit(flat, 1, rng(), ridge=0)
     fitted = GaussianPerClass.fit(flat, np.zeros(6, int), ridge=0)
-    with pytest.raises(InputError, match="a covariance is singular"):
+    with pytest.raises(InputError, match="expected covariances of full rank"):
         fitted.sample(3, rng())
     assert np.isfinite(GaussianMixture.fit(flat, 1, rng()).log_density(flat)).all()
 
@@ -340,8 +340,8 @@ def test_a_singular_covariance_is_refused_when_it_is_used():
 @pytest.mark.parametrize(
     "labels", [np.zeros(19, int), np.zeros(20), np.zeros((20, 1), int), ["a"] * 20, None]
 )
-def test_labels_that_are_not_a_whole_number_for_each_code(labels):
-    with pytest.raises(InputError, match="expected 20 whole numbers as labels, got"):
+def test_labels_that_are_not_an_integer_for_each_code(labels):
+    with pytest.raises(InputError, match="expected 20 integer labels, got"):
         GaussianPerClass.fit(CODES, labels)
 
 
@@ -349,14 +349,14 @@ def test_a_class_that_had_no_codes_cannot_be_drawn():
     fitted = GaussianPerClass.fit(CODES, np.arange(20) % 2 * 5)
     assert fitted.sample(3, rng(), 5).shape == (3, 2)
     for label in (1, -1, [0, 1, 5]):
-        with pytest.raises(InputError, match=r"no code had the label -?1, only 0, 5"):
+        with pytest.raises(InputError, match=r"a label that codes had, one of 0, 5, got -?1"):
             fitted.sample(3, rng(), label)
-    with pytest.raises(InputError, match="no code had the label 6, only 0, 5"):
+    with pytest.raises(InputError, match="a label that codes had, one of 0, 5, got 6"):
         fitted.sample(3, rng(), 6)
 
 
 def test_codes_of_another_width_have_no_density():
-    with pytest.raises(InputError, match="expected codes of 2 numbers, got 3"):
+    with pytest.raises(InputError, match="expected codes of 2 dimensions, got 3"):
         KNOWN.log_density(np.zeros((4, 3)))
     with pytest.raises(InputError, match="expected finite codes"):
         KNOWN.log_density(with_one(np.nan))

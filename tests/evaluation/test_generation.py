@@ -1,8 +1,7 @@
-"""Figures of generated images against closed forms, loops, and images whose faults are known."""
+"""Scores of generated images against closed forms, loops, and images whose faults are known."""
 
 from __future__ import annotations
 
-import sys
 import tracemalloc
 
 import numpy as np
@@ -11,17 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygen.evaluation import (
-    Generation,
+    GenerationScores,
     digits_covered,
+    evaluate_generation,
     frechet_distance,
     generation,
     histogram_kl,
     inception_score,
     precision_recall,
 )
-
-# By sys.modules, because the package calls the function by the name of its file.
-MODULE = sys.modules["tinygen.evaluation.generation"]
 
 
 @pytest.fixture
@@ -131,9 +128,9 @@ def test_covariances_that_are_singular(rng):
 def test_two_sets_of_one_kind_are_as_far_apart_as_chance_has_it(rng):
     """With C = I: ``2 f / n`` by the means, ``f (f + 1) / (2 n)`` by the covariances."""
     f, n = 8, 1000
-    found = [frechet_distance(*rng.standard_normal((2, n, f))) for _ in range(60)]
-    error = np.std(found) / 60**0.5
-    assert np.mean(found) == pytest.approx(f * (f + 5) / (2 * n), abs=4 * error)
+    distances = [frechet_distance(*rng.standard_normal((2, n, f))) for _ in range(60)]
+    error = np.std(distances) / 60**0.5
+    assert np.mean(distances) == pytest.approx(f * (f + 5) / (2 * n), abs=4 * error)
 
 
 @pytest.mark.parametrize("power", [-300, -1, 1, 500, 508])
@@ -162,14 +159,14 @@ def test_the_kl_of_histograms_by_hand():
     assert histogram_kl([0, 1, 1, 1], reference, 3) == pytest.approx(by_hand, rel=1e-12)
 
 
-def test_a_digit_that_is_never_generated_costs_its_share_and_an_unknown_one_everything():
+def test_a_digit_that_is_never_generated_costs_its_frequency_and_an_unknown_one_everything():
     reference = np.arange(10)
     assert histogram_kl(np.arange(9), reference) == pytest.approx(-np.log(0.9), rel=1e-12)
     assert histogram_kl([7], reference) == pytest.approx(np.log(10), rel=1e-12)
     assert histogram_kl(reference, np.arange(9)) == np.inf
 
 
-def test_digits_are_covered_by_a_tenth_of_their_share_and_never_by_one_image():
+def test_digits_are_covered_by_a_tenth_of_their_frequency_and_never_by_one_image():
     reference = np.repeat(np.arange(10), 100)
     most = [0] * 9900
     assert digits_covered(most + [1] * 99, reference) == 1
@@ -181,7 +178,7 @@ def test_digits_are_covered_by_a_tenth_of_their_share_and_never_by_one_image():
     assert digits_covered(most + [1] * 99, reference, least=0.05) == 2
 
 
-def test_the_share_of_a_digit_is_that_of_the_reference():
+def test_the_frequency_of_a_digit_is_that_in_the_reference():
     reference = [0] * 98 + [1] * 2  # 2 % are ones, so 2 in 1,000 are enough
     assert digits_covered([0] * 998 + [1] * 2, reference) == 2
     assert digits_covered([0] * 998 + [1, 5], reference) == 1
@@ -198,25 +195,25 @@ def by_loops(real, fake, k):
             for i in range(len(x))
         ]
 
-    def share(points, x):
+    def fraction(points, x):
         radii = reach(x)
         inside = [
             any(np.linalg.norm(p - c) <= r for c, r in zip(x, radii, strict=True)) for p in points
         ]
         return sum(inside) / len(inside)
 
-    return share(fake, real), share(real, fake)
+    return fraction(fake, real), fraction(real, fake)
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 @pytest.mark.parametrize("block", [1, 137, 10**6])
 def test_precision_and_recall_are_what_loops_find(rng, monkeypatch, k, block):
-    monkeypatch.setattr(MODULE, "BLOCK", block)
+    monkeypatch.setattr(generation, "BLOCK", block)
     real = rng.standard_normal((50, 4)) + 100
     fake = 0.7 * rng.standard_normal((40, 4)) + 101
-    found = precision_recall(real, fake, k)
-    assert found == pytest.approx(by_loops(real, fake, k), abs=1e-12)
-    assert 0 < found[1] < found[0] <= 1  # or little was compared
+    both = precision_recall(real, fake, k)
+    assert both == pytest.approx(by_loops(real, fake, k), abs=1e-12)
+    assert 0 < both[1] < both[0] <= 1  # or little was compared
 
 
 def test_a_generator_of_one_mode_is_precise_and_recalls_that_mode_only(rng):
@@ -237,7 +234,7 @@ def test_images_that_are_copies_or_far_away_or_all_the_same(rng):
 
 
 def test_memory_stays_flat(rng, monkeypatch):
-    monkeypatch.setattr(MODULE, "BLOCK", 100_000)  # 0.8 MB
+    monkeypatch.setattr(generation, "BLOCK", 100_000)  # 0.8 MB
     real, fake = rng.standard_normal((2, 2000, 4))
     tracemalloc.start()
     try:
@@ -250,15 +247,15 @@ def test_memory_stays_flat(rng, monkeypatch):
 # All of them.
 
 
-def test_all_figures_are_those_of_the_functions(rng):
+def test_all_scores_are_those_of_the_functions(rng):
     p, labels = probabilities(80, 4, seed=1), rng.integers(0, 4, 90)
     features, real = rng.standard_normal((80, 3)), rng.standard_normal((90, 3))
-    found = generation(p, features, real, labels, k=2)
-    assert type(found) is Generation
+    scores = evaluate_generation(p, features, real, labels, k=2)
+    assert type(scores) is GenerationScores
     digits = p.argmax(axis=1)
     precision, recall = precision_recall(real, features, 2)
     assert precision != recall
-    assert found.figures == {
+    assert scores.metrics == {
         "digits_covered": digits_covered(digits, labels, 4),
         "inception_score": inception_score(p),
         "frechet_distance": frechet_distance(features, real),
@@ -267,15 +264,15 @@ def test_all_figures_are_those_of_the_functions(rng):
         "recall": recall,
     }
     kinds = [int, float, float, float, float, float]  # as JSON wants them
-    assert [type(value) for value in found.figures.values()] == kinds
+    assert [type(value) for value in scores.metrics.values()] == kinds
 
 
 @pytest.mark.parametrize(("n", "m"), [(79, 90), (80, 91)])
-def test_figures_of_other_images_than_the_features_are_refused(n, m):
+def test_scores_of_other_images_than_the_features_are_refused(n, m):
     with pytest.raises(
-        ValueError, match=r"generation: expected \(n, c\) \(n, f\) .* got \(80, 4\)"
+        ValueError, match=r"evaluate_generation: expected \(n, c\) \(n, f\) .* got \(80, 4\)"
     ):
-        generation(probabilities(80, 4), np.ones((n, 3)), np.ones((m, 3)), [0] * 90)
+        evaluate_generation(probabilities(80, 4), np.ones((n, 3)), np.ones((m, 3)), [0] * 90)
 
 
 NAN = np.full((9, 3), np.nan)
@@ -287,7 +284,7 @@ BAD = [
     (lambda: frechet_distance(np.ones((5, 2)), np.ones((5, 3))), "\\(5, 2\\) and \\(5, 3\\)"),
     (lambda: frechet_distance(np.ones((9, 3)), NAN), "frechet_distance: expected finite numbers"),
     (lambda: precision_recall(np.ones((9, 3)), np.ones((3, 3))), "4 rows or more, got \\(3, 3\\)"),
-    (lambda: precision_recall(np.ones((9, 2)), np.ones((9, 3))), "as many columns"),
+    (lambda: precision_recall(np.ones((9, 2)), np.ones((9, 3))), "same number of columns"),
     (lambda: precision_recall(NAN, np.ones((9, 3))), "precision_recall: expected finite numbers"),
     (lambda: precision_recall(np.ones((9, 3)), np.ones((9, 3)), 0), "k of at least 1, got 0"),
     (lambda: histogram_kl([], [0]), "histogram_kl: expected integer labels"),

@@ -64,14 +64,14 @@ def numbered(n):
 
 
 def test_many_samples_give_the_exact_likelihood(backend):
-    found = negative_log_likelihood(
+    estimate = negative_log_likelihood(
         gaussian_weights(backend), [backend.asarray(X)], 4000, backend.generator(1)
     )
     # From 4,000 samples of which so many count, the error of one image is about (1/800)^(1/2), and
     # of the mean of 40 a sixth of it; four of these.
-    assert 800 < found["effective_samples"] < 4000
-    assert found["nll"] == pytest.approx(exact_nll(X), abs=0.02)
-    assert all(type(value) is float for value in found.values())
+    assert 800 < estimate["effective_samples"] < 4000
+    assert estimate["nll"] == pytest.approx(exact_nll(X), abs=0.02)
+    assert all(type(value) is float for value in estimate.values())
 
 
 def test_a_perfect_proposal_needs_one_sample():
@@ -88,42 +88,42 @@ def test_a_perfect_proposal_needs_one_sample():
         return log_p - log_q - 5 / 2 * np.log(2 * np.pi * S**2)
 
     for samples in (1, 7):
-        found = negative_log_likelihood(log_weights, [X], samples, np.random.default_rng(0))
-        assert found["nll"] == pytest.approx(exact_nll(X), rel=1e-12)
-        assert found["effective_samples"] == pytest.approx(samples, rel=1e-9)
+        estimate = negative_log_likelihood(log_weights, [X], samples, np.random.default_rng(0))
+        assert estimate["nll"] == pytest.approx(exact_nll(X), rel=1e-12)
+        assert estimate["effective_samples"] == pytest.approx(samples, rel=1e-9)
 
 
 def test_more_samples_bring_the_estimate_down_to_the_truth(backend):
     log_weights = gaussian_weights(backend)
-    found = [
+    estimates = [
         negative_log_likelihood(log_weights, [backend.asarray(X)] * 20, k, backend.generator(k))
         for k in (1, 3, 10, 100)
     ]
-    values = [f["nll"] for f in found]
+    values = [f["nll"] for f in estimates]
     # 800 images: each step is several standard errors of the paired difference.
     assert values[0] > values[1] + 0.05 > values[2] + 0.06 > values[3] + 0.06 > exact_nll(X) + 0.05
 
 
 def test_log_of_the_mean_weight_by_a_plain_sum():
     table = RNG.standard_normal((3, 50))
-    found = negative_log_likelihood(given_weights(table), numbered(3), 50, None, rows=7)
+    estimate = negative_log_likelihood(given_weights(table), numbered(3), 50, None, rows=7)
     each = -np.log(np.exp(table).mean(axis=1))
     w = np.exp(table)
-    assert found["nll"] == pytest.approx(each.mean(), rel=1e-12)
-    assert found["standard_error"] == pytest.approx(each.std() / 3**0.5, rel=1e-10)
+    assert estimate["nll"] == pytest.approx(each.mean(), rel=1e-12)
+    assert estimate["standard_error"] == pytest.approx(each.std() / 3**0.5, rel=1e-10)
     effective = (w.sum(axis=1) ** 2 / (w**2).sum(axis=1)).mean()
-    assert found["effective_samples"] == pytest.approx(effective, rel=1e-10)
+    assert estimate["effective_samples"] == pytest.approx(effective, rel=1e-10)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 64, 1000])
 @pytest.mark.parametrize("sizes", [(40,), (1, 39), (13, 13, 14)])
-def test_cutting_otherwise_gives_the_same_figures(rows, sizes):
+def test_cutting_otherwise_gives_the_same_estimate(rows, sizes):
     cuts = np.split(X, np.cumsum(sizes)[:-1])
     log_weights = gaussian_weights(get_backend("numpy"), "float64")
-    found = negative_log_likelihood(log_weights, cuts, 70, np.random.default_rng(5), rows=rows)
+    estimate = negative_log_likelihood(log_weights, cuts, 70, np.random.default_rng(5), rows=rows)
     expected = negative_log_likelihood(log_weights, [X], 70, np.random.default_rng(5))
     for key in expected:
-        assert found[key] == pytest.approx(expected[key], rel=1e-10)
+        assert estimate[key] == pytest.approx(expected[key], rel=1e-10)
 
 
 @pytest.mark.parametrize("shift", [-1e4, 0.0, 1e4])
@@ -132,29 +132,29 @@ def test_huge_and_tiny_weights(backend, shift, rows):
     small = np.tile(np.linspace(-3, 3, 12), (2, 1))
     table = backend.asarray((shift + small).astype(np.float64))
     images = [backend.asarray(x) for x in numbered(2)]
-    found = negative_log_likelihood(given_weights(table), images, 12, None, rows=rows)
+    estimate = negative_log_likelihood(given_weights(table), images, 12, None, rows=rows)
     expected = -shift - np.log(np.exp(small[0]).mean())
-    assert found["nll"] == pytest.approx(expected, rel=1e-12)
-    assert found["standard_error"] == 0
+    assert estimate["nll"] == pytest.approx(expected, rel=1e-12)
+    assert estimate["standard_error"] == 0
     effective = np.exp(small[0]).sum() ** 2 / np.exp(2 * small[0]).sum()
-    assert found["effective_samples"] == pytest.approx(effective, rel=1e-9)
+    assert estimate["effective_samples"] == pytest.approx(effective, rel=1e-9)
 
 
 def test_weights_of_every_size_beside_one_another():
     for order in (1, -1):
         table = np.array([[-np.inf, -1e4, -1e4, 0.0, 1e4][::order]])
-        found = negative_log_likelihood(given_weights(table), numbered(1), 5, None, rows=1)
-        assert found["nll"] == pytest.approx(np.log(5) - 1e4, rel=1e-12)
-        assert found["effective_samples"] == pytest.approx(1)
+        estimate = negative_log_likelihood(given_weights(table), numbered(1), 5, None, rows=1)
+        assert estimate["nll"] == pytest.approx(np.log(5) - 1e4, rel=1e-12)
+        assert estimate["effective_samples"] == pytest.approx(1)
 
 
 def test_float32_weights_are_added_in_float64():
     # A million equal weights: in float32 the sum would stop growing, or drift by several per cent.
-    found = negative_log_likelihood(
+    estimate = negative_log_likelihood(
         lambda x, k, g: np.full((k, 1), -87.3, np.float32), numbered(1), 300_000, None
     )
-    assert found["nll"] == pytest.approx(float(-np.float32(-87.3)), rel=1e-9)
-    assert found["effective_samples"] == pytest.approx(300_000, rel=1e-6)
+    assert estimate["nll"] == pytest.approx(float(-np.float32(-87.3)), rel=1e-9)
+    assert estimate["effective_samples"] == pytest.approx(300_000, rel=1e-6)
 
 
 def test_memory_does_not_grow_with_the_samples():
@@ -163,9 +163,9 @@ def test_memory_does_not_grow_with_the_samples():
         negative_log_likelihood(
             lambda x, k, g: g.standard_normal((k, 1)), numbered(2), samples, np.random.default_rng()
         )
-        found = tracemalloc.get_traced_memory()[1]
+        peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        return found
+        return peak
 
     peak(1000)
     few, many = peak(5000), peak(200_000)
@@ -188,13 +188,15 @@ def test_what_makes_no_sense():
     def call(log_weights=lambda x, k, g: np.zeros((k, 1)), images=(X,), samples=3, rows=2):
         return negative_log_likelihood(log_weights, images, samples, None, rows=rows)
 
-    with pytest.raises(ValueError, match="at least 1 sample and 1 row at once, got 0 and 2"):
+    with pytest.raises(ValueError, match="at least 1 sample and 1 row at a time, got 0 and 2"):
         call(samples=0)
     with pytest.raises(ValueError, match="got 3 and 0"):
         call(rows=0)
     with pytest.raises(ValueError, match="expected images, got none"):
         call(images=[X[:0]])
-    with pytest.raises(ValueError, match=r"gave \(2,\); expected \(2, 1\), a row for each draw"):
+    with pytest.raises(
+        ValueError, match=r"expected log_weights \(2, 1\), a row for each draw, got \(2,\)"
+    ):
         call(lambda x, k, g: np.zeros(k))
-    with pytest.raises(ValueError, match=r"gave \(1, 2\); expected \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"expected log_weights \(2, 1\), .* got \(1, 2\)"):
         call(lambda x, k, g: np.zeros((1, k)))

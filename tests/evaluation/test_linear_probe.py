@@ -1,56 +1,56 @@
-"""Linear read-outs of codes whose content was put there."""
+"""Linear probes of codes whose content was put there."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tinygen.evaluation import linear_probe_error, linear_readout_r2
+from tinygen.evaluation import linear_probe_error, linear_probe_r2
 
 RNG = np.random.default_rng(11)
 CODES, TEST_CODES = RNG.standard_normal((400, 6)), RNG.standard_normal((300, 6))
 MIX = RNG.standard_normal((6, 3))
 
 
-def test_what_is_linear_in_the_codes_is_read_entirely():
-    found = linear_readout_r2(CODES, CODES @ MIX + 7, TEST_CODES, TEST_CODES @ MIX + 7)
-    assert found.shape == (3,) and found.dtype == np.float64
-    np.testing.assert_allclose(found, 1, rtol=1e-12)
+def test_what_is_linear_in_the_codes_is_predicted_exactly():
+    r2 = linear_probe_r2(CODES, CODES @ MIX + 7, TEST_CODES, TEST_CODES @ MIX + 7)
+    assert r2.shape == (3,) and r2.dtype == np.float64
+    np.testing.assert_allclose(r2, 1, rtol=1e-12)
 
 
-def test_what_is_independent_of_the_codes_is_not_read():
+def test_what_is_independent_of_the_codes_is_not_predicted():
     y, test_y = RNG.standard_normal((400, 50)), RNG.standard_normal((300, 50))
-    found = linear_readout_r2(CODES, y, TEST_CODES, test_y)
+    r2 = linear_probe_r2(CODES, y, TEST_CODES, test_y)
     # 6 coefficients learned from 400 codes of pure chance cost 6/400 on others; the mean of 50
     # such figures has an error of about 0.003.
-    assert found.mean() == pytest.approx(-6 / 400, abs=0.012)
-    assert abs(found).max() < 0.1
+    assert r2.mean() == pytest.approx(-6 / 400, abs=0.012)
+    assert abs(r2).max() < 0.1
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
-def test_a_target_with_noise_is_read_to_the_share_of_its_variance(share):
+@pytest.mark.parametrize("fraction", [0.2, 0.5, 0.9])
+def test_a_noisy_target_is_predicted_to_the_fraction_of_its_variance(fraction):
     codes, test_codes = RNG.standard_normal((2, 20_000, 2))
 
     def target(codes):
         noise = RNG.standard_normal((len(codes), 1))
-        return share**0.5 * codes[:, :1] + (1 - share) ** 0.5 * noise - 3
+        return fraction**0.5 * codes[:, :1] + (1 - fraction) ** 0.5 * noise - 3
 
-    found = linear_readout_r2(codes, target(codes), test_codes, target(test_codes))
+    r2 = linear_probe_r2(codes, target(codes), test_codes, target(test_codes))
     # Four standard errors of a squared correlation from 20,000 codes, at most.
-    assert found == pytest.approx(share, abs=0.02)
+    assert r2 == pytest.approx(fraction, abs=0.02)
 
 
 def test_a_square_is_not_linear():
     y, test_y = CODES[:, :1] ** 2, TEST_CODES[:, :1] ** 2
-    assert abs(linear_readout_r2(CODES, y, TEST_CODES, test_y)[0]) < 0.15
+    assert abs(linear_probe_r2(CODES, y, TEST_CODES, test_y)[0]) < 0.15
 
 
 def test_the_test_part_alone_counts():
-    """A reader that is right up to an offset on the test part: R^2 by its definition."""
+    """A probe that is right up to an offset on the test part: R^2 by its definition."""
     y, test_y = CODES @ MIX, TEST_CODES @ MIX
     offset = np.array([0.0, 1.0, 10.0])
-    found = linear_readout_r2(CODES, y, TEST_CODES, test_y + offset)
-    np.testing.assert_allclose(found, 1 - offset**2 / test_y.var(axis=0), rtol=1e-10)
+    r2 = linear_probe_r2(CODES, y, TEST_CODES, test_y + offset)
+    np.testing.assert_allclose(r2, 1 - offset**2 / test_y.var(axis=0), rtol=1e-10)
 
 
 def test_units_that_are_constant_or_repeated_do_no_harm():
@@ -58,21 +58,21 @@ def test_units_that_are_constant_or_repeated_do_no_harm():
         return np.hstack([codes, np.full((len(codes), 1), 0.3), 2 * codes[:, :1]])
 
     args = CODES @ MIX, with_spoilt(TEST_CODES), TEST_CODES @ MIX
-    np.testing.assert_allclose(linear_readout_r2(with_spoilt(CODES), *args), 1, rtol=1e-10)
+    np.testing.assert_allclose(linear_probe_r2(with_spoilt(CODES), *args), 1, rtol=1e-10)
 
 
 def test_float32_is_computed_in_float64():
     codes, test_codes = (1000 + a.astype(np.float32) for a in (CODES, TEST_CODES))
     y, test_y = ((c.astype(np.float64) @ MIX).astype(np.float32) for c in (codes, test_codes))
     # float32 targets near 1,000 are rounded to 1e-4.
-    np.testing.assert_allclose(linear_readout_r2(codes, y, test_codes, test_y), 1, atol=1e-7)
+    np.testing.assert_allclose(linear_probe_r2(codes, y, test_codes, test_y), 1, atol=1e-7)
 
 
 def test_a_constant_target_is_refused():
     y, test_y = CODES @ MIX, TEST_CODES @ MIX
     test_y[:, 1] = 0.1
-    with pytest.raises(ValueError, match="target 1 is the same for every test code"):
-        linear_readout_r2(CODES, y, TEST_CODES, test_y)
+    with pytest.raises(ValueError, match="got target 1 that is the same for every test code"):
+        linear_probe_r2(CODES, y, TEST_CODES, test_y)
 
 
 def test_separable_classes_are_told_apart():
@@ -90,12 +90,12 @@ def test_separable_classes_are_told_apart():
     assert linear_probe_error(*args[:3], wrong) == 0.1
 
 
-def test_labels_that_codes_know_nothing_of_are_guessed():
+def test_labels_that_are_independent_of_the_codes_are_guessed():
     labels, test_labels = RNG.integers(0, 10, 20_000), RNG.integers(0, 10, 20_000)
     codes, test_codes = RNG.standard_normal((2, 20_000, 3))
-    found = linear_probe_error(codes, labels, test_codes, test_labels)
-    assert type(found) is float
-    assert found == pytest.approx(0.9, abs=0.01)  # more than four standard errors
+    error = linear_probe_error(codes, labels, test_codes, test_labels)
+    assert type(error) is float
+    assert error == pytest.approx(0.9, abs=0.01)  # more than four standard errors
 
 
 def test_two_classes_meet_in_the_middle_between_their_means():
@@ -121,8 +121,8 @@ def test_two_classes_meet_in_the_middle_between_their_means():
 )
 def test_shapes_that_do_not_fit(shapes):
     arrays = [np.arange(np.prod(shape, dtype=int), dtype=float).reshape(shape) for shape in shapes]
-    with pytest.raises(ValueError, match=r"linear_readout_r2: expected \(n, c\) \(n, t\) .* got "):
-        linear_readout_r2(*arrays)
+    with pytest.raises(ValueError, match=r"linear_probe_r2: expected \(n, c\) \(n, t\) .* got "):
+        linear_probe_r2(*arrays)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from math import exp, log, pi
 
 import numpy as np
 import pytest
 
-from tinygen.evaluation import parzen, parzen_log_likelihood
+from tinygen.evaluation import generation, parzen_estimate, parzen_log_likelihood
 from tinygen.evaluation.parzen import SIGMAS
-
-# By sys.modules, because the package calls the functions by the names of their files.
-DISTANCES = sys.modules["tinygen.evaluation.generation"]
 
 
 @pytest.fixture
@@ -23,11 +19,11 @@ def rng():
 @pytest.mark.parametrize("block", [1, 50, 10**6])
 @pytest.mark.parametrize("sigma", [0.3, 1, 4.0])
 def test_it_is_the_sum_over_all_pairs(rng, monkeypatch, sigma, block):
-    monkeypatch.setattr(DISTANCES, "BLOCK", block)
+    monkeypatch.setattr(generation, "BLOCK", block)
     samples, points = rng.standard_normal((20, 3)), rng.standard_normal((13, 3))
-    found = parzen_log_likelihood(samples, points, sigma)
-    assert found.shape == (13,) and found.dtype == np.float64
-    for x, nats in zip(points, found, strict=True):
+    computed = parzen_log_likelihood(samples, points, sigma)
+    assert computed.shape == (13,) and computed.dtype == np.float64
+    for x, nats in zip(points, computed, strict=True):
         density = 0.0
         for s in samples:
             squared = sum((x[j] - s[j]) ** 2 for j in range(3))
@@ -42,8 +38,8 @@ def test_it_is_a_density():
 
 
 def test_a_point_so_far_away_that_its_density_is_zero():
-    found = parzen_log_likelihood(np.zeros((5, 2)), [[1000.0, 0]], 0.1)
-    assert found == pytest.approx(-(1000**2) / 0.02 - log(2 * pi * 0.01), rel=1e-12)
+    computed = parzen_log_likelihood(np.zeros((5, 2)), [[1000.0, 0]], 0.1)
+    assert computed == pytest.approx(-(1000**2) / 0.02 - log(2 * pi * 0.01), rel=1e-12)
 
 
 def test_images_count_in_nats_a_pixel_at_a_time():
@@ -58,11 +54,11 @@ def test_sigma_is_the_best_one_for_the_validation_points(rng):
     grid = np.logspace(-1, 1, 41)
     validation = rng.standard_normal((400, 2))
     validation *= 0.5 / np.sqrt(np.mean(validation**2))
-    found = parzen([[0.0, 0]], validation, 7 * validation, grid)
-    assert found.sigma == grid[abs(np.log(grid / 0.5)).argmin()]
-    nats = parzen_log_likelihood([[0.0, 0]], 7 * validation, found.sigma)  # of the test points
-    assert found.mean == pytest.approx(nats.mean(), rel=1e-12)
-    assert found.standard_error == pytest.approx(np.sqrt(np.var(nats) / 400), rel=1e-12)
+    estimate = parzen_estimate([[0.0, 0]], validation, 7 * validation, grid)
+    assert estimate.sigma == grid[abs(np.log(grid / 0.5)).argmin()]
+    nats = parzen_log_likelihood([[0.0, 0]], 7 * validation, estimate.sigma)  # of the test points
+    assert estimate.mean == pytest.approx(nats.mean(), rel=1e-12)
+    assert estimate.standard_error == pytest.approx(np.sqrt(np.var(nats) / 400), rel=1e-12)
 
 
 def test_the_grid_is_that_of_the_paper():
@@ -72,11 +68,13 @@ def test_the_grid_is_that_of_the_paper():
 
 def test_many_samples_of_a_normal_give_its_entropy(rng):
     samples, validation, points = rng.standard_normal((3, 3000, 1))
-    found = parzen(samples, validation, points)
+    estimate = parzen_estimate(samples, validation, points)
     entropy = 0.5 * log(2 * pi * np.e)
     # Five standard errors; the window itself costs some 0.003 nats.
-    assert found.mean == pytest.approx(-entropy, abs=5 * found.standard_error + 0.005)
-    assert found.standard_error == pytest.approx((0.5 / 3000) ** 0.5, rel=0.2)  # var(x^2/2) = 1/2
+    assert estimate.mean == pytest.approx(-entropy, abs=5 * estimate.standard_error + 0.005)
+    assert estimate.standard_error == pytest.approx(
+        (0.5 / 3000) ** 0.5, rel=0.2
+    )  # var(x^2/2) = 1/2
 
 
 def test_why_it_is_history(rng):
@@ -88,7 +86,7 @@ def test_why_it_is_history(rng):
 
     validation, points = real(300), real(300)
     sigmas = np.logspace(-0.5, 0.5, 11)
-    honest, means = (parzen(s, validation, points, sigmas) for s in (real(500), centres))
+    honest, means = (parzen_estimate(s, validation, points, sigmas) for s in (real(500), centres))
     assert means.mean > honest.mean + 5 * honest.standard_error
 
 
@@ -106,8 +104,8 @@ def test_why_it_is_history(rng):
         (np.ones((3, 2)), np.ones((0, 2)), 1, "expected samples"),
         (np.full((3, 2), np.nan), np.ones((3, 2)), 1, "expected finite numbers"),
         (np.ones((3, 2)), np.full((3, 2), np.inf), 1, "expected finite numbers"),
-        (np.ones((3, 2)), np.ones((3, 2)), 0, "expected deviations above 0"),
-        (np.ones((3, 2)), np.ones((3, 2)), float("nan"), "expected deviations above 0"),
+        (np.ones((3, 2)), np.ones((3, 2)), 0, "expected standard deviations above 0"),
+        (np.ones((3, 2)), np.ones((3, 2)), float("nan"), "expected standard deviations above 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(samples, points, sigma, sentence):
@@ -115,6 +113,6 @@ def test_what_makes_no_sense_is_refused(samples, points, sigma, sentence):
         parzen_log_likelihood(samples, points, sigma)
 
 
-def test_a_grid_without_a_deviation_is_refused():
-    with pytest.raises(ValueError, match="parzen: expected deviations above 0"):
-        parzen(np.ones((3, 2)), np.ones((3, 2)), np.ones((3, 2)), sigmas=())
+def test_a_grid_without_a_sigma_is_refused():
+    with pytest.raises(ValueError, match="parzen: expected standard deviations above 0"):
+        parzen_estimate(np.ones((3, 2)), np.ones((3, 2)), np.ones((3, 2)), sigmas=())

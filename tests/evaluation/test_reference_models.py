@@ -24,9 +24,9 @@ import tinygen as tg
 from tinygen.byhand import vae as byhand_vae
 from tinygen.data import Dataset, in_order
 from tinygen.errors import InputError
-from tinygen.evaluation import Generation, frechet_distance, reference_models
-from tinygen.training import Interrupted, Progress, Record
-from tinygen.training.learners.single_step import Descent
+from tinygen.evaluation import GenerationScores, frechet_distance, reference_models
+from tinygen.training import Interrupted, Progress, RunDir
+from tinygen.training.learners.single_step import SingleLossLearner
 
 NUMPY = tg.get_backend("numpy")
 HAS_THREADS = any(x["user_api"] == "blas" for x in threadpool_info())
@@ -63,18 +63,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A number for each training step, wherever it is made."""
     made: list[int] = []
-    right = Descent.step
+    right = SingleLossLearner.step
 
-    def step(self: Descent, *arguments: Any) -> Any:
+    def step(self: SingleLossLearner, *arguments: Any) -> Any:
         made.append(len(made))
         return right(self, *arguments)
 
-    monkeypatch.setattr(Descent, "step", step)
+    monkeypatch.setattr(SingleLossLearner, "step", step)
     return made
 
 
 def judge(data: Dataset = DATA, progress: Any = QUIET) -> reference_models.Judge:
-    return reference_models.judge(data, progress, smoke=True)
+    return reference_models.reference_classifier(data, progress, smoke=True)
 
 
 STEPS = reference_models.SMOKE_EPOCHS * 3  # 300 images in batches of 128
@@ -119,7 +119,7 @@ def test_all_of_it_is_computed_by_one_thread(monkeypatch: pytest.MonkeyPatch) ->
 
         monkeypatch.setattr(owner, name, call)
 
-    names = ("loss", "judge", "loss_and_grads", "generation", "fit")
+    names = ("loss", "probabilities_and_features", "loss_and_grads", "evaluate_generation", "fit")
     owners = (
         reference_models.Classifier,
         reference_models.Classifier,
@@ -237,7 +237,7 @@ def test_other_data_or_another_training_gives_another(steps: list[int], cache: P
     assert len(list(cache.iterdir())) == 4
     assert found[0].sha256 == found[1].sha256, "trained anew, and on the same images"
     assert len({read.sha256 for read in found}) == 3
-    whole = reference_models.judge(DATA, QUIET)
+    whole = reference_models.reference_classifier(DATA, QUIET)
     assert whole.sha256 != found[0].sha256 and len(list(cache.iterdir())) == 5
     before = len(steps)
     judge(), judge(bars(seed=1))
@@ -248,15 +248,15 @@ def test_other_data_or_another_training_gives_another(steps: list[int], cache: P
 def test_ctrl_c_says_what_was_stopped_and_the_next_call_goes_on(
     steps: list[int], monkeypatch: pytest.MonkeyPatch, cache: Path, at: int
 ) -> None:
-    counted = Descent.step
+    counted = SingleLossLearner.step
 
-    def step(self: Descent, *arguments: Any) -> Any:
+    def step(self: SingleLossLearner, *arguments: Any) -> Any:
         if len(steps) == at:
             signal.raise_signal(signal.SIGINT)
         return counted(self, *arguments)
 
     with monkeypatch.context() as context:
-        context.setattr(Descent, "step", step)
+        context.setattr(SingleLossLearner, "step", step)
         with pytest.raises(
             Interrupted, match=r"^stopped while the judge was trained; the same command goes on "
         ):
@@ -308,8 +308,8 @@ def test_what_is_complete_is_read_where_nothing_can_be_written(
     def written(*_: Any) -> None:
         raise OSError("read-only")
 
-    monkeypatch.setattr(Record, "open", written)
-    monkeypatch.setattr(Record, "write_history", written)
+    monkeypatch.setattr(RunDir, "open", written)
+    monkeypatch.setattr(RunDir, "write_history", written)
     assert judge().sha256 == read.sha256 and rows()[0] == first
     assert len(steps) == made
     for path in cache.glob("*/*.*"):
@@ -343,8 +343,8 @@ def test_it_says_once_that_it_waits_for_another_process(
         if what == "judge":
             assert judge(progress=told).sha256 == read.sha256
         else:
-            reference_models.yardsticks(DATA, read, told, smoke=True)
-    first = {"judge": "trains the judge of bars", "rows": "measures the yardsticks of bars"}
+            reference_models.baselines(DATA, read, told, smoke=True)
+    first = {"judge": "trains the judge of bars", "rows": "measures the baselines of bars"}
     assert said[0] == f"waiting for another process that {first[what]}"
     assert not any("waiting" in text for text in said[1:])
 
@@ -363,9 +363,9 @@ class Spy:
         return self.read(images)
 
 
-def rows(data: Dataset = DATA, spy: Any = None) -> tuple[dict[str, Generation], Any]:
+def rows(data: Dataset = DATA, spy: Any = None) -> tuple[dict[str, GenerationScores], Any]:
     spy = spy or Spy(judge())
-    return reference_models.yardsticks(data, spy, QUIET, smoke=True), spy
+    return reference_models.baselines(data, spy, QUIET, smoke=True), spy
 
 
 def test_the_rows() -> None:
@@ -455,12 +455,12 @@ def test_damaged_rows_are_measured_anew(cache: Path, damage: str) -> None:
 
 def test_a_figure_that_is_infinite_comes_back(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which JSON has not."""
-    right = reference_models.generation
+    right = reference_models.evaluate_generation
 
-    def infinite(*arguments: Any, **options: Any) -> Generation:
+    def infinite(*arguments: Any, **options: Any) -> GenerationScores:
         return replace(right(*arguments, **options), histogram_kl=math.inf)
 
-    monkeypatch.setattr(reference_models, "generation", infinite)
+    monkeypatch.setattr(reference_models, "evaluate_generation", infinite)
     first, _ = rows()
     again, spy = rows()
     assert not spy.shown and again == first and again["VAE"].histogram_kl == math.inf
@@ -471,13 +471,13 @@ def test_a_figure_that_is_infinite_comes_back(cache: Path, monkeypatch: pytest.M
 def test_ctrl_c_while_the_vae_is_trained(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     read = judge()
 
-    def step(self: Descent, *arguments: Any) -> Any:
+    def step(self: SingleLossLearner, *arguments: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
         return right(self, *arguments)
 
-    right = Descent.step
+    right = SingleLossLearner.step
     with monkeypatch.context() as context:
-        context.setattr(Descent, "step", step)
+        context.setattr(SingleLossLearner, "step", step)
         with pytest.raises(Interrupted, match="stopped while the vae was trained"):
-            reference_models.yardsticks(DATA, read, QUIET, smoke=True)
+            reference_models.baselines(DATA, read, QUIET, smoke=True)
     assert not [*cache.glob("rows-*/rows.json")]

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +32,8 @@ from tinygen import optim
 from tinygen.data import idx, load
 from tinygen.evaluation import confusion
 from tinygen.models import GAN, VAE, Autoencoder, Classifier
-from tinygen.models.serialization import described
-from tinygen.training import Record, State, checkpoint, command_line
+from tinygen.models.serialization import describe
+from tinygen.training import RunDir, SingleLossLearner, State, checkpoint, command_line, setup
 
 NAME = "encoder_classifier"
 NUMPY = tg.get_backend("numpy")
@@ -74,10 +73,11 @@ def summary_of(folder: Path) -> Any:
 
 def write_run(folder: Path, model: Any, shape: Any = (5, 5), dtype: str = "float32") -> Path:
     """A run of a model that was just begun."""
-    p, record = model.initialise(1, dtype), Record(folder)
-    record.open()
-    about = {"model": described(model), "data": {"shape": list(shape)}}
-    State(p, optim.SGD(p)).save(record, NUMPY, {"dtype": dtype}, about)
+    run_dir = RunDir(folder)
+    run_dir.open()
+    learner = SingleLossLearner(model, model.initialise(1, dtype), optim.SGD, gradients=None)
+    about = {"model": describe(model), "data": {"shape": list(shape)}}
+    State().save(run_dir.checkpoint, learner, NUMPY, {"dtype": dtype}, about)
     return folder
 
 
@@ -351,21 +351,22 @@ def test_a_draw_is_the_same_images_for_every_mode_and_a_seed_of_its_own(
 ) -> None:
     """What each training is given: its labelled images, again and again; and perhaps the others."""
     module = example(NAME)
-    start, learners, given = module.start, module.FewLabels, {}
+    set_up, learners, given = module.set_up, module.PseudoLabelLearner, {}
     last: list[str] = []
 
     def noted(own: Any, *arguments: Any, **options: Any) -> Any:
         last[:] = [own.out.name]
         x = options["dataset"].train_images
         given[own.out.name] = {image.tobytes() for image in x}, len(x)
-        return start(own, *arguments, **options)
+        return set_up(own, *arguments, **options)
 
-    def few_labels(model: Any, of: Any, images: Any, *rest: Any) -> Any:
+    def pseudo_labels(*arguments: Any, **options: Any) -> Any:
+        images = arguments[4]
         given[last[0]] = {image.tobytes() for image in images}, given[last[0]]
-        return learners(model, of, images, *rest)
+        return learners(*arguments, **options)
 
-    monkeypatch.setattr(module, "start", noted)
-    monkeypatch.setattr(module, "FewLabels", few_labels)
+    monkeypatch.setattr(module, "set_up", noted)
+    monkeypatch.setattr(module, "PseudoLabelLearner", pseudo_labels)
     more = (
         "--mode",
         "pixels,scratch,scratch+",
@@ -693,7 +694,7 @@ def test_an_older_and_a_damaged_checkpoint(tiny: Any, tmp_path: Path, capsys: An
     flags = (*tiny, "--checkpoint", path, "--out", tmp_path / "run")
     done = told_here(capsys, *flags)
     assert done.returncode == 2 and refused(done.stderr)
-    assert "it does not say what model it is of" in done.stderr
+    assert "it does not say which model it holds" in done.stderr
     path.write_bytes(path.read_bytes()[:-100])
     done = told_here(capsys, *flags)
     assert done.returncode == 2 and refused(done.stderr) and "no complete tinygen" in done.stderr
@@ -732,9 +733,8 @@ def test_three_classes_and_a_test_set_that_lacks_one_are_fine(tiny: Any, tmp_pat
 def test_data_without_labels(
     tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, without: str
 ) -> None:
-    start = sys.modules["tinygen.training.setup"]  # its name is also that of the function in it
-    load: Any = vars(start)["load"]
-    monkeypatch.setattr(start, "load", lambda *a, **k: replace(load(*a, **k), **{without: None}))
+    load = setup.load
+    monkeypatch.setattr(setup, "load", lambda *a, **k: replace(load(*a, **k), **{without: None}))
     done = told_here(capsys, *tiny, "--out", tmp_path / "run")
     assert done.returncode == 2 and refused(done.stderr)
     assert "has no labels, which a classifier learns from" in done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -35,8 +34,8 @@ from tinygen.models import (
     Decoder,
     Encoder,
 )
-from tinygen.models.serialization import described
-from tinygen.training import Descent, Record, State, checkpoint, command_line
+from tinygen.models.serialization import describe
+from tinygen.training import RunDir, SingleLossLearner, State, checkpoint, command_line, setup
 
 NUMPY = get_backend("numpy")
 NAME = "encoder_generator"
@@ -131,11 +130,11 @@ def without_latent(tiny):
 
 def saved(model, folder, shape=(5, 5), seed=0):
     """A run's folder with a model that has not learned anything."""
-    record = Record(folder)
-    record.open()
-    p = model.initialise(seed)
-    about = {"model": described(model), "data": {"shape": list(shape)}}
-    State(p, tg.Adam(p)).save(record, NUMPY, {"dtype": "float32"}, about)
+    run_dir = RunDir(folder)
+    run_dir.open()
+    learner = SingleLossLearner(model, model.initialise(seed), tg.Adam, gradients=None)
+    about = {"model": describe(model), "data": {"shape": list(shape)}}
+    State().save(run_dir.checkpoint, learner, NUMPY, {"dtype": "float32"}, about)
     return folder
 
 
@@ -395,7 +394,7 @@ def test_what_is_finished_is_not_trained_again(tiny, monkeypatch):
     flags, out = tiny
     assert generator(*flags, "--out", out) == 0
     before, seconds = all_of(out), summary_of(out)["seconds"]
-    monkeypatch.setattr(Descent, "step", None)
+    monkeypatch.setattr(SingleLossLearner, "step", None)
     (out / "codes.png").unlink()
     assert generator(*flags, "--resume", "--out", out) == 0
     assert all_of(out) == before and summary_of(out)["seconds"] == seconds
@@ -406,7 +405,7 @@ def test_another_way_is_added_and_another_density_fitted_without_a_training(tiny
     straight = out.with_name("straight")
     assert generator(*flags, "--components", "4", "--out", straight) == 0
     assert generator(*flags, "--way", "densities", "--out", out) == 0
-    monkeypatch.setattr(Descent, "step", None)
+    monkeypatch.setattr(SingleLossLearner, "step", None)
     assert generator(*flags, "--components", "4", "--resume", "--out", out) == 0
     assert all_of(out) == all_of(straight)
     assert summary_of(out)["config"] == summary_of(straight)["config"]
@@ -517,7 +516,7 @@ def test_restart_begins_anew(tiny):
         (("--ratio", "0"), "argument --ratio: expected a number above 0"),
         (("--adversarial-epochs", "0"), "argument --adversarial-epochs: expected at least 1"),
         (("--game-loss", "hinge"), "argument --game-loss: invalid choice: 'hinge'"),
-        (("--loss", "l1"), "argument --loss: invalid choice: 'l1'"),
+        (("--reconstruction", "l1"), "argument --reconstruction: invalid choice: 'l1'"),
         (("--discriminator-hidden", "8,x"), "argument --discriminator-hidden: "),
         (("--batch-size", "251"), "--batch-size 251: "),
         (("--dropout", ".1"), "--dropout"),
@@ -576,9 +575,8 @@ def test_nan_stops_a_training_and_says_where(tiny, capsys):
 @pytest.mark.parametrize("without", ["train_labels", "test_labels"])
 def test_data_without_labels(tiny, monkeypatch, capsys, without):
     flags, out = tiny
-    start = sys.modules["tinygen.training.setup"]  # its name is also that of the function in it
-    load = start.load
-    monkeypatch.setattr(start, "load", lambda *a, **k: replace(load(*a, **k), **{without: None}))
+    load = setup.load
+    monkeypatch.setattr(setup, "load", lambda *a, **k: replace(load(*a, **k), **{without: None}))
     assert generator(*flags, "--out", out) == 0
     told = capsys.readouterr()
     assert "idx has no labels: there is no Gaussian per digit, and no judge of images" in told.err
@@ -594,14 +592,13 @@ def test_data_without_labels(tiny, monkeypatch, capsys, without):
 def test_a_class_that_has_no_images(tiny, monkeypatch):
     """Labels may be 1 to 26, say; there is no Gaussian of what never comes."""
     flags, out = tiny
-    start = sys.modules["tinygen.training.setup"]
-    load = start.load
+    load = setup.load
 
     def shifted(*a, **k):
         data = load(*a, **k)
         return replace(data, train_labels=data.train_labels + 2, test_labels=data.test_labels + 2)
 
-    monkeypatch.setattr(start, "load", shifted)
+    monkeypatch.setattr(setup, "load", shifted)
     assert generator(*flags, "--out", out) == 0
     assert "as_asked" in summary_of(out)["test"]["gaussian"]
 
@@ -630,7 +627,9 @@ def test_too_few_test_images_for_a_judge_are_refused_before_anything_is_trained(
 @pytest.mark.parametrize("noise", [None, np.array([0.5, 2.0], np.float32)])
 def test_the_generators_codes_have_the_noise_that_was_asked_for(noise):
     model = Decoder(2, (3,), 4)
-    learner = example(NAME).Inversion(model, None, noise)
+    learner = example(NAME).InversionLearner(
+        model, model.initialise(0), tg.Adam, model.gradients("by-hand"), noise=noise
+    )
     x, codes = np.ones((4000, 4), np.float32), np.full((4000, 2), 7, np.float32)
     drawn = learner.draw(x, NUMPY.generator((0, 1, 5)), 5, codes)
     again = learner.watched().draw(x, NUMPY.generator((0, 1, 5)), 5, codes)
@@ -646,12 +645,12 @@ def test_noise_is_measured_in_deviations_of_the_codes(tiny, monkeypatch):
     flags, out = tiny
     module, seen = example(NAME), []
 
-    class Noted(module.Inversion):
-        def __init__(self, model, gradients, noise):
-            super().__init__(model, gradients, noise)
+    class Noted(module.InversionLearner):
+        def __init__(self, *arguments, noise):
+            super().__init__(*arguments, noise=noise)
             seen.append(noise)
 
-    monkeypatch.setattr(module, "Inversion", Noted)
+    monkeypatch.setattr(module, "InversionLearner", Noted)
     more = ("--way", "densities", "--code-noise", ".25")
     assert generator(*flags, *more, "--out", out) == 0
     encoder = tg.load(out / "encoder").encoder
@@ -673,7 +672,7 @@ def test_codes_and_what_was_drawn_are_seen_in_one_plane(tmp_path, monkeypatch):
     module, seen = example(NAME), []
     monkeypatch.setattr(module.plots, "codes", lambda *arguments: seen.extend(arguments))
     labels = np.arange(30) % 3
-    run = SimpleNamespace(record=Record(tmp_path), dataset=SimpleNamespace(test_labels=labels))
+    run = SimpleNamespace(run_dir=RunDir(tmp_path), dataset=SimpleNamespace(test_labels=labels))
     z = np.random.default_rng(0).standard_normal((30, 5)) * [5, 4, 1, 1, 1]
     codes = {"encoder": z, "adversarial": z[:, :2]}
     drawn = {"encoder": ("mixture of 7", z[:4]), "adversarial": ("adversarial", z[:3, :2])}
@@ -687,22 +686,6 @@ def test_codes_and_what_was_drawn_are_seen_in_one_plane(tmp_path, monkeypatch):
         np.testing.assert_allclose(others, z[: len(others)], rtol=1e-12)
 
 
-@pytest.mark.parametrize("c", [1, 2, 3, 9])
-def test_codes_in_the_plane(c):
-    rng = np.random.default_rng(0)
-    z = rng.standard_normal((500, c)) * np.arange(c, 0, -1) + 5
-    shown = example(NAME).in_the_plane(z)
-    assert shown(z).shape == (500, 2) and shown(z[:7]).shape == (7, 2)
-    np.testing.assert_array_equal(shown(z)[:7], shown(z[:7]))
-    if c == 2:
-        assert shown(z) is z
-        return
-    assert abs(shown(z).mean(axis=0)).max() < 1e-12
-    # No two directions have more variance; with one number the second axis has none.
-    values = np.sort(np.linalg.eigvalsh(np.atleast_2d(np.cov(z.T, bias=True))))[::-1][:2]
-    np.testing.assert_allclose(shown(z).var(axis=0), [*values, 0][:2], rtol=1e-9, atol=1e-12)
-
-
 @pytest.mark.parametrize("labelled_images", [True, False])
 def test_samples_stand_in_the_row_of_their_digit(tmp_path, monkeypatch, labelled_images):
     module, found = example(NAME), {}
@@ -713,7 +696,7 @@ def test_samples_stand_in_the_row_of_their_digit(tmp_path, monkeypatch, labelled
         module.plots, "sheet", lambda path, images, shape, columns: found.update({"": images})
     )
     data = SimpleNamespace(image_shape=(1, 1), train_labels=np.array([4, 0, 4, 7]))
-    run = SimpleNamespace(dataset=data, record=Record(tmp_path))
+    run = SimpleNamespace(dataset=data, run_dir=RunDir(tmp_path))
     digits = np.array([4] * 12 + [0] + [1] * 3)
     images = np.arange(1.0, 17)[:, None]
     module.draw_samples(run, "x.png", images, digits if labelled_images else None)
@@ -726,22 +709,9 @@ def test_samples_stand_in_the_row_of_their_digit(tmp_path, monkeypatch, labelled
     }  # fmt: skip
 
 
-def test_interpolations_begin_and_end_at_the_codes_of_test_images():
-    module = example(NAME)
-    coder = SimpleNamespace(decode=lambda z: z)
-    codes = np.arange(12.0).reshape(6, 2)
-    rows = module.interpolated(coder, codes, np.array([3, 3, 1, 3, 8, 1]))
-    assert list(rows) == ["1 to 8"]
-    np.testing.assert_allclose(rows["1 to 8"][[0, -1]], codes[[2, 4]])
-    steps = np.diff(rows["1 to 8"], axis=0)
-    np.testing.assert_allclose(steps, [(codes[4] - codes[2]) / 9] * 9)
-    assert list(module.interpolated(coder, codes, None)) == ["1", "2", "3"]
-
-
 def test_on_the_strict_backend_an_encoder_is_moved_there(without_latent, tmp_path, monkeypatch):
     flags, out = without_latent
-    start = sys.modules["tinygen.training.setup"]
-    monkeypatch.setattr(start, "get_backend", lambda name: STRICT)
+    monkeypatch.setattr(setup, "get_backend", lambda name: STRICT)
     run = saved(VAE(25, (7,), 4), tmp_path / "given")
     more = ("--checkpoint", run, "--code-noise", ".1", "--gradients", "by-hand")
     assert generator(*flags, *more, "--out", out) == 0
@@ -751,7 +721,7 @@ def test_on_the_strict_backend_an_encoder_is_moved_there(without_latent, tmp_pat
 def test_every_flag_reaches_its_model(tiny):
     flags, out = tiny
     more = ("--hidden", "6,5", "--activation", "tanh", "--weights", "lecun_normal", "--biases",
-            "normal", "--loss", "mse", "--input-noise", ".2", "--game-loss", "minimax",
+            "normal", "--reconstruction", "mse", "--input-noise", ".2", "--game-loss", "minimax",
             "--discriminator-hidden", "4,3")  # fmt: skip
     assert generator(*flags, *more, "--out", out) == 0
     network = {"activation": "tanh", "weights": "lecun_normal", "biases": "normal",

@@ -110,7 +110,7 @@ def parsed(*flags):
 def test_every_flag_of_the_model_reaches_it():
     args = parsed(
         "--hidden", "9,8", "--latent", "7", "--activation", "tanh", "--output", "sigmoid",
-        "--loss", "bce", "--weight-decay", ".1", "--code-l1", ".2", "--input-noise", ".3",
+        "--reconstruction", "bce", "--weight-decay", ".1", "--code-l1", ".2", "--input-noise", ".3",
         "--dropout", ".4", "--weights", "lecun_normal", "--biases", "normal",
     )  # fmt: skip
     assert example().build(args, 10) == Autoencoder(
@@ -145,9 +145,9 @@ def test_the_optimizer_that_is_asked_for():
     p = Parameters({"W": (2,)}, np.ones(2))
     for name in command_line.OPTIMIZERS:
         args = parsed("--optimizer", name, "--beta2", ".9")
-        made = Run(args, None, None, None, None, None).state(p).optimizer
-        assert type(made).__name__.lower() == name
-        assert getattr(made, "beta2", 0.9) == 0.9
+        optimizer = Run(args, None, None, None, None, None).optimizer(p)
+        assert type(optimizer).__name__.lower() == name
+        assert getattr(optimizer, "beta2", 0.9) == 0.9
 
 
 def test_presets_and_what_changes_them():
@@ -165,7 +165,7 @@ def test_the_figures_of_an_epoch_are_of_all_test_images():
     p = model.initialise(0, np.float64)
     images = np.random.default_rng(0).integers(0, 256, (2345, 2, 2), dtype=np.uint8)
     x = images.reshape(-1, 4) / 255
-    figures = example().judge(model, p, images, "float64")
+    figures = example().evaluate(model, p, images, "float64")
     assert figures["test_loss"] == pytest.approx(float(model.loss(p, x)), rel=1e-12)
     error = ((model.reconstruct(p, x) - x) ** 2).sum(axis=1).mean()
     assert figures["test_squared_error"] == pytest.approx(error, rel=1e-12)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 from running import example, run_here, write_labelled_data
 from strict import STRICT
+
+from tinygen.training import setup
 
 RUNS = [
     ("mnist_autoencoder", ()),
@@ -45,8 +46,7 @@ def data(tmp_path_factory):
 
 @pytest.mark.parametrize(("name", "options"), RUNS)
 def test_an_example_on_the_strict_backend(name, options, data, tmp_path, monkeypatch):
-    start = sys.modules["tinygen.training.setup"]  # its name is also that of the function in it
-    monkeypatch.setattr(start, "get_backend", lambda name: STRICT)
+    monkeypatch.setattr(setup, "get_backend", lambda name: STRICT)
     if hasattr(module := example(name), "get_backend"):
         monkeypatch.setattr(module, "get_backend", lambda name: STRICT)
     widths = ("--hidden", "6", "--latent", "3")

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -37,13 +36,19 @@ from tinygen import get_backend, optim, plots
 from tinygen.data import idx, stroke_digits
 from tinygen.data.datasets import FILES as DATA_FILES
 from tinygen.errors import InputError
-from tinygen.evaluation import Generation, comparison
+from tinygen.evaluation import GenerationScores, scores_table
 from tinygen.models import GAN, VAE
 from tinygen.models.classifier import Classifier
 from tinygen.models.gan import LOSSES
 from tinygen.parameters import Parameters
-from tinygen.training import State, checkpoint, command_line, gan_command_line
-from tinygen.training.learners.adversarial_step import Players, duel
+from tinygen.plots.drawing import DATA_COLOUR, SAMPLE_COLOUR
+from tinygen.training import (
+    AdversarialLearner,
+    checkpoint,
+    command_line,
+    gan_command_line,
+    setup,
+)
 
 NUMPY = get_backend("numpy")
 MNIST, RING, SEEDS, JUDGE = "mnist_gan", "gan_ring", "gan_seeds", "mnist_judge"
@@ -482,12 +487,11 @@ def test_by_hand_covers_every_preset(preset):
     flags = ("--preset", preset) if preset else ()
     args, model = parsed(MNIST, *flags), built(MNIST, *flags)
     p = model.initialise(0)
-    players = Players(p, optim.Adam, args.critic_steps, args.average)
-    state, before = State(p, players), p.flat.copy()
-    learner = duel(model, "by-hand")
+    before, gradients = p.flat.copy(), model.gradients("by-hand")
+    learner = AdversarialLearner(model, p, optim.Adam, gradients, critic_steps=args.critic_steps)
     x = np.random.default_rng(0).random((4 * args.pack, 4), np.float32)
     for step in range(args.critic_steps):
-        learner.step(state, model.draw(x, NUMPY.generator((0, step)), step), 1e-3)
+        learner.step(model.draw(x, NUMPY.generator((0, step)), step), 1e-3)
     assert np.isfinite(p.flat).all() and (p.flat != before).mean() > 0.5
 
 
@@ -531,7 +535,7 @@ def test_smoke_of_mixtures(tmp_path, capsys, mixture, every):
         frames = [np.asarray(frame.convert("RGB"), int) for frame in ImageSequence.Iterator(film)]
     assert abs(frames[0] - frames[2])[20:].max() > 50
     for frame in frames:  # the data's dark orange and the samples' dark blue, but for rounding
-        for colour in (plots.REAL, plots.MADE):
+        for colour in (DATA_COLOUR, SAMPLE_COLOUR):
             rgb = [int(colour[k : k + 2], 16) for k in (1, 3, 5)]
             assert (abs(frame - rgb).max(axis=2) <= 8).any(), colour
 
@@ -553,7 +557,7 @@ def test_the_data_are_points_of_the_mixture_and_seeded(tmp_path):
     assert drawn["0"].sha256["train"] != drawn["0"].sha256["test"]
 
 
-def eye_of(loss, slope=3.0, shift=0.0, pack=1):
+def monitor_of(loss, slope=3.0, shift=0.0, pack=1):
     """What `gan_ring` sees of a discriminator whose logit is ``slope x + shift``."""
     args = parsed(RING, "--loss", loss, "--pack", pack, "--discriminator-hidden", "")
     model = gan_command_line.build(args, pixels=2, output="none", gamma=1.0)
@@ -562,25 +566,28 @@ def eye_of(loss, slope=3.0, shift=0.0, pack=1):
     p["discriminator.W1"][0] = slope
     p["discriminator.b1"][...] = shift
     run = SimpleNamespace(args=args, backend=NUMPY, dataset=example(RING).points(args))
-    players = Players(p, optim.Adam)
-    return example(RING).Eye(run, model), players
+    return monitor_on(run, model, p)
+
+
+def monitor_on(run, model, p):
+    learner = AdversarialLearner(model, p, optim.Adam, model.gradients("autograd"))
+    return example(RING).Monitor(run, learner)
 
 
 def field_of(*arguments, **options):
-    eye, players = eye_of(*arguments, **options)
-    return eye.field(players)
+    return monitor_of(*arguments, **options).field()
 
 
 @EVERY_LOSS
 def test_the_field_is_what_d_says_of_each_point_of_the_plane(loss):
-    eye, players = eye_of(loss)
+    monitor = monitor_of(loss)
     side = plots.FIELD_SIDE
-    field = eye.field(players)
+    field = monitor.field()
     assert field.shape == (side, side)
     assert field.min() >= 0 and field.max() <= 1
     # The logit grows from left to right and is the same from top to bottom.
     assert (field == field[0]).all() and (np.diff(field[0]) >= 0).all()
-    at = np.linspace(-eye.reach, eye.reach, 2 * side + 1)[1::2]  # the middles of the cells
+    at = np.linspace(-monitor.reach, monitor.reach, 2 * side + 1)[1::2]  # the middles of the cells
     said = {"least-squares": lambda a: np.clip(a, 0, 1),
             "wasserstein-gp": lambda a: 1 / (1 + np.exp(-a / np.std(a)))}  # fmt: skip
     p = said.get(loss, lambda a: 1 / (1 + np.exp(-a)))(3 * at)
@@ -602,15 +609,14 @@ def test_the_field_of_batch_norm_is_that_of_the_points_that_d_meets():
     model = gan_command_line.build(args, pixels=2, output="none", gamma=1.0)
     p = model.initialise(0)
     run = SimpleNamespace(args=args, backend=NUMPY, dataset=example(RING).points(args))
-    eye, players = example(RING).Eye(run, model), Players(p, optim.Adam)
+    monitor, d = monitor_on(run, model, p), p.part("discriminator.")
     z = NUMPY.generator((0, 2)).standard_normal((2500, 2), dtype=np.float32)
-    seen = np.concatenate([run.dataset.test_images, model.generate(players.g, z)])
-    d = players.d
+    seen = np.concatenate([run.dataset.test_images, model.generate(p.part("generator."), z)])
     a = seen @ d["W1"]
-    x = plots.plane(eye.reach).astype(np.float32)
+    x = plots.plane_points(monitor.reach).astype(np.float32)
     h = np.maximum((x @ d["W1"] - a.mean(axis=0)) / a.std(axis=0), 0)  # gamma is 1 and beta 0
     said = 1 / (1 + np.exp(-(h @ d["W3"] + d["b3"])))
-    shown = eye.field(players).ravel()
+    shown = monitor.field().ravel()
     back = 0.5 + 0.5 * np.sign(shown - 0.5) * (2 * shown - 1) ** 2
     np.testing.assert_allclose(back, said[:, 0], atol=1e-3)
 
@@ -749,7 +755,7 @@ def test_ctrl_c_in_the_last_figures(tiny, monkeypatch, capsys):
         signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "parzen", interrupted)
+        patch.setattr(module, "parzen_estimate", interrupted)
         assert gan_here(*flags, "--out", out) == 130
     assert "stopped" in capsys.readouterr().err
     assert not (out / "summary.json").exists()
@@ -826,9 +832,8 @@ def test_flags_that_one_example_has_not(name, wrong, labelled, tmp_path, capsys)
 @pytest.mark.parametrize("without", ["train_labels", "test_labels"])
 def test_data_without_labels(tiny, monkeypatch, capsys, options, without):
     flags, out = tiny
-    start = sys.modules["tinygen.training.setup"]  # its name is also that of the function in it
-    load = start.load
-    monkeypatch.setattr(start, "load", lambda *a, **k: replace(load(*a, **k), **{without: None}))
+    load = setup.load
+    monkeypatch.setattr(setup, "load", lambda *a, **k: replace(load(*a, **k), **{without: None}))
     assert gan_here(*flags, *options, "--out", out) == 2
     told = capsys.readouterr().err
     assert refused(told) and "labels" in told and "idx" in told
@@ -1120,12 +1125,12 @@ def test_help_fits_a_terminal(name, capsys):
 
 def test_the_table_of_mnist_fits_and_is_straight():
     def row(x, y, z):
-        return Generation(x, y, y, z, z, z)
+        return GenerationScores(x, y, y, z, z, z)
 
     names = ("a real half, the other", "Gaussian, 64 PCA codes", "this GAN")
     figures = row(10, 9.994, 0.0001), row(1, 1, 1), row(0, 1234.5, inf)
     rows = dict(zip(names, figures, strict=True))
-    lines = comparison(rows).splitlines()
+    lines = scores_table(rows).splitlines()
     assert [len(line) for line in lines[:3]] == [len(lines[0])] * 3 and len(lines[0]) <= 80
     assert all(len(line) <= 80 for line in lines)
     ends = [match.end() for match in re.finditer(r"\S( ?\S)*", lines[0])]
@@ -1143,9 +1148,8 @@ def test_the_table_of_mnist_fits_and_is_straight():
 @pytest.mark.parametrize("smoke", [True, False])
 def test_stroke_digits_are_one_data_set_whatever_the_seed(tmp_path, monkeypatch, smoke):
     """So that the runs of several seeds learn from the same images and have one judge."""
-    start = sys.modules["tinygen.training.setup"]
-    monkeypatch.setattr(start, "load", lambda *_, seed=0, **__: stroke_digits(seed, **FEW))
-    monkeypatch.setattr(start, "stroke_digits", lambda seed=0, **_: stroke_digits(seed, **FEW))
+    monkeypatch.setattr(setup, "load", lambda *_, seed=0, **__: stroke_digits(seed, **FEW))
+    monkeypatch.setattr(setup, "stroke_digits", lambda seed=0, **_: stroke_digits(seed, **FEW))
     flags = (*flags_of(MNIST, tmp_path), "--data", "strokes", *(["--smoke"] if smoke else []))
     runs = {}
     for seed in ("0", "5"):
@@ -1166,13 +1170,13 @@ def test_the_parzen_windows_validation_is_in_no_row_of_the_table(
 ):
     data = write_labelled_data(tmp_path / "data", train=train)
     module, seen = example(MNIST), []
-    right = module.parzen
+    right = module.parzen_estimate
 
     def spy(samples, validation, points):
         seen.append((samples, validation))
         return right(samples, validation, points)
 
-    monkeypatch.setattr(module, "parzen", spy)
+    monkeypatch.setattr(module, "parzen_estimate", spy)
     flags = [flag for flag in flags_of(MNIST, data) if flag != "--quiet"]
     assert gan_here(*flags, "--batch-size", "20", "--out", tmp_path / "run") == 0
     told = capsys.readouterr().out

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from differences import directional_derivative
 from strict import count_syncs
 
 import tinygen as tg
@@ -49,3 +50,37 @@ def after_three_steps(step_of: Any, p: tg.Parameters, data: tuple[Any, ...], pla
             total = value + total
     assert not syncs
     return place.to_numpy(p.flat)
+
+
+def sent(data: Any, backend: Any) -> Any:
+    if isinstance(data, (tuple, list)):
+        return tuple(sent(part, backend) for part in data)
+    return data if data is None else backend.asarray(data)
+
+
+def arrays_in(data: Any) -> list[np.ndarray]:
+    if isinstance(data, (tuple, list)):
+        return [a for part in data for a in arrays_in(part)]
+    if isinstance(data, tg.Parameters):
+        return [data.flat]
+    return [data] if isinstance(data, np.ndarray) else []
+
+
+def assert_close(by_hand: Any, by_autograd: Any, tolerance: float, floor: float) -> None:
+    (J, f), (loss, g) = by_hand, by_autograd
+    assert f.shapes == g.shapes
+    assert J.dtype == loss.dtype == f.flat.dtype == g.flat.dtype
+    assert J.shape == ()
+    scale = max(float(np.linalg.norm(g.flat)), floor)
+    assert np.linalg.norm(f.flat - g.flat) <= tolerance * scale
+    assert abs(J - loss) <= tolerance * max(abs(loss), 1)  # a critic's loss may be a small rest
+
+
+def assert_directional_derivatives(
+    loss: Any, p: tg.Parameters, gradient: tg.Parameters, tolerance: float
+) -> None:
+    """The gradient is that of the loss, by central differences along three random directions."""
+    for v in np.random.default_rng(0).standard_normal((3, p.flat.size)):
+        v /= np.linalg.norm(v)
+        measured = directional_derivative(lambda q: float(loss(q)), p, v, step=1e-5)
+        assert measured == pytest.approx(float(gradient.flat @ v), abs=tolerance)

@@ -18,11 +18,6 @@ import pytest
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
-def inner(test: Any) -> Any:
-    """A test of Hypothesis as a function of its arguments."""
-    return test.hypothesis.inner_test
-
-
 def fails(check: Callable[[], None]) -> bool:
     try:
         check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -105,3 +106,28 @@ def start_there(*arguments, name="mnist_autoencoder", **options):
         text=True,
         **options,
     )
+
+
+def press_at(steps):
+    """Ctrl-C before the gradients of these steps."""
+    return lambda step: step in steps and signal.raise_signal(signal.SIGINT)
+
+
+def rows_without_time(rows):
+    return [{**row, "seconds": 0} for row in rows]
+
+
+def before_each_step(learner, call):
+    """Call a function of the step before each step that a learner takes for the first time.
+
+    A step begins with `draw`. The search for NaN repeats steps, and calls nothing.
+    """
+    draw, seen = learner.draw, []
+
+    def calling(x, generator, step, *labels):
+        if step not in seen:
+            seen.append(step)
+            call(step)
+        return draw(x, generator, step, *labels)
+
+    learner.draw = calling

@@ -76,6 +76,8 @@ class StrictArray:
     itemsize = property(lambda self: self._a.itemsize)
     strides = property(lambda self: self._a.strides)
     T = property(lambda self: StrictArray(self._a.T))
+    # What keeps the memory alive; with CuPy that is an array of its own kind.
+    base = property(lambda self: self._a if self._a.base is None else self._a.base)
 
     def __len__(self) -> int:
         return len(self._a)
@@ -328,7 +330,8 @@ class StrictNamespace:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"{name} is not among the functions of CuPy in tests/strict.py; if CuPy has it, add it"
+            f"{name} is not among the functions of CuPy in tests/helpers/strict.py; "
+            "if CuPy has it, add it"
         )
 
     def asarray(self, x: Any, dtype: Any = None) -> StrictArray:
@@ -443,6 +446,11 @@ class StrictBackend:
 
     def to_numpy(self, x: Any) -> Any:
         return XP.asnumpy(x)
+
+    def address(self, x: Any) -> int:
+        if type(x) is not StrictArray:
+            raise TypeError(f"Unsupported type {type(x)}")
+        return x._a.__array_interface__["data"][0]
 
     def generator(self, seed: Any) -> Any:
         return StrictGenerator(seed)

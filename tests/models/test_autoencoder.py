@@ -186,9 +186,9 @@ def test_the_denoising_target_stays_clean() -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"reconstruction": "mae"}, "unknown loss 'mae'"),
+        ({"reconstruction": "mae"}, "unknown reconstruction 'mae'"),
         ({"output": "tanh"}, "unknown output 'tanh'"),
-        ({"reconstruction": "bce", "output": "none"}, "needs the output sigmoid"),
+        ({"reconstruction": "bce", "output": "none"}, "needs output sigmoid"),
         ({"activation": "swish"}, "unknown activation 'swish'"),
         ({"weights": "magic"}, "unknown weights 'magic'"),
         ({"latent": 0}, "at least 1"),

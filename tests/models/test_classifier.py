@@ -9,11 +9,29 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import TOLERANCES, after_three_steps, assert_by_hand_agrees, gradient_of
+from agreement import TOLERANCES, after_three_steps, gradient_of
+from classifier_checks import (
+    CODERS,
+    NUMPY,
+    RICH,
+    batch,
+    check_by_hand,
+    check_constant_features,
+    check_features,
+    check_finite_differences,
+    check_frozen_features_are_standardised,
+    check_frozen_is_softmax_regression,
+    check_frozen_step_with_noise,
+    check_layers_of_an_encoder,
+    check_loss_of_zero_weights,
+    check_noise_moments,
+    check_weight_decay,
+    coder,
+    standardised,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from strict import count_syncs
-from test_byhand_classifier import drawn_labels
 
 import tinygen as tg
 from tinygen import optim
@@ -21,29 +39,16 @@ from tinygen.byhand.classifier import loss_and_grads
 from tinygen.data import stroke_digits
 from tinygen.data.batches import as_floats
 from tinygen.losses import one_hot
-from tinygen.models import VAE, Autoencoder
-from tinygen.models.classifier import READS, Classifier, Frozen
+from tinygen.models import Autoencoder
+from tinygen.models.classifier import READS, Classifier
 from tinygen.ops import ACTIVATIONS
-from tinygen.training import Descent, State
+from tinygen.training import SingleLossLearner
 
-NUMPY = tg.get_backend("numpy")
 SMALL = Classifier(pixels=5, hidden=(4, 3), classes=6, activation="tanh", biases="normal")
-RICH = Classifier(
-    pixels=5, hidden=(4, 3), classes=6, activation="gelu", biases="normal", latent=2, reads="all",
-    input_noise=0.2, weight_decay=0.01,
-)  # fmt: skip
 ALONE = Classifier(pixels=5, hidden=(), classes=6, weight_decay=0.01)
 """Softmax regression."""
 MODELS = {"small": SMALL, "rich": RICH, "alone": ALONE}
 BOTH_KINDS = pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
-
-
-def batch(model: Classifier, n: int, seed: int, dtype: Any, backend: Any = NUMPY) -> Any:
-    """Parameters, and all that the loss takes in one step."""
-    x = np.random.default_rng(seed).random((n, model.pixels)).astype(dtype)
-    labels = one_hot(np.arange(n) % model.classes, model.classes, dtype)
-    data = model.draw(backend.asarray(x), backend.generator(seed), labels=backend.asarray(labels))
-    return (model.initialise(seed, dtype, backend), *data)
 
 
 @st.composite
@@ -63,30 +68,19 @@ def models(draw: Any) -> Classifier:
     )
 
 
-def drawn(model: Classifier, n: int, seed: int, dtype: Any, counted: bool) -> Any:
-    """Parameters and a step's data, with labels of which each row counts once, or as it likes."""
-    p, x, labels, masks = batch(model, n, seed, dtype)
-    assert len(masks) == (len(model.hidden) if model.dropout else 0)
-    if counted:
-        labels = drawn_labels(np.random.default_rng(seed), n, model.classes).astype(dtype)
-    return p, x, labels, masks
-
-
 @given(models(), st.integers(1, 6), st.integers(0, 10**6), st.booleans())
 @TOLERANCES
 def test_by_hand_and_autograd_agree(
     dtype: str, tolerance: float, model: Classifier, n: int, seed: int, counted: bool
 ) -> None:
-    data = drawn(model, n, seed, np.dtype(dtype), counted)
-    assert_by_hand_agrees(model, loss_and_grads, data, dtype, tolerance)
+    check_by_hand(dtype, tolerance, model, n, seed, counted)
 
 
 @given(models(), st.integers(1, 5), st.integers(0, 10**6), st.booleans())
 def test_autograd_and_finite_differences_agree(
     model: Classifier, n: int, seed: int, counted: bool
 ) -> None:
-    p, *data = drawn(model, n, seed, np.float64, counted)
-    tg.check_gradients(lambda q: model.loss(q, *data), p, tolerance=1e-7)
+    check_finite_differences(model, n, seed, counted)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "gelu", "softplus"])
@@ -128,11 +122,7 @@ def test_drawing_waits_for_nothing_and_hands_images_and_labels_on(backend: Any) 
 
 
 def test_a_network_that_knows_nothing_loses_log_classes(backend: Any) -> None:
-    model = Classifier()
-    p, x, labels, _ = batch(model, 30, 0, np.float64, backend)
-    p.flat[...] = 0
-    assert float(model.loss(p, x, labels)) == pytest.approx(np.log(10), rel=1e-12)
-    np.testing.assert_allclose(backend.to_numpy(model.probabilities(p, x)), 0.1, rtol=1e-12)
+    check_loss_of_zero_weights(backend)
 
 
 def test_the_loss_is_minus_the_log_of_the_right_probability() -> None:
@@ -151,7 +141,8 @@ def test_all_that_it_says_is_what_plain_arithmetic_says(backend: Any) -> None:
     z = h @ q["W3"] + q["b3"]
     e = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     found = (SMALL.features(p, x), SMALL.logits(p, x), SMALL.probabilities(p, x))
-    for value, expected in zip(found + SMALL.judge(p, x), (h, z, e, e, h), strict=True):
+    found += SMALL.probabilities_and_features(p, x)
+    for value, expected in zip(found, (h, z, e, e, h), strict=True):
         np.testing.assert_allclose(backend.to_numpy(value), expected, rtol=1e-12)
 
 
@@ -167,7 +158,7 @@ def test_the_dtype_stays(backend: Any, dtype: Any) -> None:
     p, *data = batch(SMALL, 7, 0, dtype, backend)
     loss, gradients = tg.value_and_grad(SMALL.loss)(p, *data)
     assert loss.dtype == gradients.flat.dtype == dtype
-    masks, judged = data[2], SMALL.judge(p, data[0])
+    masks, judged = data[2], SMALL.probabilities_and_features(p, data[0])
     assert len(masks) == 2 and {a.dtype for a in (*masks, *judged)} == {np.dtype(dtype)}
 
 
@@ -257,24 +248,7 @@ def test_numbers_of_numpy_do_not_turn_float32_into_float64() -> None:
 def test_what_is_read_is_the_layers_side_by_side_or_the_last(
     backend: Any, hidden: Any, latent: int
 ) -> None:
-    options: Any = {"activation": "tanh", "biases": "normal", "latent": latent, "dropout": 0.4}
-    for reads in READS:
-        model = Classifier(5, hidden, 6, reads=reads, **options)
-        p, x, _, masks = batch(model, 7, 3, np.float64, backend)
-        q, rows = {k: backend.to_numpy(v) for k, v in p.items()}, backend.to_numpy(x)
-        for dropped in ((), masks):
-            h, layers = rows, []
-            for k in range(1, len(hidden) + 1):
-                h = np.tanh(h @ q[f"W{k}"] + q[f"b{k}"])
-                h = h * backend.to_numpy(dropped[k - 1]) if dropped else h
-                layers.append(h)
-            if latent:
-                layers.append(h @ q[f"W{len(hidden) + 1}"] + q[f"b{len(hidden) + 1}"])
-            layers = layers or [rows]
-            expected = np.concatenate(layers, axis=1) if reads == "all" else layers[-1]
-            assert expected.shape[1] == sum(model.widths) == model.shapes[[*model.shapes][-2]][0]
-            found = backend.to_numpy(model.features(p, x, dropped))
-            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
+    check_features(backend, hidden, latent)
 
 
 def test_a_latent_layer_has_no_activation_and_is_never_dropped() -> None:
@@ -287,47 +261,24 @@ def test_a_latent_layer_has_no_activation_and_is_never_dropped() -> None:
 
 
 def test_weight_decay_is_half_the_squares_of_all_weights_and_no_biases() -> None:
-    p, x, labels, _ = batch(RICH, 4, 0, np.float64)
-    plain = Classifier(**{**vars_of(RICH), "weight_decay": 0.0})
-    squares = sum((p[f"W{k}"] ** 2).sum() for k in (1, 2, 3, 4))
-    difference = RICH.loss(p, x, labels) - plain.loss(p, x, labels)
-    assert difference == pytest.approx(0.005 * squares, rel=1e-12)
-
-
-def vars_of(model: Classifier) -> dict[str, Any]:
-    """The options of a model."""
-    return {name: getattr(model, name) for name in model.__dataclass_fields__}
+    check_weight_decay()
 
 
 # What a training step sees.
 
 
-def test_the_noise_has_the_deviation_that_was_asked_for(backend: Any) -> None:
-    x = backend.asarray(np.full((400, 50), 0.25))
-    for deviation in (0.1, 0.7):
-        model = Classifier(50, (3,), 2, input_noise=deviation)
-        with count_syncs() as syncs:
-            seen, masks = model.disturbed(x, backend.generator(5))
-        assert not syncs and seen.dtype == np.float64 and len(masks) == 1
-        assert (backend.to_numpy(x) == 0.25).all()  # a new array
-        noise = (backend.to_numpy(seen) - 0.25) / deviation
-        # The moments of N(0, 1), and the deviations of powers of it: five of them in all numbers.
-        for power, moment, spread in ((1, 0, 1), (2, 1, 2**0.5), (3, 0, 15**0.5), (4, 3, 96**0.5)):
-            error = 5 * spread / noise.size**0.5
-            assert (noise**power).mean() == pytest.approx(moment, abs=error)
-        # Each number is drawn by itself: neighbours are as independent as chance has it.
-        for a, b in ((noise[:-1], noise[1:]), (noise[:, :-1], noise[:, 1:])):
-            assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 5 / a.size**0.5
+def test_the_noise_has_the_standard_deviation_that_was_asked_for(backend: Any) -> None:
+    check_noise_moments(backend)
 
 
 def test_the_noise_depends_on_the_seed_alone_and_keeps_the_dtype(backend: Any) -> None:
     x = backend.asarray(np.zeros((3, 5), np.float32))
-    draws = [RICH.disturbed(x, backend.generator((0, 1, s))) for s in (7, 7, 8)]
+    draws = [RICH.perturb(x, backend.generator((0, 1, s))) for s in (7, 7, 8)]
     assert {a.dtype for seen, masks in draws for a in (seen, *masks)} == {np.dtype(np.float32)}
     first, same, other = (backend.to_numpy(seen) for seen, _ in draws)
     np.testing.assert_array_equal(first, same)
     assert (first != other).all()
-    assert SMALL.disturbed(x, backend.generator(0))[0] is x
+    assert SMALL.perturb(x, backend.generator(0))[0] is x
     labels = backend.asarray(np.eye(6, dtype=np.float32)[:3])
     by_draw = RICH.draw(x, backend.generator((0, 1, 7)), 7, labels)[0]
     np.testing.assert_array_equal(backend.to_numpy(by_draw), first)
@@ -335,42 +286,14 @@ def test_the_noise_depends_on_the_seed_alone_and_keeps_the_dtype(backend: Any) -
 
 # An encoder with a softmax on top.
 
-CODERS = {
-    "autoencoder": Autoencoder(5, (4, 3), 2, "gelu", dropout=0.1, biases="normal"),
-    "vae": VAE(5, (4, 3), 2, "gelu", biases="normal"),
-}
 EVERY_CODER = pytest.mark.parametrize("kind", CODERS)
-
-
-def coder(kind: str, backend: Any = NUMPY, dtype: Any = np.float64) -> Any:
-    """A model with an encoder, and its parameters."""
-    return CODERS[kind], CODERS[kind].initialise(3, dtype, backend)
 
 
 @EVERY_CODER
 @pytest.mark.parametrize("reads", READS)
 @pytest.mark.parametrize("latent", [0, 2])
 def test_the_layers_of_an_encoder_arrive(backend: Any, kind: str, reads: str, latent: int) -> None:
-    coded, weights = coder(kind, backend)
-    model = Classifier(5, (4, 3), 6, "gelu", biases="normal", latent=latent, reads=reads)
-    p, x, labels, _ = batch(model, 7, 1, np.float64, backend)
-    before, version = backend.to_numpy(weights.flat).copy(), p.version
-    model.take_over(p, coded.encoder, weights.part("encoder."))
-    assert p.version > version  # graphs on the old values are stale
-    np.testing.assert_array_equal(backend.to_numpy(weights.flat), before)
-    encoded = coded.encode(weights, x)
-    code = backend.to_numpy(encoded[0] if kind == "vae" else encoded)
-    features = backend.to_numpy(model.features(p, x))
-    if latent:
-        np.testing.assert_allclose(features[:, -2:], code, rtol=1e-13, atol=1e-15)
-    if reads == "all" or not latent:  # what lies before the code, of which it is an affine function
-        h = features[:, 4:7] if reads == "all" else features
-        w, b = (backend.to_numpy(weights[f"encoder.{n}"]) for n in ("W3", "b3"))
-        np.testing.assert_allclose((h @ w + b)[:, :2], code, rtol=1e-12, atol=1e-14)
-    # The softmax has no opinion yet.
-    np.testing.assert_array_equal(backend.to_numpy(model.logits(p, x)), 0)
-    assert float(model.loss(p, x, labels)) == pytest.approx(np.log(6), rel=1e-12)
-    assert not backend.to_numpy(p["W4" if latent else "W3"]).any()
+    check_layers_of_an_encoder(backend, kind, reads, latent)
 
 
 @EVERY_CODER
@@ -378,7 +301,7 @@ def test_what_was_taken_over_is_a_copy_that_learns_by_itself(kind: str) -> None:
     coded, weights = coder(kind)
     model = Classifier(5, (4, 3), 6, "gelu", latent=2, reads="all", dropout=0.0)
     p, *data = batch(model, 7, 1, np.float64)
-    model.take_over(p, coded.encoder, weights.part("encoder."))
+    model.copy_encoder(p, coded.encoder, weights.part("encoder."))
     before = weights.flat.tobytes()
     adam, step_of = tg.Adam(p), tg.value_and_grad(model.loss)
     losses = []
@@ -399,7 +322,7 @@ def test_an_encoder_without_hidden_layers_gives_its_code() -> None:
     weights = coded.initialise(0, np.float64)
     model = Classifier(5, (), 6, "elu", latent=2)
     p, x, _, _ = batch(model, 4, 0, np.float64)
-    model.take_over(p, coded.encoder, weights.part("encoder."))
+    model.copy_encoder(p, coded.encoder, weights.part("encoder."))
     np.testing.assert_allclose(model.features(p, x), coded.encode(weights, x), rtol=1e-14)
 
 
@@ -419,88 +342,34 @@ def test_an_encoder_of_other_layers_is_refused_and_nothing_is_written(change: An
     options: Any = {"pixels": 5, "hidden": (4, 3), "activation": "gelu", "latent": 2} | change
     model = Classifier(classes=6, **options)
     p = model.initialise(0)
-    before, version = p.flat.tobytes(), p.version
-    with pytest.raises(tg.InputError, match=r"^the classifier is of .*, the encoder of .*$") as e:
-        model.take_over(p, coded.encoder, weights.part("encoder."))
+    before = p.flat.tobytes()
+    with pytest.raises(
+        tg.InputError, match=r"^the classifier has the layers .*, the encoder .*$"
+    ) as e:
+        model.copy_encoder(p, coded.encoder, weights.part("encoder."))
     ((name, value),) = change.items()
     assert str(value) in str(e.value) and "(5, (4, 3), 'gelu', 2)" in str(e.value)
-    assert p.flat.tobytes() == before and p.version == version, name
+    assert p.flat.tobytes() == before, name
 
 
 # A softmax on an encoder that stays what it is.
 
 
-def standardised(backend: Any = NUMPY, dtype: Any = np.float64, **options: Any) -> Any:
-    """A frozen encoder with a softmax; its parameters; and the images that it was made with."""
-    coded, weights = coder("autoencoder", backend, dtype)
-    part = weights.part("encoder.")
-    x = np.random.default_rng(8).random((40, 5))
-    x = backend.asarray(x, dtype)
-    head = Classifier(2, (), 3, dropout=0.0, weights="glorot_uniform", **options)
-    return Frozen.on(head, lambda images: coded.encoder(part, images), x), weights, x
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_answers_have_mean_0_and_the_mean_squared_norm_1(backend: Any, dtype: Any) -> None:
-    model, _, x = standardised(backend, dtype)
-    answers = model.answers(x)
-    assert answers.dtype == dtype
-    host = backend.to_numpy(answers).astype(float)
-    exact = 1e-13 if dtype == np.float64 else 1e-5  # rounding of sums of forty numbers
-    np.testing.assert_allclose(host.mean(axis=0), 0, atol=exact)
-    np.testing.assert_allclose((host**2).sum(axis=1).mean(), 1, rtol=exact)
-    # All count alike.
-    np.testing.assert_allclose((host**2).mean(axis=0), 1 / 2, rtol=exact)
+    check_frozen_features_are_standardised(backend, dtype)
 
 
 def test_what_never_changes_is_not_blown_up() -> None:
-    """A pixel that is black in all images, or in all but one."""
-    x = np.random.default_rng(0).random((200, 8))
-    x[:, 0], x[:, 1] = 0, 0
-    x[7, 1] = 0.01
-    model = Frozen.on(Classifier(8, (), 3, dropout=0.0), lambda images: images, x)
-    answers = model.answers(x)
-    assert np.isfinite(answers).all() and not answers[:, 0].any()
-    np.testing.assert_allclose((answers[:, 2:] ** 2).mean(axis=0), 1 / 8, rtol=1e-12)
-    # Such a pixel has a tenth of the usual deviation, as if it changed so much.
-    usual = (x.std(axis=0) ** 2).mean() ** 0.5
-    surprise = np.zeros((1, 8))
-    surprise[0, 0] = 1
-    expected = 1 / (0.1 * usual * 8**0.5)
-    assert model.answers(surprise)[0, 0] == pytest.approx(expected, rel=1e-12)
-    # The one that changed once says little. By its own deviation it would be 14 deviations out.
-    assert answers[7, 1] == pytest.approx(0.01 * (199 / 200) * expected, rel=1e-12)
-    assert answers[7, 1] < 0.2 and x[7, 1] / x[:, 1].std() > 14
+    check_constant_features()
 
 
 def test_a_step_sees_what_the_encoder_says_of_noisy_images(backend: Any) -> None:
-    noisy, _, x = standardised(backend, np.float32, input_noise=0.5)
-    labels = backend.asarray(np.eye(3, dtype=np.float32)[np.arange(40) % 3])
-    with count_syncs() as syncs:
-        seen, same, masks = noisy.draw(x, backend.generator((0, 1, 7)), 7, labels)
-    assert not syncs and same is labels and masks == ()
-    assert seen.shape == (40, 2) and seen.dtype == np.float32
-    noise = backend.generator((0, 1, 7)).standard_normal((40, 5), dtype=np.float32)
-    expected = noisy.answers(x + 0.5 * noise)
-    np.testing.assert_allclose(backend.to_numpy(seen), backend.to_numpy(expected), rtol=1e-6)
-    assert (backend.to_numpy(seen) != backend.to_numpy(noisy.answers(x))).all()
-    clean, _, _ = standardised(backend, np.float32)
-    seen = clean.draw(x, backend.generator(0), 0, labels)[0]
-    np.testing.assert_array_equal(backend.to_numpy(seen), backend.to_numpy(clean.answers(x)))
+    check_frozen_step_with_noise(backend)
 
 
 def test_its_loss_and_probabilities_are_those_of_softmax_regression_on_the_answers() -> None:
-    model, weights, x = standardised(weight_decay=0.2)
-    p = model.initialise(1, np.float64)
-    assert p.shapes == {"W1": (2, 3), "b1": (3,)}
-    code = CODERS["autoencoder"].encode(weights, x)
-    answers = (code - code.mean(axis=0)) / code.std(axis=0) / 2**0.5
-    z = answers @ p["W1"] + p["b1"]
-    q = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(model.probabilities(p, x), q, rtol=1e-11)
-    labels = np.eye(3)[np.arange(40) % 3]
-    expected = -np.log(q[labels == 1]).mean() + 0.1 * (p["W1"] ** 2).sum()
-    assert model.loss(p, answers, labels) == pytest.approx(expected, rel=1e-11)
+    check_frozen_is_softmax_regression()
 
 
 @BOTH_KINDS
@@ -509,13 +378,12 @@ def test_no_step_reaches_the_encoder(backend: Any, gradients: str) -> None:
     model, weights, x = standardised(backend, np.float32, input_noise=0.3, weight_decay=0.01)
     before = backend.to_numpy(weights.flat).tobytes()
     labels = backend.asarray(np.eye(3, dtype=np.float32)[np.arange(40) % 3])
-    by_hand = gradient_of(model.head, loss_and_grads, "by-hand")
-    learner = Descent(model, by_hand if gradients == "by-hand" else tg.value_and_grad(model.loss))
     p = model.initialise(0, np.float32, backend)
-    start, state = backend.to_numpy(p.flat).copy(), State(p, optim.Adam(p))
+    start = backend.to_numpy(p.flat).copy()
+    learner = SingleLossLearner(model, p, optim.Adam, model.gradients(gradients))
     with count_syncs() as syncs:
         for step in range(5):
-            learner.step(state, learner.draw(x, backend.generator((0, 1, step)), step, labels), 0.1)
+            learner.step(learner.draw(x, backend.generator((0, 1, step)), step, labels), 0.1)
     assert not syncs
     assert backend.to_numpy(weights.flat).tobytes() == before
     assert (backend.to_numpy(p.flat) != start).all()
@@ -526,7 +394,7 @@ def test_wherever_it_begins_a_softmax_on_top_comes_to_the_same_end() -> None:
     """Its loss is convex, and with weight decay strictly."""
     model, _, x = standardised(weight_decay=0.1)
     labels, ends = np.eye(3)[np.arange(40) % 3], []
-    answers = model.answers(x)
+    answers = model.features(x)
     step_of = gradient_of(model.head, loss_and_grads, "by-hand")
     for seed in (0, 1):
         p = model.initialise(seed, np.float64)

@@ -1,6 +1,6 @@
-"""An encoder and a decoder, each a model of its own: what both are, and that they are the halves.
+"""An encoder and a decoder, each a model of its own, and the parts of models that have both.
 
-That a decoder's three gradients agree is in tests/test_autoencoder.py.
+That a decoder's three gradients agree is in tests/models/test_autoencoder.py.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from strict import count_syncs
 
 import tinygen as tg
 from tinygen import optim
-from tinygen.byhand.autoencoder import decoder_loss_and_grads
 from tinygen.models import VAE, AdversarialAutoencoder, Autoencoder, Decoder, Encoder
 from tinygen.ops import ACTIVATIONS
-from tinygen.training import Descent, Plan, Progress, Record, State, fit
+from tinygen.training import Plan, Progress, RunDir, SingleLossLearner, Trainer
 
 NUMPY = tg.get_backend("numpy")
 WIDTHS: dict[str, Any] = {"pixels": 6, "hidden": (5, 4), "latent": 3, "biases": "normal"}
-WHOLES = {
+MODELS = {
     "autoencoder": Autoencoder(activation="tanh", dropout=0.3, **WIDTHS),
     "linear output": Autoencoder(activation="gelu", output="none", **WIDTHS),
     "cross-entropy": Autoencoder(activation="elu", reconstruction="bce", **WIDTHS),
@@ -29,12 +28,12 @@ WHOLES = {
     "gaussian vae": VAE(activation="gelu", likelihood="gaussian", **WIDTHS),
     "adversarial": AdversarialAutoencoder(activation="tanh", **WIDTHS),
 }
-EVERY_WHOLE = pytest.mark.parametrize("name", WHOLES)
+EVERY_MODEL = pytest.mark.parametrize("name", MODELS)
 
 
-def whole(name: str, backend: Any = NUMPY, dtype: Any = np.float64) -> Any:
+def built(name: str, backend: Any = NUMPY, dtype: Any = np.float64) -> Any:
     """A model, its parameters, and images."""
-    model = WHOLES[name]
+    model = MODELS[name]
     x = np.random.default_rng(1).random((7, 6))
     return model, model.initialise(2, dtype, backend), backend.asarray(x, dtype)
 
@@ -50,24 +49,24 @@ def layers(p: Any, x: Any, activation: str, to_numpy: Any) -> Any:
     return h
 
 
-@EVERY_WHOLE
-def test_the_halves_lie_one_behind_the_other_in_the_whole(name: str) -> None:
-    model, p, _ = whole(name)
+@EVERY_MODEL
+def test_the_parts_lie_one_after_the_other_in_the_model(name: str) -> None:
+    model, p, _ = built(name)
     sizes = {"encoder": [6, 5, 4, model.heads * 3], "decoder": [3, 4, 5, 6]}
-    for half, widths in sizes.items():
-        shapes = getattr(model, half).shapes
+    for part, widths in sizes.items():
+        shapes = getattr(model, part).shapes
         assert list(shapes) == ["W1", "b1", "W2", "b2", "W3", "b3"]
         assert [shapes[f"W{k}"] for k in (1, 2, 3)] == [*pairwise(widths)]
         assert [shapes[f"b{k}"] for k in (1, 2, 3)] == [(w,) for w in widths[1:]]
         # A Gaussian VAE's variance comes after the decoder's layers.
-        own = {n: s for n, s in p.part(f"{half}.").shapes.items() if n != "log_var"}
+        own = {n: s for n, s in p.part(f"{part}.").shapes.items() if n != "log_var"}
         assert own == shapes
     assert [n.split(".")[0] for n in p][: 2 * 6] == ["encoder"] * 6 + ["decoder"] * 6
 
 
-@EVERY_WHOLE
-def test_what_the_halves_say_is_what_the_whole_says(backend: Any, name: str) -> None:
-    model, p, x = whole(name, backend)
+@EVERY_MODEL
+def test_encoder_and_decoder_compute_what_the_model_computes(backend: Any, name: str) -> None:
+    model, p, x = built(name, backend)
     with count_syncs() as syncs:
         z = model.encoder(p.part("encoder."), x)
         y = model.decoder(p.part("decoder."), z)
@@ -87,14 +86,14 @@ def test_what_the_halves_say_is_what_the_whole_says(backend: Any, name: str) -> 
 
 
 def test_a_vaes_last_layer_has_the_means_first() -> None:
-    model, p, x = whole("vae")
-    half, mean = model.encoder, p.part("encoder.")
-    before = half(mean, x).copy()
-    assert half.heads == 2 and half.net(mean, x).shape == (7, 6)
+    model, p, x = built("vae")
+    encoder, mean = model.encoder, p.part("encoder.")
+    before = encoder(mean, x).copy()
+    assert encoder.heads == 2 and encoder.net(mean, x).shape == (7, 6)
     mean["W3"][:, 3:] += 1  # logarithms of variances
-    np.testing.assert_array_equal(half(mean, x), before)
+    np.testing.assert_array_equal(encoder(mean, x), before)
     mean["W3"][:, :3] += 1
-    assert (half(mean, x) != before).all()
+    assert (encoder(mean, x) != before).all()
     plain = Encoder(6, (5, 4), 3, "softplus")
     assert plain.heads == 1 and plain.shapes["W3"] == (4, 3)
 
@@ -113,15 +112,17 @@ def test_the_outputs_of_a_decoder() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("half", [Encoder(6, (5,), 3), Decoder(3, (5,), 6)])
-def test_a_half_starts_by_itself_as_any_model(backend: Any, half: Any, dtype: Any) -> None:
-    p = half.initialise(4, dtype, backend)
-    assert p.flat.dtype == dtype and p.shapes == half.shapes
-    host = half.initialise(4, dtype)
+@pytest.mark.parametrize("model", [Encoder(6, (5,), 3), Decoder(3, (5,), 6)])
+def test_encoder_and_decoder_are_initialised_like_any_model(
+    backend: Any, model: Any, dtype: Any
+) -> None:
+    p = model.initialise(4, dtype, backend)
+    assert p.flat.dtype == dtype and p.shapes == model.shapes
+    host = model.initialise(4, dtype)
     np.testing.assert_array_equal(backend.to_numpy(p.flat), host.flat)
-    assert (half.initialise(5, dtype).flat != host.flat).mean() > 0.8  # but the biases, 0
+    assert (model.initialise(5, dtype).flat != host.flat).mean() > 0.8  # but the biases, 0
     assert not host["b1"].any()
-    limit = (6 / sum(half.shapes["W1"])) ** 0.5  # Glorot and Bengio 2010
+    limit = (6 / sum(model.shapes["W1"])) ** 0.5  # Glorot and Bengio 2010
     assert 0.7 * limit < abs(host["W1"]).max() <= limit
 
 
@@ -131,16 +132,16 @@ def test_a_half_starts_by_itself_as_any_model(backend: Any, half: Any, dtype: An
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 @pytest.mark.parametrize("name", ["linear output", "cross-entropy"])
 def test_a_decoders_loss_is_the_autoencoders_at_its_codes(name: str, activation: str) -> None:
-    model = Autoencoder(**{**vars_of(WHOLES[name]), "activation": activation})
+    model = Autoencoder(**{**vars_of(MODELS[name]), "activation": activation})
     p, x = model.initialise(2, np.float64), np.random.default_rng(1).random((7, 6))
-    codes, half = model.encode(p, x), p.part("decoder.")
-    assert model.decoder.loss(half, x, codes) == model.loss(p, x)
-    a = model.decoder.net(half, codes)
+    codes, part = model.encode(p, x), p.part("decoder.")
+    assert model.decoder.loss(part, x, codes) == model.loss(p, x)
+    a = model.decoder.net(part, codes)
     y = a if name == "linear output" else 1 / (1 + np.exp(-a))
     expected = ((y - x) ** 2).mean()
     if name == "cross-entropy":
         expected = -(x * np.log(y) + (1 - x) * np.log(1 - y)).sum(axis=1).mean()
-    assert model.decoder.loss(half, x, codes) == pytest.approx(expected, rel=1e-12)
+    assert model.decoder.loss(part, x, codes) == pytest.approx(expected, rel=1e-12)
 
 
 def vars_of(model: Any) -> dict[str, Any]:
@@ -160,11 +161,11 @@ def test_masks_are_in_a_decoders_loss_and_in_no_image() -> None:
 
 
 @pytest.mark.parametrize(
-    ("codes", "came"), [(None, "None"), (np.zeros(7), r"\(7,\)"), (np.zeros((7, 2)), r"\(7, 2\)"),
+    ("codes", "shape"), [(None, "None"), (np.zeros(7), r"\(7,\)"), (np.zeros((7, 2)), r"\(7, 2\)"),
                         (np.zeros((1, 3)), r"\(1, 3\)")],
 )  # fmt: skip
-def test_codes_that_are_missing_or_do_not_fit_are_refused(codes: Any, came: str) -> None:
-    with pytest.raises(tg.InputError, match=rf"codes of shape \(7, 3\), got {came}"):
+def test_codes_that_are_missing_or_do_not_fit_are_refused(codes: Any, shape: str) -> None:
+    with pytest.raises(tg.InputError, match=rf"codes of shape \(7, 3\), got {shape}"):
         Decoder(3, (4,), 6).draw(np.ones((7, 6)), NUMPY.generator(0), 0, codes)
 
 
@@ -181,14 +182,12 @@ def test_a_decoder_learns_to_invert_an_encoder_that_stays_what_it_is(
     decoder = Decoder(2, (), 6, output="none")
     p = decoder.initialise(1, np.float64)
 
-    def by_hand(*data: Any, out: Any) -> Any:
-        return decoder_loss_and_grads(*data, **decoder.terms, out=out)
-
-    record = Record(tmp_path)
-    record.open()
+    run_dir = RunDir(tmp_path)
+    run_dir.open()
     plan = Plan(4, 16, 0, 50, optim.linear(0.1, 400), {"dtype": "float64"})
-    fit(State(p, optim.Adam(p)), Descent(decoder, by_hand), x, plan, dict, record,
-        Progress(4, {}, quiet=True), NUMPY, encoder(e, x))  # fmt: skip
+    learner = SingleLossLearner(decoder, p, optim.Adam, decoder.gradients("by-hand"))
+    trainer = Trainer(learner, plan, run_dir, Progress(4, {}, quiet=True), NUMPY)
+    trainer.fit(x, dict, labels=encoder(e, x))
     assert e.flat.tobytes() == before
     assert ((decoder(p, encoder(e, x)) - x) ** 2).mean() < 1e-4  # of a variance of 0.03
     trained = tg.load(tmp_path)  # and a decoder by itself has a checkpoint as any model
@@ -205,9 +204,9 @@ def test_a_decoder_learns_to_invert_an_encoder_that_stays_what_it_is(
         (Encoder, {"weights": "magic"}, "unknown weights 'magic'"),
         (Encoder, {"dropout": 1.0}, "below 1"),
         (Decoder, {"pixels": 0}, "at least 1"),
-        (Decoder, {"reconstruction": "mae"}, "unknown loss 'mae'"),
+        (Decoder, {"reconstruction": "mae"}, "unknown reconstruction 'mae'"),
         (Decoder, {"output": "tanh"}, "unknown output 'tanh'"),
-        (Decoder, {"reconstruction": "bce", "output": "none"}, "needs the output sigmoid"),
+        (Decoder, {"reconstruction": "bce", "output": "none"}, "needs output sigmoid"),
         (Decoder, {"biases": "magic"}, "unknown biases 'magic'"),
     ],
 )

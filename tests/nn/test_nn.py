@@ -59,10 +59,10 @@ def test_weights_have_the_published_mean_and_variance(name, shape):
     who, how = name.split("_")
     v = VARIANCES[who](*shape)
     assert W.shape == shape and W.dtype == np.float64
-    # The mean of N draws has deviation sqrt(v / N).
+    # The mean of N draws has the standard deviation sqrt(v / N).
     assert abs(W.mean()) < 4.5 * sqrt(v / W.size)
-    # The mean square of N draws has relative deviation sqrt((kurtosis - 1) / N), where the
-    # kurtosis is 3 (normal) or 9/5 (uniform). 4.5 deviations: 1 false alarm in 150,000.
+    # The mean square of N draws has the relative standard deviation sqrt((kurtosis - 1) / N), where
+    # the kurtosis is 3 (normal) or 9/5 (uniform). 4.5 of them: 1 false alarm in 150,000.
     kurtosis = {"normal": 3, "uniform": 9 / 5}[how]
     assert abs((W * W).mean() / v - 1) < 4.5 * sqrt((kurtosis - 1) / W.size)
 
@@ -81,7 +81,7 @@ def test_uniform_weights_fill_their_range_and_normal_ones_have_tails():
         # The largest of 40,000 is below 0.9995 of the bound with probability e^-20.
         assert abs(W).max() > 0.9995 * sqrt(3 * v)
         W = WEIGHTS[f"{who}_normal"](np.random.default_rng(0), (100, 400))
-        # P(|z| > 3) = 0.0027, so 108 of 40,000 are expected, with deviation 10.
+        # P(|z| > 3) = 0.0027, so 108 of 40,000 are expected, with a standard deviation of 10.
         assert 60 < (abs(W) > 3 * sqrt(v)).sum() < 160
 
 
@@ -93,7 +93,8 @@ def test_biases():
     assert b.shape == (40_000,)
     assert 0.999 / 5 < b.max() <= 1 / 5 and -1 / 5 <= b.min() < -0.999 / 5
     b = BIASES["normal"](g, shape)
-    # A deviation estimated from 40,000 has itself the relative deviation 1 / sqrt(80,000) = 0.35 %.
+    # A standard deviation estimated from 40,000 draws has a relative error of 1 / sqrt(80,000),
+    # which is 0.35 %.
     assert b.shape == (40_000,) and abs(b.std() / 0.01 - 1) < 4.5 * 0.0035
 
 
@@ -262,7 +263,7 @@ def test_mlp_of_maxout_has_no_other_activation():
         ("maxin", "none", "unknown activation 'maxin'; choose one of .*, maxout"),
     ],
 )
-def test_what_an_mlp_cannot_be_made_of_is_refused(activation, norm, sentence):
+def test_options_that_do_not_fit_an_mlp_are_refused(activation, norm, sentence):
     with pytest.raises(ValueError, match=sentence):
         mlp([4, 3, 2], activation, norm=norm)
     with pytest.raises(ValueError, match=sentence):
@@ -352,15 +353,15 @@ def test_gradients_of_networks_of_any_shape(widths, n, seed):
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_mask_is_0_or_1_over_the_share_that_stays(backend, rate, dtype):
+def test_a_mask_is_0_or_1_over_the_probability_of_staying(backend, rate, dtype):
     mask = Dropout(rate).draw_mask(backend.generator(1), (200, 300), dtype)
     assert mask.dtype == dtype and mask.shape == (200, 300)
     mask = backend.to_numpy(mask)
-    kept = mask != 0
+    keep = mask != 0
     # One rounding of the quotient to the dtype.
-    np.testing.assert_allclose(mask[kept], 1 / (1 - rate), rtol=np.finfo(dtype).eps)
-    # 60,000 coins: the share has deviation sqrt(rate (1 - rate) / 60,000).
-    assert abs(kept.mean() - (1 - rate)) <= 4.5 * sqrt(rate * (1 - rate) / 60_000)
+    np.testing.assert_allclose(mask[keep], 1 / (1 - rate), rtol=np.finfo(dtype).eps)
+    # 60,000 coins: their fraction has the standard deviation sqrt(rate (1 - rate) / 60,000).
+    assert abs(keep.mean() - (1 - rate)) <= 4.5 * sqrt(rate * (1 - rate) / 60_000)
     # So the mean of what passes is what it would be without dropout.
     assert abs(mask.mean() - 1) <= 4.5 * sqrt(rate / (1 - rate) / 60_000) + 1e-6  # and rounding
 
@@ -392,9 +393,9 @@ def test_too_few_and_too_many_masks_are_refused(backend):
     net = Sequential(Dense(3, 4), Dropout(0.5))
     p, x = net.initialise(0, backend=backend), on(backend, normal(6, 3))
     masks = net.draw_masks(backend.generator(0), 6)
-    with pytest.raises(ValueError, match=r"0 masks came for 1 layers; pass masks=net\.draw_masks"):
+    with pytest.raises(ValueError, match=r"each of 1 layers, got 0; pass masks=net\.draw_masks"):
         net(p, x, training=True)
-    with pytest.raises(ValueError, match="2 masks came for 1 layers"):
+    with pytest.raises(ValueError, match="a mask for each of 1 layers, got 2"):
         net(p, x, training=True, masks=masks * 2)
 
 
@@ -454,7 +455,7 @@ def test_normalised_numbers_have_mean_0_and_variance_1(kind):
     net = Sequential(make(50))
     x = (100 + 7 * normal(50, 50)).astype(np.float32)
     y = net(net.initialise(0), x, training=True).astype(np.float64)
-    # float32 numbers around 100 are known to 4e-6, that is to 6e-7 of their deviation 7.
+    # float32 numbers around 100 are known to 4e-6, that is to 6e-7 of their standard deviation 7.
     np.testing.assert_allclose(y.mean(axis), 0, atol=5e-6)
     np.testing.assert_allclose(y.var(axis), 1, atol=2e-5)  # epsilon / 49 is 2e-7
 
@@ -475,7 +476,7 @@ def test_a_constant_row_or_column_is_normalised_to_zero_without_a_warning(backen
 
 @pytest.mark.parametrize("kind", NORMS)
 def test_gradients_of_normalisation_to_the_second_order(kind):
-    """Treating the inverse deviation as a constant passes nothing of this."""
+    """None of this passes if the inverse standard deviation is treated as a constant."""
     layer = NORMS[kind][0](3)
     inputs = [normal(5, 3), 1 + normal(3), normal(3)]
 
@@ -560,7 +561,7 @@ def test_a_batch_of_one_and_an_untrained_layer_are_refused(backend):
     p = net.initialise(0, backend=backend)
     with pytest.raises(ValueError, match="a batch of one has no variance"):
         net(p, on(backend, normal(1, 3)), training=True)
-    with pytest.raises(ValueError, match="it has seen no batch yet"):
+    with pytest.raises(ValueError, match="no statistics before its first training batch"):
         net(p, on(backend, normal(4, 3)))
 
 
@@ -614,7 +615,7 @@ def test_statistics_from_before_the_first_batch_can_be_put_back_too():
 # Averages that are taken at once, of a batch that is large.
 
 
-def settled(momentum=0.0, dropout=0.0):
+def calibrated(momentum=0.0, dropout=0.0):
     net = Sequential(
         Dense(4, 3), BatchNorm(3, momentum=momentum), tanh, Dropout(dropout),
         Dense(3, 5), BatchNorm(5, momentum=momentum), tanh, Dense(5, 2),
@@ -622,9 +623,9 @@ def settled(momentum=0.0, dropout=0.0):
     return net, net.initialise(0, np.float64)
 
 
-def test_settled_averages_are_those_of_the_rows_layer_by_layer(backend):
+def test_calibrated_averages_are_those_of_the_rows_layer_by_layer(backend):
     """Written out; of the second layer they are what the first makes with its averages."""
-    net, p = settled(dropout=0.5)
+    net, p = calibrated(dropout=0.5)
     x, other = 2 + normal(40, 4), normal(6, 4)
 
     def output(z):
@@ -639,43 +640,43 @@ def test_settled_averages_are_those_of_the_rows_layer_by_layer(backend):
 
     seen = [x]
     there = p.to(backend)
-    averages = net.settle(there, on(backend, x, np.float64))
+    averages = net.calibrate(there, on(backend, x, np.float64))
     assert list(averages) == ["gamma2", "gamma4"] and net.statistics() == {}
     for z in (x, other, other[:1]):
         seen = [x]
-        y = net(there, on(backend, z, np.float64), settled=averages)
+        y = net(there, on(backend, z, np.float64), calibrated=averages)
         np.testing.assert_allclose(backend.to_numpy(y), output(z), rtol=1e-11)
 
 
-def test_settling_gives_what_training_gives_but_for_the_unbiased_variance():
+def test_calibration_agrees_with_training_but_for_the_unbiased_variance():
     """With a batch norm behind a dense layer the factor is n / (n - 1) in the variance alone."""
     net = Sequential(Dense(4, 3), BatchNorm(3, epsilon=0.0))
     p = net.initialise(0, np.float64)
     for n in (2, 10, 1000):
         x = normal(n, 4)
-        settled_ = net(p, x, settled=net.settle(p, x))
-        np.testing.assert_allclose(settled_ * np.sqrt(n / (n - 1)), net(p, x, training=True),
+        calibrated_ = net(p, x, calibrated=net.calibrate(p, x))
+        np.testing.assert_allclose(calibrated_ * np.sqrt(n / (n - 1)), net(p, x, training=True),
                                    rtol=1e-9)  # fmt: skip
 
 
 def test_with_momentum_0_training_keeps_nothing():
-    net, p = settled()
+    net, p = calibrated()
     net(p, normal(6, 4), training=True, masks=(np.ones((6, 3)),))
     assert net.statistics() == {}
-    with pytest.raises(ValueError, match="it has seen no batch yet"):
+    with pytest.raises(ValueError, match="no statistics before its first training batch"):
         net(p, normal(6, 4))
 
 
-def test_settling_changes_neither_the_layers_nor_the_parameters():
-    """What it found is the caller's; what training remembered is as it was."""
-    net, p = settled(momentum=0.1)
+def test_calibration_changes_neither_the_layers_nor_the_parameters():
+    """Its result belongs to the caller; the running averages of training are unchanged."""
+    net, p = calibrated(momentum=0.1)
     net(p, 9 + normal(7, 4), training=True, masks=(np.ones((7, 3)),))
     x, z = normal(20, 4), normal(3, 4)
     start, before, remembered = p.flat.copy(), net(p, z), net.statistics()
-    found = net.settle(p, x)
-    first = net(p, z, settled=found)
-    net.settle(p, 3 * normal(20, 4))
-    np.testing.assert_array_equal(net(p, z, settled=found), first)
+    statistics = net.calibrate(p, x)
+    first = net(p, z, calibrated=statistics)
+    net.calibrate(p, 3 * normal(20, 4))
+    np.testing.assert_array_equal(net(p, z, calibrated=statistics), first)
     np.testing.assert_array_equal(net(p, z), before)
     assert not np.allclose(first, before)
     np.testing.assert_array_equal(p.flat, start)
@@ -683,38 +684,38 @@ def test_settling_changes_neither_the_layers_nor_the_parameters():
         np.testing.assert_array_equal(a, remembered[name])
 
 
-def test_averaged_parameters_are_settled_for_themselves():
+def test_averaged_parameters_get_their_own_calibration():
     """Statistics of the last parameters would be wrong for an average of them and earlier ones."""
-    net, p = settled()
+    net, p = calibrated()
     q = p.copy()
     q.flat[...] += 0.5 * normal(q.flat.size)
     average = p.like((p.flat + q.flat) / 2)
     x = normal(500, 4)
-    y = net(average, x, settled=net.settle(average, x))
+    y = net(average, x, calibrated=net.calibrate(average, x))
     # But for the n / (n - 1) of each layer it is what training makes of these parameters.
     expected = net(average, x, training=True, masks=(np.ones((500, 3)),))
     np.testing.assert_allclose(y, expected, atol=0.02)
-    assert abs(net(average, x, settled=net.settle(q, x)) - y).max() > 0.1
+    assert abs(net(average, x, calibrated=net.calibrate(q, x)) - y).max() > 0.1
 
 
-def test_a_net_without_batch_norm_has_nothing_to_settle():
+def test_a_net_without_batch_norm_has_nothing_to_calibrate():
     net = mlp([3, 4, 2], "tanh", norm="layer")
     p, x = net.initialise(0, np.float64), normal(1, 3)
-    assert net.settle(p, x) == {}
-    np.testing.assert_array_equal(net(p, x, settled={}), net(p, x))
+    assert net.calibrate(p, x) == {}
+    np.testing.assert_array_equal(net(p, x, calibrated={}), net(p, x))
     with pytest.raises(ValueError, match="a batch of one has no variance"):
-        mlp([3, 4, 2], "tanh", norm="batch").settle({"W1": np.ones((3, 4))}, x)
+        mlp([3, 4, 2], "tanh", norm="batch").calibrate({"W1": np.ones((3, 4))}, x)
 
 
-def test_settling_keeps_the_dtype_and_never_waits():
+def test_calibration_keeps_the_dtype_and_never_waits():
     net = mlp([4, 3, 2], "tanh", norm="batch")
     for dtype in (np.float32, np.float64):
         p = net.initialise(0, dtype, STRICT)
         with count_syncs() as syncs:
-            found = net.settle(p, on(STRICT, normal(7, 4), dtype))
-            y = net(p, on(STRICT, normal(2, 4), dtype), settled=found)
+            statistics = net.calibrate(p, on(STRICT, normal(7, 4), dtype))
+            y = net(p, on(STRICT, normal(2, 4), dtype), calibrated=statistics)
         assert not syncs and y.dtype == dtype
-        assert all(a.dtype == dtype for own in found.values() for a in own.values())
+        assert all(a.dtype == dtype for own in statistics.values() for a in own.values())
 
 
 # PyTorch, where it is installed; it is no dependency. Tolerances: sums of ten numbers or so in
@@ -756,5 +757,5 @@ def test_uniform_biases_are_pytorchs(torch):
     torch.manual_seed(0)
     theirs = torch.nn.Linear(25, 20_000).bias.detach().numpy()
     ours = BIASES["uniform"](np.random.default_rng(0), (25, 20_000))
-    # Means of 20,000 squares, each with the relative deviation sqrt(0.8 / 20,000) = 0.63 %.
+    # Means of 20,000 squares, each with the relative standard error sqrt(0.8 / 20,000) = 0.63 %.
     assert abs((ours**2).mean() / (theirs**2).mean() - 1) < 4.5 * 0.0063 * sqrt(2)

@@ -14,17 +14,19 @@ import zipfile
 
 import numpy as np
 import pytest
+from forged_checkpoints import forged, npy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from running import environment
 
+import tinygen as tg
 from tinygen.backend import get_backend
 from tinygen.errors import InputError
 from tinygen.files import replacing, write_text
 from tinygen.optim import Adam
 from tinygen.parameters import Parameters
-from tinygen.training import Record, State, checkpoint
+from tinygen.training import RunDir, SingleLossLearner, State, checkpoint
 
 ARRAYS = {
     "parameters": np.linspace(-1, 1, 40, dtype=np.float32),
@@ -43,20 +45,6 @@ def saved(folder, arrays=ARRAYS, meta=META):
 def whole(tmp_path_factory):
     """The bytes of a checkpoint."""
     return saved(tmp_path_factory.mktemp("whole")).read_bytes()
-
-
-def forged(path, entries, compression=zipfile.ZIP_STORED):
-    """A zip file with whatever somebody wants in it."""
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in entries.items():
-            archive.writestr(name, content)
-    return path
-
-
-def npy(array, **options):
-    file = io.BytesIO()
-    np.lib.format.write_array(file, array, **options)
-    return file.getvalue()
 
 
 def npy_claiming(shape, descr="<f4", data=b""):
@@ -296,10 +284,19 @@ def test_an_endless_description(tmp_path, monkeypatch):
 SHAPES = {"W1": (4, 6), "b1": (6,), "W2": (2, 5)}
 
 
-def state_of(shapes=SHAPES, dtype=np.float32):
+NUMPY = get_backend("numpy")
+
+
+def learner_of(shapes=SHAPES, dtype=np.float32):
     size = sum(int(np.prod(shape)) for shape in shapes.values())
     parameters = Parameters(shapes, np.linspace(0, 1, size, dtype=dtype))
-    return State(parameters, Adam(parameters))
+    return SingleLossLearner(None, parameters, Adam, gradients=None)
+
+
+def restored(path, learner):
+    state = State()
+    state.restore(path, learner, NUMPY)
+    return state
 
 
 def row(epoch):
@@ -307,24 +304,44 @@ def row(epoch):
 
 
 def test_a_state_comes_back(tmp_path):
-    record, numpy = Record(tmp_path), get_backend("numpy")
-    state = state_of()
-    state.step, state.seconds = 7, 2.5
-    state.totals = {"loss": (np.float32(0.1), 20)}
-    state.history = [row(1), row(2)]
-    state.optimizer.state["v"][...] = 3
-    state.save(record, numpy, {"lr": 0.1})
-    other = state_of()
+    run_dir, learner = RunDir(tmp_path), learner_of()
+    state = State(7, {"loss": (np.float32(0.1), 20)}, [row(1), row(2)], 2.5)
+    learner.optimizer.state["v"][...] = 3
+    state.save(run_dir.checkpoint, learner, NUMPY, {"lr": 0.1})
+    other = learner_of()
     other.parameters.flat[...] = 0
-    before = other.parameters.version
-    other.restore(record, numpy)
-    assert other.parameters.flat.tobytes() == state.parameters.flat.tobytes()
-    assert other.parameters.version > before, "graphs on the old values are stale"
+    leaf = tg.leaves(other.parameters)["W1"]
+    y = (leaf * leaf).sum()
+    found = restored(run_dir.checkpoint, other)
+    assert other.parameters.flat.tobytes() == learner.parameters.flat.tobytes()
+    with pytest.raises(RuntimeError):  # a graph on the old values is stale
+        tg.grad(y, leaf)
     np.testing.assert_array_equal(other.optimizer.state["v"], 3)
-    assert (other.step, other.optimizer.steps, other.seconds) == (7, 7, 2.5)
-    assert other.totals == state.totals and other.totals["loss"][0].dtype == np.float32
-    assert other.history == state.history
-    assert record.saved_configuration() == {"lr": 0.1}
+    assert (found.step, other.optimizer.steps, found.seconds) == (7, 7, 2.5)
+    assert found.totals == state.totals and found.totals["loss"][0].dtype == np.float32
+    assert found.history == state.history
+    assert run_dir.saved_configuration() == {"lr": 0.1}
+
+
+def test_the_names_in_a_checkpoint_are_its_format(tmp_path):
+    """Written out here as earlier versions wrote them: their runs must go on."""
+    path, numbers = RunDir(tmp_path).checkpoint, np.arange(40, dtype=np.float32)
+    meta = {
+        "config": {"lr": 0.1}, "shapes": {"W1": [4, 6], "b1": [6], "W2": [2, 5]}, "step": 2,
+        "totals": {"loss": [1.5, 20]}, "history": [row(1)], "seconds": 3.5, "dtype": "float32",
+        "averaged": None,
+    }  # fmt: skip
+    arrays = {"parameters": numbers, "m": numbers + 1, "v": numbers + 2}
+    checkpoint.save(path, arrays, meta)
+    learner = learner_of()
+    state = restored(path, learner)
+    assert (state.step, learner.steps, state.seconds) == (2, 2, 3.5)
+    assert state.totals == {"loss": (1.5, 20)} and state.history == [row(1)]
+    for name, vector in learner.vectors.items():
+        np.testing.assert_array_equal(vector, arrays[name])
+    before = path.read_bytes()
+    state.save(path, learner, NUMPY, {"lr": 0.1})
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -338,20 +355,19 @@ def test_a_state_comes_back(tmp_path):
     ],
 )
 def test_another_architecture_is_refused(tmp_path, shapes):
-    record, numpy = Record(tmp_path), get_backend("numpy")
-    state_of().save(record, numpy, {})
-    other = state_of(shapes)
+    path, other = RunDir(tmp_path).checkpoint, learner_of(shapes)
+    State().save(path, learner_of(), NUMPY, {})
     before = other.parameters.flat.copy()
     with pytest.raises(InputError, match=r"of another architecture: it has .*, expected "):
-        other.restore(record, numpy)
+        restored(path, other)
     np.testing.assert_array_equal(other.parameters.flat, before)
 
 
 def test_another_dtype_is_refused(tmp_path):
-    record, numpy = Record(tmp_path), get_backend("numpy")
-    state_of().save(record, numpy, {})
+    path = RunDir(tmp_path).checkpoint
+    State().save(path, learner_of(), NUMPY, {})
     with pytest.raises(InputError, match="is float32, expected float64"):
-        state_of(dtype=np.float64).restore(record, numpy)
+        restored(path, learner_of(dtype=np.float64))
 
 
 MISSING = object()
@@ -381,28 +397,25 @@ MISSING = object()
     ],
 )
 def test_a_description_that_makes_no_sense_is_refused_and_changes_nothing(tmp_path, key, value):
-    record, numpy = Record(tmp_path), get_backend("numpy")
-    state = state_of()
-    state.save(record, numpy, {})
-    arrays, described = checkpoint.load(
-        record.checkpoint, {"parameters": state.parameters.flat, **state.optimizer.state}
-    )
+    path, learner, state = RunDir(tmp_path).checkpoint, learner_of(), State()
+    state.save(path, learner, NUMPY, {})
+    arrays, described = checkpoint.load(path, learner.vectors)
     described[key] = value
     if value is MISSING:
         del described[key]
-    checkpoint.save(record.checkpoint, arrays, described)
-    state.parameters.flat[...] = -5
+    checkpoint.save(path, arrays, described)
+    learner.parameters.flat[...] = -5
     with pytest.raises(InputError, match=r"checkpoint\.npz: "):
-        state.restore(record, numpy)
-    assert np.all(state.parameters.flat == -5) and state.step == 0 and state.history == []
+        state.restore(path, learner, NUMPY)
+    assert np.all(learner.parameters.flat == -5) and state.step == 0 and state.history == []
 
 
 @pytest.mark.parametrize("config", [MISSING, None, [], "x", 3])
 def test_a_configuration_that_is_none(tmp_path, config):
-    record = Record(tmp_path)
-    checkpoint.save(record.checkpoint, {}, {} if config is MISSING else {"config": config})
+    run_dir = RunDir(tmp_path)
+    checkpoint.save(run_dir.checkpoint, {}, {} if config is MISSING else {"config": config})
     with pytest.raises(InputError, match="it has no configuration"):
-        record.saved_configuration()
+        run_dir.saved_configuration()
 
 
 # Crashes while writing.
@@ -412,7 +425,7 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from tinygen import files
-from tinygen.training import Record, checkpoint
+from tinygen.training import RunDir, checkpoint
 
 def crash(*args, **options):
     os._exit(9)
@@ -450,7 +463,7 @@ def test_a_process_that_is_killed_while_writing_leaves_the_old_one(tmp_path, whe
     np.testing.assert_array_equal(arrays["m"], ARRAYS["m"])
     saved(tmp_path, meta={"step": 5})  # what the dead process left is not in the way
     assert checkpoint.read_meta(path)["step"] == 5
-    Record(tmp_path).open()  # sweeps up what the dead process left
+    RunDir(tmp_path).open()  # sweeps up what the dead process left
     assert os.listdir(tmp_path) == ["checkpoint.npz"]
 
 

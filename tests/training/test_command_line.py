@@ -99,9 +99,9 @@ REFUSED = {
     ("--activation", "swish"): "argument --activation: invalid choice: 'swish'",
     ("--weights", "ones"): "argument --weights: invalid choice: 'ones'",
     ("--optimizer", "lion"): "argument --optimizer: invalid choice: 'lion'",
-    ("--loss", "l1"): "argument --loss: invalid choice: 'l1'",
+    ("--reconstruction", "l1"): "argument --reconstruction: invalid choice: 'l1'",
     ("--preset", "best"): "argument --preset: invalid choice: 'best'",
-    ("--loss", "bce", "--output", "none"): "the loss bce is that of probabilities",
+    ("--reconstruction", "bce", "--output", "none"): "bce compares probabilities",
     ("--dropout", "1"): "argument --dropout: expected a number at least 0 and at most 0.95, got 1",
     ("--weight-decay=-1",): "argument --weight-decay: expected a number at least 0, got -1",
     ("--code-l1", "nan"): "argument --code-l1: expected a number at least 0, got nan",
@@ -303,7 +303,7 @@ def test_help_fits_80_columns_and_says_every_default(capsys):
     for flag, default in {
         "--backend": "numpy", "--gradients": "autograd", "--dtype": "float32", "--seed": "0",
         "--data": "auto", "--epochs": "10", "--batch-size": "128", "--lr": "0.004",
-        "--hidden": "512,256", "--latent": "32", "--loss": "mse", "--weight-decay": "0.0",
+        "--hidden": "512,256", "--latent": "32", "--reconstruction": "mse", "--weight-decay": "0.0",
         "--dropout": "0.0",
     }.items():  # fmt: skip
         entry = flat.split(f" {flag} ")[-1].split(" --")[0]

@@ -1,4 +1,4 @@
-"""What is said of a GAN that is stuck: on histories that are made up, and each trouble once."""
+"""What is said of a GAN that is stuck: on histories that are made up, and each diagnosis once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from running import example
 
-from tinygen.training.diagnostics import ENOUGH, FAINT, FELL, SURE, new_troubles, troubles
+from tinygen.training.diagnostics import ENOUGH, FAINT, FELL, SURE, diagnoses, new_diagnoses
 
 KEY, TOTAL = "digits_covered", 10
 
@@ -19,7 +19,7 @@ def row(covered: float = 10, real: float = 0.8, fake: float = 0.8, norm: float =
 
 
 def names(*history: Any, critic: bool = False) -> set[str]:
-    return set(troubles(history, KEY, TOTAL, critic))
+    return set(diagnoses(history, KEY, TOTAL, critic))
 
 
 def test_a_healthy_run_has_none() -> None:
@@ -35,7 +35,7 @@ def test_less_than_half_for_three_epochs_is_stuck() -> None:
     assert names(*[row(4)] * 2) == names(row(4), row(4), row(5)) == set()
     assert names(*[row(4)] * 3) == {"stuck"}
     assert names(row(9), *[row(4)] * 3) == {"collapse"}, "which says more"
-    assert "at most 4 of 10" in troubles([row(3), row(4), row(3)], KEY, TOTAL)["stuck"]
+    assert "at most 4 of 10" in diagnoses([row(3), row(4), row(3)], KEY, TOTAL)["stuck"]
 
 
 @pytest.mark.parametrize(("most", "now", "falls"), [
@@ -44,7 +44,7 @@ def test_less_than_half_for_three_epochs_is_stuck() -> None:
 ])  # fmt: skip
 def test_coverage_that_falls_is_a_collapse(most: float, now: float, falls: bool) -> None:
     assert (names(row(1), row(most), row(now)) == {"collapse"}) == falls == (now < FELL * most)
-    told = troubles([row(1), row(most), row(now)], KEY, TOTAL).get("collapse", "")
+    told = diagnoses([row(1), row(most), row(now)], KEY, TOTAL).get("collapse", "")
     assert (f"from {most} to {now}" in told) == falls
 
 
@@ -88,7 +88,7 @@ def test_a_gradient_that_never_was_there_has_vanished_too() -> None:
     assert names(row(norm=1e-9)) == {"vanished"} and names(row(norm=1e-5)) == set()
 
 
-def test_troubles_may_come_together() -> None:
+def test_diagnoses_may_come_together() -> None:
     assert names(row(10, norm=1.0), row(1, 1.0, 1.0, 1e-6)) == {"collapse", "vanished"}
 
 
@@ -97,23 +97,23 @@ def test_each_is_said_when_it_comes_and_not_again_while_it_lasts() -> None:
     said = []
     for each in (row(10), row(4), row(3), row(9), row(2), row(2, 1.0, 1.0), row(2, 1.0, 1.0, 1e-4)):
         history.append(each)
-        said.append([text.split()[0:2] for text in new_troubles(history, KEY, TOTAL)])
+        said.append([text.split()[0:2] for text in new_diagnoses(history, KEY, TOTAL)])
     fell, sure = ["coverage", "fell"], ["the", "discriminator"]
     gone = ["the", "generator's"]
     assert said == [[], [fell], [], [], [fell], [sure], [gone]]
-    assert new_troubles([row(real=1.0, fake=1.0)], KEY, TOTAL), "also in the first epoch"
+    assert new_diagnoses([row(real=1.0, fake=1.0)], KEY, TOTAL), "also in the first epoch"
 
 
 def test_what_is_to_be_covered_may_have_another_name() -> None:
     history = [{**row(), "modes": 8}, {**row(), "modes": 2}]
-    assert list(troubles(history, "modes", 8)) == ["collapse"]
+    assert list(diagnoses(history, "modes", 8)) == ["collapse"]
 
 
 @pytest.mark.parametrize("name", ["mnist_gan", "gan_ring"])
 def test_what_to_try_are_flags_that_there_are(name: str) -> None:
     known = example(name).flags().format_help()
-    texts = troubles([row(10), row(1, 1.0, 1.0, 1.0)], KEY, TOTAL)
-    texts |= troubles([row(1, norm=0.0)] * 3, KEY, TOTAL)
+    texts = diagnoses([row(10), row(1, 1.0, 1.0, 1.0)], KEY, TOTAL)
+    texts |= diagnoses([row(1, norm=0.0)] * 3, KEY, TOTAL)
     assert set(texts) == {"collapse", "perfect", "vanished", "stuck"}
     for text in texts.values():
         assert "\n" not in text and "; try --" in text

@@ -13,9 +13,7 @@ from typing import Any
 
 import pytest
 
-from tinygen.training import Descent, Progress
-from tinygen.training.learners.aae import ThreePhases
-from tinygen.training.learners.adversarial_step import Duel
+from tinygen.training import AAELearner, AdversarialLearner, Progress, SingleLossLearner
 
 COLUMNS = 80
 
@@ -53,7 +51,7 @@ def show(bar: Any, figures: dict[str, float]) -> None:
     bar._bar.refresh()
 
 
-@pytest.mark.parametrize("kind", [Duel, ThreePhases, Descent])
+@pytest.mark.parametrize("kind", [AdversarialLearner, AAELearner, SingleLossLearner])
 def test_all_figures_of_a_learner_fit(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal, values = Terminal(monkeypatch), iter((-12.34567, 0.6931472, 123.4567, 0.01234567))
     figures = {name: next(values) for name in kind.figures.values()}
@@ -68,7 +66,7 @@ def test_all_figures_of_a_learner_fit(kind: Any, monkeypatch: pytest.MonkeyPatch
         found = re.search(rf"(^|\s){re.escape(name)} (-?[\d.]+)(?=[\s\]]|$)", line)
         assert found and float(found[2]) == pytest.approx(value, rel=5e-3), name
     assert re.search(r"\d\d:\d\d", line), "the time that is left"
-    assert ("images/s" in line) == (kind is Descent)
+    assert ("images/s" in line) == (kind is SingleLossLearner)
 
 
 def test_what_a_step_has_not_is_shown_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

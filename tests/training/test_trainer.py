@@ -1,4 +1,4 @@
-"""The training loop: stopped anywhere it goes on to the same end, and it stops by itself at NaN."""
+"""The trainer: stopped anywhere it goes on to the same end, and it stops by itself at NaN."""
 
 from __future__ import annotations
 
@@ -6,30 +6,27 @@ import json
 import math
 import signal
 import threading
-from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from running import before_each_step, press_at, rows_without_time
 from strict import STRICT, count_syncs
 
 from tinygen import optim, value_and_grad
 from tinygen.backend import get_backend
 from tinygen.backend.numpy_backend import adam_numpy
-from tinygen.byhand.autoencoder import loss_and_grads
 from tinygen.errors import InputError
 from tinygen.models import Autoencoder
 from tinygen.training import (
-    Descent,
     Diverged,
     Interrupted,
     Plan,
     Progress,
-    Record,
-    State,
-    fit,
-    trainer,
+    RunDir,
+    SingleLossLearner,
+    Trainer,
 )
 
 NUMPY = get_backend("numpy")
@@ -63,63 +60,43 @@ class Run:
     """A run as an example makes it, on a few random images."""
 
     def __init__(self, folder, model=PLAIN, gradients="autograd", backend=NUMPY, **changes):
-        dtype = changes.pop("dtype", np.float32)
-        optimizer = changes.pop("optimizer", optim.Adam)
-        self.rate = changes.pop("rate", 1e-2)
-        self.model, self.backend, self.record = model, backend, Record(folder)
-        self.record.open()
-        self.state = State(*self._fresh(dtype, optimizer))
-        self.gradients = value_and_grad(model.loss)
-        if gradients == "by-hand":
-            self.gradients = partial(loss_and_grads, **model.terms)
+        dtype, learner = changes.pop("dtype", np.float32), changes.pop("learner", SingleLossLearner)
+        optimizer, rate = changes.pop("optimizer", optim.Adam), changes.pop("rate", 1e-2)
+        self.model, self.backend, self.run_dir = model, backend, RunDir(folder)
+        self.run_dir.open()
+        p = model.initialise(1, dtype, backend)
+        self.learner = learner(model, p, optimizer, model.gradients(gradients))
         plan = {"epochs": EPOCHS, "batch_size": BATCH, "seed": 3, "show_every": 5, "config": {}}
-        self.plan = Plan(schedule=optim.linear(self.rate, STEPS), **{**plan, **changes})
-        self.images = backend.asarray(IMAGES)
-
-    def _fresh(self, dtype, optimizer):
-        parameters = self.model.initialise(1, dtype, self.backend)
-        return parameters, optimizer(parameters)
+        plan = Plan(**{"schedule": optim.linear(rate, STEPS), **plan, **changes})
+        progress = Progress(plan.epochs, {}, quiet=True)
+        self.trainer = Trainer(self.learner, plan, self.run_dir, progress, backend)
+        self.state = self.trainer.state
 
     def evaluate(self):
         return {"test_mse": 0.5}
 
     def resume(self):
-        self.state.restore(self.record, self.backend)
+        self.trainer.restore()
         return self
 
-    def fit(self, each=None):
-        """Train; `each(step)` is called before a step's gradient."""
-
-        def gradients(*arguments, **options):
-            if each:
-                each(self.state.step)
-            return self.gradients(*arguments, **options)
-
-        progress = Progress(self.plan.epochs, {}, quiet=True)
-        fit(self.state, Descent(self.model, gradients), self.images, self.plan,
-            lambda: self.evaluate(), self.record, progress, self.backend)  # fmt: skip
+    def fit(self, each=None, labels=None):
+        """Train; `each(step)` is called before each step."""
+        if each:
+            before_each_step(self.learner, each)
+        self.trainer.fit(self.backend.asarray(IMAGES), lambda: self.evaluate(), labels)
         return self
 
     @property
     def end(self):
         """All that must be the same, bit for bit, and the rows without their time."""
-        vectors = {"parameters": self.state.parameters.flat, **self.state.optimizer.state}
-        bits = {name: self.backend.to_numpy(v).tobytes() for name, v in vectors.items()}
+        vectors = self.learner.vectors.items()
+        bits = {name: self.backend.to_numpy(v).tobytes() for name, v in vectors}
         return bits, rows_without_time(self.state.history)
 
 
-def press_at(steps):
-    """Ctrl-C before the gradients of these steps."""
-    return lambda step: step in steps and signal.raise_signal(signal.SIGINT)
-
-
-def rows(record):
-    lines = (record.folder / "metrics.jsonl").read_text().splitlines()
+def rows(run_dir):
+    lines = (run_dir.folder / "metrics.jsonl").read_text().splitlines()
     return rows_without_time(map(json.loads, lines))
-
-
-def rows_without_time(rows):
-    return [{**row, "seconds": 0} for row in rows]
 
 
 # Stopped and gone on.
@@ -151,7 +128,7 @@ def test_stopped_at_any_steps_or_killed_there(tmp_path, at):
     straight = Run(tmp_path / "straight", NOISY).fit()
     for folder, disturb, error in (("stop", press_at(at), Interrupted), ("kill", crash, Crash)):
         run = Run(tmp_path / folder, NOISY)
-        for path in run.record.folder.iterdir():
+        for path in run.run_dir.folder.iterdir():
             path.unlink()
         for step in sorted(at):
             with pytest.raises(error):
@@ -161,7 +138,7 @@ def test_stopped_at_any_steps_or_killed_there(tmp_path, at):
                 assert run.state.step == step // PER_EPOCH * PER_EPOCH
                 at = at - {step}
         assert run.fit().end == straight.end
-        assert rows(run.record) == rows(straight.record)
+        assert rows(run.run_dir) == rows(straight.run_dir)
 
 
 def test_ctrl_c_during_an_evaluation(tmp_path):
@@ -179,7 +156,7 @@ def test_ctrl_c_during_an_evaluation(tmp_path):
         run.evaluate = evaluate
         with pytest.raises(Interrupted, match=f"after step {epoch * PER_EPOCH} of {STEPS};"):
             run.fit()
-        assert len(rows(run.record)) == epoch
+        assert len(rows(run.run_dir)) == epoch
         assert Run(tmp_path / f"{epoch}").resume().fit().end == straight.end
 
 
@@ -216,11 +193,11 @@ def test_a_run_in_another_thread_trains_without_a_handler(tmp_path):
 
 def test_going_on_with_a_finished_run_changes_nothing(tmp_path):
     straight = Run(tmp_path).fit()
-    saved = straight.record.checkpoint.read_bytes()
+    saved = straight.run_dir.checkpoint.read_bytes()
     (tmp_path / "metrics.jsonl").unlink()  # as if killed just before its last row was written
     again = Run(tmp_path).resume().fit()
-    assert again.end == straight.end and len(rows(again.record)) == EPOCHS
-    assert again.record.checkpoint.read_bytes() == saved
+    assert again.end == straight.end and len(rows(again.run_dir)) == EPOCHS
+    assert again.run_dir.checkpoint.read_bytes() == saved
 
 
 @pytest.mark.parametrize("name", list(optim.OPTIMIZERS))
@@ -289,7 +266,7 @@ def test_backends_see_the_same_batches_and_agree(tmp_path):
 
 def test_by_hand_and_autograd_train_alike(tmp_path):
     ends = [
-        Run(tmp_path / g, NOISY, g, dtype=np.float64).fit().state for g in ("autograd", "by-hand")
+        Run(tmp_path / g, NOISY, g, dtype=np.float64).fit().learner for g in ("autograd", "by-hand")
     ]
     # Adam divides by the root of v, which magnifies rounding where gradients are tiny.
     np.testing.assert_allclose(ends[0].parameters.flat, ends[1].parameters.flat, rtol=1e-7)
@@ -300,9 +277,9 @@ def test_by_hand_and_autograd_train_alike(tmp_path):
 
 def assert_last_good(run, error, step):
     """The checkpoint is that of `step`, finite, and what the state is again."""
-    assert str(run.record.checkpoint) in str(error.value) and "\n" not in str(error.value)
-    good = Run(run.record.folder, run.model, optimizer=type(run.state.optimizer)).resume()
-    assert good.state.step == step and np.isfinite(good.state.parameters.flat).all()
+    assert str(run.run_dir.checkpoint) in str(error.value) and "\n" not in str(error.value)
+    good = Run(run.run_dir.folder, run.model, optimizer=type(run.learner.optimizer)).resume()
+    assert good.state.step == step and np.isfinite(good.learner.parameters.flat).all()
 
 
 @pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
@@ -333,21 +310,21 @@ def test_nan_in_the_data_of_one_step(tmp_path, monkeypatch, gradients, show_ever
 
 def plant(monkeypatch, at, value=np.nan):
     """The noise of one step gets a value that is not finite."""
-    drawn = trainer._data
+    drawn = Trainer.draw
 
-    def data(learner, batch, seed, step, backend):
-        x, corrupted, masks = drawn(learner, batch, seed, step, backend)
-        if step == at:
+    def draw(trainer, batch):
+        x, corrupted, masks = drawn(trainer, batch)
+        if trainer.state.step == at:
             corrupted[0, 0] = value
         return x, corrupted, masks
 
-    monkeypatch.setattr(trainer, "_data", data)
+    monkeypatch.setattr(Trainer, "draw", draw)
 
 
 def test_an_infinite_loss(tmp_path):
     model = Autoencoder(pixels=9, hidden=(5,), latent=2, output="none")
     run = Run(tmp_path, model, show_every=1)
-    run.state.parameters["decoder.b2"][...] = 1e30  # its square is more than a float32 can hold
+    run.learner.parameters["decoder.b2"][...] = 1e30  # its square is more than a float32 can hold
     with pytest.raises(Diverged, match="the loss became inf: at step 1, mse made 1 of 1") as error:
         run.fit()
     assert_last_good(run, error, 0)
@@ -356,9 +333,8 @@ def test_an_infinite_loss(tmp_path):
 @pytest.mark.parametrize("last", [PER_EPOCH, 2 * PER_EPOCH - 3])
 def test_nan_that_only_the_update_makes(tmp_path, last):
     """The loss is finite to the end; but what would be saved is not."""
-    run = Run(tmp_path, show_every=1000)
-    plan = {**vars(run.plan), "schedule": lambda step: 1e-2 if step < last - 1 else math.inf}
-    run.plan = Plan(**plan)
+    run = Run(tmp_path, show_every=1000,
+              schedule=lambda step: 1e-2 if step < last - 1 else math.inf)  # fmt: skip
     # At the end of an epoch, or where Ctrl-C asks for a checkpoint.
     disturb = press_at({last - 1} if last % PER_EPOCH else ())
     with pytest.raises(Diverged) as error:
@@ -375,7 +351,7 @@ def test_a_fault_in_the_hand_written_gradient_alone(tmp_path):
         loss, gradients = value_and_grad(run.model.loss)(parameters, x, *noise, out=out)
         return loss * (np.nan if run.state.step == 7 else 1), gradients
 
-    run.gradients = broken
+    run.learner.gradients = broken
     with pytest.raises(Diverged, match="before step 8, though autograd's own steps stay finite"):
         run.fit()
 
@@ -407,19 +383,20 @@ def test_numpy_warns_again_after_the_loop(tmp_path):
 # Labels, whole batches, and figures that not every step has.
 
 
-class Noting:
+class Noting(SingleLossLearner):
     """A learner that changes nothing, and remembers what it was given."""
 
-    model = None
     figures = {"loss": "loss", "now_and_then": "now"}  # noqa: RUF012  nobody writes it
 
-    def __init__(self):
-        self.seen = []
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.seen, self.drawn = [], None
 
     def draw(self, x, generator, step, *labels):
+        self.drawn = step
         return x, *labels
 
-    def step(self, state, data, rate):
+    def step(self, data, rate):
         self.seen.append(data)
         figures = {"loss": data[0][0, 0] * 0 + len(data[0])}
         if len(self.seen) % 2 == 0:
@@ -431,12 +408,10 @@ class Noting:
 
 
 def noted(folder, labels=None, backend=NUMPY, **changes):
-    run = Run(folder, backend=backend, **changes)
-    learner = Noting()
-    there = None if labels is None else backend.asarray(labels)
-    fit(run.state, learner, run.images, run.plan, dict, run.record,
-        Progress(EPOCHS, {}, quiet=True), backend, there)  # fmt: skip
-    return run, [[backend.to_numpy(a) for a in data] for data in learner.seen]
+    run = Run(folder, backend=backend, learner=Noting, **changes)
+    run.evaluate = dict
+    run.fit(labels=None if labels is None else backend.asarray(labels))
+    return run, [[backend.to_numpy(a) for a in data] for data in run.learner.seen]
 
 
 @pytest.mark.parametrize("width", [(), (3,)])
@@ -460,12 +435,16 @@ def test_without_labels_none_are_drawn(tmp_path):
 
 
 def test_an_epoch_may_leave_out_what_fills_no_batch(tmp_path):
-    run, seen = noted(tmp_path / "whole", whole=True)
-    assert run.plan.steps(42) == 5 and run.plan.steps(48) == 6 and run.plan.steps(47) == 5
+    run, seen = noted(tmp_path / "whole", drop_last=True)
+    assert (
+        run.trainer.plan.steps(42) == 5
+        and run.trainer.plan.steps(48) == 6
+        and run.trainer.plan.steps(47) == 5
+    )
     assert [len(x) for (x,) in seen] == [BATCH] * 15
     assert [row["step"] for row in run.state.history] == [5, 10, 15]
     run, all_seen = noted(tmp_path / "all")
-    assert run.plan.steps(42) == run.plan.steps(48) == 6
+    assert run.trainer.plan.steps(42) == run.trainer.plan.steps(48) == 6
     # The batches are the same but for the last one, and other images are left out in each epoch.
     for step, (x,) in enumerate(seen):
         np.testing.assert_array_equal(x, all_seen[step // 5 * 6 + step % 5][0])
@@ -487,9 +466,9 @@ def test_a_figures_mean_is_over_the_steps_that_had_it(tmp_path):
 def test_a_figure_whose_sum_is_too_large(tmp_path, monkeypatch):
     right = Noting.step
 
-    def step(self, state, data, rate):
-        figures = right(self, state, data, rate)
-        return {**figures, "loss": np.float32(1e38)} if state.step == 8 else figures
+    def step(self, data, rate):
+        figures = right(self, data, rate)
+        return {**figures, "loss": np.float32(1e38)} if self.drawn == 8 else figures
 
     monkeypatch.setattr(Noting, "step", step)
     with pytest.raises(Diverged, match="at step 9 the loss is too large to add up") as error:
@@ -507,7 +486,7 @@ def test_totals_count_the_images_of_each_figure_and_survive_a_checkpoint(tmp_pat
     means = state.means()
     assert means["train_a"] == pytest.approx((0.8 + 0.6) / 10, rel=1e-6)
     assert means["train_b"] == 2
-    state.save(run.record, NUMPY, {})
+    run.trainer.save()
     again = Run(tmp_path).resume().state
     assert again.totals == state.totals
     assert {type(x) for x, _ in again.totals.values()} == {np.float32}
@@ -515,8 +494,8 @@ def test_totals_count_the_images_of_each_figure_and_survive_a_checkpoint(tmp_pat
 
 @pytest.mark.parametrize(("epochs", "most"), [(1, 60), (7, 3), (60, 60), (100, 60), (200, 7)])
 def test_a_film_has_its_frames_evenly_and_the_last_epoch_always(tmp_path, epochs, most):
-    plan = Run(tmp_path, epochs=epochs).plan
-    frames = [epoch for epoch in range(1, epochs + 1) if plan.films(epoch, most)]
+    plan = Run(tmp_path, epochs=epochs).trainer.plan
+    frames = [epoch for epoch in range(1, epochs + 1) if plan.has_frame(epoch, most)]
     assert len(frames) == min(most, epochs) and frames[-1] == epochs
     gaps = np.diff([0, *frames])
     assert gaps.max() - gaps.min() <= 1
@@ -531,7 +510,7 @@ def test_the_rows(tmp_path):
     assert found == run.state.history
     assert [row["epoch"] for row in found] == [1, 2, 3]
     assert [row["step"] for row in found] == [6, 12, 18]
-    assert [row["rate"] for row in found] == [run.plan.schedule(s - 1) for s in (6, 12, 18)]
+    assert [row["rate"] for row in found] == [run.trainer.plan.schedule(s - 1) for s in (6, 12, 18)]
     seconds = [row["seconds"] for row in found]
     assert seconds == sorted(seconds) and seconds[0] > 0
     assert run.state.seconds >= seconds[-1] - 1e-3
@@ -541,7 +520,7 @@ def test_the_training_loss_is_the_mean_over_the_images(tmp_path):
     run = Run(tmp_path, dtype=np.float64, rate=1e-300)  # parameters do not move
     run.fit()
     x = IMAGES.reshape(-1, 9) / 255
-    expected = float(PLAIN.loss(run.state.parameters, x))
+    expected = float(PLAIN.loss(run.learner.parameters, x))
     for row in run.state.history:  # also with the last batch, which is smaller
         assert row["train_loss"] == pytest.approx(expected, rel=1e-12)
 
@@ -561,7 +540,7 @@ def test_a_new_run_takes_the_place_of_a_finished_one(tmp_path):
     run = Run(tmp_path)
     with pytest.raises(Crash):
         run.fit(lambda step: (_ for _ in ()).throw(Crash))
-    assert not run.record.summary.exists() and rows(run.record) == []
+    assert not run.run_dir.summary.exists() and rows(run.run_dir) == []
     assert Run(tmp_path).resume().state.step == 0
 
 

@@ -56,7 +56,7 @@ def compare_gradients(
     Raises:
         GradientError: the losses or gradients differ, or are not finite. The message names the
             worst parameter, the worst index in it, the ratio of both numbers there, and the
-            parameters whose gradients agree: a mistake lies between those and the others. Also
+            parameters whose gradients agree: a mistake lies between these and the others. Also
             if a function changes what it was given, since then the other one sees something else.
 
     >>> f = lambda p, x: (p["W"] * x, {"W": x})

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.autograd.backward import grad
-from tinygen.autograd.tensor import Tensor
+from tinygen.autograd.engine import Tensor, grad
 from tinygen.backend import Array, backend_of, namespace
 
 STEP = 6e-6
@@ -20,7 +19,21 @@ STEPS = (1, 0.1, 10, 0.01, 100, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 
 
 class GradientError(AssertionError):
-    """A gradient disagrees with finite differences."""
+    """A gradient disagrees with finite differences, or with another gradient."""
+
+
+def derivatives_along(
+    v: Any, x: Any, g: Any, s: Callable[[Any], float], h: float
+) -> tuple[float, float]:
+    """All of the check that is mathematics: two derivatives of ``s(x)`` along the direction `v`.
+
+    The one that the gradient `g` claims, ``<g, v>``, and the one that is measured, by a central
+    difference. They agree up to terms of order ``h^2`` and rounding, if `g` is right. Where `s` is
+    ``<c, f(x)>``, `g` is a vector-Jacobian product of `f`, and this checks its partials.
+    """
+    low, high = x - h * v, x + h * v
+    claimed = float((g * ((high - low) / (2 * h))).sum())  # x + h v is rounded: what v really was
+    return claimed, (s(high) - s(low)) / (2 * h)
 
 
 @dataclass
@@ -29,9 +42,9 @@ class GradientReport:
 
     Attributes:
         checks: how many derivatives were compared.
-        worst: the largest disagreement among those that passed, relative to the slope.
-        kinks: where the function has a corner and the gradient is another slope between those of
-            both sides than the central difference, such as relu's at 0; one line each.
+        worst: the largest disagreement among those that passed, relative to the derivative.
+        kinks: where the function has a corner and the gradient lies between the derivatives of both
+            sides, but is not their mean, such as relu's at 0; one line each.
     """
 
     checks: int = 0
@@ -54,7 +67,7 @@ def check_gradients(
     The output is contracted with a random cotangent ``c``, so that ``s(x) = sum(c * f(x))`` is a
     number and no error hides in a symmetry. Along random directions ``v`` it then compares
     ``<gradient, v>`` with ``(s(x + h v) - s(x - h v)) / 2h``, in float64. The shapes and dtypes of
-    the gradients are checked for the inputs as they came.
+    the gradients are checked for the inputs as they are given.
 
     Args:
         f: a function of Tensors that returns a Tensor of any shape, or a list of Tensors.
@@ -63,16 +76,16 @@ def check_gradients(
         order: 2 also checks the gradient of the gradient.
         elementwise: compare every single element as well.
         directions: how many random directions to try for each input.
-        tolerance: the largest disagreement allowed, relative to the slope. What rounding alone
-            makes of central differences, about ``4e-10 sum |c f(x)| / max |x|``, is allowed on top.
+        tolerance: the largest disagreement allowed, relative to the derivative. The rounding error
+            of central differences, about ``4e-10 sum |c f(x)| / max |x|``, is allowed on top.
         seed: of the cotangent and the directions.
 
     Returns:
         A report. A corner, such as that of relu at 0, is listed there and is no failure, if the
-        gradient by that element lies between the slopes of both sides.
+        gradient with respect to that element lies between the derivatives of both sides.
 
     Raises:
-        GradientError: naming the input and index, what was expected and what came.
+        GradientError: naming the input, the index, and both derivatives.
 
     >>> from tinygen.ops import tanh
     >>> check_gradients(lambda x: tanh(x * x), np.float64([0.5, -2.0])).checks
@@ -107,7 +120,7 @@ class _Checker:
     def run(
         self, call: Callable[..., Any], arrays: list[Array], report: GradientReport, what: str
     ) -> None:
-        """Compare the derivatives by each input, along directions and, if asked, elements."""
+        """Compare the derivatives with respect to each input, along directions or also elements."""
         xs = [Tensor(a, requires_grad=True) for a in arrays]
         outputs = _listed(call(xs))
         cotangents = [_like(self.random.standard_normal(y.shape), y.array) for y in outputs]
@@ -123,17 +136,17 @@ class _Checker:
         # The numbers that are summed to s, rounded each.
         terms = sum(float(abs(y.array * c).sum()) for y, c in zip(outputs, cotangents, strict=True))
         for k, name in enumerate(self.names):
-            slopes = _Slopes(s, arrays, k, gradients[k], terms, self.tolerance)
+            one = _OneInput(s, arrays, k, gradients[k], terms, self.tolerance)
             with np.errstate(all="ignore"):  # a step may leave the domain; a smaller one decides
-                self._by_one_input(slopes, f"{what}input {name}", report)
+                self._check_input(one, f"{what}input {name}", report)
 
-    def _by_one_input(self, slopes: _Slopes, name: str, report: GradientReport) -> None:
-        shape = slopes.x.shape
+    def _check_input(self, one: _OneInput, name: str, report: GradientReport) -> None:
+        shape = one.x.shape
         failed = []
-        for _ in range(self.directions if slopes.x.size else 0):
+        for _ in range(self.directions if one.x.size else 0):
             v = np.asarray(self.random.standard_normal(shape))
             report.checks += 1
-            if not slopes.agree_along(v, report):
+            if not one.agrees_along(v, report):
                 failed.append(v)
         if not (self.elementwise or failed):
             return
@@ -143,23 +156,23 @@ class _Checker:
             v[index] = 1
             where = f"{name}, index {index}"
             report.checks += 1
-            if not slopes.agree_along(v, report) and not slopes.is_corner_along(v, where, report):
-                expected, came = slopes.expected_and_came(v)
+            if not one.agrees_along(v, report) and not one.is_corner_along(v, where, report):
+                claimed, measured = one.derivatives(v)
                 raise GradientError(
-                    f"{where}: expected {expected:.12g} by central differences, got {came:.12g}"
+                    f"{where}: expected {measured:.12g} by central differences, got {claimed:.12g}"
                 )
-        # A corner of one element bends every direction; then the elements have decided.
+        # A corner of one element is one of every direction; then the elements have decided.
         if len(report.kinks) == corners:
             for v in failed:
-                if not slopes.is_corner_along(v, f"{name}, a direction", report):
+                if not one.is_corner_along(v, f"{name}, a direction", report):
                     raise GradientError(
                         f"{name}: the gradient disagrees with central differences along a random "
                         "direction, though each element agrees within the tolerance"
                     )
 
 
-class _Slopes:
-    """The slopes of ``s`` when input k moves along a direction, beside those that `g` claims."""
+class _OneInput:
+    """The derivatives of ``s`` with respect to input k, measured and as its gradient `g` claims."""
 
     def __init__(
         self, s: Any, arrays: list[Array], k: int, g: Array, terms: float, tolerance: float
@@ -167,17 +180,21 @@ class _Slopes:
         self.s, self.arrays, self.k, self.tolerance = s, arrays, k, tolerance
         to_numpy = backend_of(g).to_numpy
         self.x, self.g = to_numpy(arrays[k]), to_numpy(g)
-        # The step follows the size of the numbers: 1e-6 must not be moved by 6e-6.
+        # The step is relative to the size of the numbers: 1e-6 must not be moved by 6e-6.
         self.step = STEP * (float(abs(self.x).max(initial=0)) or 1.0)
-        # What rounding makes of a slope: that of the terms of s, and that of the inputs.
+        # The rounding error of a difference: that of the terms of s, and that of the inputs.
         rounded = terms + float(abs(self.g * self.x).sum())
         self.noise = 10 * float(np.finfo(np.float64).eps) * rounded / self.step
 
-    def agree_along(self, v: Any, report: GradientReport) -> bool:
-        """Whether the claimed slope along `v` is the measured one.
+    def derivatives(self, v: Any, factor: float = 1.0) -> tuple[float, float]:
+        """Those along `v`, claimed and measured, with so many times the usual step."""
+        return derivatives_along(v, self.x, self.g, self._at, factor * self.step)
 
-        If not by the usual step, then by another: a function may bend within the one or drown in
-        rounding with a smaller. A right gradient is met at some step; a wrong one at none.
+    def agrees_along(self, v: Any, report: GradientReport) -> bool:
+        """Whether the claimed derivative along `v` is the measured one.
+
+        If not by the usual step, then by another: a function may curve within the one or drown in
+        rounding with a smaller. A right gradient agrees at some step; a wrong one at none.
         """
         scale = float(np.sqrt(np.square(self.g * v).sum()))
         allowed = self.tolerance * scale + self.noise
@@ -186,8 +203,8 @@ class _Slopes:
             # A step so small that rounding alone could explain the disagreement proves nothing.
             if self.noise / factor > max(0.1 * usual, self.noise):
                 continue
-            expected, came = self.expected_and_came(v, factor)
-            error = abs(came - expected)
+            claimed, measured = self.derivatives(v, factor)
+            error = abs(claimed - measured)
             usual = min(usual, error) if factor == 1 else usual
             if error <= allowed < np.inf:
                 relative = error and error / max(scale, self.noise / self.tolerance)
@@ -195,16 +212,8 @@ class _Slopes:
                 return True
         return False
 
-    def expected_and_came(self, v: Any, factor: float = 1.0) -> tuple[float, float]:
-        """The central difference along `v`, and what the gradient makes of the same two points."""
-        h = factor * self.step
-        low, high = self.x - h * v, self.x + h * v
-        # By the distance that the points really have: x + h is rounded, too.
-        came = float((self.g * ((high - low) / (2 * h))).sum())
-        return (self._at(high) - self._at(low)) / (2 * h), came
-
     def is_corner_along(self, v: Any, where: str, report: GradientReport) -> bool:
-        """Whether s has a corner here and the gradient lies between the slopes of both sides."""
+        """Whether s has a corner, and the gradient lies between the derivatives of both sides."""
         middle = self._at(self.x)
 
         def sides(h: float) -> tuple[float, float]:
@@ -220,7 +229,7 @@ class _Slopes:
         claimed = float((self.g * v).sum())
         if not wide[0] - 1e-3 * jump <= claimed <= wide[1] + 1e-3 * jump:
             return False
-        report.kinks.append(f"{where}: the slope jumps by {jump:.6g} at {claimed:.6g}")
+        report.kinks.append(f"{where}: the derivative jumps by {jump:.6g} at {claimed:.6g}")
         return True
 
     def _at(self, x: Any) -> float:
@@ -230,7 +239,7 @@ class _Slopes:
 
 
 def _gradient_of(call: Callable[..., Any], random: np.random.Generator) -> Callable[..., Any]:
-    """The function that gives the gradients of a number made of ``call(xs)``, recorded themselves.
+    """A function that returns the gradients of a number, recorded themselves.
 
     The number is ``sum(c y) + sum(y^2) / (2 max|y|)``. Because of its second term the gradient that
     arrives at `call` depends on the inputs, as it does inside of a network.

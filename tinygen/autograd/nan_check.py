@@ -1,4 +1,4 @@
-"""Finds the first op that turned finite numbers into NaN or infinity."""
+"""Finds the first op whose result is NaN or infinite though its arguments were finite."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tinygen.autograd.tensor import ENGINE, raw
+from tinygen.autograd.engine import ENGINE, raw
 from tinygen.backend import namespace
 
 
@@ -29,7 +29,7 @@ def stop_at_nonfinite() -> Iterator[None]:
     ...     log(Tensor([1.0, 0.0]))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    tinygen...NonFiniteError: log made 1 of 2 numbers NaN or infinite, of finite ones
+    tinygen...NonFiniteError: log made 1 of 2 numbers NaN or infinite, from finite ones
     """
     before = ENGINE.watch
     ENGINE.watch = _watch
@@ -42,8 +42,8 @@ def stop_at_nonfinite() -> Iterator[None]:
 def _watch(name: str, arguments: Sequence[Any], y: Any) -> None:
     bad = count_nonfinite(y)
     if bad:
-        came = sum(count_nonfinite(x) for x in arguments if hasattr(x, "dtype"))
-        source = f"of {came} that were so already" if came else "of finite ones"
+        before = sum(count_nonfinite(x) for x in arguments if hasattr(x, "dtype"))
+        source = f"from {before} that were so already" if before else "from finite ones"
         size = raw(y).size
         raise NonFiniteError(f"{name} made {bad} of {size} numbers NaN or infinite, {source}")
 

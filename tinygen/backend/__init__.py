@@ -49,8 +49,8 @@ def get_backend(name: str) -> Backend:
 
 def namespace(x: Any) -> ModuleType:
     """The module that computes on `x`: ``numpy`` or ``cupy`` (or a registered one)."""
-    found = _namespace_of_type.get(type(x))
-    return found if found is not None else backend_of(x).xp
+    xp = _namespace_of_type.get(type(x))
+    return xp if xp is not None else backend_of(x).xp
 
 
 def backend_of(x: Any) -> Backend:
@@ -59,11 +59,11 @@ def backend_of(x: Any) -> Backend:
     Raises:
         TypeError: `x` is neither a number nor an array of a known library.
     """
-    found = _backend_of_type.get(type(x))
-    if found is None:
-        found = _recognise(x)
-        register(type(x), found)
-    return found
+    backend = _backend_of_type.get(type(x))
+    if backend is None:
+        backend = _recognise(x)
+        register(type(x), backend)
+    return backend
 
 
 def _recognise(x: Any) -> Backend:

@@ -15,7 +15,7 @@ Generator = Any
 
 
 def seed_sequence(seed: int | Sequence[int]) -> np.random.SeedSequence:
-    """The seed for a generator whose stream is like no other's.
+    """The seed of a stream that no other seed gives.
 
     NumPy by itself gives 7, (7,) and (7, 0) one stream: then the noise of step 0 would be that from
     which the weights were drawn. Here all but the first number are a key, as in `spawn`.
@@ -35,6 +35,9 @@ class Backend(Protocol):
 
     def to_numpy(self, x: Array) -> Any:
         """`x` as a NumPy array on the host. On a GPU this waits for the device."""
+
+    def address(self, x: Array) -> int:
+        """Where the first element of `x` lies in memory. Nothing waits for a GPU."""
 
     def generator(self, seed: int | Sequence[int]) -> Generator:
         """A generator whose stream depends on `seed` alone, such as ``(seed, step)``."""

@@ -46,6 +46,9 @@ class CupyBackend:
     def to_numpy(self, x: Array) -> Any:
         return self.xp.asnumpy(x)
 
+    def address(self, x: Array) -> int:
+        return x.data.ptr
+
     def generator(self, seed: int | Sequence[int]) -> Generator:
         # Philox is counter based: making one costs a small kernel and no wait, so every step can
         # have its own.

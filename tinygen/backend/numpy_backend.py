@@ -28,6 +28,9 @@ class NumpyBackend:
     def to_numpy(self, x: Array) -> Any:
         return np.asarray(x)
 
+    def address(self, x: Array) -> int:
+        return x.__array_interface__["data"][0]
+
     def generator(self, seed: int | Sequence[int]) -> Generator:
         return np.random.default_rng(seed_sequence(seed))
 

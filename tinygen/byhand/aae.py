@@ -5,7 +5,7 @@ where the encoder is the generator. docs/derivations/aae.md says what stands for
 letters::
 
     x (n, d)   images                          e   the encoder's parameters
-    z (n, c)   draws of the prior N(0, I)      p   those of encoder and decoder
+    z (n, c)   draws of the prior N(0, I)      p   parameters of encoder and decoder
     codes      of images, (n, c)               d   the discriminator's
 """
 
@@ -55,7 +55,7 @@ def reconstruction_loss_and_grads(
     0.5 [-0.5  0.5  0.   1. ]
     """
     return autoencoder.loss_and_grads(
-        p, x, activation=activation, output=output, loss=reconstruction, out=out,
+        p, x, activation=activation, output=output, reconstruction=reconstruction, out=out,
     )  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def encoder_loss_and_grads(
     discriminator_activation: str,
     out: Parameters | None = None,
 ) -> tuple[Array, Parameters]:
-    """Phase 3: the encoder's loss before the discriminator and its gradient by `e`.
+    """Phase 3: the encoder's loss before the discriminator and its gradient with respect to `e`.
 
     It is that of a GAN's generator whose noise are images and whose images are codes.
 

@@ -27,7 +27,7 @@ def loss_and_grads(
     *,
     activation: str,
     output: str,
-    loss: str,
+    reconstruction: str,
     weight_decay: float = 0.0,
     code_l1: float = 0.0,
     out: Parameters | None = None,
@@ -50,7 +50,7 @@ def loss_and_grads(
             1 / (1 - p); empty for no dropout.
         activation: one of `tinygen.byhand.checks.DENSE`.
         output: "sigmoid", y = sigmoid(a), or "none", y = a.
-        loss: "mse" or "bce"; the latter needs a sigmoid.
+        reconstruction: "mse" or "bce"; the latter needs a sigmoid.
         weight_decay: the weight of half the sum of all squared W (not b).
         code_l1: the weight of the code's L1 norm, the mean over images.
         out: the gradient is written here; it has the layout of `parameters`.
@@ -69,13 +69,14 @@ def loss_and_grads(
     >>> shapes |= {"decoder.W1": (1, 2), "decoder.b1": (2,)}
     >>> p = Parameters(shapes, np.array([2.0, 1, 0, 1, 1, 0, 0]))
     >>> loss, gradients = loss_and_grads(
-    ...     p, np.array([[1.0, 0.0]]), activation="none", output="none", loss="mse"
+    ...     p, np.array([[1.0, 0.0]]), activation="none", output="none",
+    ...     reconstruction="mse",
     ... )
     >>> print(loss, gradients["decoder.W1"], gradients["encoder.b1"])
     2.5 [[2. 4.]] [3.]
     """
     weight_decay, code_l1 = float(weight_decay), float(code_l1)  # a np.float64 would spread
-    checks.autoencoder(parameters, x, corrupted, masks, activation, output, loss)
+    checks.autoencoder(parameters, x, corrupted, masks, activation, output, reconstruction)
     gradients = parameters.room_for_gradients(out)
     E, D = layers(parameters, "encoder."), layers(parameters, "decoder.")
     dE, dD = layers(gradients, "encoder."), layers(gradients, "decoder.")
@@ -83,7 +84,7 @@ def loss_and_grads(
 
     z, cache_E = chain(E, x if corrupted is None else corrupted, activation, masks[:hidden])  # (1)
     a, cache_D = chain(D, z, activation, masks[hidden:])  # (2)
-    J, da = RECONSTRUCTIONS[output, loss](a, x)
+    J, da = RECONSTRUCTIONS[output, reconstruction](a, x)
     dz = chain_backward(da, D, cache_D, dD)
     if code_l1:
         J = J + xp.abs(z).sum() * (code_l1 / n)  # (7)
@@ -102,7 +103,7 @@ def decoder_loss_and_grads(
     *,
     activation: str,
     output: str,
-    loss: str,
+    reconstruction: str,
     out: Parameters | None = None,
 ) -> tuple[Array, Parameters]:
     """The loss of a decoder alone and its gradient: it learns to invert an encoder.
@@ -111,16 +112,16 @@ def decoder_loss_and_grads(
         parameters: W1 (c, o), b1 (o,), ..., WM (i, d), bM.
         x: the images (n, d) that the codes are those of.
         codes: (n, c); data, so that no gradient reaches whatever they came from.
-        masks, activation, output, loss, out: as in `loss_and_grads`.
+        masks, activation, output, reconstruction, out: as in `loss_and_grads`.
 
     Raises:
         ValueError, TypeError: as in `loss_and_grads`.
     """
-    checks.decoder(parameters, x, codes, masks, activation, output, loss)
+    checks.decoder(parameters, x, codes, masks, activation, output, reconstruction)
     gradients = parameters.room_for_gradients(out)
     D = layers(parameters)
     a, cache_D = chain(D, codes, activation, masks)  # (2)
-    J, da = RECONSTRUCTIONS[output, loss](a, x)
+    J, da = RECONSTRUCTIONS[output, reconstruction](a, x)
     chain_backward(da, D, cache_D, layers(gradients), to_input=False)
     return J, gradients
 
@@ -145,4 +146,4 @@ RECONSTRUCTIONS = {
     ("sigmoid", "mse"): sigmoid_mse,
     ("sigmoid", "bce"): sigmoid_bce,
 }
-"""For each output and loss: (a, x) -> R, da."""
+"""For each output and reconstruction: (a, x) -> R, da."""

@@ -1,7 +1,7 @@
 """The door of each model by hand: one call refuses what does not fit, before anything is computed.
 
 No check reads a value of an array, so nothing waits for a device. Every message begins with the
-model's name, and says what was expected and what came. Checks raise
+model's name, and says what was expected and what it got. Checks raise
 
     ValueError   an unknown option, or shapes that do not fit
     InputError   (a ValueError, too) a combination that makes no sense, or is not covered by hand
@@ -41,11 +41,11 @@ def autoencoder(
     masks: Masks,
     activation: str,
     output: str,
-    loss: str,
+    reconstruction: str,
 ) -> None:
     """That of `tinygen.byhand.autoencoder.loss_and_grads`."""
-    refuse_reconstruction(activation, output, loss)
-    E, D = halves("autoencoder", tuple(p))
+    refuse_reconstruction(activation, output, reconstruction)
+    E, D = encoder_and_decoder("autoencoder", tuple(p))
     refuse_rows("autoencoder", "x", x, "images in rows (n, d)")
     if corrupted is not None and corrupted.shape != x.shape:
         raise ValueError(
@@ -63,10 +63,10 @@ def decoder(
     masks: Masks,
     activation: str,
     output: str,
-    loss: str,
+    reconstruction: str,
 ) -> None:
     """That of `tinygen.byhand.autoencoder.decoder_loss_and_grads`."""
-    refuse_reconstruction(activation, output, loss)
+    refuse_reconstruction(activation, output, reconstruction)
     D = dense_names("autoencoder", tuple(p))
     refuse_rows("autoencoder", "x", x, "images in rows (n, d)")
     if codes is None or codes.ndim != 2 or len(codes) != len(x):
@@ -100,7 +100,9 @@ def vae(
         raise ValueError(
             f"vae: objective 'iwae' needs free_bits 0, got {free_bits}; it has no KL by itself"
         )
-    E, D = halves("vae", tuple(p), ("decoder.log_var",) if likelihood == "gaussian" else ())
+    E, D = encoder_and_decoder(
+        "vae", tuple(p), ("decoder.log_var",) if likelihood == "gaussian" else ()
+    )
     refuse_rows("vae", "x", x, "images in rows (n, d)")
     columns = refuse_sizes("vae", p, E, x.shape[1])
     c, odd = divmod(columns, 2)
@@ -249,18 +251,20 @@ def refuse_width(what: str, rows: Array, whose: str, p: Mapping[str, Array]) -> 
 
 
 def refuse_unknown(model: str, what: str, value: str, known: Iterable[str]) -> None:
-    """An option must be one of those there are."""
+    """An option must be one of those that exist."""
     if value not in known:
         raise ValueError(f"{model}: unknown {what} {value!r}; choose one of {', '.join(known)}")
 
 
-def refuse_reconstruction(activation: str, output: str, loss: str) -> None:
+def refuse_reconstruction(activation: str, output: str, reconstruction: str) -> None:
     """What an autoencoder may be asked for."""
     refuse_unknown("autoencoder", "activation", activation, DENSE)
     refuse_unknown("autoencoder", "output", output, OUTPUTS)
-    refuse_unknown("autoencoder", "loss", loss, ("mse", "bce"))
-    if loss == "bce" and output != "sigmoid":
-        raise ValueError(f"autoencoder: loss {loss!r} needs output 'sigmoid', got {output!r}")
+    refuse_unknown("autoencoder", "reconstruction", reconstruction, ("mse", "bce"))
+    if reconstruction == "bce" and output != "sigmoid":
+        raise ValueError(
+            f"autoencoder: reconstruction {reconstruction!r} needs output 'sigmoid', got {output!r}"
+        )
 
 
 def refuse_norm(player: str, norm: str) -> None:
@@ -283,7 +287,9 @@ def pairs(names: tuple[str, ...], side: str = "") -> Names:
 
 
 @cache  # the same in every step
-def halves(model: str, names: tuple[str, ...], also: tuple[str, ...] = ()) -> tuple[Names, Names]:
+def encoder_and_decoder(
+    model: str, names: tuple[str, ...], also: tuple[str, ...] = ()
+) -> tuple[Names, Names]:
     """The names of the encoder's layers and the decoder's; `also` belongs to no layer."""
     E, D = pairs(names, "encoder."), pairs(names, "decoder.")
     if not E or not D or {name for layer in E + D for name in layer} | {*also} != {*names}:
@@ -379,9 +385,9 @@ def refuse_masks(
     model: str, masks: Masks, n: int, widths: Sequence[int], whose: str = "the activated layers"
 ) -> None:
     """One dropout mask (n, width) for each of these layers, or none at all."""
-    came, expected = [mask.shape for mask in masks], [(n, width) for width in widths]
-    if came and came != expected:
-        raise ValueError(f"{model}: the dropout masks are {came}; {whose} need {expected}")
+    shapes, expected = [mask.shape for mask in masks], [(n, width) for width in widths]
+    if shapes and shapes != expected:
+        raise ValueError(f"{model}: the dropout masks are {shapes}; {whose} need {expected}")
 
 
 def widths(p: Mapping[str, Array], names: Sequence[tuple[str, ...]]) -> list[int]:

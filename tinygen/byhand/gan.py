@@ -75,7 +75,7 @@ def discriminator_loss_and_grads(
         labels: (n, classes), of the real images and of the fake ones; None for a model without.
         alpha: (n / pack, 1) in [0, 1], for "wasserstein-gp".
         masks: dropout masks of the hidden layers, (n / pack, o) each, with entries 0 or
-            1 / (1 - p): for the real images, for the fake ones, for those between.
+            1 / (1 - p): for the real images, for the fake ones, for the interpolates.
         loss, penalty, smoothing, pack: as in `tinygen.models.GAN`.
         discriminator_activation: one of `tinygen.byhand.pieces.ACTIVATIONS`.
         discriminator_norm: "none".
@@ -117,7 +117,7 @@ def discriminator_loss_and_grads(
         x.append(interpolated(x[0], x[1], alpha))  # (15)
     masks_of_layers = stacked(masks[: len(x)])
     logits, cache = chain(D, xp.concatenate(x), discriminator_activation, masks_of_layers)
-    a, b = logits[:m], logits[m : 2 * m]  # (3); those of interpolates are in no loss
+    a, b = logits[:m], logits[m : 2 * m]  # (3); logits of interpolates are in no loss
     J, da, db = LOSSES_OF_D[loss](a, b, smoothing)
     dab = xp.concatenate([da, db])
     chain_backward(dab, D, cache.rows(0, 2 * m), dD, to_input=False)  # (C5) to (C9)

@@ -1,27 +1,29 @@
-"""Data sets, found, downloaded or drawn, and the batches they are cut into."""
+"""Data sets, read, downloaded or drawn, and the batches they are cut into."""
 
 from tinygen.data import binarized, idx, mixtures, strokes
 from tinygen.data.batches import as_floats, batches, epoch_order, in_order, index_batches
-from tinygen.data.datasets import CHOICES, Dataset, load, stroke_digits
+from tinygen.data.datasets import CHOICES, DATASETS, Dataset, Source, load, stroke_digits
 from tinygen.data.mixtures import MIXTURES, Mixture
-from tinygen.data.subsets import classes_of, few
+from tinygen.data.subsets import balanced_subset, number_of_classes
 
 __all__ = [
     "CHOICES",
+    "DATASETS",
     "MIXTURES",
     "Dataset",
     "Mixture",
+    "Source",
     "as_floats",
+    "balanced_subset",
     "batches",
     "binarized",
-    "classes_of",
     "epoch_order",
-    "few",
     "idx",
     "in_order",
     "index_batches",
     "load",
     "mixtures",
+    "number_of_classes",
     "stroke_digits",
     "strokes",
 ]

@@ -37,14 +37,15 @@ def index_batches(order: Array, batch_size: int) -> Iterator[Array]:
     [[0, 1], [2, 3], [4]]
     """
     if batch_size < 1:
-        raise InputError(f"batch size: expected at least 1, found {batch_size}")
+        raise InputError(f"batch size: expected at least 1, got {batch_size}")
     return (order[start : start + batch_size] for start in range(0, len(order), batch_size))
 
 
 def as_floats(images: Array, dtype: Any = np.float32) -> Array:
-    """Images (b, h, w) of uint8 as rows (b, h w) of floats in [0, 1], on the backend they lie on.
+    """Images of uint8 as rows of floats in [0, 1]: (b, h, w) -> (b, h w), or with channels last.
 
-    Rows (b, d) that are floats already, such as points, stay what they are.
+    (b, h, w, c) -> (b, h w c). Rows (b, d) that are floats already, such as points, stay what they
+    are. All stay on their backend.
 
     Raises:
         InputError: the images are not uint8, so that dividing by 255 would be wrong.
@@ -55,16 +56,16 @@ def as_floats(images: Array, dtype: Any = np.float32) -> Array:
     if images.dtype.kind == "f" and images.ndim == 2:
         return images.astype(dtype)
     if images.dtype != np.uint8:
-        raise InputError(f"images: expected pixels of uint8, found {images.dtype}")
+        raise InputError(f"images: expected pixels of uint8, got {images.dtype}")
     x = images.reshape(len(images), prod(images.shape[1:])).astype(dtype)
     x /= 255  # in place, and by a Python number: both keep float32
     return x
 
 
 def in_order(images: Array, dtype: Any = np.float32, size: int = 1000) -> Iterator[Array]:
-    """All images (n, h, w) of uint8 in their order, as rows (b, h w) of floats, `size` at a time.
+    """All images in their order, as the rows of floats of `as_floats`, `size` at a time: (b, d).
 
-    For judging a model: memory stays flat, and nothing is shuffled or left out.
+    For evaluating a model: memory stays flat, and nothing is shuffled or left out.
 
     >>> [x.shape for x in in_order(np.zeros((5, 2, 3), np.uint8), size=2)]
     [(2, 6), (2, 6), (1, 6)]
@@ -75,9 +76,9 @@ def in_order(images: Array, dtype: Any = np.float32, size: int = 1000) -> Iterat
 def batches(
     images: Array, order: Array, batch_size: int, *, dtype: Any = np.float32
 ) -> Iterator[Array]:
-    """An epoch's batches: images (n, h, w) of uint8, an order on the same backend -> rows (b, h w).
+    """An epoch's batches: images and an order (n,) -> the rows of floats of `as_floats`, (b, d).
 
-    The order may be what is left of an epoch that was interrupted.
+    The order lies on the images' backend, and may be what is left of an epoch that was interrupted.
     Pixels are floats in [0, 1] of `dtype`. The last batch is smaller where the batch size does not
     divide the number of images. Each batch is a fresh array.
 
@@ -86,6 +87,6 @@ def batches(
     """
     n = len(images)
     if batch_size > n:
-        raise InputError(f"batch size: expected 1 to {n}, the number of images, found {batch_size}")
+        raise InputError(f"batch size: expected 1 to {n}, the number of images, got {batch_size}")
     as_floats(images[:1], dtype)  # refused here and now rather than at the first batch
     return (as_floats(images[index], dtype) for index in index_batches(order, batch_size))

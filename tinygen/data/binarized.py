@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.data import datasets
+from tinygen.data import folders
 from tinygen.data.datasets import Dataset
 from tinygen.data.unzipped import Stream, unzipped
 from tinygen.errors import InputError
@@ -74,23 +74,23 @@ def static(dataset: Dataset, data_dir: str | os.PathLike[str] | None = None) -> 
 
 def _find(data_dir: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Path]]:
     """The first folder that has any of the files, and where each of them lies."""
-    places = [*datasets.places("mnist", data_dir), datasets.cache_folder() / "mnist"]
-    found: dict[str, Path] = {}
+    places = [*folders.places("mnist", data_dir), folders.cache_folder() / "mnist"]
+    paths: dict[str, Path] = {}
     for folder in places:
         for file in LINES:
             for path in (folder / f"{file}.gz", folder / file):
                 if os.path.lexists(path):  # a dangling link is refused when it is read
-                    found[file] = path  # of two, the plain one
-        if found:
+                    paths[file] = path  # of two, the plain one
+        if paths:
             break
-    missing = [file for file in LINES if file not in found]
+    missing = [file for file in LINES if file not in paths]
     if missing:
-        where = str(folder) if found else " or ".join(map(str, places))
+        where = str(folder) if paths else " or ".join(map(str, places))
         raise InputError(
             f"static binarisation: expected {', '.join(LINES)}, plain or .gz, in {where}, "
-            f"found no {' and no '.join(missing)}; the other choice is --binarize dynamic"
+            f"but there is no {' and no '.join(missing)}; the other choice is --binarize dynamic"
         )
-    return folder, found
+    return folder, paths
 
 
 def _read(path: Path, lines: int) -> tuple[np.ndarray, str]:
@@ -101,7 +101,7 @@ def _read(path: Path, lines: int) -> tuple[np.ndarray, str]:
         whole = lines * width
         if size is not None and size not in (whole, whole - len(end)):
             raise InputError(
-                f"{path}: expected {lines} lines of {width} bytes = {whole}, found {size}"
+                f"{path}: expected {lines} lines of {width} bytes = {whole}, got {size}"
             )
         images, sha256 = np.empty((lines, SIDE, SIDE), np.uint8), hashlib.sha256()
         for start in range(0, lines, BLOCK):
@@ -111,12 +111,12 @@ def _read(path: Path, lines: int) -> tuple[np.ndarray, str]:
             if len(content) == len(block) * width - len(end):  # the last line may go without
                 content += end
             if len(content) < len(block) * width:
-                found = start + len(content) // width
-                raise InputError(f"{path}: expected {lines} lines, found {found}")
+                whole_lines = start + len(content) // width
+                raise InputError(f"{path}: expected {lines} lines, got {whole_lines}")
             block[:] = _pixels(path, start, content, end)
         # The last read also makes gzip compare its checksum, which stands at the end of the file.
         if stream.read(1):
-            raise InputError(f"{path}: expected {lines} lines, found more")
+            raise InputError(f"{path}: expected {lines} lines, got more")
     return images, sha256.hexdigest()
 
 
@@ -128,7 +128,7 @@ def _line_end(path: Path, stream: Stream) -> bytes:
     if end not in _ENDS:
         raise InputError(
             f"{path}: expected lines of {SIDE * SIDE} numbers 0 or 1 with a space between, "
-            f"found one of {len(line)} bytes that begins {line[:10]!r}"
+            f"got one of {len(line)} bytes that begins {line[:10]!r}"
         )
     return end
 

@@ -1,57 +1,33 @@
-"""A data set is four arrays whose origin is known: found, downloaded, one's own, or drawn here.
+"""A data set is images, with labels or without, whose origin is known.
 
-MNIST is by Yann LeCun and Corinna Cortes, licence CC BY-SA 3.0; it is downloaded and never shipped.
-Fashion-MNIST is by Zalando Research (Xiao, Rasul and Vollgraf 2017), licence MIT.
+`DATASETS` is the table of those that can be downloaded. Another one that is published as MNIST is,
+in four IDX files, is one more entry there, and the command line offers it. None is ever shipped.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import numpy as np
 
-from tinygen.data import idx, strokes
+from tinygen.data import folders, idx, strokes
+from tinygen.data.download import DownloadError, download
 from tinygen.errors import InputError, refuse_unknown
-from tinygen.files import replacing
-
-CHOICES = ("auto", "mnist", "fashion-mnist", "strokes", "idx")
-
-MIRRORS = {
-    "mnist": (
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    ),
-    "fashion-mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
-}
-"""Where the four gzipped files of a data set can be downloaded, in the order they are tried."""
-
-MNIST_SHA256 = {
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-}
-"""The hashes of MNIST's uncompressed files, so that any copy of them is good, zipped or not."""
-
-FILES = tuple(MNIST_SHA256)
-TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "idx": "the IDX files"}
-CONNECT_SECONDS, READ_SECONDS = 3, 10
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images and labels to train on and to test on, all uint8, and where they came from.
+    """Images and labels to train on and to test on, and where they come from.
 
-    Images are (n, h, w) with n of their own for training and testing; labels are (n,), or None for
-    data that has none. `source` is one printable phrase; `sha256` maps each file to the hash of its
+    Images are (n, h, w) or (n, h, w, c) of uint8, with n of their own for training and testing;
+    points, or any other rows, are (n, d) of floats. Labels are (n,) of uint8, or None for data that
+    has none. `source` is one printable phrase; `sha256` maps each file to the hash of its
     uncompressed bytes, or "train" and "test" to the hash of the pixels that were drawn. Of images
     that were drawn the factors are known: name -> (n,) float32, see `tinygen.data.strokes.FACTORS`.
     """
@@ -67,16 +43,14 @@ class Dataset:
     test_factors: dict[str, np.ndarray] | None = None
 
     @property
-    def image_shape(self) -> tuple[int, int]:
-        """Rows and columns of an image."""
-        _, rows, columns = self.train_images.shape
-        return rows, columns
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of an image: (h, w), or (h, w, c) with channels last."""
+        return self.train_images.shape[1:]
 
     @property
     def pixels(self) -> int:
-        """The number of pixels of an image: the width of a row of floats."""
-        rows, columns = self.image_shape
-        return rows * columns
+        """The number of values of an image, h w or h w c: the width of a row of floats."""
+        return prod(self.image_shape)
 
     def first(self, train: int, test: int) -> Dataset:
         """The data set cut to its first images, with their labels and factors, for a quick try.
@@ -99,8 +73,107 @@ def _cut(factors: dict[str, np.ndarray] | None, n: int) -> dict[str, np.ndarray]
     return factors and {name: values[:n] for name, values in factors.items()}
 
 
-class DownloadError(InputError):
-    """No mirror gave the file."""
+@dataclass(frozen=True)
+class Source:
+    """A published data set of four IDX files: where they are, and how they are recognised.
+
+    `sha256` names four files and their hashes: training images, training labels, test images, test
+    labels. Under a name without .gz stands the hash of the uncompressed bytes, by which any copy is
+    recognised. Under a name that ends in .gz stands the hash of the published archive, by which
+    nothing else can be: a download must be that archive, whereas a copy that was put in place
+    unzipped or zipped anew is checked by its shape and by how many labels there are of each class.
+    """
+
+    title: str
+    credit: str
+    mirrors: tuple[str, ...]
+    sha256: dict[str, str]
+    image_shape: tuple[int, ...] = (28, 28)
+    images: tuple[int, int] = (60_000, 10_000)
+    classes: int = 10
+    balanced: bool = True
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the four files, without .gz."""
+        return tuple(file.removesuffix(".gz") for file in self.sha256)
+
+
+# The hashes of archives are those that TensorFlow Datasets (url_checksums/fashion_mnist.txt and
+# kmnist.txt) and torchvision (prototype/datasets/_builtin/mnist.py) give alike. The MD5 sums that
+# the README of Fashion-MNIST has are of the same files, as the two files of labels in its
+# repository show.
+DATASETS = {
+    "mnist": Source(
+        title="MNIST",
+        credit="Yann LeCun and Corinna Cortes; CC BY-SA 3.0",
+        mirrors=(
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ),
+        sha256={
+            "train-images-idx3-ubyte": (
+                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+            ),
+            "train-labels-idx1-ubyte": (
+                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+            ),
+            "t10k-images-idx3-ubyte": (
+                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+            ),
+            "t10k-labels-idx1-ubyte": (
+                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+            ),
+        },
+        balanced=False,
+    ),
+    "fashion-mnist": Source(
+        title="Fashion-MNIST",
+        credit="Han Xiao, Kashif Rasul and Roland Vollgraf 2017, arXiv:1708.07747; MIT",
+        mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        sha256={
+            "train-images-idx3-ubyte.gz": (
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
+            ),
+            "train-labels-idx1-ubyte.gz": (
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
+            ),
+            "t10k-images-idx3-ubyte.gz": (
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
+            ),
+            "t10k-labels-idx1-ubyte.gz": (
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
+            ),
+        },
+    ),
+    "kmnist": Source(
+        title="Kuzushiji-MNIST",
+        credit='"KMNIST Dataset" (created by CODH), adapted from "Kuzushiji Dataset" (created by '
+        "NIJL and others), doi:10.20676/00000341; Clanuwat et al. 2018, arXiv:1812.01718; "
+        "CC BY-SA 4.0",
+        mirrors=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+        sha256={
+            "train-images-idx3-ubyte.gz": (
+                "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"
+            ),
+            "train-labels-idx1-ubyte.gz": (
+                "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"
+            ),
+            "t10k-images-idx3-ubyte.gz": (
+                "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5"
+            ),
+            "t10k-labels-idx1-ubyte.gz": (
+                "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"
+            ),
+        },
+    ),
+}
+"""The data sets that can be downloaded; mirrors are tried in the order they stand in."""
+
+FILES = DATASETS["mnist"].files
+"""What the four files of `--data idx` are called."""
+
+CHOICES = ("auto", *DATASETS, "strokes", "idx")
 
 
 def load(
@@ -113,17 +186,14 @@ def load(
 ) -> Dataset:
     """Load the data set of that name, one of `CHOICES`.
 
-    mnist
-        From the first folder that has any of its files: DIR/mnist, DIR, where DIR is `data_dir`
-        and then $TINYGEN_DATA_DIR; or else the user's cache, into which missing files are
-        downloaded. Checked by SHA-256.
-    fashion-mnist
-        The same, but as its files are called like MNIST's, $TINYGEN_DATA_DIR must have them in a
-        subfolder fashion-mnist. No hashes of it are published with authority, so it is checked by
-        shape and by its 7,000 pictures of each class, and `Dataset.sha256` records what was found.
+    mnist, and any other in `DATASETS`
+        From the first folder that has any of its files: DIR/NAME, DIR, where DIR is `data_dir` and
+        then $TINYGEN_DATA_DIR; or else the user's cache, into which missing files are downloaded.
+        Since the files of many are called alike, those of all but MNIST must be in a subfolder
+        NAME of $TINYGEN_DATA_DIR. `Source` says how they are checked.
     idx
         Any other data in four such files, in `data_dir` or else $TINYGEN_DATA_DIR: images of one
-        size, a label for each image.
+        shape, (h, w) or (h, w, c), and a label for each image.
     strokes
         Drawn here from `seed`: 60,000 and 10,000 stroke digits.
     auto
@@ -132,20 +202,19 @@ def load(
     `progress` shows a bar while downloading, if on a terminal.
 
     Raises:
-        InputError: the data cannot be had, or a file that was found is not what it should be. A bad
-            file is never skipped in favour of another place.
+        InputError: the data cannot be had, or a file is not what it should be. A bad file is never
+            skipped in favour of another place.
     """
     refuse_unknown("data", choice, CHOICES)
     if choice == "strokes":
         return stroke_digits(seed)
     if choice == "idx":
         return _load_idx(data_dir)
-    if choice == "fashion-mnist":
-        return _load_known("fashion-mnist", data_dir, say, progress)
+    name = folders.DEFAULT if choice == "auto" else choice
     try:
-        return _load_known("mnist", data_dir, say, progress)
+        return _load_published(name, data_dir, say, progress)
     except DownloadError as problem:
-        if choice == "mnist":
+        if choice != "auto":
             raise
         say(f"Using the built-in stroke digits: {problem}")
         return stroke_digits(seed)
@@ -179,92 +248,56 @@ def _load_idx(data_dir: str | os.PathLike[str] | None) -> Dataset:
     folder = data_dir or os.environ.get("TINYGEN_DATA_DIR")
     if not folder:
         raise InputError("--data idx needs --data-dir DIR, the folder that has the four files")
-    folder = Path(folder).expanduser()
-    return _read_all("idx", _all_files(folder, _files_in(folder)))
+    return _read_all("idx", "the IDX files", Path(folder).expanduser(), FILES, _read_own)
 
 
-def _load_known(
+def _load_published(
     name: str,
     data_dir: str | os.PathLike[str] | None,
     say: Callable[[str], object],
     progress: bool,
 ) -> Dataset:
-    for folder in places(name, data_dir):
-        found = _files_in(folder)
-        if found:
-            return _read_all(name, _all_files(folder, found))
-        say(f"{folder} has none of {TITLES[name]}'s files; looking further")
-    cache = cache_folder() / name
-    found = _files_in(cache) if cache.exists() else {}
-    missing = [file for file in FILES if file not in found]
-    if missing:
-        _download(name, missing, cache, say, progress)
-    return _read_all(name, _all_files(cache, _files_in(cache)))
+    source, read = DATASETS[name], partial(_read_published, name)
+    for folder in folders.places(name, data_dir):
+        if folders.find(folder, source.files):
+            return _read_all(name, source.title, folder, source.files, read)
+        say(f"{folder} has none of {source.title}'s files; looking further")
+    cache = folders.cache_folder() / name
+    present = folders.find(cache, source.files) if cache.exists() else {}
+    missing = [f"{file}.gz" for file in source.files if file not in present]
 
+    def check(archive: str, path: Path) -> None:
+        _read_published(name, archive.removesuffix(".gz"), path, downloaded=True)
 
-def places(name: str, data_dir: str | os.PathLike[str] | None) -> list[Path]:
-    """The folders that a user named, in the order they are looked into."""
-    places = []
-    if data_dir:
-        folder = Path(data_dir).expanduser()
-        places += [folder / name, folder] if os.path.isdir(folder / name) else [folder]
-    if variable := os.environ.get("TINYGEN_DATA_DIR"):
-        folder = Path(variable).expanduser()
-        if os.path.isdir(folder / name):
-            places.append(folder / name)
-        if name == "mnist":  # the variable serves every run, so only MNIST may lie there unlabelled
-            places.append(folder)
-    return places
-
-
-def _files_in(folder: Path) -> dict[str, Path]:
-    """Which of the four files a folder has, under any of the usual names: official name -> path."""
     try:
-        present = set(os.listdir(folder))
-    except OSError as problem:
-        raise InputError(
-            f"{folder}: expected a folder with data, cannot read it ({problem.strerror})"
+        download(missing, source.mirrors, cache, check, say=say, progress=progress)
+    except DownloadError as problem:
+        raise DownloadError(
+            f"{source.title} could not be downloaded ({problem}); to use it, put "
+            f"{', '.join(source.files)} (plain or .gz) into DIR/{name} and say --data-dir DIR or "
+            "set TINYGEN_DATA_DIR=DIR"
         ) from None
-    found = {}
-    for file in FILES:
-        dotted = file.replace("-idx", ".idx")
-        for variant in (file, file + ".gz", dotted, dotted + ".gz"):
-            if variant in present:
-                found[file] = folder / variant
-                break
-    return found
+    return _read_all(name, source.title, cache, source.files, read)
 
 
-def _all_files(folder: Path, found: dict[str, Path]) -> dict[str, Path]:
-    missing = [file for file in FILES if file not in found]
-    if missing:
-        raise InputError(
-            f"{folder}: expected four files, plain or .gz, found no {' and no '.join(missing)}"
-        )
-    return found
-
-
-def _read_all(name: str, paths: dict[str, Path]) -> Dataset:
+def _read_all(
+    name: str,
+    title: str,
+    folder: Path,
+    files: tuple[str, ...],
+    read: Callable[[str, Path], tuple[np.ndarray, str]],
+) -> Dataset:
+    """Read the four files of a data set, which must all be in the folder and fit together."""
     arrays, sha256 = {}, {}
-    for file in FILES:
-        arrays[file], sha256[file] = _read_one(name, file, paths[file])
-    train_images, train_labels, test_images, test_labels = (arrays[file] for file in FILES)
-    folder = paths[FILES[0]].parent
-    for part, images, labels in (
-        ("training", train_images, train_labels),
-        ("test", test_images, test_labels),
-    ):
-        if len(images) != len(labels):
-            raise InputError(
-                f"{folder}: expected a label for each {part} image, "
-                f"found {len(images)} images and {len(labels)} labels"
-            )
-        if images.size == 0:
-            raise InputError(f"{folder}: expected {part} images, found a shape of {images.shape}")
+    for file, path in folders.find_all(folder, files).items():
+        arrays[file], sha256[file] = read(file, path)
+    train_images, train_labels, test_images, test_labels = arrays.values()
+    _require_labels(folder, "training", train_images, train_labels)
+    _require_labels(folder, "test", test_images, test_labels)
     if train_images.shape[1:] != test_images.shape[1:]:
         raise InputError(
-            f"{folder}: expected images of one size, "
-            f"found {_size(train_images)} for training and {_size(test_images)} for testing"
+            f"{folder}: expected images of one shape, "
+            f"got {_size(train_images)} for training and {_size(test_images)} for testing"
         )
     return Dataset(
         name=name,
@@ -272,132 +305,81 @@ def _read_all(name: str, paths: dict[str, Path]) -> Dataset:
         train_labels=train_labels,
         test_images=test_images,
         test_labels=test_labels,
-        source=f"{TITLES[name]} in {folder}",
+        source=f"{title} in {folder}",
         sha256=sha256,
     )
 
 
+def _require_labels(folder: Path, part: str, images: np.ndarray, labels: np.ndarray) -> None:
+    if len(images) != len(labels):
+        raise InputError(
+            f"{folder}: expected a label for each {part} image, "
+            f"got {len(images)} images and {len(labels)} labels"
+        )
+    if images.size == 0:
+        raise InputError(f"{folder}: expected {part} images, got a shape of {images.shape}")
+
+
 def _size(images: np.ndarray) -> str:
-    return f"{images.shape[1]} x {images.shape[2]}"
+    return " x ".join(map(str, images.shape[1:]))
 
 
-def _read_one(name: str, file: str, path: Path) -> tuple[np.ndarray, str]:
-    """Read one of the four files, and refuse it if it is not that file of the data set `name`."""
+def _kind(file: str) -> idx.Kind:
+    return "images" if "images" in file else "labels"
+
+
+def _read_own(file: str, path: Path) -> tuple[np.ndarray, str]:
+    return idx.read_hashed(path, expect=_kind(file))
+
+
+def _read_published(
+    name: str, file: str, path: Path, *, downloaded: bool = False
+) -> tuple[np.ndarray, str]:
+    """A file of a published data set, with the hash of its uncompressed bytes.
+
+    Raises:
+        InputError: it is not that file, as far as `Source` says that this can be known.
+    """
+    source = DATASETS[name]
     array, sha256 = idx.read_hashed(
         path,
-        expect="images" if "images" in file else "labels",
-        max_bytes=idx.MAX_BYTES if name == "idx" else 60_000 * 28 * 28,
+        expect=_kind(file),
+        max_bytes=max(source.images) * prod(source.image_shape),
     )
-    if name == "mnist" and sha256 != MNIST_SHA256[file]:
-        raise InputError(
-            f"{path}: expected MNIST's {file} with SHA-256 {MNIST_SHA256[file]}, found {sha256}; "
-            "for data of your own say --data idx"
-        )
-    if name == "fashion-mnist":
-        _check_fashion(file, path, array, sha256)
+    archive_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    owner = _owner(sha256, archive_sha256)
+    if owner == (source.title, file):
+        return array, sha256
+    if owner:
+        raise InputError(f"{path}: expected {source.title}'s {file}, got {owner[0]}'s {owner[1]}")
+    for key, actual in ((file, sha256), (f"{file}.gz", archive_sha256)):
+        if key in source.sha256 and (key == file or downloaded):
+            raise InputError(
+                f"{path}: expected {source.title}'s {key} with SHA-256 {source.sha256[key]}, "
+                f"got {actual}; for data of your own say --data idx"
+            )
+    _require_content(source, file, path, array)
     return array, sha256
 
 
-def _check_fashion(file: str, path: Path, array: np.ndarray, sha256: str) -> None:
-    n = 60_000 if file.startswith("train") else 10_000
-    shape = (n, 28, 28) if "images" in file else (n,)
+def _owner(sha256: str, archive_sha256: str) -> tuple[str, str] | None:
+    """The title of the published data set, and its file, that has either hash."""
+    for source in DATASETS.values():
+        for key, expected in source.sha256.items():
+            if expected == (archive_sha256 if key.endswith(".gz") else sha256):
+                return source.title, key.removesuffix(".gz")
+    return None
+
+
+def _require_content(source: Source, file: str, path: Path, array: np.ndarray) -> None:
+    n = source.images[source.files.index(file) // 2]
+    labels = _kind(file) == "labels"
+    shape = (n,) if labels else (n, *source.image_shape)
     if array.shape != shape:
-        raise InputError(f"{path}: expected Fashion-MNIST, {shape}, found {array.shape}")
-    if sha256 == MNIST_SHA256[file]:
-        raise InputError(f"{path}: expected Fashion-MNIST, found MNIST's file of the same name")
-    if "labels" in file and not np.array_equal(np.bincount(array), np.full(10, n // 10)):
-        raise InputError(f"{path}: expected {n // 10} labels of each of 10 classes, found others")
-
-
-def cache_folder() -> Path:
-    """What pooch.os_cache("tinygen") answers, without the time it takes to import pooch."""
-    from platformdirs import user_cache_dir
-
-    return Path(user_cache_dir("tinygen"))
-
-
-def _download(
-    name: str, files: list[str], cache: Path, say: Callable[[str], object], progress: bool
-) -> None:
-    """Download files into the cache, each from the first mirror that has it and has it right."""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise _no_download(name, f"{cache}: {problem.strerror}") from None
-    mirrors, problems = list(MIRRORS[name]), []
-    for file in files:
-        while mirrors:
-            url = f"{mirrors[0]}{file}.gz"
-            try:
-                _require_connection(url)
-                say(f"Downloading {url}")
-                with replacing(cache / f"{file}.gz") as unfinished:
-                    _fetch(url, Path(unfinished.name), progress)
-                    _read_one(name, file, Path(unfinished.name))
-                break
-            except (OSError, InputError) as problem:
-                problems.append(f"{urlsplit(url).hostname}: {_reason(problem)}")
-                del mirrors[0]  # for the other files too: waiting for it once is enough
-        else:
-            raise _no_download(name, "; ".join(problems))
-
-
-def _no_download(name: str, why: str) -> DownloadError:
-    return DownloadError(
-        f"{TITLES[name]} could not be downloaded ({why}); to use it, put {', '.join(FILES)} "
-        f"(plain or .gz) into DIR/{name} and say --data-dir DIR or set TINYGEN_DATA_DIR=DIR"
-    )
-
-
-def _require_connection(url: str) -> None:
-    """Raise OSError unless the host answers, soon.
-
-    Without a network, requests would wait for each of a mirror's addresses in turn, and the large
-    hosts have many; one of each kind (IPv4, IPv6) tells as much. A proxy is asked by requests.
-    """
-    parts = urlsplit(url)
-    if getproxies().keys() & {parts.scheme, "all"}:
-        return
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    first: dict[int, Any] = {}
-    for family, _, _, _, address in socket.getaddrinfo(
-        parts.hostname, port, type=socket.SOCK_STREAM
-    ):
-        first.setdefault(family, address)
-    for address in first.values():
-        try:
-            socket.create_connection(address[:2], timeout=CONNECT_SECONDS).close()
-            return
-        except OSError as problem:
-            failure = problem
-    raise failure
-
-
-def _fetch(url: str, path: Path, progress: bool) -> None:
-    """Download one file with a bar; raises OSError."""
-    from pooch import HTTPDownloader
-    from tqdm import tqdm
-
-    # total=1 until pooch knows better, since a bar without a total counts as none; disable=None
-    # shows it on a terminal only.
-    bar = tqdm(
-        total=1,
-        desc=url.rsplit("/", 1)[1],
-        unit="B",
-        unit_scale=True,
-        disable=None if progress else True,
-    )
-    with bar:
-        HTTPDownloader(
-            progressbar=bar, chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS)
-        )(url, str(path), None)
-
-
-def _reason(problem: Exception) -> str:
-    """Why a download failed, in a few words."""
-    response = getattr(problem, "response", None)
-    if response is not None:
-        return f"answered {response.status_code}"
-    if isinstance(problem, InputError):
-        return "sent something else than the file"
-    return getattr(problem, "strerror", None) or type(problem).__name__
+        raise InputError(f"{path}: expected {source.title}, {shape}, got {array.shape}")
+    if labels and source.balanced:
+        each = np.full(source.classes, n // source.classes)
+        if not np.array_equal(np.bincount(array), each):
+            raise InputError(
+                f"{path}: expected {each[0]} labels of each of {source.classes} classes, got others"
+            )

@@ -22,7 +22,7 @@ from tinygen.files import replacing
 
 Kind = Literal["images", "labels"]
 
-_DIMENSIONS = {"images": 3, "labels": 1}
+_DIMENSIONS = {"images": (3, 4), "labels": (1,)}
 _TYPES = {
     0x08: "uint8",
     0x09: "int8",
@@ -43,8 +43,9 @@ def read(
 ) -> np.ndarray:
     """Read an IDX file of uint8, gzipped or plain, as a writable array.
 
-    `expect` demands images (n, h, w) or labels (n,). A header that promises more than `max_bytes`
-    of values, or other than what the file holds, is refused before memory is spent on it.
+    `expect` demands images, (n, h, w) or (n, h, w, c), or labels, (n,). A header that promises more
+    than `max_bytes` of values, or other than what the file holds, is refused before memory is spent
+    on it.
 
     Raises:
         InputError: the file cannot be read or is not what was expected; one sentence that names it.
@@ -70,7 +71,7 @@ def write(path: str | os.PathLike[str], array: np.ndarray) -> None:
     if array.dtype != np.uint8 or not 1 <= array.ndim <= _MOST_DIMENSIONS:
         raise InputError(
             f"{path}: expected a uint8 array with 1 to {_MOST_DIMENSIONS} dimensions, "
-            f"found {array.dtype} with {array.ndim}"
+            f"got {array.dtype} with {array.ndim}"
         )
     content = struct.pack(f">HBB{array.ndim}I", 0, 0x08, array.ndim, *array.shape) + array.tobytes()
     if Path(path).suffix == ".gz":
@@ -91,7 +92,7 @@ def _parse(
     header = magic + stream.read(4 * dimensions)
     if len(header) < 4 + 4 * dimensions:
         raise InputError(
-            f"{path}: expected a header of {4 + 4 * dimensions} bytes, found only {len(header)}"
+            f"{path}: expected a header of {4 + 4 * dimensions} bytes, got only {len(header)}"
         )
     shape = struct.unpack(f">{dimensions}I", header[4:])
     promised = _check_shape(path, shape, limit)
@@ -111,21 +112,20 @@ def _check_magic(path: Path, magic: bytes, expect: Kind | None) -> int:
     """The number of dimensions that the first four bytes stand for."""
     wanted = f"an IDX file of {expect or 'uint8'}"
     if not magic:
-        raise InputError(f"{path}: expected {wanted}, found an empty file")
+        raise InputError(f"{path}: expected {wanted}, got an empty file")
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES:
         hint = " (a web page?)" if magic.lstrip()[:1] == b"<" else ""
-        raise InputError(f"{path}: expected {wanted}, found a file that begins {magic!r}{hint}")
+        raise InputError(f"{path}: expected {wanted}, got a file that begins {magic!r}{hint}")
     kind, dimensions = magic[2], magic[3]
     if kind != 0x08:
-        raise InputError(f"{path}: expected an IDX file of uint8, found one of {_TYPES[kind]}")
-    if expect is not None and dimensions != _DIMENSIONS[expect]:
-        names = {n: f"{name} ({n} dimensions)" for name, n in _DIMENSIONS.items()}
-        found = names.get(dimensions, f"one with {dimensions} dimensions")
-        raise InputError(
-            f"{path}: expected {wanted} ({_DIMENSIONS[expect]} dimensions), found {found}"
-        )
+        raise InputError(f"{path}: expected an IDX file of uint8, got one of {_TYPES[kind]}")
+    if expect is not None and dimensions not in _DIMENSIONS[expect]:
+        allowed = " or ".join(map(str, _DIMENSIONS[expect]))
+        kinds = {n: f"{key} ({n} dimensions)" for key in _DIMENSIONS for n in _DIMENSIONS[key]}
+        actual = kinds.get(dimensions, f"one with {dimensions} dimensions")
+        raise InputError(f"{path}: expected {wanted} ({allowed} dimensions), got {actual}")
     if not 1 <= dimensions <= _MOST_DIMENSIONS:
-        raise InputError(f"{path}: expected 1 to {_MOST_DIMENSIONS} dimensions, found {dimensions}")
+        raise InputError(f"{path}: expected 1 to {_MOST_DIMENSIONS} dimensions, got {dimensions}")
     return dimensions
 
 
@@ -135,7 +135,7 @@ def _check_shape(path: Path, shape: tuple[int, ...], limit: int) -> int:
     if prod(max(d, 1) for d in shape) > limit:
         raise InputError(
             f"{path}: expected at most {limit} bytes of values, "
-            f"found a header that promises {_times(shape)}"
+            f"got a header that promises {_times(shape)}"
         )
     return prod(shape)
 
@@ -153,10 +153,10 @@ def _fill(stream: Stream, promised: int, sha256: hashlib._Hash) -> bytearray:
 
 
 def _length_error(
-    path: Path, shape: tuple[int, ...], promised: int, found: int | str
+    path: Path, shape: tuple[int, ...], promised: int, actual: int | str
 ) -> InputError:
     return InputError(
-        f"{path}: expected {_times(shape)} = {promised} bytes after the header, found {found}"
+        f"{path}: expected {_times(shape)} = {promised} bytes after the header, got {actual}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Points of the plane from mixtures of known normals, where each mode that is missed is seen.
+"""Points of the plane drawn from known mixtures, so that each mode that a model misses is seen.
 
 The ring and the grid are those of PacGAN (Lin et al. 2018, config.py).
 """
@@ -19,11 +19,11 @@ STREAM = 22
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Round normals of one `deviation` about `centres` ``(k, 2)``, all equally likely."""
+    """Isotropic normals of means `centres` ``(k, 2)`` and one `std`, all equally likely."""
 
     name: str
     centres: Any
-    deviation: float
+    std: float
 
     def draw(self, n: int, generator: np.random.Generator, dtype: Any = np.float64) -> Any:
         """n points ``(n, 2)`` on the host; the same ones, rounded, in float32.
@@ -34,7 +34,7 @@ class Mixture:
         if n < 1:
             raise InputError(f"{self.name}: expected at least one point to draw, got {n}")
         mode = generator.integers(0, len(self.centres), n)
-        points = self.centres[mode] + self.deviation * generator.standard_normal((n, 2))
+        points = self.centres[mode] + self.std * generator.standard_normal((n, 2))
         return points.astype(dtype)
 
 
@@ -49,7 +49,7 @@ def _grid() -> Mixture:
 
 
 MIXTURES = {mixture.name: mixture for mixture in (_ring(), _grid())}
-"""ring: 8 modes on a circle of radius 1, deviation .01. grid: 25 two apart, deviation .05."""
+"""ring: 8 modes on a circle of radius 1, std .01. grid: 25 two apart, std .05."""
 
 
 def points(name: str, n: int, seed: int = 0, part: int = 0, dtype: Any = np.float64) -> Any:

@@ -1,4 +1,4 @@
-"""Stroke digits are drawn from known numbers, so that a model can be judged against the truth.
+"""Stroke digits are drawn from known numbers, so that a model can be evaluated against the truth.
 
 Each digit is a few smooth strokes in two ways of writing it, and an image is those strokes blended,
 bent, slanted, scaled and drawn with a round pen. Nothing is downloaded, and every number that
@@ -115,7 +115,7 @@ def generate(
     ((100, 28, 28), dtype('uint8'), (100,), (100,))
     """
     if n < 1:
-        raise InputError(f"strokes: expected at least one image to draw, found {n}")
+        raise InputError(f"strokes: expected at least one image to draw, got {n}")
     labels, factors = _draw_factors(n, seed, part)
     images = np.empty((n, SIDE, SIDE), np.uint8)
     for digit in range(10):

@@ -1,4 +1,4 @@
-"""Few labels: which images of a data set keep theirs, so that all classes are among them."""
+"""A balanced subset is a few labels of a data set, equally many of each class."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from tinygen.backend.base import seed_sequence
 from tinygen.errors import InputError
 
 
-def classes_of(labels: Any) -> int:
+def number_of_classes(labels: Any) -> int:
     """How many classes there are: labels are whole numbers from 0 on, and none is left out.
 
     Raises:
         InputError: there are no labels, one is below 0, or a class has no image.
 
-    >>> classes_of(np.array([2, 0, 1, 1], np.uint8))
+    >>> number_of_classes(np.array([2, 0, 1, 1], np.uint8))
     3
     """
     labels = np.asarray(labels, np.int64)
     if not len(labels) or labels.min() < 0:
-        least = f"one is {labels.min()}" if len(labels) else "there are none"
-        raise InputError(f"labels are whole numbers from 0 on, and {least}")
+        least = labels.min() if len(labels) else "none"
+        raise InputError(f"labels: expected whole numbers from 0 on, got {least}")
     counts = np.bincount(labels)
     if not counts.all():
         raise InputError(
@@ -32,8 +32,8 @@ def classes_of(labels: Any) -> int:
     return len(counts)
 
 
-def few(labels: Any, n: int, seed: int, draw: int = 0) -> np.ndarray:
-    """The places of n labels of which each class has as many as any other, or nearly: (n,) int64.
+def balanced_subset(labels: Any, n: int, seed: int, draw: int = 0) -> np.ndarray:
+    """The indices of n labels, as many of each class as of any other, or nearly: (n,) int64.
 
     Where n is no multiple of the number of classes, some classes, drawn by lot, get one more. A
     class of which there are too few gives all that it has, and the others make up for it. If n is
@@ -47,10 +47,10 @@ def few(labels: Any, n: int, seed: int, draw: int = 0) -> np.ndarray:
         InputError: there are fewer labels than n, or n is below the number of classes.
 
     >>> labels = np.array([0, 1, 2] * 10)
-    >>> np.bincount(labels[few(labels, 6, seed=0)]).tolist()
+    >>> np.bincount(labels[balanced_subset(labels, 6, seed=0)]).tolist()
     [2, 2, 2]
     """
-    labels, classes = np.asarray(labels), classes_of(labels)
+    labels, classes = np.asarray(labels), number_of_classes(labels)
     if n > len(labels):
         raise InputError(f"{n} labels were asked for, and there are {len(labels)}")
     if n < classes:

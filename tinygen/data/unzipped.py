@@ -28,7 +28,7 @@ def unzipped(path: Path) -> Iterator[tuple[Stream, int | None]]:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its other end
-            raise InputError(f"{path}: expected a file, found a folder or a device")
+            raise InputError(f"{path}: expected a file, got a folder or a device")
         with path.open("rb") as raw:
             size = os.fstat(raw.fileno()).st_size
             zipped = raw.read(2) == b"\x1f\x8b"
@@ -40,7 +40,7 @@ def unzipped(path: Path) -> Iterator[tuple[Stream, int | None]]:
                 yield stream, None
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
         raise InputError(
-            f"{path}: expected a whole gzip file, found a damaged one ({problem})"
+            f"{path}: expected a whole gzip file, got a damaged one ({problem})"
         ) from None
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror or problem})") from None

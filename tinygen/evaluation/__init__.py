@@ -1,49 +1,56 @@
-"""What a trained model is judged by."""
+"""What a trained model is judged by: scores, errors, distances and likelihoods.
+
+Models that others are measured against live in `tinygen.evaluation.reference_models`. It trains
+them, so it is imported only where it is asked for.
+"""
 
 from tinygen.evaluation.classification import confusion, most_wrong
-from tinygen.evaluation.elbo import Bound, bound
+from tinygen.evaluation.elbo import ELBO, evaluate_elbo
 from tinygen.evaluation.generation import (
-    Generation,
-    comparison,
+    GenerationScores,
     digits_covered,
+    evaluate_generation,
     frechet_distance,
-    generation,
     histogram_kl,
     inception_score,
     precision_recall,
+    scores_table,
 )
-from tinygen.evaluation.latent import active_units
+from tinygen.evaluation.latent import active_units, interpolate, interpolations, plane_projection
 from tinygen.evaluation.likelihood import negative_log_likelihood
-from tinygen.evaluation.linear_probe import linear_probe_error, linear_readout_r2
-from tinygen.evaluation.mode_coverage import PERFECT_SHARE, Modes, modes
-from tinygen.evaluation.parzen import Parzen, parzen, parzen_log_likelihood
+from tinygen.evaluation.linear_probe import linear_probe_error, linear_probe_r2
+from tinygen.evaluation.mode_coverage import PERFECT_GOOD_SAMPLES, ModeCoverage, mode_coverage
+from tinygen.evaluation.parzen import ParzenEstimate, parzen_estimate, parzen_log_likelihood
 from tinygen.evaluation.pca import PCA, principal_angles
-from tinygen.evaluation.reconstruction import reconstruction
+from tinygen.evaluation.reconstruction import evaluate_reconstruction
 
 __all__ = [
+    "ELBO",
     "PCA",
-    "PERFECT_SHARE",
-    "Bound",
-    "Generation",
-    "Modes",
-    "Parzen",
+    "PERFECT_GOOD_SAMPLES",
+    "GenerationScores",
+    "ModeCoverage",
+    "ParzenEstimate",
     "active_units",
-    "bound",
-    "comparison",
     "confusion",
     "digits_covered",
+    "evaluate_elbo",
+    "evaluate_generation",
+    "evaluate_reconstruction",
     "frechet_distance",
-    "generation",
     "histogram_kl",
     "inception_score",
+    "interpolate",
+    "interpolations",
     "linear_probe_error",
-    "linear_readout_r2",
-    "modes",
+    "linear_probe_r2",
+    "mode_coverage",
     "most_wrong",
     "negative_log_likelihood",
-    "parzen",
+    "parzen_estimate",
     "parzen_log_likelihood",
+    "plane_projection",
     "precision_recall",
     "principal_angles",
-    "reconstruction",
+    "scores_table",
 ]

@@ -1,4 +1,4 @@
-"""The parts of a VAE's bound on test images, in nats per image."""
+"""A VAE's evidence lower bound (ELBO) on test images, term by term, in nats per image."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tinygen.evaluation.latent import active_units
 
 
 @dataclass(frozen=True)
-class Bound:
-    """The evidence lower bound, taken apart.
+class ELBO:
+    """The terms of the evidence lower bound.
 
     Attributes:
         reconstruction: ``-log p(x | z)``, the mean over the images.
-        kl_per_unit: (c,), the KL of each number of the code, the mean over the images.
-        active_units: how many numbers of the code tell images apart.
+        kl_per_dimension: (c,), the KL of each latent dimension, the mean over the images.
+        active_units: how many latent dimensions depend on the image.
     """
 
     reconstruction: float
-    kl_per_unit: np.ndarray
+    kl_per_dimension: np.ndarray
     active_units: int
 
     @property
     def kl(self) -> float:
-        return float(self.kl_per_unit.sum())
+        return float(self.kl_per_dimension.sum())
 
     @property
     def negative_elbo(self) -> float:
@@ -36,7 +36,7 @@ class Bound:
         return self.reconstruction + self.kl
 
     @property
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """What a run records of it."""
         return {
             "negative_elbo": self.negative_elbo,
@@ -46,27 +46,29 @@ class Bound:
         }
 
 
-def bound(parts: Callable[..., tuple[Any, Any, Any]], data: Iterable[tuple[Array, ...]]) -> Bound:
-    """The bound's parts, averaged over all images.
+def evaluate_elbo(
+    terms: Callable[..., tuple[Any, Any, Any]], data: Iterable[tuple[Array, ...]]
+) -> ELBO:
+    """The terms of the ELBO, averaged over all images.
 
     Args:
-        parts: of a batch, as `tinygen.models.VAE.bound` gives them: ``-log p(x | z)`` (b,), the
-            KL of each number of the code (b, c), and the means of the codes (b, c).
-        data: what `parts` takes, a batch at a time.
+        terms: computes a batch's terms as `tinygen.models.VAE.elbo_terms` does: ``-log p(x | z)``
+            (b,), the KL of each latent dimension (b, c), and the means of the codes (b, c).
+        data: the arguments of `terms`, one batch at a time.
 
     Raises:
         ValueError: there is no batch.
     """
     nll, kl, means = [], [], []
     for batch in data:
-        host = [backend_of(part).to_numpy(part) for part in parts(*batch)]
+        host = [backend_of(term).to_numpy(term) for term in terms(*batch)]
         nll.append(host[0])
         kl.append(host[1])
         means.append(host[2])
     if not nll:
-        raise ValueError("bound: expected images, got none")
-    return Bound(
+        raise ValueError("evaluate_elbo: expected images, got none")
+    return ELBO(
         reconstruction=float(np.concatenate(nll).mean(dtype=np.float64)),
-        kl_per_unit=np.concatenate(kl).mean(axis=0, dtype=np.float64),
+        kl_per_dimension=np.concatenate(kl).mean(axis=0, dtype=np.float64),
         active_units=int(active_units(np.concatenate(means)).sum()),
     )

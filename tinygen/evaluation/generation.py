@@ -1,9 +1,9 @@
-"""How generated images compare with real ones, in the eyes of a classifier.
+"""Scores of generated images: how they compare with real ones, as seen by a classifier.
 
-Nothing here sees an image: a classifier gives each one the probabilities of the classes and its
-last features, and the figures compare those. So they hold for that one classifier, and most of
-them depend on how many images there are: put figures side by side only if both are the same.
-All arrays lie on the host; sums are float64.
+Nothing here sees an image: the scores compare the class probabilities and the last features that a
+classifier computes of each one. So they depend on the classifier, and most of them on how many
+images there are: compare scores only if both are the same. All arrays lie on the host; sums are
+float64.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 BLOCK = 4_000_000
-"""Distances that are in memory at once: 32 MB of float64, and as much again in passing."""
+"""Distances that are in memory at a time: 32 MB of float64, and as much again for temporaries."""
 
 
 @dataclass(frozen=True)
-class Generation:
-    """What a generator is judged by; each figure is explained at the function of its name."""
+class GenerationScores:
+    """The scores of a generator; each is explained at the function of its name."""
 
     digits_covered: int
     inception_score: float
@@ -31,24 +31,24 @@ class Generation:
     recall: float
 
     @property
-    def figures(self) -> dict[str, float | None]:
-        """What a run records of it; None stands for infinity, which JSON has not."""
+    def metrics(self) -> dict[str, float | None]:
+        """What a run records of them; None stands for infinity, which JSON does not have."""
         return {name: x if isfinite(x) else None for name, x in vars(self).items()}
 
     @classmethod
-    def of(cls, figures: Mapping[str, Any]) -> Generation:
-        """The one that has these `figures`."""
-        known: dict[str, Any] = {n: inf if x is None else x for n, x in figures.items()}
-        return cls(**known)
+    def from_metrics(cls, metrics: Mapping[str, Any]) -> GenerationScores:
+        """The scores of which these are the `metrics`."""
+        scores: dict[str, Any] = {n: inf if x is None else x for n, x in metrics.items()}
+        return cls(**scores)
 
 
-def generation(
+def evaluate_generation(
     probabilities: Any, features: Any, real_features: Any, real_labels: Any, *, k: int = 3
-) -> Generation:
-    """All figures of n generated images against m real ones.
+) -> GenerationScores:
+    """All scores of n generated images against m real ones.
 
     Args:
-        probabilities: ``(n, c)``, of each class; the largest is the digit that an image shows.
+        probabilities: ``(n, c)``, of each class; an image counts as the digit of the largest.
         features: ``(n, f)``, of the same images.
         real_features: ``(m, f)``.
         real_labels: ``(m,)``, integers in ``0 .. c-1``, the true digits.
@@ -59,14 +59,14 @@ def generation(
     """
     score = inception_score(probabilities)
     if len(probabilities) != len(features) or len(real_features) != len(real_labels):
-        found = " ".join(
+        shapes = " ".join(
             str(np.shape(a)) for a in (probabilities, features, real_features, real_labels)
         )
-        raise ValueError(f"generation: expected (n, c) (n, f) (m, f) (m,), got {found}")
+        raise ValueError(f"evaluate_generation: expected (n, c) (n, f) (m, f) (m,), got {shapes}")
     classes = np.shape(probabilities)[1]
     labels = np.argmax(probabilities, axis=1)
     precision, recall = precision_recall(real_features, features, k)
-    return Generation(
+    return GenerationScores(
         digits_covered=digits_covered(labels, real_labels, classes),
         inception_score=score,
         frechet_distance=frechet_distance(features, real_features),
@@ -76,13 +76,13 @@ def generation(
     )
 
 
-def comparison(rows: Mapping[str, Generation]) -> str:
-    """A table of the figures of several sources of images, a line each, by their names."""
-    wide = max(map(len, rows))
-    lines = [f"{'':{wide}}  digits  score  Frechet  hist. KL  precision  recall"]
+def scores_table(rows: Mapping[str, GenerationScores]) -> str:
+    """The scores of several sources of images as a table, a named line for each."""
+    width = max(map(len, rows))
+    lines = [f"{'':{width}}  digits  score  Frechet  hist. KL  precision  recall"]
     for name, row in rows.items():
         lines.append(
-            f"{name:{wide}}  {row.digits_covered:6}  {row.inception_score:5.2f}  "
+            f"{name:{width}}  {row.digits_covered:6}  {row.inception_score:5.2f}  "
             f"{row.frechet_distance:7.2f}  {row.histogram_kl:8.4f}  {row.precision:9.3f}  "
             f"{row.recall:6.3f}"
         )
@@ -96,13 +96,13 @@ def inception_score(probabilities: Any) -> float:
 
         exp(mean KL(p(y|x) || p(y)))       p(y): the mean of p(y|x) over the images
 
-    Salimans et al. (2016), with a classifier of one's own in the place of Inception, and over all
-    images at once, where they average over ten parts. It is 1 if the images all look alike to the
-    classifier, and c if it is sure of each and all classes come equally often. It never looks at
-    real images, so it does not see that a class has a single image only.
+    Salimans et al. (2016), with another classifier in the place of Inception, and over all images
+    at once, where they average over ten parts. It is 1 if the images all look alike to the
+    classifier, and c if it is sure of each and all classes are equally frequent. It does not
+    compare with real images, so it does not notice if all images of a class are the same.
 
     Raises:
-        ValueError: the rows are no probabilities.
+        ValueError: the rows are not probabilities.
 
     >>> inception_score([[1.0, 0, 0, 0], [0, 0, 1, 0]])
     2.0
@@ -121,15 +121,16 @@ def frechet_distance(a: Any, b: Any) -> float:
 
         |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))         (n, f) (m, f) -> at least 0
 
-    Heusel et al. (2017); covariances are the unbiased ones. Two sets of n images of one kind are
-    not 0 apart, but up to about ``tr(C) (f + 5) / (2 n)``.
+    Heusel et al. (2017); covariances are the unbiased ones. Two sets of n images of one
+    distribution are not 0 apart, but up to about ``tr(C) (f + 5) / (2 n)``.
 
-    No root of a matrix is taken. Where ``C = R^T R``, the eigenvalues of ``C_a C_b`` are the
-    squares of the singular values of ``R_a R_b^T``, so the trace of its root is their sum; and R is
-    the triangle in the QR decomposition of the centred features by ``sqrt(n - 1)``. Covariances may
-    be singular: there is nothing to invert, and no rounding error of 1e-16 whose root would be
-    1e-8. The trace as a whole is the least ``|R_a - Q R_b|^2`` over all rotations Q, therefore
-    never negative but for rounding, which is cut off. It is infinite where float64 ends.
+    No matrix square root is computed. With ``C = R^T R``, the eigenvalues of ``C_a C_b`` are the
+    squares of the singular values of ``R_a R_b^T``, so the trace of its square root is the sum of
+    the singular values; R is the triangular factor in the QR decomposition of the centred features,
+    divided by ``sqrt(n - 1)``. Covariances may be singular: nothing is inverted, and no rounding
+    error of 1e-16 becomes 1e-8 by a square root. The trace as a whole is the minimum of
+    ``|R_a - Q R_b|^2`` over all orthogonal Q, so it is negative by rounding only, and then it is 0.
+    Where it overflows float64 it is infinite.
 
     Raises:
         ValueError: the shapes do not fit together, there are fewer than two rows, or a number is
@@ -149,35 +150,35 @@ def frechet_distance(a: Any, b: Any) -> float:
 
 
 def histogram_kl(labels: Any, reference: Any, classes: int = 10) -> float:
-    """How far the digits that came are from those of the reference, in nats: ``(n,) (m,)``.
+    """The KL divergence of the generated digits from the reference ones, in nats: ``(n,) (m,)``.
 
     ::
 
-        KL(g || r) = sum_k g_k log(g_k / r_k)      g, r: the shares of the digits
+        KL(g || r) = sum_k g_k log(g_k / r_k)      g, r: the frequencies of the digits
 
-    g is of the generated images. In this direction a digit that was never generated counts no more
-    than its share, ``-log(1 - r_k)`` if nothing else is wrong; it would be infinite in the other.
-    A digit that the reference does not have makes it infinite.
+    g is that of the generated images. In this direction a digit that is never generated costs
+    ``-log(1 - r_k)`` if nothing else is wrong; in the other direction it would be infinite. Here it
+    is infinite if a digit is generated that the reference does not have.
 
     Raises:
-        ValueError: labels are no vector of integers in ``0 .. classes-1``, or there are none.
+        ValueError: labels are not a vector of integers in ``0 .. classes-1``, or there are none.
 
     >>> round(histogram_kl([0, 0, 1, 1], [0, 1, 2, 2], classes=3), 4)  # log 2
     0.6931
     """
     g = _counts("histogram_kl", labels, classes) / len(labels)
     r = _counts("histogram_kl", reference, classes) / len(reference)
-    came = g > 0
+    present = g > 0
     with np.errstate(divide="ignore"):  # x / 0 is the infinity that is meant
-        return float(np.sum(g[came] * np.log(g[came] / r[came])))
+        return float(np.sum(g[present] * np.log(g[present] / r[present])))
 
 
 def digits_covered(labels: Any, reference: Any, classes: int = 10, least: float = 0.1) -> int:
     """How many digits are generated at all: ``(n,) (m,) -> 0 .. classes``.
 
-    A digit counts if its share of the images is at least `least` times its share of the reference,
-    so of 10,000 images about 100 must show it; and if they are two or more. One blob that the
-    classifier took for an 8 covers nothing.
+    A digit counts if its frequency is at least `least` times its frequency in the reference, so of
+    10,000 images about 100 must show it; and if two images or more do. A single blob that is
+    classified as an 8 does not cover it.
 
     Raises:
         ValueError: as in `histogram_kl`.
@@ -186,22 +187,22 @@ def digits_covered(labels: Any, reference: Any, classes: int = 10, least: float 
     1
     """
     count = _counts("digits_covered", labels, classes)
-    share = _counts("digits_covered", reference, classes) / len(reference)
-    needed = np.maximum(least * share * len(labels), 2)
-    return int(np.sum((count >= needed) & (share > 0)))
+    frequency = _counts("digits_covered", reference, classes) / len(reference)
+    needed = np.maximum(least * frequency * len(labels), 2)
+    return int(np.sum((count >= needed) & (frequency > 0)))
 
 
 def precision_recall(real: Any, fake: Any, k: int = 3) -> tuple[float, float]:
-    """How many generated images look real, and how much of the real there is among them.
+    """Precision, how many generated images look real, and recall, how many real ones are covered.
 
     A ball around each point of a set reaches to its k-th nearest neighbour in that set; the balls
-    together stand for where the set's distribution is (Kynkäänniemi et al. 2019). Precision is the
-    share of generated points inside a ball of the real ones, recall the share of real points inside
-    a ball of the generated ones.
+    together approximate the support of its distribution (Kynkäänniemi et al. 2019). Precision is
+    the fraction of generated points inside a ball of the real ones, recall the fraction of real
+    points inside a ball of the generated ones.
 
     Args:
         real, fake: features, ``(m, f)`` and ``(n, f)``; published figures have m = n.
-        k: neighbours, 3 in the paper.
+        k: the number of neighbours, 3 in the paper.
 
     Raises:
         ValueError: the shapes do not fit together, a set has no more than k rows, or a number is
@@ -216,24 +217,25 @@ def precision_recall(real: Any, fake: Any, k: int = 3) -> tuple[float, float]:
     fake = _matrix("precision_recall", fake, least=k + 1)
     _same_width("precision_recall", real, fake)
     real, fake, _ = _scaled(real, fake)
-    # About their mean, as a large one would eat the digits of the distances.
-    middle = real.mean(axis=0)
-    real, fake = real - middle, fake - middle
-    real_reach, fake_reach = _reach(real, k), _reach(fake, k)
+    # Centred, as a large mean would cost digits of the distances.
+    mean = real.mean(axis=0)
+    real, fake = real - mean, fake - mean
+    real_radius, fake_radius = _squared_radius(real, k), _squared_radius(fake, k)
     precise, recalled = 0, np.zeros(len(real), bool)
     for rows, d2 in squared_distances(fake, real):
-        precise += int((d2 <= real_reach).any(axis=1).sum())
-        recalled |= (d2 <= fake_reach[rows, None]).any(axis=0)
+        precise += int((d2 <= real_radius).any(axis=1).sum())
+        recalled |= (d2 <= fake_radius[rows, None]).any(axis=0)
     return precise / len(fake), float(recalled.mean())
 
 
 def squared_distances(a: Any, b: Any) -> Iterator[tuple[slice, Any]]:
-    """Between all rows of a and b, some rows of a at a time: ``(n, d) (m, d)``.
+    """The squared distances of all rows of a from all of b, some of a at a time: ``(n, d) (m, d)``.
 
-    ``|a|^2 + |b|^2 - 2 a b``, one matrix product; what rounding leaves below 0 is 0.
+    ``|a|^2 + |b|^2 - 2 a b``, one matrix product; what rounding leaves below 0 is set to 0.
 
     Yields:
-        the rows of a, and their distances to all of b, ``(rows, m)``, free to be written to.
+        the rows of a, and their squared distances to all of b, ``(rows, m)``, which may be
+        overwritten.
     """
     squares = np.sum(b * b, axis=1)
     size = max(1, BLOCK // len(b))
@@ -246,15 +248,15 @@ def squared_distances(a: Any, b: Any) -> Iterator[tuple[slice, Any]]:
         yield rows, np.maximum(d2, 0, out=d2)
 
 
-def _reach(x: Any, k: int) -> Any:
+def _squared_radius(x: Any, k: int) -> Any:
     """The squared distance of each row to its k-th nearest other row: ``(n, f) -> (n,)``."""
-    found = np.empty(len(x))
+    radius = np.empty(len(x))
     for rows, d2 in squared_distances(x, x):
-        inside = np.arange(rows.start, rows.stop)
-        d2[inside - rows.start, inside] = np.inf  # a row is no neighbour of its own
+        own = np.arange(rows.start, rows.stop)
+        d2[own - rows.start, own] = np.inf  # a row is not its own neighbour
         d2.partition(k - 1, axis=1)
-        found[rows] = d2[:, k - 1]
-    return found
+        radius[rows] = d2[:, k - 1]
+    return radius
 
 
 def _covariance_factor(x: Any) -> Any:
@@ -268,7 +270,7 @@ def _entropy(p: Any) -> Any:
 
 
 def _counts(name: str, labels: Any, classes: int) -> Any:
-    """How often each of ``0 .. classes-1`` comes."""
+    """How often each of ``0 .. classes-1`` occurs."""
     labels = np.asarray(labels)
     if labels.ndim != 1 or not len(labels) or labels.dtype.kind not in "iu":
         raise ValueError(f"{name}: expected integer labels (n,), got {labels.shape} {labels.dtype}")
@@ -291,11 +293,13 @@ def _matrix(name: str, x: Any, least: int = 1) -> Any:
 
 
 def _scaled(a: Any, b: Any) -> tuple[Any, Any, float]:
-    """Both in a unit in which no square overflows; it is a power of 2, so no digit changes."""
+    """Both divided by a unit so that no square overflows; a power of 2, so no digit changes."""
     unit = 2.0 ** (frexp(max(abs(a).max(), abs(b).max()))[1] - 1)
     return a / unit, b / unit, unit
 
 
 def _same_width(name: str, a: Any, b: Any) -> None:
     if a.shape[1] != b.shape[1]:
-        raise ValueError(f"{name}: expected as many columns in both, got {a.shape} and {b.shape}")
+        raise ValueError(
+            f"{name}: expected the same number of columns in both, got {a.shape} and {b.shape}"
+        )

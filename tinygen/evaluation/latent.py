@@ -1,7 +1,8 @@
-"""Which numbers of a code a model makes use of."""
+"""The latent space: which of its dimensions a model uses, paths through it, and a view of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,19 @@ from tinygen.backend import Array, backend_of
 
 
 def active_units(means: Array, threshold: float = 0.01) -> Any:
-    """The numbers of a code that depend on the image, by Burda et al. (2016), section 5.2.
+    """The latent dimensions that depend on the image, by Burda et al. (2016), section 5.2.
 
-    A unit is active if its posterior mean varies over the images with more than the variance
-    `threshold`; one that the model ignores stays at the prior, with the mean 0 for every image.
+    A unit is active if the variance of its posterior mean over the images is above `threshold`;
+    one that the model ignores stays at the prior, with the mean 0 for every image.
 
     Args:
-        means: ``(n, c)``, for each image the mean of its code, on any backend.
+        means: ``(n, c)``, the posterior mean of each image's code, on any backend.
 
     Returns:
-        ``(c,)`` of bool on the host; its sum is the figure to report.
+        ``(c,)`` of bool on the host; its sum is the number to report.
 
     Raises:
-        ValueError: the means are no matrix, or of no images.
+        ValueError: the means are not a matrix, or there are none.
 
     >>> active_units(np.array([[0.3, 0.05], [-0.3, -0.05]])).tolist()  # variances .09 and .0025
     [True, False]
@@ -31,3 +32,66 @@ def active_units(means: Array, threshold: float = 0.01) -> Any:
         raise ValueError(f"active_units: expected means (n, c) of images, got {means.shape}")
     variances = means.astype(np.float64).var(axis=0)
     return backend_of(means).to_numpy(variances) > threshold
+
+
+def interpolate(start: Any, end: Any, steps: int) -> Any:
+    """Codes at equal steps along the line from one to another: ``(c,) (c,) -> (steps, c)``.
+
+    Both ends are among them.
+
+    >>> interpolate(np.array([0.0, 1.0]), np.array([4.0, 1.0]), steps=3).tolist()
+    [[0.0, 1.0], [2.0, 1.0], [4.0, 1.0]]
+    """
+    alpha = np.linspace(0, 1, steps)[:, None]
+    return (1 - alpha) * start + alpha * end
+
+
+def interpolations(codes: Any, labels: Any, steps: int = 10, pairs: int = 5) -> dict[str, Any]:
+    """Interpolations between the codes of images of different classes, by name.
+
+    The first image of a class stands for it, and the first ``2 pairs`` classes are paired from both
+    ends: the lowest with the highest, and so on. Without labels each image is a class of its own.
+
+    Args:
+        codes: ``(n, c)`` host array.
+        labels: ``(n,)``, or None.
+        steps: codes in an interpolation, both ends included.
+        pairs: how many at most. With a single class it is one, from its first image to itself.
+
+    Returns:
+        ``{"3 to 8": (steps, c)}``, or ``{"1": (steps, c)}`` numbered from 1 without labels.
+
+    >>> codes = np.array([[0.0], [1.0], [6.0]])
+    >>> {name: z.ravel().tolist() for name, z in interpolations(codes, [3, 3, 8], steps=3).items()}
+    {'3 to 8': [0.0, 3.0, 6.0]}
+    """
+    first = np.arange(len(codes)) if labels is None else np.unique(labels, return_index=True)[1]
+    first = first[: 2 * pairs]
+    paths: dict[str, Any] = {}
+    for i, j in [*zip(first, first[::-1], strict=True)][: max(1, len(first) // 2)]:
+        name = str(len(paths) + 1) if labels is None else f"{labels[i]} to {labels[j]}"
+        paths[name] = interpolate(codes[i], codes[j], steps)
+    return paths
+
+
+def plane_projection(codes: Any) -> Callable[[Any], Any]:
+    """A projection of codes to the plane, to look at them: the first two principal components.
+
+    Codes that are pairs stay as they are; those of one number get 0 as their second.
+
+    Args:
+        codes: ``(n, c)`` host array, from which the components are computed.
+
+    Returns:
+        ``(m, c) -> (m, 2)``, for these codes and for others.
+
+    >>> codes = np.array([[0.0, 0, 3], [0, 0, -3], [1, 0, 0], [-1, 0, 0]])
+    >>> abs(plane_projection(codes)(codes)).round(12).tolist()
+    [[3.0, 0.0], [3.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+    """
+    if codes.shape[1] == 2:
+        return lambda z: z
+    mean = codes.mean(axis=0)
+    axes = np.linalg.svd(codes - mean, full_matrices=False)[2][:2].T
+    axes = np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))
+    return lambda z: (z - mean) @ axes

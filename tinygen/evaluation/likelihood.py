@@ -1,4 +1,4 @@
-"""How likely images are to a model with hidden codes, by importance sampling in log space."""
+"""The likelihood of images under a latent variable model, by importance sampling in log space."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from tinygen.backend import Array, Generator, backend_of
 
 ROWS = 1000
-"""Codes of one image that are decoded at once, at most: on one core any number from 400 to 5,000
-takes the same time, 17 microseconds a code for 50-200-200-784, and this one 13 MB. With fewer
-samples than that an image is still a call of its own, of which a GPU would like larger ones."""
+"""Codes of one image that are decoded at a time, at most. On one core any number from 400 to 5,000
+takes the same time, 17 microseconds a code for 50-200-200-784, and 1,000 take 13 MB. Each image is
+a call of its own even with fewer samples; a GPU would be faster with larger calls."""
 
 
 def negative_log_likelihood(
@@ -31,25 +31,26 @@ def negative_log_likelihood(
 
         log p(x) ~ log(1/k sum_i w_i)      w_i = p(x, z_i) / q(z_i | x)      z_i drawn from q(z | x)
 
-    On average the estimate of ``log p(x)`` is too small; it rises with k to the truth. Weights are
-    added in log space as they come, so k may be a million, and memory stays flat.
+    The expected value of the estimate is a lower bound on ``log p(x)``, which rises with k and
+    converges to it. Weights are summed in log space as they are drawn, so k may be a million, and
+    memory stays flat.
 
-    Codes are drawn image after image, so the figures depend neither on how images are cut into
-    batches nor, where a generator gives the same numbers in one piece and in several, as NumPy's
-    does, on `rows`.
+    Codes are drawn image by image, so the result does not depend on how images are cut into
+    batches; nor does it depend on `rows`, where a generator draws the same numbers in one call and
+    in several, as NumPy's does.
 
     Args:
-        log_weights: ``(x (1, d), k, generator) -> (k, 1)``, ``log w`` of k fresh draws for x.
-        images: batches ``(b, d)`` in order; the rows of each are what `log_weights` gets.
+        log_weights: ``(x (1, d), k, generator) -> (k, 1)``, ``log w`` of k new draws for x.
+        images: batches ``(b, d)``, whose rows `log_weights` gets one by one.
         samples: k.
-        rows: draws that `log_weights` is asked for at once, at most.
-        advance: called with the number of draws that were done since it was last called.
+        rows: the most draws in one call of `log_weights`.
+        advance: called with the number of draws since its last call, for a progress bar.
 
     Returns:
         ``nll``: the mean over the images.
-        ``standard_error``: of that mean, the deviation over the images by the root of their number.
+        ``standard_error``: of that mean; the standard deviation over the n images by ``sqrt(n)``.
         ``effective_samples``: ``(sum w)^2 / sum w^2`` averaged over the images, from 1 to k; if it
-        is near 1, one draw decides, and the true ``-log p(x)`` is likely to be smaller.
+        is near 1, one draw dominates, and the true ``-log p(x)`` is likely to be smaller.
 
     Raises:
         ValueError: `samples` or `rows` is below 1, there are no images, or the weights have another
@@ -57,7 +58,7 @@ def negative_log_likelihood(
     """
     if samples < 1 or rows < 1:
         raise ValueError(
-            "negative_log_likelihood: expected at least 1 sample and 1 row at once, "
+            "negative_log_likelihood: expected at least 1 sample and 1 row at a time, "
             f"got {samples} and {rows}"
         )
     nll, effective = [], []
@@ -68,7 +69,7 @@ def negative_log_likelihood(
             )
         for i in range(len(batch)):
             x = batch[i : i + 1]
-            total = squares = -inf  # the logarithms of sum w and of sum w^2
+            total = squares = -inf  # log sum w and log sum w^2
             for first in range(0, samples, rows):
                 k = min(rows, samples - first)
                 log_w = _on_host(log_weights(x, k, generator), k)
@@ -90,7 +91,7 @@ def _on_host(log_w: Array, k: int) -> Any:
     """The log weights of one image as float64 (k,); on a GPU this waits, once for each piece."""
     if log_w.shape != (k, 1):
         raise ValueError(
-            f"negative_log_likelihood: log_weights gave {log_w.shape}; expected {(k, 1)}, "
-            "a row for each draw"
+            f"negative_log_likelihood: expected log_weights {(k, 1)}, a row for each draw, "
+            f"got {log_w.shape}"
         )
     return backend_of(log_w).to_numpy(log_w)[:, 0].astype(np.float64)

@@ -1,7 +1,7 @@
-"""Which modes of a known mixture samples have found, by the protocol of PacGAN (Lin et al. 2018).
+"""How many modes of a known mixture samples cover, by the protocol of PacGAN (Lin et al. 2018).
 
-There 2,500 samples are drawn: a sample is good within three deviations of the nearest mode, and a
-mode is found with one good sample.
+There 2,500 samples are drawn. A sample is good if it lies within three standard deviations of the
+nearest mode, and a mode is covered if one good sample belongs to it.
 """
 
 from __future__ import annotations
@@ -14,55 +14,55 @@ import numpy as np
 
 from tinygen.data.mixtures import Mixture
 
-REACH = 3.0
-"""Deviations within which a sample is good."""
+RADIUS = 3.0
+"""Standard deviations within which a sample is good."""
 
-PERFECT_SHARE = 1 - exp(-(REACH**2) / 2)
-"""The share of good samples of a perfect generator, 98.89 %.
+PERFECT_GOOD_SAMPLES = 1 - exp(-(RADIUS**2) / 2)
+"""The fraction of good samples of a perfect generator, 98.89 %.
 
-The squared distance from a mode of the plane, in squared deviations, is above r^2 with probability
-exp(-r^2 / 2). A generator with more good samples than that is no better: its modes are narrower
-than those of the data.
+The squared distance from a mode of the plane, in units of the variance, is above r^2 with
+probability exp(-r^2 / 2). A generator with more good samples than that is no better: its modes are
+narrower than those of the data.
 """
 
 
 @dataclass(frozen=True)
-class Modes:
-    """What samples found.
+class ModeCoverage:
+    """Which modes samples cover.
 
     Attributes:
-        found: how many modes have a good sample.
-        good: the share of samples that are good; compare it with `PERFECT_SHARE`.
+        modes: how many modes have a good sample.
+        good_samples: the fraction of good samples; compare it with `PERFECT_GOOD_SAMPLES`.
         counts: ``(k,)``, the good samples of each mode.
     """
 
-    found: int
-    good: float
+    modes: int
+    good_samples: float
     counts: np.ndarray
 
     @property
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """What a run records of it."""
-        return {"modes": self.found, "good_samples": self.good}
+        return {"modes": self.modes, "good_samples": self.good_samples}
 
 
-def modes(samples: Any, mixture: Mixture) -> Modes:
-    """The modes of a mixture that samples ``(n, 2)`` on the host have found.
+def mode_coverage(samples: Any, mixture: Mixture) -> ModeCoverage:
+    """The modes of a mixture that samples ``(n, 2)`` on the host cover.
 
     Raises:
-        ValueError: the samples are no points of the plane, are none at all, or are not finite.
+        ValueError: the samples are not points of the plane, there are none, or one is not finite.
 
     >>> from tinygen.data import MIXTURES
-    >>> found = modes([[1.0, 0.02], [0.99, 0], [0, 0]], MIXTURES["ring"])
-    >>> found.figures
+    >>> coverage = mode_coverage([[1.0, 0.02], [0.99, 0], [0, 0]], MIXTURES["ring"])
+    >>> coverage.metrics
     {'modes': 1, 'good_samples': 0.6666666666666666}
     """
     x = np.asarray(samples, np.float64)
     if x.ndim != 2 or not len(x) or x.shape[1] != 2:
-        raise ValueError(f"modes: expected samples (n, 2), got {x.shape}")
+        raise ValueError(f"mode_coverage: expected samples (n, 2), got {x.shape}")
     if not np.isfinite(x).all():
-        raise ValueError("modes: expected finite samples, got NaN or infinity")
+        raise ValueError("mode_coverage: expected finite samples, got NaN or infinity")
     distance = np.linalg.norm(x[:, None] - mixture.centres, axis=2)
-    good = distance.min(axis=1) <= REACH * mixture.deviation
+    good = distance.min(axis=1) <= RADIUS * mixture.std
     counts = np.bincount(distance.argmin(axis=1)[good], minlength=len(mixture.centres))
-    return Modes(int(np.count_nonzero(counts)), float(good.mean()), counts)
+    return ModeCoverage(int(np.count_nonzero(counts)), float(good.mean()), counts)

@@ -1,10 +1,11 @@
-"""The Parzen window, by which the first GAN was judged, kept as a piece of history.
+"""The Parzen window estimate, by which the first GAN was evaluated, here as a piece of history.
 
-Each generated image becomes the centre of a normal distribution, and the likelihood of test images
-under their mixture is the figure (Goodfellow et al. 2014: 225 +- 2 nats on MNIST). Theis et al.
+Each generated image becomes the centre of a normal distribution, and the result is the likelihood
+of test images under their mixture (Goodfellow et al. 2014: 225 +- 2 nats on MNIST). Theis et al.
 (2015) advise against it: even for patches of 6 x 6 pixels no affordable number of samples brings it
-near to the likelihood of the model, and on MNIST centres found by k-means beat real images. Since
-pixels are grey it is a density, positive here, and shares no column with a likelihood of bits.
+near the likelihood of the model, and on MNIST the centres of k-means beat real images. Since
+pixels are grey it is a density, positive here, and must not be compared with a likelihood of binary
+pixels.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import numpy as np
 from tinygen.evaluation.generation import squared_distances
 
 SIGMAS = tuple(np.logspace(-1, 0, 10).tolist())
-"""The deviations that Goodfellow et al. chose from, by 1,000 validation images (parzen_ll.py)."""
+"""The grid of Goodfellow et al., who chose by 1,000 validation images (parzen_ll.py)."""
 
 
 @dataclass(frozen=True)
-class Parzen:
+class ParzenEstimate:
     """The `mean` log-likelihood of the test points in nats, its `standard_error`, and `sigma`."""
 
     mean: float
@@ -29,26 +30,28 @@ class Parzen:
     sigma: float
 
 
-def parzen(samples: Any, validation: Any, points: Any, sigmas: Any = SIGMAS) -> Parzen:
-    """The figure of the paper: sigma is that of `sigmas` which suits the validation points best.
+def parzen_estimate(
+    samples: Any, validation: Any, points: Any, sigmas: Any = SIGMAS
+) -> ParzenEstimate:
+    """The estimate of the paper, with the sigma under which the validation points are likeliest.
 
-    If it is the first or the last one, a better one may lie outside of the grid.
+    If it is the first or the last of `sigmas`, a better one may lie outside the grid.
 
     Args:
-        samples: what was generated, ``(m, d)``; 10,000 in the paper.
-        validation, points: real ones, ``(v, d)`` and ``(n, d)``, the second to be judged by.
-        sigmas: deviations, above 0.
+        samples: generated points, ``(m, d)``; 10,000 in the paper.
+        validation, points: real points, ``(v, d)`` and ``(n, d)``; the second are the test set.
+        sigmas: standard deviations, above 0.
 
     Raises:
         ValueError: as in `parzen_log_likelihood`.
 
-    >>> parzen([[0.0]], [[0.5], [-0.5]], [[0.5]], sigmas=(0.2, 0.5, 1)).sigma
+    >>> parzen_estimate([[0.0]], [[0.5], [-0.5]], [[0.5]], sigmas=(0.2, 0.5, 1)).sigma
     0.5
     """
     scores = _log_likelihoods(samples, validation, sigmas).mean(axis=1)
     sigma = float(sigmas[int(scores.argmax())])
     nats = parzen_log_likelihood(samples, points, sigma)
-    return Parzen(float(nats.mean()), float(nats.std()) / len(nats) ** 0.5, sigma)
+    return ParzenEstimate(float(nats.mean()), float(nats.std()) / len(nats) ** 0.5, sigma)
 
 
 def parzen_log_likelihood(samples: Any, points: Any, sigma: float) -> Any:
@@ -70,19 +73,19 @@ def parzen_log_likelihood(samples: Any, points: Any, sigma: float) -> Any:
 
 
 def _log_likelihoods(samples: Any, points: Any, sigmas: Any) -> Any:
-    """For several deviations, so that distances are computed once: ``(len(sigmas), n)``."""
+    """For several sigmas at once, so that distances are computed once: ``(len(sigmas), n)``."""
     samples, points = np.asarray(samples, np.float64), np.asarray(points, np.float64)
     _check(samples, points, sigmas)
     (m, d), n = samples.shape, len(points)
-    found = np.empty((len(sigmas), n))
+    nats = np.empty((len(sigmas), n))
     for rows, d2 in squared_distances(points, samples):
         nearest = d2.min(axis=1, keepdims=True)
         d2 -= nearest  # the nearest sample's term is then 1, and the sum neither 0 nor infinite
         for k, sigma in enumerate(sigmas):
             total = np.exp(d2 * (-0.5 / sigma**2)).sum(axis=1)
-            found[k, rows] = np.log(total) - nearest[:, 0] * (0.5 / sigma**2)
-            found[k, rows] -= np.log(m) + d * np.log(sigma * (2 * np.pi) ** 0.5)
-    return found
+            nats[k, rows] = np.log(total) - nearest[:, 0] * (0.5 / sigma**2)
+            nats[k, rows] -= np.log(m) + d * np.log(sigma * (2 * np.pi) ** 0.5)
+    return nats
 
 
 def _check(samples: Any, points: Any, sigmas: Any) -> None:
@@ -94,4 +97,4 @@ def _check(samples: Any, points: Any, sigmas: Any) -> None:
     if not (np.isfinite(samples).all() and np.isfinite(points).all()):
         raise ValueError("parzen: expected finite numbers, got NaN or infinity")
     if not len(sigmas) or not all(0 < sigma < np.inf for sigma in sigmas):
-        raise ValueError(f"parzen: expected deviations above 0, got {sigmas}")
+        raise ValueError(f"parzen: expected standard deviations above 0, got {sigmas}")

@@ -1,7 +1,7 @@
-"""Principal component analysis: the best linear bottleneck, and so the floor for every other one.
+"""Principal component analysis: the best linear bottleneck, and so the baseline of all others.
 
 No linear encoder and decoder of the same width reconstruct with a smaller squared error (Eckart and
-Young 1936); a linear autoencoder finds the same subspace (Baldi and Hornik 1989).
+Young 1936), and a linear autoencoder converges to the same subspace (Baldi and Hornik 1989).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from tinygen.data.batches import in_order
 
 BLOCK = 5000
-"""Images that are read at once, so that memory stays flat."""
+"""Images that are read at a time, so that memory stays flat."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,16 @@ class PCA:
 
     @classmethod
     def fit(cls, images: Any, k: int) -> PCA:
-        """The k directions of largest variance of ``(n, h, w)`` uint8 images in host memory.
+        """The k directions of largest variance of uint8 images in host memory.
 
-        Pixels are taken in [0, 1]; sums are float64.
+        Pixels are scaled to [0, 1]; sums are float64.
+
+        Args:
+            images: ``(n, h, w)`` or ``(n, h, w, c)``.
+            k: from 1 to the number of pixels, ``d``.
 
         Raises:
-            ValueError: there are fewer than k pixels.
+            ValueError: k is not in that range.
             InputError: the images are not uint8.
         """
         n, d = len(images), int(np.prod(images.shape[1:]))
@@ -62,9 +66,9 @@ class PCA:
 def principal_angles(A: Any, B: Any) -> Any:
     """The angles in radians between two subspaces spanned by rows: ``(k, d) (k, d) -> (k,)``.
 
-    All are 0 if the subspaces are the same, whatever bases they are given in. By Björck and Golub
-    (1973), from the sines where an angle is small, because the cosine of a small angle says
-    nothing about it in finite precision. In float64, and in ascending order.
+    All are 0 if the subspaces are the same, whatever their bases. By Björck and Golub (1973): small
+    angles are computed from their sines, because in finite precision the cosine of a small angle
+    does not determine it. In float64, and in ascending order.
 
     >>> principal_angles([[1, 0, 0], [0, 1, 0]], [[0, 2, 0], [0, 0, 3]]) / np.pi
     array([0. , 0.5])
@@ -75,8 +79,8 @@ def principal_angles(A: Any, B: Any) -> Any:
     A, B = np.asarray(A, np.float64), np.asarray(B, np.float64)
     if A.ndim != 2 or A.shape != B.shape or A.shape[0] > A.shape[1]:
         raise ValueError(
-            f"principal_angles: A is {A.shape}, B is {B.shape}; "
-            "expected the same, and no more rows than columns"
+            "principal_angles: expected two matrices of one shape with no more rows than columns, "
+            f"got {A.shape} and {B.shape}"
         )
     qa, qb = np.linalg.qr(A.T)[0], np.linalg.qr(B.T)[0]
     cosines = np.clip(np.linalg.svd(qa.T @ qb, compute_uv=False), 0, 1)

@@ -1,4 +1,4 @@
-"""How well images come back from a bottleneck."""
+"""The reconstruction error: what a bottleneck loses of its images."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from tinygen.backend import Array, namespace
 from tinygen.data.batches import in_order
 
 
-def reconstruction(
+def evaluate_reconstruction(
     reconstruct: Callable[[Array], Array], images: Array, dtype: Any
 ) -> dict[str, float]:
     """Compare images with their reconstructions.
 
     Args:
         reconstruct: ``(b, pixels) -> (b, pixels)``, pixels in [0, 1].
-        images: ``(n, h, w)`` uint8, on the backend of `reconstruct`.
+        images: ``(n, h, w)`` or ``(n, h, w, c)`` uint8, on the backend of `reconstruct`.
         dtype: of the pixels that `reconstruct` gets.
 
     Returns:
-        ``squared_error``: summed over the pixels of an image, the mean over the images.
+        ``squared_error``: summed over the pixels of an image, averaged over the images.
         ``mse``: that, divided by the number of pixels.
-        ``pixel_accuracy``: the share of pixels on the same side of 0.5 in both images.
+        ``pixel_accuracy``: the fraction of pixels on the same side of 0.5 in both images.
     """
-    squared, right = 0.0, 0.0
+    squared, same = 0.0, 0.0
     for x in in_order(images, dtype):
         y = reconstruct(x)
         xp = namespace(x)
         squared += float(xp.sum((y - x) ** 2, dtype="float64"))
-        right += float(xp.sum((y >= 0.5) == (x >= 0.5)))
+        same += float(xp.sum((y >= 0.5) == (x >= 0.5)))
     n, pixels = len(images), x.shape[1]
     return {
         "mse": squared / (n * pixels),
         "squared_error": squared / n,
-        "pixel_accuracy": right / (n * pixels),
+        "pixel_accuracy": same / (n * pixels),
     }

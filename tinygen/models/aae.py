@@ -1,4 +1,4 @@
-"""The adversarial autoencoder: an autoencoder whose codes a discriminator pushes to a prior.
+"""The adversarial autoencoder: an autoencoder whose codes a discriminator drives to a prior.
 
 Makhzani et al. (2015). Its codes are to be standard normal, so that a decoded draw of the prior is
 a new image. It takes three losses, all of which are there already: that of an autoencoder, and
@@ -10,28 +10,47 @@ The same losses by hand are in `tinygen.byhand.aae`; docs/derivations/aae.md say
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygen.autograd import value_and_grad
 from tinygen.backend import Array
+from tinygen.byhand import aae as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.models.autoencoder import Autoencoder
-from tinygen.models.encoder_decoder import RECONSTRUCTIONS, EncoderDecoder, make_floats
+from tinygen.models.encoder_decoder import RECONSTRUCTIONS, EncoderDecoder, convert_to_floats
 from tinygen.models.gan import GAN
+from tinygen.models.gradients import LossAndGrads, choose
 from tinygen.ops import ACTIVATIONS
 from tinygen.parameters import Parameters
 
 
-class Seen(NamedTuple):
-    """What a training step takes besides parameters; the codes of `x` join it."""
+class Batch(NamedTuple):
+    """The data of a training step; the codes of `x` are added to it."""
 
     x: Array
     z: Array
-    share: Array | None
+    alpha: Array | None
+
+
+class AAEGradients(NamedTuple):
+    """What a step of three phases computes; every gradient is that of the phase's own loss.
+
+    Attributes:
+        reconstruction: ``(p, x, out=) -> (loss, gradients)``, of encoder and decoder.
+        discriminator: ``(d, z, codes, alpha, out=) -> (loss, gradients)``.
+        encoder: ``(e, d, x, out=) -> (loss, gradients)``.
+        encode: ``(e, x) -> codes``, which are data to the discriminator.
+    """
+
+    reconstruction: LossAndGrads
+    discriminator: LossAndGrads
+    encoder: LossAndGrads
+    encode: Callable[..., Array]
 
 
 @dataclass(frozen=True)
@@ -52,7 +71,7 @@ class AdversarialAutoencoder(EncoderDecoder):
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
 
     Raises:
-        InputError: a width, a name or a combination makes no sense.
+        InputError: a width, a name or a combination of options is invalid.
     """
 
     pixels: int = 784
@@ -72,20 +91,20 @@ class AdversarialAutoencoder(EncoderDecoder):
         refuse_unknown("reconstruction", self.reconstruction, RECONSTRUCTIONS)
         refuse_unknown("activation", self.activation, ACTIVATIONS)  # maxout is D's alone
         if self.penalty is not None:
-            make_floats(self, ("penalty",))
-        _ = self.autoencoder, self.game  # building them checks the widths and the other names
+            convert_to_floats(self, "penalty")
+        _ = self.autoencoder, self.gan  # building them checks the widths and the other names
 
     @cached_property
     def autoencoder(self) -> Autoencoder:
-        """Encoder and decoder; its loss is that of the first phase."""
+        """Encoder and decoder; its loss is minimised in the first phase."""
         return Autoencoder(
             self.pixels, self.hidden, self.latent, self.activation, self.output,
             self.reconstruction, weights=self.weights, biases=self.biases,
         )  # fmt: skip
 
     @cached_property
-    def game(self) -> GAN:
-        """Encoder and discriminator; its losses are those of the second and the third phase.
+    def gan(self) -> GAN:
+        """Encoder and discriminator; its losses are minimised in the second and the third phase.
 
         What the GAN calls an image is a code here, and what it calls noise is an image.
         """
@@ -98,18 +117,18 @@ class AdversarialAutoencoder(EncoderDecoder):
         )  # fmt: skip
 
     @property
-    def _decoded(self) -> dict[str, str]:
+    def _decoder_options(self) -> dict[str, str]:
         return {"output": self.output, "reconstruction": self.reconstruction}
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The parameters' names and shapes: ``encoder.*``, ``decoder.*``, ``discriminator.*``."""
-        judge = self.game.discriminator.shapes
-        return super().shapes | {f"discriminator.{n}": shape for n, shape in judge.items()}
+        own = self.gan.discriminator.shapes
+        return super().shapes | {f"discriminator.{n}": shape for n, shape in own.items()}
 
     def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
         super()._fill(p, generator)
-        self.game.discriminator.fill(p, generator, "discriminator.")
+        self.gan.discriminator.fill(p, generator, "discriminator.")
 
     @property
     def reconstruction_terms(self) -> dict[str, Any]:
@@ -125,7 +144,7 @@ class AdversarialAutoencoder(EncoderDecoder):
         """The keywords of `tinygen.byhand.aae.discriminator_loss_and_grads`."""
         return {
             "loss": self.loss,
-            "penalty": self.game.weight,
+            "penalty": self.gan.weight,
             "discriminator_activation": self.discriminator_activation,
         }
 
@@ -150,20 +169,20 @@ class AdversarialAutoencoder(EncoderDecoder):
         """Images through the bottleneck: ``(n, pixels) -> (n, pixels)``."""
         return self.autoencoder.reconstruct(p, x)
 
-    def draw(self, x: Array, generator: Any, step: int = 0) -> Seen:
-        """What the three losses take in one training step on the images `x`.
+    def draw(self, x: Array, generator: Any, step: int = 0) -> Batch:
+        """The data of the three losses for one training step on the images `x`.
 
         Returns:
-            ``(x, z, share)``: the images; as many draws of the prior, ``(n, latent)``; and for
-            "wasserstein-gp" how much of each draw is in the code between, ``(n, 1)``, else None.
+            ``(x, z, alpha)``: the images; as many draws of the prior, ``(n, latent)``; and for
+            "wasserstein-gp" the weight of each draw in its interpolate, ``(n, 1)``, else None.
         """
         n, dtype = x.shape[0], x.dtype
         z = generator.standard_normal((n, self.latent), dtype=dtype)
-        between = self.loss == "wasserstein-gp"
-        return Seen(x, z, generator.random((n, 1), dtype=dtype) if between else None)
+        penalised = self.loss == "wasserstein-gp"  # at interpolates, which alpha places
+        return Batch(x, z, generator.random((n, 1), dtype=dtype) if penalised else None)
 
     def reconstruction_loss(self, p: Mapping[str, Any], x: Array) -> Any:
-        """How far images are from what the decoder makes of their codes: a number.
+        """The reconstruction loss of images: a number.
 
         Args:
             p: the parameters of encoder and decoder, ``parameters.only("encoder.", "decoder.")``.
@@ -172,20 +191,20 @@ class AdversarialAutoencoder(EncoderDecoder):
         return self.autoencoder.loss(p, x)
 
     def discriminator_loss(
-        self, d: Mapping[str, Any], z: Array, codes: Array, share: Array | None = None
+        self, d: Mapping[str, Any], z: Array, codes: Array, alpha: Array | None = None
     ) -> Any:
         """The discriminator's loss, a function of its parameters `d`: a number.
 
         Args:
-            z, codes: draws of the prior and codes of images, ``(n, latent)``, data both of them.
-            share: ``(n, 1)`` in [0, 1], for "wasserstein-gp", as `draw` gives it.
+            z, codes: draws of the prior and codes of images, ``(n, latent)``; both are data.
+            alpha: ``(n, 1)`` in [0, 1], for "wasserstein-gp", as `draw` gives it.
         """
         if z.shape != codes.shape or z.shape[1:] != (self.latent,):
             raise InputError(
                 f"AAE: z is {z.shape}, codes are {codes.shape}; "
                 f"expected {self.latent} numbers in each row, and as many rows"
             )
-        return self.game.discriminator_loss(d, z, codes, share=share)
+        return self.gan.discriminator_loss(d, z, codes, alpha=alpha)
 
     def encoder_loss(self, e: Mapping[str, Any], d: Mapping[str, Array], x: Array) -> Any:
         """The encoder's loss, low where its codes pass for draws of the prior: a number.
@@ -195,4 +214,31 @@ class AdversarialAutoencoder(EncoderDecoder):
             d: the discriminator's, data here.
             x: images ``(n, pixels)``.
         """
-        return self.game.generator_loss(e, d, x)
+        return self.gan.generator_loss(e, d, x)
+
+    def gradients(self, how: str) -> AAEGradients:
+        """The gradients of the three losses.
+
+        Args:
+            how: "autograd", or "by-hand" for `tinygen.byhand.aae`.
+
+        Raises:
+            InputError: `how` is neither.
+        """
+        return choose(how, autograd=self._by_autograd, by_hand=self._by_hand)
+
+    def _by_autograd(self) -> AAEGradients:
+        return AAEGradients(
+            value_and_grad(self.reconstruction_loss),
+            value_and_grad(self.discriminator_loss),
+            value_and_grad(self.encoder_loss),
+            self.encoder,
+        )
+
+    def _by_hand(self) -> AAEGradients:
+        return AAEGradients(
+            partial(byhand.reconstruction_loss_and_grads, **self.reconstruction_terms),
+            partial(byhand.discriminator_loss_and_grads, **self.discriminator_terms),
+            partial(byhand.encoder_loss_and_grads, **self.encoder_terms),
+            partial(byhand.encode, activation=self.activation),
+        )

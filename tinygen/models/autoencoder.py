@@ -1,4 +1,4 @@
-"""The autoencoder: a network that must pass an image through a few numbers and give it back.
+"""The autoencoder: a network that reconstructs an image from a code of a few numbers.
 
 The loss is written with ops, so autograd derives its gradient. The same gradient derived on paper
 is in `tinygen.byhand.autoencoder`, and the derivation in docs/derivations/autoencoder.md.
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from tinygen.autograd import value_and_grad
 from tinygen.backend import Array
+from tinygen.byhand import autoencoder as byhand
 from tinygen.losses import l1, l2
-from tinygen.models.encoder_decoder import EncoderDecoder, make_floats
+from tinygen.models.encoder_decoder import EncoderDecoder, convert_to_floats
+from tinygen.models.gradients import LossAndGrads, choose
 from tinygen.parameters import part
 
 
@@ -32,13 +36,13 @@ class Autoencoder(EncoderDecoder):
             image, which needs the sigmoid.
         weight_decay: times half the sum of all squared weights (not biases) is added to the loss.
         code_l1: times the sum of ``|code|``, averaged over the images, is added (sparse).
-        input_noise: the deviation of normal noise on what the encoder sees (denoising); the target
-            stays clean.
+        input_noise: the standard deviation of normal noise on the encoder's input (denoising); the
+            target stays clean.
         dropout: the probability with which a hidden unit is dropped in a training step.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
 
     Raises:
-        InputError: a width or a name makes no sense.
+        InputError: a width or a name is invalid.
     """
 
     pixels: int = 784
@@ -55,17 +59,17 @@ class Autoencoder(EncoderDecoder):
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
-        make_floats(self, ("weight_decay", "code_l1", "input_noise"))
+        convert_to_floats(self, "weight_decay", "code_l1", "input_noise")
         _ = self.encoder, self.decoder  # building them checks the widths and the other names
 
     @property
     def terms(self) -> dict[str, Any]:
-        """What the loss is made of: the keywords of `tinygen.byhand.autoencoder`."""
+        """The options of the loss: the keywords of `tinygen.byhand.autoencoder`."""
         own = {"weight_decay": self.weight_decay, "code_l1": self.code_l1}
         return self.decoder.terms | own
 
     @property
-    def _decoded(self) -> dict[str, str]:
+    def _decoder_options(self) -> dict[str, str]:
         return {"output": self.output, "reconstruction": self.reconstruction}
 
     def encode(self, p: Mapping[str, Any], x: Any) -> Any:
@@ -81,10 +85,10 @@ class Autoencoder(EncoderDecoder):
         return self.decode(p, self.encode(p, x))
 
     def draw(self, x: Array, generator: Any, step: int = 0) -> tuple[Any, ...]:
-        """What `loss` takes in one training step on the images `x`, noise included.
+        """The data of `loss` for one training step on the images `x`, noise included.
 
         Returns:
-            ``(x, corrupted, masks)``: the images; what the encoder sees instead, or None; and a
+            ``(x, corrupted, masks)``: the images; the encoder's input if it differs, or None; and a
             dropout mask for each hidden layer of the encoder and then the decoder.
         """
         corrupted = None
@@ -117,3 +121,18 @@ class Autoencoder(EncoderDecoder):
         if self.code_l1:
             total = total + (self.code_l1 / x.shape[0]) * l1(z)
         return total
+
+    def gradients(self, how: str) -> LossAndGrads:
+        """``(parameters, *data, out=None) -> (loss, gradients)`` for the data of `draw`.
+
+        Args:
+            how: "autograd", or "by-hand" for `tinygen.byhand.autoencoder.loss_and_grads`.
+
+        Raises:
+            InputError: `how` is neither.
+        """
+        return choose(
+            how,
+            autograd=lambda: value_and_grad(self.loss),
+            by_hand=lambda: partial(byhand.loss_and_grads, **self.terms),
+        )

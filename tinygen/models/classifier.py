@@ -1,6 +1,6 @@
-"""A classifier of images: the layers of an encoder, and a softmax on what they say.
+"""A classifier of images: the layers of an encoder, and a softmax on their features.
 
-It judges generated images, and it is what an encoder becomes whose decoder was taken off. The same
+It evaluates generated images, and it reuses an encoder that was trained with a decoder. The same
 gradient derived on paper is in `tinygen.byhand.classifier`, and the derivation in
 docs/derivations/classifier.md.
 """
@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
+from tinygen.autograd import value_and_grad
 from tinygen.backend import Array, Backend, namespace
+from tinygen.byhand import classifier as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import cross_entropy, l2
-from tinygen.models.encoder_decoder import Encoder, make_floats
+from tinygen.models.encoder_decoder import Encoder, convert_to_floats
+from tinygen.models.gradients import LossAndGrads, choose
 from tinygen.nn import Dense, Dropout, Sequential
 from tinygen.ops import ACTIVATIONS, affine, concatenate, softmax
 from tinygen.parameters import Parameters
@@ -36,14 +39,15 @@ class Classifier:
         activation: a name in `tinygen.ops.ACTIVATIONS`.
         dropout: the probability with which a hidden unit is dropped in a training step.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
-        latent: the width of one more layer behind the hidden ones that stays linear, as an
-            encoder's code; 0 is none.
-        reads: what the softmax reads, the "last" of these layers or "all" of them side by side.
-        input_noise: the deviation of normal noise on the images of a training step.
+        latent: the width of a linear layer after the hidden ones, as an encoder's code layer; 0 for
+            none.
+        reads: the features of the softmax, the "last" of these layers or "all" of them
+            concatenated.
+        input_noise: the standard deviation of normal noise on the images of a training step.
         weight_decay: times half the sum of all squared weights (not biases) is added to the loss.
 
     Raises:
-        InputError: a width or a name makes no sense.
+        InputError: a width or a name is invalid.
     """
 
     pixels: int = 784
@@ -61,14 +65,14 @@ class Classifier:
     def __post_init__(self) -> None:
         refuse_unknown("activation", self.activation, ACTIVATIONS)
         refuse_unknown("reads", self.reads, READS)
-        make_floats(self, ("input_noise", "weight_decay"))
+        convert_to_floats(self, "input_noise", "weight_decay")
         if not isinstance(self.latent, int) or self.latent < 0:
             raise InputError(f"latent must be a whole number, at least 0, got {self.latent}")
         _ = self.net  # building it checks the widths and the other names
 
     @cached_property
     def body(self) -> Sequential:
-        """All layers but the softmax's."""
+        """All layers before the softmax layer."""
         layers: list[Any] = []
         width = self.pixels
         for outputs in self.hidden:
@@ -82,24 +86,24 @@ class Classifier:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Of what the softmax reads, layer by layer."""
+        """The widths of the layers whose outputs are the features."""
         every = (*self.hidden, self.latent) if self.latent else self.hidden
         return (every if self.reads == "all" else every[-1:]) or (self.pixels,)
 
     @cached_property
     def net(self) -> Sequential:
         """All layers, for their parameters: with `reads` "all" they do not form a chain."""
-        read = int(np.sum(self.widths))
-        return Sequential(self.body, Dense(read, self.classes, self.weights, self.biases))
+        features = int(np.sum(self.widths))
+        return Sequential(self.body, Dense(features, self.classes, self.weights, self.biases))
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The parameters' names and shapes: ``W1``, ``b1``, ..., the softmax's last."""
+        """The parameters' names and shapes: ``W1``, ``b1``, ..., the softmax layer's last."""
         return self.net.shapes
 
     @property
     def terms(self) -> dict[str, Any]:
-        """What the loss is made of: the keywords of `tinygen.byhand.classifier`."""
+        """The options of the loss: the keywords of `tinygen.byhand.classifier`."""
         return {
             "activation": self.activation,
             "linear": bool(self.latent),
@@ -116,48 +120,48 @@ class Classifier:
     def draw(
         self, x: Array, generator: Any, step: int = 0, labels: Array | None = None
     ) -> tuple[Any, ...]:
-        """What `loss` takes in one training step on the images `x`.
+        """The data of `loss` for one training step on the images `x`.
 
         Args:
             labels: ``(n, classes)``, a row of probabilities for each image, on the backend of `x`;
-                `tinygen.losses.one_hot` makes them of integers, once for a whole data set.
+                `tinygen.losses.one_hot` converts integers, once for a whole data set.
 
         Returns:
-            ``(x, labels, masks)``: the images, with noise if the model asks for it, and a dropout
-            mask for each hidden layer.
+            ``(x, labels, masks)``: the images, with noise if `input_noise` is set, the labels, and
+            a dropout mask for each hidden layer.
 
         Raises:
             InputError: the labels are missing, or have another shape.
         """
-        expected, came = (x.shape[0], self.classes), getattr(labels, "shape", None)
-        if came != expected:
-            raise InputError(f"the classifier needs labels of shape {expected}, got {came}")
-        seen, masks = self.disturbed(x, generator)
-        return seen, labels, masks
+        expected, shape = (x.shape[0], self.classes), getattr(labels, "shape", None)
+        if shape != expected:
+            raise InputError(f"the classifier needs labels of shape {expected}, got {shape}")
+        noisy, masks = self.perturb(x, generator)
+        return noisy, labels, masks
 
-    def disturbed(self, x: Array, generator: Any) -> tuple[Array, tuple[Array, ...]]:
-        """Images as a training step sees them, with noise, and a dropout mask for each layer."""
+    def perturb(self, x: Array, generator: Any) -> tuple[Array, tuple[Array, ...]]:
+        """The images of a training step, with noise, and a dropout mask for each hidden layer."""
         if self.input_noise:
             x = x + self.input_noise * generator.standard_normal(x.shape, dtype=x.dtype)
         return x, self.body.draw_masks(generator, x.shape[0], x.dtype)
 
-    def take_over(self, p: Parameters, encoder: Encoder, weights: Mapping[str, Array]) -> None:
-        """Write an encoder's layers into `p`; the softmax begins at 0, without an opinion.
+    def copy_encoder(self, p: Parameters, encoder: Encoder, weights: Mapping[str, Array]) -> None:
+        """Write an encoder's layers into `p`, and 0 into the softmax layer: a uniform prediction.
 
-        Of a VAE's code it takes the means.
+        Of a VAE's code layer it copies the means.
 
         Raises:
             InputError: the encoder has other layers, or is for images of another size.
         """
-        wanted = (self.pixels, self.hidden, self.activation, self.latent or encoder.latent)
-        found = (encoder.pixels, encoder.hidden, encoder.activation, encoder.latent)
-        if wanted != found:
-            raise InputError(f"the classifier is of {wanted}, the encoder of {found}")
+        own = (self.pixels, self.hidden, self.activation, self.latent or encoder.latent)
+        other = (encoder.pixels, encoder.hidden, encoder.activation, encoder.latent)
+        if own != other:
+            raise InputError(f"the classifier has the layers {own}, the encoder {other}")
         p.flat[...] = 0
         for k in range(1, len(self.hidden) + bool(self.latent) + 1):
             for name in (f"W{k}", f"b{k}"):
                 p[name][...] = weights[name][..., : p[name].shape[-1]]
-        p.version += 1
+        p.note_write()
 
     def loss(
         self, p: Mapping[str, Any], x: Array, labels: Array, masks: Sequence[Array] = ()
@@ -166,8 +170,8 @@ class Classifier:
 
         Args:
             x: images, ``(n, pixels)``.
-            labels: ``(n, classes)``, rows of probabilities. A row that sums to something else than
-                1 counts that many times.
+            labels: ``(n, classes)``, rows of probabilities. A row's sum is its weight in the
+                loss: 1 for probabilities, 0 to leave it out.
             masks: from `draw`; without them nothing is dropped.
         """
         total = cross_entropy(self.logits(p, x, masks), labels)
@@ -177,19 +181,34 @@ class Classifier:
                     total = total + self.weight_decay * l2(W)
         return total
 
+    def gradients(self, how: str) -> LossAndGrads:
+        """``(parameters, *data, out=None) -> (loss, gradients)`` for the data of `draw`.
+
+        Args:
+            how: "autograd", or "by-hand" for `tinygen.byhand.classifier.loss_and_grads`.
+
+        Raises:
+            InputError: `how` is neither.
+        """
+        return choose(
+            how,
+            autograd=lambda: value_and_grad(self.loss),
+            by_hand=lambda: partial(byhand.loss_and_grads, **self.terms),
+        )
+
     def logits(self, p: Mapping[str, Any], x: Any, masks: Sequence[Array] = ()) -> Any:
         """``(n, pixels) -> (n, classes)``; the largest is the class."""
-        return self._read_out(p, self.features(p, x, masks))
+        return self._softmax_layer(p, self.features(p, x, masks))
 
     def features(self, p: Mapping[str, Any], x: Any, masks: Sequence[Array] = ()) -> Any:
-        """What the softmax reads of images: ``(n, pixels) -> (n, sum of widths)``."""
+        """The input of the softmax layer: ``(n, pixels) -> (n, sum of widths)``."""
         layers = self.body.layers
         ends = [isinstance(after, Dense) for after in layers[1:]] + [True]
         outputs = self.body.outputs(p, x, training=bool(masks), masks=masks)
-        read = [h for h, end in zip(outputs, ends, strict=False) if end] or [x]
-        return concatenate(*read, axis=1) if self.reads == "all" and len(read) > 1 else read[-1]
+        used = [h for h, end in zip(outputs, ends, strict=False) if end] or [x]
+        return concatenate(*used, axis=1) if self.reads == "all" and len(used) > 1 else used[-1]
 
-    def _read_out(self, p: Mapping[str, Any], features: Any) -> Any:
+    def _softmax_layer(self, p: Mapping[str, Any], features: Any) -> Any:
         last = len(self.shapes) // 2
         return affine(features, p[f"W{last}"], p[f"b{last}"])
 
@@ -197,59 +216,61 @@ class Classifier:
         """``(n, pixels) -> (n, classes)``, rows that sum to 1."""
         return softmax(self.logits(p, x))
 
-    def judge(self, p: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
+    def probabilities_and_features(self, p: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
         """Probabilities and features in one pass: ``(n, pixels) -> (n, classes) (n, features)``.
 
-        They are what `tinygen.evaluation.generation` takes, once they are on the host.
+        They are what `tinygen.evaluation.evaluate_generation` takes, once they are on the host.
         """
         h = self.features(p, x)
-        return softmax(self._read_out(p, h)), h
+        return softmax(self._softmax_layer(p, h)), h
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """A softmax on what something says of images that stays what it is, such as an encoder.
+    """A softmax on the features of images that a frozen function extracts, such as an encoder.
 
-    To the softmax's loss the answers are data. So no gradient can reach what gives them, and there
-    is nothing to freeze.
+    To the softmax's loss the features are data. So no gradient can reach the extractor, and there
+    is no parameter to freeze.
 
     Args:
-        head: a classifier without hidden layers, as wide as the answers; its `input_noise` is on
+        head: a classifier without hidden layers, as wide as the features; its `input_noise` is on
             the images.
-        says: images ``(n, pixels)`` to answers ``(n, width)``, both on the backend.
-        mean, scale: ``(width,)``; the answers are shifted and scaled, so that all count alike.
+        extract: images ``(n, pixels)`` to raw features ``(n, width)``, both on the backend.
+        mean, scale: ``(width,)``; raw features are standardised to ``(raw - mean) * scale``.
     """
 
     head: Classifier
-    says: Callable[[Array], Array]
+    extract: Callable[[Array], Array]
     mean: Array
     scale: Array
 
     @classmethod
-    def on(cls, head: Classifier, says: Callable[[Array], Array], x: Array) -> Frozen:
-        """With answers of mean 0 on the images `x`, and on average a squared norm of at most 1."""
-        answers = says(x)
-        xp = namespace(answers)
-        deviation = answers.std(axis=0)
-        # What hardly changes must not be blown up: some pixels are black in nearly all images.
-        # And where nothing changes at all, nothing may be divided by 0.
-        least = xp.maximum(0.1 * xp.sqrt((deviation**2).mean()), 1e-6)
-        scale = 1 / (xp.maximum(deviation, least) * answers.shape[1] ** 0.5)
-        return cls(head, says, answers.mean(axis=0), scale)
+    def standardised(cls, head: Classifier, extract: Callable[[Array], Array], x: Array) -> Frozen:
+        """With features of mean 0 on the images `x`, and a mean squared norm of at most 1."""
+        raw = extract(x)
+        xp = namespace(raw)
+        std = raw.std(axis=0)
+        # Features that hardly vary, such as pixels that are black in nearly all images, must not be
+        # blown up, and constant ones must not be divided by 0.
+        least = xp.maximum(0.1 * xp.sqrt((std**2).mean()), 1e-6)
+        scale = 1 / (xp.maximum(std, least) * raw.shape[1] ** 0.5)
+        return cls(head, extract, raw.mean(axis=0), scale)
 
     def initialise(
         self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
     ) -> Parameters:
-        """The head's starting parameters."""
+        """The head's initial parameters."""
         return self.head.initialise(seed, dtype, backend)
 
-    def into(self, body: Classifier, weights: Parameters, p: Mapping[str, Array]) -> Parameters:
-        """The head and what it stands on as one classifier: parameters of `body`.
+    def to_classifier(
+        self, body: Classifier, weights: Parameters, p: Mapping[str, Array]
+    ) -> Parameters:
+        """Extractor and head as one classifier: parameters of `body`.
 
         Args:
-            body: a classifier whose features `says` gives.
+            body: a classifier whose features `extract` returns.
             weights: its parameters.
-            p: the head's.
+            p: the head's parameters.
         """
         q, last = weights.copy(), len(body.shapes) // 2
         W = p["W1"] * self.scale[:, None]
@@ -257,23 +278,27 @@ class Frozen:
         q[f"b{last}"][...] = p["b1"] - self.mean @ W
         return q
 
-    def answers(self, x: Array) -> Array:
-        """What the softmax reads of images: ``(n, pixels) -> (n, width)``."""
-        return (self.says(x) - self.mean) * self.scale
+    def features(self, x: Array) -> Array:
+        """The head's input: ``(n, pixels) -> (n, width)``."""
+        return (self.extract(x) - self.mean) * self.scale
 
     def draw(
         self, x: Array, generator: Any, step: int = 0, labels: Array | None = None
     ) -> tuple[Any, ...]:
-        """What `loss` takes in one training step on the images `x`, noise included."""
-        seen, labels, masks = self.head.draw(x, generator, step, labels)
-        return self.answers(seen), labels, masks
+        """The data of `loss` for one training step on the images `x`, noise included."""
+        noisy, labels, masks = self.head.draw(x, generator, step, labels)
+        return self.features(noisy), labels, masks
 
     def loss(
-        self, p: Mapping[str, Any], answers: Array, labels: Array, masks: Sequence[Array] = ()
+        self, p: Mapping[str, Any], features: Array, labels: Array, masks: Sequence[Array] = ()
     ) -> Any:
         """The head's cross-entropy in nats per image."""
-        return self.head.loss(p, answers, labels, masks)
+        return self.head.loss(p, features, labels, masks)
+
+    def gradients(self, how: str) -> LossAndGrads:
+        """Those of the head, by "autograd" or "by-hand"; nothing else is trained."""
+        return self.head.gradients(how)
 
     def probabilities(self, p: Mapping[str, Any], x: Any) -> Any:
         """``(n, pixels) -> (n, classes)``, rows that sum to 1."""
-        return self.head.probabilities(p, self.answers(x))
+        return self.head.probabilities(p, self.features(x))

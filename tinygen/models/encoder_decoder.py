@@ -1,19 +1,22 @@
-"""An encoder and a decoder, each a model of its own, and what has both of them."""
+"""An encoder and a decoder, each a model of its own, and the base of models that have both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygen.autograd import value_and_grad
 from tinygen.backend import Array, Backend
+from tinygen.byhand import autoencoder as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import binary_cross_entropy_with_logits, mse
+from tinygen.models.gradients import LossAndGrads, choose
 from tinygen.nn import Sequential, mlp
-from tinygen.nn.sequential import started
+from tinygen.nn.sequential import initialise_parameters
 from tinygen.ops import sigmoid
 from tinygen.parameters import Parameters
 
@@ -21,7 +24,7 @@ RECONSTRUCTIONS = ("mse", "bce")
 OUTPUTS = ("sigmoid", "none")
 
 
-class Half:
+class DenseModel:
     """A dense network whose parameters are called ``W1``, ``b1`` and so on."""
 
     activation: str
@@ -31,7 +34,7 @@ class Half:
 
     @cached_property
     def net(self) -> Sequential:
-        """From its first layer to its last, which has no activation."""
+        """All layers; the last has no activation."""
         return mlp(self._sizes, self.activation, self.dropout, self.weights, self.biases)
 
     @property
@@ -51,19 +54,19 @@ class Half:
 
 
 @dataclass(frozen=True)
-class Encoder(Half):
+class Encoder(DenseModel):
     """A dense network ``pixels -> hidden -> latent``, whose last layer, the code, is linear.
 
     Args:
         pixels, hidden, latent: the widths.
         activation: a name in `tinygen.ops.ACTIVATIONS`.
         dropout: the probability with which a hidden unit is dropped in a training step.
-        heads: how many columns the last layer has for each number of the code: 2 for that of a
-            VAE, whose means come first and then the logarithms of its variances.
+        heads: how many columns the last layer has for each latent dimension: 2 for a VAE, first
+            the means and then the logarithms of the variances.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
 
     Raises:
-        InputError: a width or a name makes no sense.
+        InputError: a width or a name is invalid.
 
     >>> encoder = Encoder(pixels=784, hidden=(512, 256), latent=32)
     >>> encoder(encoder.initialise(seed=0), np.zeros((5, 784), np.float32)).shape
@@ -92,11 +95,11 @@ class Encoder(Half):
 
 
 @dataclass(frozen=True)
-class Decoder(Half):
-    """A dense network ``latent -> hidden -> pixels``, which makes images of codes.
+class Decoder(DenseModel):
+    """A dense network ``latent -> hidden -> pixels``, from codes to images.
 
-    By itself it can be trained to invert an encoder that stays what it is: its loss is that of an
-    autoencoder, with codes in the place of an encoder.
+    By itself it can be trained to invert a frozen encoder: its loss is that of an autoencoder,
+    computed from given codes.
 
     Args:
         latent, hidden, pixels: the widths.
@@ -108,7 +111,7 @@ class Decoder(Half):
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
 
     Raises:
-        InputError: a width, a name or a combination makes no sense.
+        InputError: a width, a name or a combination of options is invalid.
     """
 
     latent: int = 32
@@ -122,10 +125,10 @@ class Decoder(Half):
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
-        refuse_unknown("loss", self.reconstruction, RECONSTRUCTIONS)
+        refuse_unknown("reconstruction", self.reconstruction, RECONSTRUCTIONS)
         refuse_unknown("output", self.output, OUTPUTS)
         if self.reconstruction == "bce" and self.output != "sigmoid":
-            raise InputError("the loss bce is that of probabilities; it needs the output sigmoid")
+            raise InputError("reconstruction bce compares probabilities; it needs output sigmoid")
         _ = self.net  # building it checks the widths and the other names
 
     @property
@@ -134,53 +137,68 @@ class Decoder(Half):
 
     @property
     def terms(self) -> dict[str, Any]:
-        """What the loss is made of: the keywords of `tinygen.byhand.autoencoder`."""
+        """The options of the loss: the keywords of `tinygen.byhand.autoencoder`."""
         return {
             "activation": self.activation,
             "output": self.output,
-            "loss": self.reconstruction,
+            "reconstruction": self.reconstruction,
         }
 
     def __call__(self, p: Mapping[str, Any], z: Any) -> Any:
         """Codes to images: ``(n, latent) -> (n, pixels)``."""
-        return self.squashed(self.net(p, z))
+        return self.activate_output(self.net(p, z))
 
-    def squashed(self, a: Any) -> Any:
-        """What the last layer gives, as images."""
+    def activate_output(self, a: Any) -> Any:
+        """Images from the output of the last layer."""
         return sigmoid(a) if self.output == "sigmoid" else a
 
     def draw(
         self, x: Array, generator: Any, step: int = 0, codes: Array | None = None
     ) -> tuple[Any, ...]:
-        """What `loss` takes in one training step on the images `x`: ``(x, codes, masks)``.
+        """The data of `loss` for one training step on the images `x`: ``(x, codes, masks)``.
 
         Raises:
             InputError: the codes are missing, or have another shape.
         """
-        expected, came = (x.shape[0], self.latent), getattr(codes, "shape", None)
-        if came != expected:
-            raise InputError(f"the decoder needs codes of shape {expected}, got {came}")
+        expected, shape = (x.shape[0], self.latent), getattr(codes, "shape", None)
+        if shape != expected:
+            raise InputError(f"the decoder needs codes of shape {expected}, got {shape}")
         return x, codes, self.net.draw_masks(generator, x.shape[0], x.dtype)
 
     def loss(self, p: Mapping[str, Any], x: Array, codes: Any, masks: Sequence[Array] = ()) -> Any:
-        """How far images decoded from `codes` are from `x`; Tensors in `p` record it for autograd.
+        """The reconstruction loss of `x` from `codes`; Tensors in `p` record it for autograd.
 
         Args:
-            x: the images that the codes are those of, ``(n, pixels)``.
-            codes: ``(n, latent)``.
+            x: the images, ``(n, pixels)``.
+            codes: their codes, ``(n, latent)``.
             masks: a dropout mask for each hidden layer; without them nothing is dropped.
         """
         a = self.net(p, codes, training=bool(masks), masks=masks)
         if self.reconstruction == "mse":
-            return mse(self.squashed(a), x)
+            return mse(self.activate_output(a), x)
         return binary_cross_entropy_with_logits(a, x)
+
+    def gradients(self, how: str) -> LossAndGrads:
+        """``(parameters, *data, out=None) -> (loss, gradients)`` for the data of `draw`.
+
+        Args:
+            how: "autograd", or "by-hand" for `tinygen.byhand.autoencoder.decoder_loss_and_grads`.
+
+        Raises:
+            InputError: `how` is neither.
+        """
+        return choose(
+            how,
+            autograd=lambda: value_and_grad(self.loss),
+            by_hand=lambda: partial(byhand.decoder_loss_and_grads, **self.terms),
+        )
 
 
 class EncoderDecoder:
     """An `Encoder` ``pixels -> hidden -> code`` and its mirror image, a `Decoder`, in one vector.
 
-    A model derives from it, has these options as fields, and adds its loss. The parameters of each
-    half are ``p.part("encoder.")`` and ``p.part("decoder.")``.
+    A model derives from it, has these options as fields, and adds its loss. The parameters of the
+    two parts are ``p.part("encoder.")`` and ``p.part("decoder.")``.
     """
 
     pixels: int
@@ -192,7 +210,7 @@ class EncoderDecoder:
     biases: str
 
     heads: ClassVar[int] = 1
-    """How many numbers the encoder gives for each one of the code."""
+    """How many columns the encoder has for each latent dimension."""
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -205,33 +223,33 @@ class EncoderDecoder:
     def decoder(self) -> Decoder:
         return Decoder(
             self.latent, self.hidden[::-1], self.pixels, self.activation, self.dropout,
-            weights=self.weights, biases=self.biases, **self._decoded,
+            weights=self.weights, biases=self.biases, **self._decoder_options,
         )  # fmt: skip
 
     @property
-    def _decoded(self) -> dict[str, str]:
-        """The decoder's output and reconstruction."""
+    def _decoder_options(self) -> dict[str, str]:
+        """The decoder's `output` and `reconstruction`."""
         raise NotImplementedError
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The parameters' names and shapes: ``encoder.W1``, ``encoder.b1``, ... ``decoder.b3``."""
-        halves = {"encoder": self.encoder, "decoder": self.decoder}
-        return {f"{h}.{n}": shape for h, half in halves.items() for n, shape in half.shapes.items()}
+        parts = {"encoder": self.encoder, "decoder": self.decoder}
+        return {f"{k}.{n}": shape for k, part in parts.items() for n, shape in part.shapes.items()}
 
     def initialise(
         self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
     ) -> Parameters:
         """The starting parameters; the same numbers on every backend."""
-        return started(self.shapes, self._fill, seed, dtype, backend)
+        return initialise_parameters(self.shapes, self._fill, seed, dtype, backend)
 
     def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
         self.encoder.net.fill(p, generator, "encoder.")
         self.decoder.net.fill(p, generator, "decoder.")
 
 
-def make_floats(model: Any, names: Sequence[str]) -> None:
-    """Numbers of a frozen model as Python's floats: a NumPy one would turn float32 into float64.
+def convert_to_floats(model: Any, *names: str) -> None:
+    """Make options of a frozen dataclass Python floats; a NumPy float64 would widen float32.
 
     Raises:
         InputError: one is negative or not finite.

@@ -1,4 +1,4 @@
-"""The GAN: a generator that makes samples of noise, and a discriminator that tells them from data.
+"""The GAN: a generator turns noise into samples, a discriminator tells them from data.
 
 Each player has a loss of its own, a function of its own parameters; everything else is data. To
 the discriminator the generator's images are data, and to the generator the discriminator's weights
@@ -12,18 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen.autograd import Tensor, grad
+from tinygen.autograd import Tensor, grad, value_and_grad
 from tinygen.backend import Array, Backend, backend_of, namespace
+from tinygen.byhand import checks
+from tinygen.byhand import gan as byhand
 from tinygen.errors import InputError, refuse_unknown
-from tinygen.models.encoder_decoder import make_floats
+from tinygen.models.encoder_decoder import convert_to_floats
+from tinygen.models.gradients import LossAndGrads, choose
 from tinygen.nn import Sequential, mlp
-from tinygen.nn.sequential import started
+from tinygen.nn.sequential import initialise_parameters
 from tinygen.ops import concatenate, mean, reshape, sigmoid, softplus, sqrt, square, sum
 from tinygen.parameters import Parameters
 
@@ -32,29 +35,43 @@ OUTPUTS = ("sigmoid", "none")
 PENALTIES = {"wasserstein-gp": 10.0, "r1": 1.0}
 """The losses that have a gradient penalty, with its usual weight."""
 TINY = 1e-12
-"""Added to a squared norm, whose root has no derivative at 0."""
-SETTLED = 2048
-"""Rows of noise from which batch norm takes its averages."""
+"""Added to a squared norm, as the square root has no derivative at 0."""
+CALIBRATION_ROWS = 2048
+"""Rows of noise on which the generator's batch norm is calibrated for sampling."""
 
 Masks = Sequence[Array]
 
 
-class SeenByD(NamedTuple):
-    """What the discriminator's step takes besides parameters; the images made of `z` join it."""
+class DiscriminatorBatch(NamedTuple):
+    """The data of a discriminator step; the images generated from `z` are added to it."""
 
     real: Array
     z: Array
     labels: Array | None
-    share: Array | None
+    alpha: Array | None
     masks: tuple[Masks, Masks, Masks]
 
 
-class SeenByG(NamedTuple):
-    """What the generator's step takes besides parameters."""
+class GeneratorBatch(NamedTuple):
+    """The data of a generator step."""
 
     z: Array
     labels: Array | None
     masks: Masks
+
+
+class GANGradients(NamedTuple):
+    """What an adversarial step computes; every gradient is that of a player's own loss.
+
+    Attributes:
+        discriminator: ``(d, real, fake, labels, alpha, masks, out=) -> (loss, gradients)``.
+        generator: ``(g, d, z, labels, masks, out=) -> (loss, gradients)``.
+        generate: ``(g, z, labels) -> images``, which are data to the discriminator.
+    """
+
+    discriminator: LossAndGrads
+    generator: LossAndGrads
+    generate: Callable[..., Array]
 
 
 @dataclass(frozen=True)
@@ -62,26 +79,26 @@ class GAN:
     """A generator ``noise -> hidden -> pixels`` and a discriminator ``pixels -> hidden -> logit``.
 
     Args:
-        pixels: the width of an image, or of any sample.
+        pixels: the width of an image, or of a sample of any kind.
         latent: the width of the noise, which is standard normal.
         generator_hidden, discriminator_hidden: widths of hidden layers.
         generator_activation, discriminator_activation: names in `tinygen.ops.ACTIVATIONS`, or
             "maxout".
         generator_norm, discriminator_norm: "none", "batch" or "layer", before each activation.
         dropout: the probability with which a hidden unit of the discriminator is dropped.
-        output: of the generator: "sigmoid" for pixels, "none" for samples without bounds.
+        output: of the generator: "sigmoid" for pixels, "none" for unbounded samples.
         loss: "non-saturating" and "minimax" (Goodfellow et al. 2014), "least-squares" (Mao et al.
             2017, with labels 0 and 1), "wasserstein-gp" (Gulrajani et al. 2017), or "r1",
             non-saturating with a penalty on the gradient at real images (Mescheder et al. 2018).
         penalty: the weight of the gradient penalty: lambda of "wasserstein-gp", gamma of "r1".
-            None is the usual one, in `PENALTIES`; the other losses have none.
+            None is the usual one, in `PENALTIES`. The other losses have no penalty.
         smoothing: real images get the label ``1 - smoothing`` (Salimans et al. 2016, one-sided).
-        pack: the discriminator judges so many images at once (PacGAN, Lin et al. 2018).
-        classes: both players are told the class of an image, one of so many; 0 tells them nothing.
+        pack: how many images the discriminator judges together (PacGAN, Lin et al. 2018).
+        classes: how many classes both players are conditioned on; 0 for an unconditional GAN.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
 
     Raises:
-        InputError: a width, a name or a combination makes no sense.
+        InputError: a width, a name or a combination of options is invalid.
     """
 
     pixels: int = 784
@@ -107,7 +124,7 @@ class GAN:
         refuse_unknown("output", self.output, OUTPUTS)
         if self.penalty is not None and self.loss not in PENALTIES:
             raise InputError(f"the loss {self.loss} has no gradient penalty to weigh")
-        make_floats(self, ("smoothing",) if self.penalty is None else ("smoothing", "penalty"))
+        convert_to_floats(self, "smoothing", *(() if self.penalty is None else ("penalty",)))
         if self.smoothing >= 1:
             raise InputError(f"smoothing must be below 1, got {self.smoothing}")
         if self.smoothing and self.loss == "wasserstein-gp":
@@ -126,7 +143,7 @@ class GAN:
 
     @property
     def weight(self) -> float:
-        """Of the gradient penalty: what was asked for, or the usual one; 0 if there is none."""
+        """Of the gradient penalty: `penalty`, or the usual one; 0 if the loss has no penalty."""
         return PENALTIES.get(self.loss, 0.0) if self.penalty is None else self.penalty
 
     @cached_property
@@ -152,8 +169,8 @@ class GAN:
     def initialise(
         self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
     ) -> Parameters:
-        """The starting parameters; each player's are ``p.part("generator.")`` and so on."""
-        return started(self.shapes, self._fill, seed, dtype, backend)
+        """The initial parameters; each player's are ``p.part("generator.")`` and so on."""
+        return initialise_parameters(self.shapes, self._fill, seed, dtype, backend)
 
     def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
         self.generator.fill(p, generator, "generator.")
@@ -186,10 +203,10 @@ class GAN:
 
     def draw(
         self, x: Array, generator: Any, step: int = 0, labels: Array | None = None
-    ) -> tuple[SeenByD, SeenByG]:
-        """What both players see in one training step on the real images `x`, noise included.
+    ) -> tuple[DiscriminatorBatch, GeneratorBatch]:
+        """The data of both players for one training step on the real images `x`, noise included.
 
-        Each player gets noise of its own, and the classes of the real images.
+        Each player gets its own noise, and the labels of the real images.
 
         Args:
             x: ``(n, pixels)``; n is a multiple of `pack`.
@@ -203,33 +220,37 @@ class GAN:
         def masks() -> Masks:
             return self.discriminator.draw_masks(generator, n // self.pack, dtype)
 
-        between = self.loss == "wasserstein-gp"
-        share = generator.random((n // self.pack, 1), dtype=dtype) if between else None
-        hidden = masks(), masks(), masks() if between else ()
-        return SeenByD(x, noise(), labels, share, hidden), SeenByG(noise(), labels, masks())
+        penalised = self.loss == "wasserstein-gp"  # at interpolates, which alpha places
+        alpha = generator.random((n // self.pack, 1), dtype=dtype) if penalised else None
+        hidden = masks(), masks(), masks() if penalised else ()
+        return (
+            DiscriminatorBatch(x, noise(), labels, alpha, hidden),
+            GeneratorBatch(noise(), labels, masks()),
+        )
 
     def generate(self, g: Mapping[str, Any], z: Any, labels: Array | None = None) -> Any:
-        """Images of a training step, where batch norm uses the batch: noise -> (n, pixels)."""
-        return self._squashed(self.generator(g, self._told(z, labels), training=True))
+        """Images of a training step, with batch statistics: ``(n, latent) -> (n, pixels)``."""
+        return self._activate_output(self.generator(g, self._with_labels(z, labels), training=True))
 
     def sampler(self, g: Mapping[str, Array]) -> Callable[..., Array]:
         """The trained generator, a function ``(z, labels=None) -> images`` of arrays.
 
-        Here an image does not depend on those beside it: batch norm's averages are those of 2,048
-        rows of noise, always the same ones, under the parameters `g`. So they need not be kept,
-        and they are right for an average of a training's parameters, too.
+        An image does not depend on the others in its batch: batch norm is calibrated on 2,048 rows
+        of noise, the same ones each time, under the parameters `g`. So its statistics need not be
+        saved, and they also suit a moving average of the parameters.
         """
-        host = np.random.default_rng(0).standard_normal((SETTLED, self.latent))
+        host = np.random.default_rng(0).standard_normal((CALIBRATION_ROWS, self.latent))
         W = g["W1"]
         z = backend_of(W).asarray(host, W.dtype)
         labels = None
         if self.classes:
-            every = np.eye(self.classes)[np.arange(SETTLED) % self.classes]
-            labels = backend_of(W).asarray(every, W.dtype)
-        settled = self.generator.settle(g, self._told(z, labels))
+            cycled = np.eye(self.classes)[np.arange(CALIBRATION_ROWS) % self.classes]
+            labels = backend_of(W).asarray(cycled, W.dtype)
+        calibrated = self.generator.calibrate(g, self._with_labels(z, labels))
 
         def sample(z: Array, labels: Array | None = None) -> Array:
-            return self._squashed(self.generator(g, self._told(z, labels), settled=settled))
+            a = self.generator(g, self._with_labels(z, labels), calibrated=calibrated)
+            return self._activate_output(a)
 
         return sample
 
@@ -241,46 +262,45 @@ class GAN:
         masks: Masks = (),
         *,
         training: bool = False,
-        settled: Mapping[str, Mapping[str, Array]] | None = None,
+        calibrated: Mapping[str, Mapping[str, Array]] | None = None,
     ) -> Any:
         """The discriminator's logits of images: ``(n, pixels) -> (n / pack, 1)``.
 
         Args:
-            masks: for each hidden layer, in a training step of a model with dropout.
-            training: units are dropped, and batch norm has the statistics of these images.
-            settled: from `settle`, what batch norm has else.
+            masks: a dropout mask for each hidden layer, in a training step.
+            training: whether dropout is active and batch norm uses the statistics of these images.
+            calibrated: from `calibrate`, the statistics that batch norm uses otherwise.
 
         Raises:
-            InputError: it is not said in which of the two ways, or labels or packs do not fit.
+            InputError: batch norm has no statistics, or masks, labels or packs do not fit.
         """
         if masks and not training:
-            raise InputError("GAN: masks are those of a training step; pass training=True")
-        if self.discriminator_norm == "batch" and not training and settled is None:
+            raise InputError("GAN: masks belong to a training step; pass training=True")
+        if self.discriminator_norm == "batch" and not training and calibrated is None:
             raise InputError(
                 "GAN: a batch norm in the discriminator needs statistics outside of training; "
-                "pass settled=model.settle(d, images)"
+                "pass calibrated=model.calibrate(d, images)"
             )
-        rows = self._rows(x, labels)
-        return self.discriminator(d, rows, training=training, masks=masks, settled=settled)
+        rows = self._packed(x, labels)
+        return self.discriminator(d, rows, training=training, masks=masks, calibrated=calibrated)
 
-    def settle(
+    def calibrate(
         self, d: Mapping[str, Array], x: Array, labels: Array | None = None
     ) -> dict[str, dict[str, Array]]:
-        """The statistics of these images, for `logits` outside of training.
+        """The batch-norm statistics of these images, for `logits` outside of training.
 
-        There, what the discriminator says of an image shall not depend on which others it is asked
-        about; so somebody has to say with which images it is to be compared.
+        They make the logit of an image independent of which other images are evaluated with it.
         """
-        return self.discriminator.settle(d, self._rows(x, labels))
+        return self.discriminator.calibrate(d, self._packed(x, labels))
 
     def accuracy(
         self, d: Mapping[str, Array], real: Array, fake: Array, labels: Array | None = None
     ) -> dict[str, float]:
-        """The shares of the real and of the fake images that the discriminator has right.
+        """The fractions of real and of fake images that the discriminator classifies correctly.
 
-        Nothing is dropped, and batch norm looks at real and at fake images by themselves, as it
-        does in training. Rows that do not fill a pack are left out. A critic has no logit at which
-        it is undecided; for it that is the middle between its means. It waits for a GPU.
+        Nothing is dropped, and real and fake images have batch statistics of their own, as in
+        training. Rows that do not fill a pack are left out. A critic has no decision threshold;
+        the midpoint of its two means serves as one. This waits for a GPU.
 
         Raises:
             InputError: there are fewer images than a pack has.
@@ -290,13 +310,14 @@ class GAN:
             raise InputError(f"GAN: {real.shape[0]} images do not fill a pack of {self.pack}")
         some = None if labels is None else labels[:n]
         a, b = (
-            self.logits(d, x, some, settled=self.settle(d, x, some)) for x in (real[:n], fake[:n])
+            self.logits(d, x, some, calibrated=self.calibrate(d, x, some))
+            for x in (real[:n], fake[:n])
         )
-        border = {"least-squares": 0.5, "wasserstein-gp": 0.5 * (a.mean() + b.mean())}
-        least = border.get(self.loss, 0.0)
+        thresholds = {"least-squares": 0.5, "wasserstein-gp": 0.5 * (a.mean() + b.mean())}
+        threshold = thresholds.get(self.loss, 0.0)
         return {
-            "real_accuracy": float((a > least).mean()),
-            "fake_accuracy": float((b <= least).mean()),
+            "real_accuracy": float((a > threshold).mean()),
+            "fake_accuracy": float((b <= threshold).mean()),
         }
 
     def discriminator_loss(
@@ -305,28 +326,28 @@ class GAN:
         real: Array,
         fake: Array,
         labels: Array | None = None,
-        share: Array | None = None,
+        alpha: Array | None = None,
         masks: tuple[Masks, Masks, Masks] = ((), (), ()),
     ) -> Any:
         """The discriminator's loss, a function of its parameters `d`: a number.
 
         Args:
-            real, fake: ``(n, pixels)``, data both of them.
-            labels: ``(n, classes)``, of the real images and of the fake ones.
-            share: ``(n / pack, 1)`` in [0, 1], how much of the real images is in those between,
-                where "wasserstein-gp" has its penalty.
-            masks: for the passes of the real images, of the fake ones, and of those between.
+            real, fake: ``(n, pixels)``; both are data.
+            labels: ``(n, classes)``, of the real images and of the fake ones alike.
+            alpha: ``(n / pack, 1)`` in [0, 1], the weight of the real images in the interpolates
+                at which "wasserstein-gp" has its penalty.
+            masks: for the passes of the real images, of the fake ones, and of the interpolates.
         """
         if fake.shape != real.shape:
             raise InputError(f"GAN: fake is {fake.shape}, real is {real.shape}; expected one shape")
-        for_real, for_fake, for_between = masks
+        for_real, for_fake, for_interpolates = masks
         x = Tensor(real, requires_grad=True) if self.loss == "r1" else real
         a_real = self._in_step(d, x, labels, for_real)
         a_fake = self._in_step(d, fake, labels, for_fake)
         if self.loss == "wasserstein-gp":
-            x = self._between(real, fake, share)
-            a = self._in_step(d, x, labels, for_between)
-            norm = sqrt(self._squared_slopes(a, x) + TINY)
+            x = self._interpolates(real, fake, alpha)
+            a = self._in_step(d, x, labels, for_interpolates)
+            norm = sqrt(self._squared_gradient_norms(a, x) + TINY)
             return mean(a_fake) - mean(a_real) + self.weight * mean(square(norm - 1))
         if self.loss == "least-squares":
             return 0.5 * (mean(square(a_real - (1 - self.smoothing))) + mean(square(a_fake)))
@@ -334,7 +355,7 @@ class GAN:
         if self.smoothing:
             total = total + self.smoothing * mean(a_real)
         if self.loss == "r1":
-            total = total + (0.5 * self.weight) * mean(self._squared_slopes(a_real, x))
+            total = total + (0.5 * self.weight) * mean(self._squared_gradient_norms(a_real, x))
         return total
 
     def generator_loss(
@@ -362,47 +383,72 @@ class GAN:
             return -mean(softplus(a))
         return mean(softplus(-a))
 
-    def _squared_slopes(self, a: Any, x: Tensor) -> Any:
-        """For each logit the squared norm of its derivative by the images it judged: (n / pack,).
+    def gradients(self, how: str) -> GANGradients:
+        """The gradients of both players' losses.
 
-        The derivative is recorded, as the loss that it enters is differentiated in turn.
+        Args:
+            how: "autograd", or "by-hand" for `tinygen.byhand.gan`.
+
+        Raises:
+            InputError: `how` is neither, or the derivation by hand does not cover the model.
+        """
+        return choose(how, autograd=self._by_autograd, by_hand=self._by_hand)
+
+    def _by_autograd(self) -> GANGradients:
+        return GANGradients(
+            value_and_grad(self.discriminator_loss),
+            value_and_grad(self.generator_loss),
+            self.generate,
+        )
+
+    def _by_hand(self) -> GANGradients:
+        checks.refuse_norm("generator", self.generator_norm)
+        checks.refuse_norm("discriminator", self.discriminator_norm)
+        return GANGradients(
+            partial(byhand.discriminator_loss_and_grads, **self.discriminator_terms),
+            partial(byhand.generator_loss_and_grads, **self.generator_terms),
+            partial(byhand.generate, **self.generator_terms),
+        )
+
+    def _squared_gradient_norms(self, a: Any, x: Tensor) -> Any:
+        """The squared norm of each logit's gradient with respect to its images: (n / pack,).
+
+        The gradient is recorded, because the loss that contains it is differentiated in turn.
         """
         dx = grad(sum(a), x, create_graph=True)
         rows = reshape(dx, shape=(a.shape[0], self.pack * self.pixels))
         return sum(square(rows), axis=1)
 
-    def _between(self, real: Array, fake: Array, share: Array | None) -> Tensor:
-        """Images on the line from fake to real, the same share for all that are judged at once."""
-        if share is None or share.shape != (real.shape[0] // self.pack, 1):
-            came = None if share is None else share.shape
-            raise InputError(
-                f"wasserstein-gp: share is {came}, expected {(real.shape[0] // self.pack, 1)}"
-            )
-        every = namespace(share).repeat(share, self.pack, axis=0)
-        return Tensor(fake + every * (real - fake), requires_grad=True)
+    def _interpolates(self, real: Array, fake: Array, alpha: Array | None) -> Tensor:
+        """``alpha real + (1 - alpha) fake``, with one alpha for all images of a pack."""
+        expected, shape = (real.shape[0] // self.pack, 1), getattr(alpha, "shape", None)
+        if shape != expected:
+            raise InputError(f"wasserstein-gp: alpha is {shape}, expected {expected}")
+        repeated = namespace(alpha).repeat(alpha, self.pack, axis=0)
+        return Tensor(fake + repeated * (real - fake), requires_grad=True)
 
     def _in_step(self, d: Mapping[str, Any], x: Any, labels: Array | None, masks: Masks) -> Any:
         """Logits in a training step; without masks nothing is dropped."""
         return self.logits(d, x, labels, masks, training=bool(masks) or not self.dropout)
 
-    def _rows(self, x: Any, labels: Array | None) -> Any:
-        """What the discriminator gets: images with their class, as many in a row as a pack has."""
-        x = self._told(x, labels)
+    def _packed(self, x: Any, labels: Array | None) -> Any:
+        """The discriminator's input: images with their labels, a pack of them in each row."""
+        x = self._with_labels(x, labels)
         if x.shape[0] % self.pack:
             raise InputError(f"GAN: {x.shape[0]} images do not fill packs of {self.pack}")
         return reshape(x, shape=(x.shape[0] // self.pack, self.pack * x.shape[1]))
 
-    def _told(self, x: Any, labels: Array | None) -> Any:
-        """Rows with their class beside them, if the model has classes."""
+    def _with_labels(self, x: Any, labels: Array | None) -> Any:
+        """Rows with their labels appended, if the model has classes."""
         expected = (x.shape[0], self.classes) if self.classes else None
-        came = None if labels is None else labels.shape
-        if came != expected:
-            raise InputError(f"GAN: labels need to be {expected} for these images, got {came}")
+        shape = None if labels is None else labels.shape
+        if shape != expected:
+            raise InputError(f"GAN: expected labels {expected} for these images, got {shape}")
         if labels is None:
             return x
-        if labels.dtype != x.dtype:  # the wider one would go on into the images
-            raise TypeError(f"GAN: labels are {labels.dtype}, what they belong to is {x.dtype}")
+        if labels.dtype != x.dtype:  # the wider dtype would spread to the images
+            raise TypeError(f"GAN: labels are {labels.dtype}, their rows are {x.dtype}")
         return concatenate(x, labels, axis=1)
 
-    def _squashed(self, a: Any) -> Any:
+    def _activate_output(self, a: Any) -> Any:
         return sigmoid(a) if self.output == "sigmoid" else a

@@ -1,4 +1,4 @@
-"""A model as text and back, so that a checkpoint says what it is a checkpoint of."""
+"""A model as a description in JSON and back, so that a checkpoint says which model it holds."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (Autoencoder, VAE, GAN, AdversarialAutoencoder, Classifier, Encoder, Decoder)
 }
-"""The models that a checkpoint can give back, by their names."""
+"""The models that can be restored from a checkpoint, by name."""
 
 MOST_LAYERS, LARGEST = 1000, 2**53
-"""A description that asks for more is no model's; layers cost memory, and floats end somewhere."""
+"""Limits of a credible description: more layers cost memory, larger integers are no exact float."""
 
 
-def described(model: Any) -> dict[str, Any] | None:
-    """A model's kind and options, JSON-able; None for what is no single model.
+def describe(model: Any) -> dict[str, Any] | None:
+    """A model's kind and options, ready for JSON; None for an object of no known kind.
 
-    >>> described(Encoder(pixels=4, hidden=(3,), latent=2))["options"]["hidden"]
+    >>> describe(Encoder(pixels=4, hidden=(3,), latent=2))["options"]["hidden"]
     (3,)
     """
     kind = type(model).__name__
@@ -34,10 +34,10 @@ def described(model: Any) -> dict[str, Any] | None:
 
 
 def from_description(description: Any) -> Any:
-    """The model that `described` was asked about; nothing of the description is believed.
+    """The model that `describe` described; nothing in the description is trusted.
 
     Raises:
-        InputError: it is no description, or the model refuses its options.
+        InputError: it is not a description, or its options are invalid.
 
     >>> from_description({"kind": "Encoder", "options": {"pixels": 4, "hidden": [3], "latent": 2}})
     Encoder(pixels=4, hidden=(3,), latent=2, ...)
@@ -48,21 +48,21 @@ def from_description(description: Any) -> Any:
         else (None, None)
     )
     if not isinstance(kind, str) or not isinstance(options, dict):
-        raise InputError("it does not say what model it is of")
+        raise InputError("it does not say which model it holds")
     refuse_unknown("kind of model", kind, KINDS)
     known = {field.name: field.type for field in fields(KINDS[kind])}
     for name, value in options.items():
-        if name not in known or not _suits(value, known[name]):
-            raise InputError(f"{kind}: option {name[:40]!r} of {str(value)[:60]!r} makes no sense")
+        if name not in known or not _matches(value, known[name]):
+            raise InputError(f"{kind}: option {name[:40]!r} cannot be {str(value)[:60]!r}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     return KINDS[kind](**values)
 
 
-def _suits(value: Any, annotation: Any) -> bool:
-    """Whether a value out of JSON can be that of a field; annotations are text here."""
+def _matches(value: Any, annotation: Any) -> bool:
+    """Whether a value from JSON has the type of a field, whose annotation is a string."""
     if annotation == "tuple[int, ...]":
-        few = isinstance(value, (list, tuple)) and len(value) <= MOST_LAYERS
-        return few and all(_suits(x, "int") for x in value)
+        is_list = isinstance(value, (list, tuple)) and len(value) <= MOST_LAYERS
+        return is_list and all(_matches(x, "int") for x in value)
     if type(value) is int and abs(value) > LARGEST:
         return False
     types = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}

@@ -1,4 +1,4 @@
-"""The variational autoencoder: images from a code that is a distribution, not a point.
+"""The variational autoencoder: the code of an image is a distribution, not a point.
 
 The loss is written with ops, so autograd derives its gradient. The same gradient derived on paper
 is in `tinygen.byhand.vae`, and the derivation in docs/derivations/vae.md.
@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import log
 from typing import Any, ClassVar
 
+from tinygen.autograd import value_and_grad
 from tinygen.backend import Array, namespace
+from tinygen.byhand import vae as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import bernoulli_nll, gaussian_kl, gaussian_nll
-from tinygen.models.encoder_decoder import EncoderDecoder, make_floats
+from tinygen.models.encoder_decoder import EncoderDecoder, convert_to_floats
+from tinygen.models.gradients import LossAndGrads, choose
 from tinygen.ops import exp, logsumexp, maximum, mean, reshape, sum
 from tinygen.parameters import part
 
@@ -27,29 +31,29 @@ class VAE(EncoderDecoder):
     """An encoder ``pixels -> hidden -> mean, log_var of the code``, and a decoder that mirrors it.
 
     The encoder's last layer has ``2 latent`` columns: first the means of the code, then the
-    logarithms of its variances. Everything is in nats per image: sums over pixels and over the
-    code's numbers, means over images.
+    logarithms of its variances. Everything is in nats per image: sums over pixels and over latent
+    dimensions, means over images.
 
     Args:
         pixels: the width of an image.
         hidden: the widths of the encoder's hidden layers; the decoder has them in reverse.
         latent: the width of the code.
         activation: a name in `tinygen.ops.ACTIVATIONS`.
-        likelihood: "bernoulli", pixels are 0 or 1 and the decoder gives logits (grey pixels are
-            allowed, but then the bound is no likelihood); or "gaussian", the decoder gives means,
-            and one variance for all pixels is learned beside it, ``decoder.log_var``.
+        likelihood: "bernoulli", pixels are 0 or 1 and the decoder returns logits (grey pixels
+            are allowed, but then the ELBO bounds no likelihood); or "gaussian", the decoder returns
+            means, and one variance for all pixels is learned as well, ``decoder.log_var``.
         objective: "elbo" (Kingma and Welling 2014), with the KL in closed form; or "iwae", the
             importance-weighted bound of Burda et al. (2016).
         samples: how many codes are drawn for an image in a step.
-        beta: the weight of the KL (Higgins et al. 2017); 1 gives the bound.
+        beta: the weight of the KL (Higgins et al. 2017); 1 for the ELBO itself.
         kl_warm_up: steps over which that weight rises linearly to `beta`.
-        free_bits: nats below which the KL of one number of the code, averaged over a batch, costs
-            nothing less (Kingma et al. 2016); for "elbo" only.
+        free_bits: nats below which the KL of a latent dimension, averaged over a batch, is not
+            rewarded for falling further (Kingma et al. 2016); for "elbo" only.
         binarize: each step draws its pixels anew, 1 with the probability of their grey value.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
 
     Raises:
-        InputError: a width, a name or a combination makes no sense.
+        InputError: a width, a name or a combination of options is invalid.
     """
 
     pixels: int = 784
@@ -71,13 +75,13 @@ class VAE(EncoderDecoder):
     def __post_init__(self) -> None:
         refuse_unknown("likelihood", self.likelihood, LIKELIHOODS)
         refuse_unknown("objective", self.objective, OBJECTIVES)
-        make_floats(self, ("beta", "free_bits"))
+        convert_to_floats(self, "beta", "free_bits")
         if self.samples < 1:
             raise InputError(f"samples must be at least 1, got {self.samples}")
         if not isinstance(self.kl_warm_up, int) or self.kl_warm_up < 0:
             raise InputError(f"kl_warm_up must be at least 0 steps, got {self.kl_warm_up}")
         if self.free_bits and self.objective == "iwae":
-            raise InputError("free bits need the KL by itself, which the objective iwae has not")
+            raise InputError("free bits need a separate KL term, which the objective iwae has not")
         if self.binarize and self.likelihood == "gaussian":
             raise InputError("pixels that are 0 or 1 need the likelihood bernoulli")
         _ = self.encoder, self.decoder  # building them checks the widths and the other names
@@ -85,12 +89,12 @@ class VAE(EncoderDecoder):
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The parameters' names and shapes: ``encoder.W1``, ``encoder.b1``, ... ``decoder.b2``."""
-        one = {"decoder.log_var": (1,)} if self.likelihood == "gaussian" else {}
-        return super().shapes | one
+        log_var = {"decoder.log_var": (1,)} if self.likelihood == "gaussian" else {}
+        return super().shapes | log_var
 
     @property
     def terms(self) -> dict[str, Any]:
-        """What the loss is made of: the keywords of `tinygen.byhand.vae`."""
+        """The options of the loss: the keywords of `tinygen.byhand.vae`."""
         return {
             "activation": self.activation,
             "likelihood": self.likelihood,
@@ -99,7 +103,7 @@ class VAE(EncoderDecoder):
         }
 
     @property
-    def _decoded(self) -> dict[str, str]:
+    def _decoder_options(self) -> dict[str, str]:
         if self.likelihood == "bernoulli":
             return {"output": "sigmoid", "reconstruction": "bce"}
         return {"output": "none", "reconstruction": "mse"}
@@ -114,7 +118,7 @@ class VAE(EncoderDecoder):
         return self.decoder(part(p, "decoder."), z)
 
     def reconstruct(self, p: Mapping[str, Any], x: Any) -> Any:
-        """Images through the mean of their code: ``(n, pixels) -> (n, pixels)``."""
+        """Images decoded from the mean of their code: ``(n, pixels) -> (n, pixels)``."""
         return self.decode(p, self.encode(p, x)[0])
 
     def beta_at(self, step: int) -> float:
@@ -122,7 +126,7 @@ class VAE(EncoderDecoder):
         return self.beta * min(1.0, (step + 1) / self.kl_warm_up) if self.kl_warm_up else self.beta
 
     def draw(self, x: Array, generator: Any, step: int = 0) -> tuple[Any, ...]:
-        """What `loss` takes in one training step on the images `x`, noise included.
+        """The data of `loss` for one training step on the images `x`, noise included.
 
         Returns:
             ``(x, noise, beta)``: the images, binarised if the model asks for it; standard normal
@@ -134,11 +138,11 @@ class VAE(EncoderDecoder):
         return x, generator.standard_normal(shape, dtype=x.dtype), self.beta_at(step)
 
     def loss(self, p: Mapping[str, Any], x: Array, noise: Array, beta: float = 1.0) -> Any:
-        """The negative bound on images ``(n, pixels)``; Tensors in `p` record it for autograd.
+        """The negative ELBO, or IWAE bound, of images ``(n, pixels)``; Tensors in `p` record it.
 
         Args:
             noise: standard normal (k, n, latent), k draws for each image.
-            beta: the weight of the KL; with 1 the loss is a bound on ``-log p(x)``.
+            beta: the weight of the KL; with 1 the loss is an upper bound on ``-log p(x)``.
         """
         beta = float(beta)  # np.float64 is contagious
         mu, log_var = self.encode(p, x)
@@ -151,6 +155,21 @@ class VAE(EncoderDecoder):
             kl = maximum(kl, self.free_bits)
         return mean(self.reconstruction(p, x, z)) + beta * sum(kl)
 
+    def gradients(self, how: str) -> LossAndGrads:
+        """``(parameters, *data, out=None) -> (loss, gradients)`` for the data of `draw`.
+
+        Args:
+            how: "autograd", or "by-hand" for `tinygen.byhand.vae.loss_and_grads`.
+
+        Raises:
+            InputError: `how` is neither.
+        """
+        return choose(
+            how,
+            autograd=lambda: value_and_grad(self.loss),
+            by_hand=lambda: partial(byhand.loss_and_grads, **self.terms),
+        )
+
     def reconstruction(self, p: Mapping[str, Any], x: Any, z: Any) -> Any:
         """``-log p(x | z)`` in nats: images (n, pixels), codes (k, n, latent) -> (k, n)."""
         k, n, c = z.shape
@@ -160,14 +179,14 @@ class VAE(EncoderDecoder):
             return bernoulli_nll(a, x)
         return gaussian_nll(a, p["decoder.log_var"], x)
 
-    def bound(self, p: Mapping[str, Any], x: Array, noise: Array) -> tuple[Any, Any, Any]:
-        """The parts of the ELBO of each image, with beta 1 and no free bits.
+    def elbo_terms(self, p: Mapping[str, Any], x: Array, noise: Array) -> tuple[Any, Any, Any]:
+        """The terms of each image's ELBO, with beta 1 and no free bits.
 
         Args:
             noise: standard normal (k, n, latent).
 
         Returns:
-            ``-log p(x | z)`` averaged over the draws (n,); the KL of each number of the code
+            ``-log p(x | z)`` averaged over the draws (n,); the KL of each latent dimension
             (n, latent); and the means of the codes (n, latent).
         """
         mu, log_var = self.encode(p, x)
@@ -175,7 +194,7 @@ class VAE(EncoderDecoder):
         return mean(nll, axis=0), gaussian_kl(mu, log_var), mu
 
     def log_weights(self, p: Mapping[str, Any], x: Array, noise: Array) -> Any:
-        """``log p(x, z) / q(z | x)`` of k draws for each image: noise (k, n, latent) -> (k, n)."""
+        """``log [p(x, z) / q(z | x)]`` of k draws an image: noise (k, n, latent) -> (k, n)."""
         mu, log_var = self.encode(p, x)
         z = reparameterise(mu, log_var, noise)
         return log_ratio(z, log_var, noise) - self.reconstruction(p, x, z)
@@ -184,12 +203,12 @@ class VAE(EncoderDecoder):
 def reparameterise(mu: Any, log_var: Any, noise: Any) -> Any:
     """Draws from ``N(mu, exp(log_var))`` as a function of standard normal `noise`.
 
-    The deviation is the root of the variance, hence the one half.
+    The standard deviation is ``exp(log_var / 2)``, the square root of the variance.
     ``(n, c), (n, c), (k, n, c) -> (k, n, c)``.
 
     Raises:
-        ValueError: the noise has another shape; it would be shared by images or dimensions.
-        TypeError: it has another dtype.
+        ValueError: the shape of the noise does not fit; broadcasting would correlate the draws.
+        TypeError: its dtype does not fit.
     """
     if noise.ndim != 3 or not noise.size or noise.shape[1:] != mu.shape:
         raise ValueError(
@@ -202,7 +221,7 @@ def reparameterise(mu: Any, log_var: Any, noise: Any) -> Any:
 
 
 def log_ratio(z: Any, log_var: Any, noise: Any) -> Any:
-    """``log p(z) - log q(z | x)`` where z was drawn with `noise`: ``(k, n, c) -> (k, n)``.
+    """``log p(z) - log q(z | x)`` of a z drawn with `noise`: ``(k, n, c) -> (k, n)``.
 
     ``(z - mean)^2 / variance`` is the noise squared, and ``log(2 pi)`` cancels.
     """

@@ -1,6 +1,6 @@
-"""How the weights and biases of a layer start.
+"""The initial weights and biases of a layer.
 
-Weights are drawn on the host, so that NumPy and CuPy start from the same numbers.
+They are drawn on the host, so that NumPy and CuPy begin with the same numbers.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ WEIGHTS: dict[str, Draw] = {
 
 
 def zeros(generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    """All zero, the usual start of a bias."""
+    """All zero, the usual choice for a bias."""
     return np.zeros(shape[1:])
 
 
 def small_uniform(generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    """Uniform within ``1 / sqrt(inputs)``, as PyTorch's ``Linear`` starts its biases."""
+    """Uniform within ``1 / sqrt(inputs)``, as PyTorch's ``Linear`` initialises its biases."""
     limit = 1 / sqrt(shape[0])
     return generator.uniform(-limit, limit, shape[1:])
 
 
 def small_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    """Normal with deviation 0.01."""
+    """Normal with standard deviation 0.01."""
     return 0.01 * generator.standard_normal(shape[1:])
 
 
@@ -78,4 +78,4 @@ BIASES: dict[str, Draw] = {
     "uniform": small_uniform,
     "normal": small_normal,
 }
-"""Initialisers of biases; they get the shape ``(inputs, outputs)`` of the layer's weights."""
+"""Initialisers of biases; they are passed the shape ``(inputs, outputs)`` of the weights."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.autograd.tensor import raw
+from tinygen.autograd.engine import raw
 from tinygen.backend import Array, namespace
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.nn.initialisers import BIASES, WEIGHTS, Draw
@@ -23,7 +23,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Layer:
-    """What every layer offers; one without parameters need not change `shapes`."""
+    """The interface of a layer; one without parameters need not override `shapes`."""
 
     shapes: Shapes = MappingProxyType({})
 
@@ -40,12 +40,12 @@ class Dense(Layer):
 
     Args:
         inputs, outputs: the widths, at least 1.
-        weights: a name in `tinygen.nn.WEIGHTS`, or a function like those.
-        biases: a name in `tinygen.nn.BIASES`, or a function like those; None is no bias, as before
-            a batch norm, which would take it away again.
+        weights: a name in `tinygen.nn.WEIGHTS`, or an initialiser of one's own.
+        biases: a name in `tinygen.nn.BIASES`, or an initialiser of one's own; None is no bias, as
+            before a batch norm, which would subtract it again.
 
     Raises:
-        InputError: a width is no whole number from 1 up, or a name is unknown.
+        InputError: a width is not a positive integer, or a name is unknown.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class Dense(Layer):
 class Maxout(Dense):
     """The largest of several affine functions for each output (Goodfellow et al. 2013).
 
-    ``(n, inputs) -> (n, outputs)``; W is ``(inputs, pieces outputs)``: first the first piece of
-    every output, so that NumPy compares long rows. It needs no other activation.
+    ``(n, inputs) -> (n, outputs)``; W is ``(inputs, pieces outputs)``, its columns ordered by
+    piece, so that NumPy compares long rows. It needs no other activation.
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class Maxout(Dense):
 
 
 class Dropout(Layer):
-    """Each element is dropped with probability `rate` while training; the others grow to match.
+    """Drops each element with probability `rate` while training, and scales up the others.
 
     The mask is an input, drawn beforehand by `Sequential.draw_masks`, so that every way to compute
-    the gradient sees the same draw (Srivastava et al. 2014, in the form that scales at training
-    time and leaves the trained network alone).
+    the gradient sees the same draw (Srivastava et al. 2014, in the inverted form: the scaling
+    happens in training, and the trained network needs none).
     """
 
     def __init__(self, rate: float) -> None:
@@ -111,12 +111,12 @@ class Dropout(Layer):
 
     def draw_mask(self, generator: Any, shape: tuple[int, ...], dtype: Any) -> Array:
         """0 with probability `rate`, else ``1 / (1 - rate)``."""
-        kept = generator.random(shape, dtype=np.float32) >= self.rate
-        return kept.astype(dtype) * (1 / (1 - self.rate))
+        keep = generator.random(shape, dtype=np.float32) >= self.rate
+        return keep.astype(dtype) * (1 / (1 - self.rate))
 
 
 class LayerNorm(Layer):
-    """Each row brought to mean 0 and variance 1, then scaled and shifted (Ba et al. 2016)."""
+    """Normalises each row to mean 0 and variance 1, then scales and shifts (Ba et al. 2016)."""
 
     def __init__(self, width: int, epsilon: float = 1e-5) -> None:
         _refuse_width("LayerNorm", width)
@@ -132,12 +132,13 @@ class LayerNorm(Layer):
 
 
 class BatchNorm(Layer):
-    """Each column brought to mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
+    """Normalises each column to mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
 
-    While training it uses the statistics of the batch, through which the gradient flows, and
-    remembers their running average; afterwards it uses that average. The average is the only state
-    that a layer has: it is saved by `Sequential.statistics`. With momentum 0 none is kept, and
-    outside of training the layer must be given what `Sequential.settle` found.
+    In training it uses the statistics of the batch, through which the gradient flows, and updates
+    their running averages; outside of training it uses those averages. They are the only state
+    that a layer has, and `Sequential.statistics` returns them to be saved. With momentum 0 there
+    are none: outside of training the layer needs the statistics that `Sequential.calibrate`
+    returns.
     """
 
     def __init__(self, width: int, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
@@ -158,30 +159,32 @@ class BatchNorm(Layer):
         training: bool = False,
         statistics: Mapping[str, Array] | None = None,
     ) -> Any:
-        """`statistics`, if they are given, take the place of the running average."""
+        """`statistics`, if given, replace the running averages."""
         known = statistics or self.statistics
         if training:
             m, v = _statistics(x)
             if self.momentum:
-                self._remember(raw(m), raw(v), x.shape[0])
+                self._update_averages(raw(m), raw(v), x.shape[0])
         elif known:
             m, v = known["mean"], known["variance"]
         else:
-            raise InputError("BatchNorm: it has seen no batch yet; train it before")
+            raise InputError("BatchNorm: it has no statistics before its first training batch")
         return _normalised(x, m, v, self.epsilon) * p["gamma"] + p["beta"]
 
-    def settle(self, x: Array) -> dict[str, Array]:
-        """What the running average would be if all batches were like the rows of `x`."""
+    def calibrate(self, x: Array) -> dict[str, Array]:
+        """The limit of the running averages if every batch were `x`: mean and unbiased variance."""
         m, v = _statistics(x)
         return {"mean": m, "variance": v * (x.shape[0] / (x.shape[0] - 1))}
 
-    def _remember(self, m: Array, v: Array, n: int) -> None:
-        v = v * (n / (n - 1))  # the unbiased estimate, for data that were not in the batch
-        if not self.statistics:
-            xp = namespace(m)
-            self.statistics = {"mean": xp.zeros_like(m), "variance": xp.ones_like(v)}
-        self.statistics["mean"] += self.momentum * (m - self.statistics["mean"])
-        self.statistics["variance"] += self.momentum * (v - self.statistics["variance"])
+    def _update_averages(self, m: Array, v: Array, n: int) -> None:
+        v = v * (n / (n - 1))  # the unbiased estimate, as these are for other data
+        xp = namespace(m)
+        old = self.statistics or {"mean": xp.zeros_like(m), "variance": xp.ones_like(v)}
+        # New arrays: a graph may need the old ones.
+        self.statistics = {
+            name: old[name] + self.momentum * (new - old[name])
+            for name, new in (("mean", m), ("variance", v))
+        }
 
 
 def _statistics(x: Any) -> tuple[Any, Any]:
@@ -201,8 +204,8 @@ def _scale_and_shift(shapes: Shapes) -> dict[str, Any]:
 
 def _refuse_width(layer: str, *widths: int) -> None:
     if not all(isinstance(w, int) and w >= 1 for w in widths):
-        came = " and ".join(map(str, widths))
-        raise InputError(f"{layer}: widths must be whole numbers, at least 1, got {came}")
+        given = " and ".join(map(str, widths))
+        raise InputError(f"{layer}: widths must be whole numbers, at least 1, got {given}")
 
 
 def _named(what: str, name: str | Draw, table: Mapping[str, Draw]) -> Draw:

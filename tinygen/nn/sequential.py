@@ -1,4 +1,4 @@
-"""Layers one after the other, with their parameters in one flat vector."""
+"""Layers applied in order, with their parameters in one flat vector."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sequential:
         for layer in layers:
             if isinstance(layer, type) or not callable(layer):
                 raise InputError(
-                    "Sequential: expected layers and functions of one array, one by one, "
+                    "Sequential: expected layers and functions of one array as arguments, "
                     f"got {layer!r}"
                 )
             self.layers += layer.layers if isinstance(layer, Sequential) else [layer]
@@ -55,11 +55,11 @@ class Sequential:
     def initialise(
         self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
     ) -> Parameters:
-        """Parameters as the layers want to start; the same numbers on every backend."""
-        return started(self.shapes, self.fill, seed, dtype, backend)
+        """The initial parameters; the same numbers on every backend."""
+        return initialise_parameters(self.shapes, self.fill, seed, dtype, backend)
 
     def fill(self, p: Mapping[str, Any], generator: np.random.Generator, prefix: str = "") -> None:
-        """Write the starting values into host arrays that are called ``prefix + name``."""
+        """Write the initial values into the host arrays named ``prefix + name``."""
         for layer, names in zip(self.layers, self._names, strict=True):
             if names:
                 for short, value in layer.initialise(generator).items():
@@ -83,7 +83,7 @@ class Sequential:
         return tuple(masks)
 
     def statistics(self) -> dict[str, Array]:
-        """Copies of the `BatchNorm` layers' running averages, by name, for a checkpoint to keep."""
+        """Copies of the `BatchNorm` layers' running averages, by name, for a checkpoint."""
         return {
             f"{name}{k}": array.copy()
             for k, layer in enumerate(self.layers)
@@ -91,7 +91,7 @@ class Sequential:
         }
 
     def restore_statistics(self, saved: Mapping[str, Array]) -> None:
-        """Put back what `statistics` gave; nothing, if that was before the first batch."""
+        """Restore what `statistics` returned, which is empty before the first batch."""
         for k, layer in enumerate(self.layers):
             if hasattr(layer, "statistics"):
                 names = ("mean", "variance") if saved else ()
@@ -104,18 +104,18 @@ class Sequential:
         *,
         training: bool = False,
         masks: Sequence[Array] = (),
-        settled: Mapping[str, Mapping[str, Array]] | None = None,
+        calibrated: Mapping[str, Mapping[str, Array]] | None = None,
     ) -> Any:
         """The output for the rows of `x`: ``(n, inputs) -> (n, outputs)``.
 
         Args:
             p: arrays or Tensors by name.
             x: the input, an array or a Tensor.
-            training: whether dropout drops and batch norm uses the batch.
-            masks: from `draw_masks`, one for each `Dropout`, when training.
-            settled: from `settle`, what batch norm uses in the place of its running averages.
+            training: whether dropout is active and batch norm uses the statistics of the batch.
+            masks: from `draw_masks`, one for each `Dropout` layer, in training.
+            calibrated: from `calibrate`, the statistics that replace batch norm's running averages.
         """
-        for y in self.outputs(p, x, training=training, masks=masks, settled=settled):
+        for y in self.outputs(p, x, training=training, masks=masks, calibrated=calibrated):
             x = y
         return x
 
@@ -126,52 +126,52 @@ class Sequential:
         *,
         training: bool = False,
         masks: Sequence[Array] = (),
-        settled: Mapping[str, Mapping[str, Array]] | None = None,
+        calibrated: Mapping[str, Mapping[str, Array]] | None = None,
     ) -> Iterator[Any]:
-        """What each layer gives, one after the other; the last is what a call returns."""
+        """The output of each layer in turn; the last is what a call returns."""
         if training:
             drops = sum(isinstance(layer, Dropout) for layer in self.layers)
             if len(masks) != drops:
                 raise InputError(
-                    f"Dropout: {len(masks)} masks came for {drops} layers; "
+                    f"Dropout: expected a mask for each of {drops} layers, got {len(masks)}; "
                     "pass masks=net.draw_masks(generator, n)"
                 )
-        waiting = iter(masks)
+        remaining = iter(masks)
         for layer, names in zip(self.layers, self._names, strict=True):
             own = {short: p[full] for short, full in names.items()}
             if isinstance(layer, Dropout):
                 if training:
-                    x = _dropped(x, next(waiting))
-            elif isinstance(layer, BatchNorm) and settled:
-                x = layer(own, x, training=training, statistics=settled[names["gamma"]])
+                    x = _drop(x, next(remaining))
+            elif isinstance(layer, BatchNorm) and calibrated:
+                x = layer(own, x, training=training, statistics=calibrated[names["gamma"]])
             elif isinstance(layer, Layer):
                 x = layer(own, x, training=training)
             else:
                 x = layer(x)
             yield x
 
-    def settle(self, p: Mapping[str, Any], x: Any) -> dict[str, dict[str, Array]]:
-        """For each `BatchNorm` its statistics on the rows of `x`; pass them as ``settled=``.
+    def calibrate(self, p: Mapping[str, Any], x: Any) -> dict[str, dict[str, Array]]:
+        """The statistics of each `BatchNorm` on the rows of `x`; pass them as ``calibrated=``.
 
-        That serves parameters that no batch was seen with, such as an average of a training's.
+        They suit parameters that were in no training step, such as a moving average of them.
         """
-        settled: dict[str, dict[str, Array]] = {}
+        calibrated: dict[str, dict[str, Array]] = {}
         for k, (layer, names) in enumerate(zip(self.layers, self._names, strict=True)):
             if isinstance(layer, BatchNorm):
-                # Up to here the network is run anew: each norm depends on those before it.
+                # The layers before are run again: their norms have to be calibrated first.
                 before = Sequential(*self.layers[:k])
-                settled[names["gamma"]] = layer.settle(before(p, x, settled=settled))
-        return settled
+                calibrated[names["gamma"]] = layer.calibrate(before(p, x, calibrated=calibrated))
+        return calibrated
 
 
-def started(
+def initialise_parameters(
     shapes: Shapes,
     fill: Callable[[Parameters, np.random.Generator], None],
     seed: int,
     dtype: Any,
     backend: Backend | str,
 ) -> Parameters:
-    """Parameters that `fill` writes on the host in float64, so that all backends start alike."""
+    """Parameters that `fill` writes on the host in float64: the same on every backend."""
     backend = get_backend(backend) if isinstance(backend, str) else backend
     host = Parameters.zeros(shapes, np.float64, get_backend("numpy"))
     fill(host, np.random.default_rng(seed))
@@ -190,8 +190,8 @@ def mlp(
 
     Args:
         activation: a name in `tinygen.ops.ACTIVATIONS`, or "maxout", of 5 pieces.
-        norm: one of `NORMS`, between a hidden layer and its activation. It is a batch norm that
-            keeps no average; see `Sequential.settle`.
+        norm: one of `NORMS`, between a hidden layer and its activation. A batch norm is one
+            without running averages; see `Sequential.calibrate`.
 
     >>> mlp([784, 512, 32]).shapes
     {'W1': (784, 512), 'b1': (512,), 'W2': (512, 32), 'b2': (32,)}
@@ -220,8 +220,8 @@ def mlp(
     return Sequential(*layers, Dense(*last, weights, biases))
 
 
-def _dropped(x: Any, mask: Array) -> Any:
-    # A mask for one row would broadcast, and drop the same units in every row.
+def _drop(x: Any, mask: Array) -> Any:
+    # A mask with a single row would broadcast, and drop the same units in every row.
     if mask.shape != x.shape:
         raise InputError(f"Dropout: the mask is {mask.shape}, x is {x.shape}; expected one shape")
     return x * mask

@@ -1,6 +1,5 @@
 """Every differentiable operation, each with its partial derivatives standing on it."""
 
-from tinygen.ops import operators as operators
 from tinygen.ops.activations import (
     ACTIVATIONS,
     elu,
@@ -37,7 +36,7 @@ from tinygen.ops.arithmetic import (
     subtract,
     where,
 )
-from tinygen.ops.products import affine, einstein_sum, einsum, matmul, matrix_product
+from tinygen.ops.products import affine, einsum, matmul
 from tinygen.ops.reductions import logsumexp, max, mean, min, sum, variance
 from tinygen.ops.shaping import (
     broadcast_to,
@@ -60,7 +59,6 @@ __all__ = [
     "concatenate",
     "cos",
     "divide",
-    "einstein_sum",
     "einsum",
     "elu",
     "exp",
@@ -75,7 +73,6 @@ __all__ = [
     "logaddexp",
     "logsumexp",
     "matmul",
-    "matrix_product",
     "max",
     "maximum",
     "mean",

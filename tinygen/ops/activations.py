@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import pi, sqrt
 
-from tinygen.autograd.op import op
+from tinygen.autograd.engine import op
 from tinygen.backend import Array, namespace
 from tinygen.ops.arithmetic import exp, minimum, where
 from tinygen.ops.reductions import sum

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-from tinygen.autograd.op import op
-from tinygen.autograd.tensor import raw
+from tinygen.autograd.engine import op, raw
 from tinygen.backend import Array, namespace
 
-# In every partial: y is the op's result, g the gradient of the loss by y.
+# In every partial: y is the op's result, g the gradient of the loss with respect to y.
 
 
 @op(dx=lambda g, y, x, z: g, dz=lambda g, y, x, z: g)

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from tinygen.autograd.op import op
+from tinygen.autograd.engine import op
 from tinygen.backend import Array, namespace
 from tinygen.ops.shaping import broadcast_to, reshape, transpose
 
 
 @op(
-    dx=lambda g, y, x, W: g @ _flipped(W),
-    dW=lambda g, y, x, W: _flipped(x) @ g,
+    dx=lambda g, y, x, W: _matrix_of(g, x, W) @ _flipped(_column(W)),
+    dW=lambda g, y, x, W: _like(W, _flipped(_row(x)) @ _matrix_of(g, x, W)),
 )
-def matrix_product(x: Array, W: Array) -> Array:
-    """``x @ W`` for arrays of two axes or more: ``(..., n, i) (..., i, o) -> (..., n, o)``."""
-    if x.ndim < 2 or W.ndim < 2:
-        raise ValueError("both need two axes or more; matmul() also takes vectors")
-    return x @ W
-
-
 def matmul(x: Array, W: Array) -> Array:
-    """``x @ W`` by NumPy's rules, vectors included."""
-    if x.ndim >= 2 and W.ndim >= 2:
-        return matrix_product(x, W)
+    """``x @ W`` by NumPy's rules: ``(..., n, i) (..., i, o) -> (..., n, o)``, and vectors."""
     if x.ndim == 0 or W.ndim == 0:
-        raise ValueError(f"matmul: x is {x.shape}, W is {W.shape}; a number is no matrix")
-    row = x if x.ndim > 1 else reshape(x, shape=(1, *x.shape))
-    column = W if W.ndim > 1 else reshape(W, shape=(*W.shape, 1))
-    y = matrix_product(row, column)
-    kept = (*y.shape[:-2], *(y.shape[-2:-1] * (x.ndim > 1)), *(y.shape[-1:] * (W.ndim > 1)))
-    return reshape(y, shape=kept)
+        raise ValueError("a number is no matrix")
+    return x @ W
 
 
 @op(
@@ -51,17 +38,15 @@ def affine(x: Array, W: Array, b: Array) -> Array:
     return y
 
 
+@op(
+    dsubscripts=None,
+    dxs=lambda i, g, y, subscripts, *xs: _einsum_partial(i, g, subscripts, xs),
+)
 def einsum(subscripts: str, *xs: Array) -> Array:
     """Einstein summation with an explicit result, such as ``"bi,io->bo"``.
 
     Each operand names each of its axes once; there is no ``...``.
     """
-    return einstein_sum(*xs, subscripts=subscripts)
-
-
-@op(dxs=lambda i, g, y, *xs, subscripts: _einsum_partial(i, g, xs, subscripts))
-def einstein_sum(*xs: Array, subscripts: str) -> Array:
-    """The op behind `einsum`: arrays come first, the subscripts by keyword."""
     inputs, _ = _subscripts(subscripts, xs)
     if any(len(s) != len({*s}) for s in inputs):
         raise ValueError(f"{subscripts!r} names an axis twice in one operand")
@@ -75,12 +60,12 @@ def _subscripts(subscripts: str, xs: tuple[Array, ...]) -> tuple[list[str], str]
     if not arrow or not (letters.isalpha() or not letters) or len(inputs) != len(xs):
         raise ValueError(
             f"{subscripts!r} must name the axes of {len(xs)} operands by letters and, "
-            "after an arrow, those of the result"
+            "after an arrow, the axes of the result"
         )
     return inputs, result
 
 
-def _einsum_partial(i: int, g: Array, xs: tuple[Array, ...], subscripts: str) -> Array:
+def _einsum_partial(i: int, g: Array, subscripts: str, xs: tuple[Array, ...]) -> Array:
     """The other operands and `g`, summed to the axes of operand `i`."""
     inputs, result = _subscripts(subscripts, xs)
     others = [(s, x) for j, (s, x) in enumerate(zip(inputs, xs, strict=True)) if j != i]
@@ -90,12 +75,37 @@ def _einsum_partial(i: int, g: Array, xs: tuple[Array, ...], subscripts: str) ->
     dx = einsum(",".join([*(s for s, _ in others), result]) + "->" + reachable,
                 *(x for _, x in others), g)  # fmt: skip
     length = dict(zip(reachable, dx.shape, strict=True))
-    kept = tuple(length.get(s, 1) for s in inputs[i])
+    reduced = tuple(length.get(s, 1) for s in inputs[i])
     whole = tuple(length.get(s, n) for s, n in zip(inputs[i], xs[i].shape, strict=True))
-    return broadcast_to(reshape(dx, shape=kept), shape=whole)
+    return broadcast_to(reshape(dx, shape=reduced), shape=whole)
 
 
 def _flipped(x: Array) -> Array:
+    """Each matrix transposed."""
     if x.ndim == 2:
         return x.T
     return transpose(x, axes=(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def _row(x: Array) -> Array:
+    """A vector on the left is a matrix of one row."""
+    return x if x.ndim > 1 else reshape(x, shape=(1, *x.shape))
+
+
+def _column(W: Array) -> Array:
+    """A vector on the right is a matrix of one column."""
+    return W if W.ndim > 1 else reshape(W, shape=(*W.shape, 1))
+
+
+def _matrix_of(g: Array, x: Array, W: Array) -> Array:
+    """The gradient of ``x @ W`` with the axes that a vector on either side has left out."""
+    if x.ndim > 1 and W.ndim > 1:
+        return g
+    columns = g.shape[-1:] if W.ndim > 1 else (1,)
+    rest = g.shape[:-1] if W.ndim > 1 else g.shape
+    return reshape(g, shape=(*(rest if x.ndim > 1 else (*rest, 1)), *columns))
+
+
+def _like(W: Array, dW: Array) -> Array:
+    """The gradient of a column as that of the vector which it is."""
+    return dW if W.ndim > 1 else reshape(dW, shape=dW.shape[:-1])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from tinygen.autograd.op import op
-from tinygen.autograd.tensor import raw
+from tinygen.autograd.engine import op, raw
 from tinygen.backend import Array, namespace
 from tinygen.ops.arithmetic import exp
 from tinygen.ops.shaping import broadcast_to, reshape

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.autograd.op import op
-from tinygen.autograd.tensor import raw
+from tinygen.autograd.engine import op, raw
 from tinygen.backend import Array, backend_of, namespace
 
 Shape = tuple[int, ...]

@@ -1,27 +1,36 @@
-"""From a loss and its gradient to a finished run: the loop, its checkpoints, its record."""
+"""From a model's gradients to a finished run: the trainer, its learners, the checkpoints."""
 
-from tinygen.training.learners.pseudo_labels import FewLabels
-from tinygen.training.learners.single_step import Descent
-from tinygen.training.loading import Trained, load
+from tinygen.training.learners import (
+    AAELearner,
+    AdversarialLearner,
+    Learner,
+    PseudoLabelLearner,
+    SingleLossLearner,
+)
+from tinygen.training.loading import TrainedModel, load
+from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress
-from tinygen.training.run_dir import Record
-from tinygen.training.setup import Run, data_of, start
+from tinygen.training.run_dir import RunDir
+from tinygen.training.setup import Run, load_dataset, set_up
 from tinygen.training.state import State
-from tinygen.training.trainer import Diverged, Interrupted, Plan, fit
+from tinygen.training.trainer import Diverged, Interrupted, Trainer
 
 __all__ = [
-    "Descent",
+    "AAELearner",
+    "AdversarialLearner",
     "Diverged",
-    "FewLabels",
     "Interrupted",
+    "Learner",
     "Plan",
     "Progress",
-    "Record",
+    "PseudoLabelLearner",
     "Run",
+    "RunDir",
+    "SingleLossLearner",
     "State",
-    "Trained",
-    "data_of",
-    "fit",
+    "TrainedModel",
+    "Trainer",
     "load",
-    "start",
+    "load_dataset",
+    "set_up",
 ]

@@ -63,7 +63,7 @@ def damaged(path: Path, why: str) -> InputError:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """An open zip file, every fault of which is told as one sentence."""
+    """An open zip file; every fault of it is reported in one sentence."""
     if not path.exists():
         raise InputError(f"{path}: there is no checkpoint")
     if not path.is_file():  # opening a pipe would wait for its other end
@@ -76,8 +76,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise
     # On damaged bytes zipfile, json and NumPy between them raise a dozen kinds of exceptions.
     except Exception as error:
-        told = str(error).splitlines() or [type(error).__name__]
-        raise damaged(path, told[0][:200]) from None
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise damaged(path, lines[0][:200]) from None
 
 
 def _meta(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
@@ -96,11 +96,11 @@ def _array(archive: zipfile.ZipFile, path: Path, name: str, like: Any) -> Any:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
             raise damaged(path, f"{name} has a header of version {version}, expected (1, 0)")
-        found, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=1000)
-        if found != tuple(like.shape):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=1000)
+        if shape != tuple(like.shape):
             raise InputError(
                 f"{path}: the checkpoint is of another architecture: "
-                f"its {name} has shape {found}, expected {tuple(like.shape)}"
+                f"its {name} has shape {shape}, expected {tuple(like.shape)}"
             )
         if dtype != like.dtype or fortran:
             raise InputError(f"{path}: its {name} is {dtype}, expected {like.dtype}")
@@ -108,7 +108,7 @@ def _array(archive: zipfile.ZipFile, path: Path, name: str, like: Any) -> Any:
         data = file.read(size + 1)  # one more, so that the end is reached and its sum is checked
         if len(data) != size:
             raise damaged(path, f"{name} has {len(data)} bytes, expected {size}")
-    return np.frombuffer(data, dtype).reshape(found).copy()
+    return np.frombuffer(data, dtype).reshape(shape).copy()
 
 
 def _entry(archive: zipfile.ZipFile, path: Path, name: str) -> zipfile.ZipInfo:

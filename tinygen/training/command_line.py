@@ -89,7 +89,7 @@ def parser(task: str, description: str, data: bool = True) -> argparse.ArgumentP
         help="learning rate, the highest of its schedule")  # fmt: skip
     add("--schedule", **choice(SCHEDULES, "how the learning rate falls"))
     add("--warm-up", type=real(least=0, most=0.9), default=0.1, metavar="X",
-        help="share of the run over which the rate first rises")  # fmt: skip
+        help="fraction of the run over which the rate first rises")  # fmt: skip
     add("--optimizer", **choice(OPTIMIZERS, "what makes a step of a gradient"))
     add("--beta1", type=real(least=0, most=0.999999), default=0.9, metavar="X",
         help="of adam: how long gradients are remembered")  # fmt: skip
@@ -183,13 +183,13 @@ def schedule(args: argparse.Namespace, steps: int) -> optim.Schedule:
         return optim.one_cycle(args.lr, steps, rise=args.warm_up)
     if args.schedule == "stages":  # which have none
         return optim.stages(args.lr, steps // args.epochs)
-    made = {
+    fall = {
         "constant": lambda: optim.constant(args.lr),
         "step": lambda: optim.step_decay(args.lr, max(1, falling // 3)),
         "cosine": lambda: optim.cosine(args.lr, falling),
         "linear": lambda: optim.linear(args.lr, falling),
     }[args.schedule]()
-    return optim.warm_up(made, rising)
+    return optim.warm_up(fall, rising)
 
 
 def run(

@@ -1,4 +1,4 @@
-"""Says out loud when two players are stuck, and what to try."""
+"""Diagnoses of an adversarial training that is stuck, each with what to try."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ SURE = 0.98
 FAINT, NOTHING = 0.01, 1e-6
 """The norm of G's gradient below which it has vanished: of its largest epoch's mean, and at all."""
 FELL = 0.7
-"""Of the most that were covered, the share below which coverage has fallen."""
+"""The fraction of the best coverage below which it has collapsed."""
 ENOUGH = 0.05
-"""The share of good samples from which on what they cover can fall: one of a few may hit any mode,
-so their number of modes is luck."""
+"""The fraction of good samples above which coverage means something: a few may hit any mode, so
+their number of modes is luck."""
 PATIENCE = 3
 """Epochs in which less than half may be covered."""
 
 
-def troubles(
+def diagnoses(
     history: Sequence[dict[str, Any]], covered: str, total: int, critic: bool = False
 ) -> dict[str, str]:
     """What is wrong after the last epoch of a history, by a short name, with what to try.
@@ -30,38 +30,38 @@ def troubles(
         total: how many of these there are.
         critic: the discriminator is a critic, which does no harm when it is sure.
     """
-    now, found = history[-1], {}
+    now, diagnosed = history[-1], {}
     most = max((row[covered] for row in history if row.get("good_samples", 1) >= ENOUGH), default=0)
     last = [row[covered] for row in history[-PATIENCE:]]
     if now[covered] < FELL * most:
-        found["collapse"] = (
+        diagnosed["collapse"] = (
             f"coverage fell from {most:.0f} to {now[covered]:.0f}: the generator is collapsing; "
             "try --loss r1 or wasserstein-gp, --pack 2, a larger --penalty, or a lower --lr"
         )
     elif len(last) == PATIENCE and max(last) < total / 2:
-        found["stuck"] = (
+        diagnosed["stuck"] = (
             f"for {PATIENCE} epochs at most {max(last):.0f} of {total} were covered; "
             "try --loss r1, another --penalty, another --lr, or wider networks"
         )
     largest = max(row["train_generator_norm"] for row in history)
     if now["train_generator_norm"] < max(FAINT * largest, NOTHING):
-        found["vanished"] = (
+        diagnosed["vanished"] = (
             "the generator's gradient has vanished; "
             "try --loss non-saturating or r1, or a lower --lr with a higher --generator-lr"
         )
     elif not critic and min(now["real_accuracy"], now["fake_accuracy"]) >= SURE:
-        found["perfect"] = (
+        diagnosed["perfect"] = (
             "the discriminator tells all fake images from real ones, so the generator learns "
             "little; try --loss r1 with a larger --penalty, --dropout 0.3, or a smaller "
             "--discriminator-hidden"
         )
-    return found
+    return diagnosed
 
 
-def new_troubles(
+def new_diagnoses(
     history: Sequence[dict[str, Any]], covered: str, total: int, critic: bool = False
 ) -> list[str]:
-    """Those that were not there one epoch before, so that each is said once."""
-    before = troubles(history[:-1], covered, total, critic) if len(history) > 1 else {}
-    now = troubles(history, covered, total, critic)
+    """Those that did not hold one epoch before, so that each is reported once."""
+    before = diagnoses(history[:-1], covered, total, critic) if len(history) > 1 else {}
+    now = diagnoses(history, covered, total, critic)
     return [text for name, text in now.items() if name not in before]

@@ -1,4 +1,4 @@
-"""What the examples of GANs share: their flags, the model, and a training that is watched."""
+"""What the GAN examples have in common: their flags, the model, and the training."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tinygen.models.gan import GAN, LOSSES, PENALTIES
 from tinygen.nn import BIASES, NORMS, WEIGHTS
 from tinygen.ops import ACTIVATIONS
 from tinygen.training import checkpoint, command_line
-from tinygen.training.diagnostics import new_troubles
-from tinygen.training.learners.adversarial_step import Duel, Players, duel
+from tinygen.training.diagnostics import new_diagnoses
+from tinygen.training.learners.adversarial_step import AdversarialLearner
 from tinygen.training.progress import warn
 from tinygen.training.setup import Run
 from tinygen.training.state import State
-from tinygen.training.trainer import Diverged, fit
+from tinygen.training.trainer import Diverged, Trainer
 
 FRAMES = 60
 """The most frames of a film."""
@@ -52,7 +52,7 @@ def add_flags(p: argparse.ArgumentParser, gamma: float) -> Any:
     add("--weights", **command_line.choice(tuple(WEIGHTS), "how weights start", "glorot_uniform"))
     add("--biases", **command_line.choice(tuple(BIASES), "how biases start"))
     add("--dropout", type=command_line.real(least=0, most=0.99), default=0.0, metavar="X",
-        help="share of the discriminator's units dropped in a step")  # fmt: skip
+        help="fraction of the discriminator's units dropped in a step")  # fmt: skip
     add("--loss", **command_line.choice(LOSSES, "of both players", "r1"))
     usual = ", ".join(f"{weight:g} for {loss}" for loss, weight in penalties(gamma).items())
     add("--penalty", type=command_line.real(least=0, most=10**6), metavar="X",
@@ -66,7 +66,7 @@ def add_flags(p: argparse.ArgumentParser, gamma: float) -> Any:
     add("--generator-lr", type=command_line.real(above=0, most=10), metavar="X",
         help="learning rate of the generator, else that of --lr")  # fmt: skip
     add("--average", type=command_line.real(least=0, most=0.999999), default=0.999, metavar="X",
-        help="share of the generator's average that a step leaves; 0: none")  # fmt: skip
+        help="fraction of the generator's average that a step leaves; 0: none")  # fmt: skip
     return group
 
 
@@ -84,7 +84,7 @@ def build(args: argparse.Namespace, pixels: int, output: str, gamma: float) -> G
 
     Args:
         gamma: the penalty's weight for the loss "r1" where none is asked for. It is one over a
-            squared slope, so what is usual depends on the scale of the data.
+            squared gradient, so what is usual depends on the scale of the data.
 
     Raises:
         InputError: the flags do not go together.
@@ -102,25 +102,40 @@ def build(args: argparse.Namespace, pixels: int, output: str, gamma: float) -> G
         args.penalty = penalties(gamma).get(args.loss)
     given = {field.name: getattr(args, field.name) for field in fields(GAN) if field.name in args}
     model = GAN(pixels=pixels, output=output, **given)
-    duel(model, args.gradients)  # which refuses what the derivation by hand does not cover
+    model.gradients(args.gradients)  # refuses what the derivation by hand does not cover
     return model
 
 
-class Eye:
-    """What can be seen of both players; an example says what it makes of it.
+def new_learner(run: Run, model: GAN) -> AdversarialLearner:
+    """Both players at their start, with what the flags of `add_flags` say of their steps."""
+    args = run.args
+    return AdversarialLearner(
+        model,
+        model.initialise(args.seed, args.dtype, run.backend),
+        run.optimizer,
+        model.gradients(args.gradients),
+        ratio=(args.generator_lr or args.lr) / args.lr,
+        critic_steps=args.critic_steps,
+        average=args.average,
+    )
+
+
+class GANMonitor:
+    """Watches both players during a training; an example says what it shows of them.
 
     Args:
-        run, model: those of the example.
+        run: of the example.
+        learner: what is trained.
     """
 
-    def __init__(self, run: Run, model: GAN) -> None:
-        self.run, self.model = run, model
+    def __init__(self, run: Run, learner: AdversarialLearner) -> None:
+        self.run, self.learner, self.model = run, learner, learner.model
 
-    def figures(self, players: Players) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         """Those of an epoch."""
         raise NotImplementedError
 
-    def picture(self, players: Players, film: Path, epoch: int) -> None:
+    def picture(self, film: Path, epoch: int) -> None:
         """Add a frame to the film at that path, of the epoch of that number."""
         raise NotImplementedError
 
@@ -137,28 +152,28 @@ class Eye:
             return z, None
         return z, backend.asarray(one_hot(np.arange(n) % classes, classes, args.dtype))
 
-    def samples(self, players: Players, n: int, stream: int) -> Any:
-        """n samples of the generator's average, on the host: ``(n, pixels)``.
+    def samples(self, n: int, stream: int) -> Any:
+        """n samples of the averaged generator, on the host: ``(n, pixels)``.
 
         Raises:
-            Diverged: they are not finite. The loop looks at the weights, which may still be.
+            Diverged: they are not finite. The trainer looks at the weights, which may still be.
         """
         z, labels = self.noise(n, stream)
-        with np.errstate(all="ignore"):  # as in the loop
-            sample = self.model.sampler(players.best)
+        with np.errstate(all="ignore"):  # as in training
+            sample = self.model.sampler(self.learner.averaged_generator)
             pieces = [slice(k, k + 1000) for k in range(0, n, 1000)]
-            made = [sample(z[k], None if labels is None else labels[k]) for k in pieces]
-        x = np.concatenate([self.run.backend.to_numpy(piece) for piece in made])
+            images = [sample(z[k], None if labels is None else labels[k]) for k in pieces]
+        x = np.concatenate([self.run.backend.to_numpy(piece) for piece in images])
         if not np.isfinite(x).all():
             raise Diverged(
                 "the generator's images became NaN or infinite, though its weights are finite; "
-                f"{self.run.record.checkpoint} is the last good one, and --restart with a lower "
+                f"{self.run.run_dir.checkpoint} is the last good one, and --restart with a lower "
                 "--lr may get further"
             )
         return x
 
-    def met(self, players: Players, most: int, stream: int) -> tuple[Array, Array, Array | None]:
-        """What the discriminator meets in training, with real images that are for testing.
+    def real_and_fake(self, most: int, stream: int) -> tuple[Array, Array, Array | None]:
+        """What the discriminator sees in training, but with real images that are for testing.
 
         Returns:
             The first of these, as many fake ones, and the classes of both, or None.
@@ -169,20 +184,20 @@ class Eye:
         if self.model.classes and data.test_labels is not None:
             shown = backend.asarray(data.test_labels[:most])
             labels = one_hot(shown, self.model.classes, dtype)
-        return real, self.model.generate(players.g, z, labels), labels
+        return real, self.model.generate(self.learner.g, z, labels), labels
 
-    def accuracy(self, players: Players, most: int, stream: int) -> dict[str, float]:
-        """How often the discriminator is right on what it meets."""
-        return self.model.accuracy(players.d, *self.met(players, most, stream))
+    def accuracy(self, most: int, stream: int) -> dict[str, float]:
+        """How often the discriminator is right on `real_and_fake`."""
+        return self.model.accuracy(self.learner.d, *self.real_and_fake(most, stream))
 
 
 def train(
-    eye: Eye, images: Array, covered: str, total: int, labels: Array | None = None
-) -> tuple[State, Players]:
-    """Train both players, or go on with it; make a film, and say out loud what goes wrong.
+    monitor: GANMonitor, images: Array, covered: str, total: int, labels: Array | None = None
+) -> Trainer:
+    """Train both players, or go on with it; draw a film, and warn of what goes wrong.
 
     Args:
-        images: all real ones on the backend, as `fit` takes them.
+        images: all real ones on the backend, as `Trainer.fit` takes them.
         covered: the figure that says how much of the data is covered, such as "digits_covered".
         total: what it would be at best.
         labels: ``(n, classes)``, for a model with classes.
@@ -190,48 +205,45 @@ def train(
     Raises:
         InputError: the generator would never move, or a checkpoint is of another run.
     """
-    run, model, args, backend = eye.run, eye.model, eye.run.args, eye.run.backend
+    run, learner = monitor.run, monitor.learner
     steps = run.plan.steps(len(images))
-    if args.critic_steps > steps:
+    if learner.critic_steps > steps:
         raise InputError(
-            f"--critic-steps {args.critic_steps}: an epoch has only {steps} steps, in none of "
+            f"--critic-steps {learner.critic_steps}: an epoch has only {steps} steps, in none of "
             "which the generator would move"
         )
-    learner = duel(model, args.gradients, (args.generator_lr or args.lr) / args.lr)
-    p = model.initialise(args.seed, args.dtype, backend)
-    players = Players(p, run.optimizer, args.critic_steps, args.average)
-    state, film = run.state(p, players), run.record.folder / "training.gif"
-    _refuse_lacking(state, learner, steps, args.critic_steps, covered, run.record.checkpoint)
+    trainer, film = run.trainer(learner), run.run_dir.folder / "training.gif"
+    state = trainer.state
+    _refuse_lacking(state, learner, steps, covered, run.run_dir.checkpoint)
     if not state.step:  # of an earlier run; from here on nothing is refused any more
         film.unlink(missing_ok=True)
 
     def evaluate() -> dict[str, float]:
         epoch = len(state.history) + 1
-        if run.plan.films(epoch, FRAMES):
-            eye.picture(players, film, epoch)
-        found = eye.figures(players)
-        rows = [*state.history, state.means() | found]
-        for line in new_troubles(rows, covered, total, model.loss == "wasserstein-gp"):
+        if run.plan.has_frame(epoch, FRAMES):
+            monitor.picture(film, epoch)
+        figures = monitor.figures()
+        rows = [*state.history, state.means() | figures]
+        for line in new_diagnoses(rows, covered, total, learner.model.loss == "wasserstein-gp"):
             warn(f"epoch {epoch}: {line}")
-        return found
+        return figures
 
-    fit(state, learner, images, run.plan, evaluate, run.record, run.progress, backend, labels)
-    return state, players
+    trainer.fit(images, evaluate, labels)
+    return trainer
 
 
 def _refuse_lacking(
-    state: State, learner: Duel, steps: int, critic_steps: int, covered: str, path: Path
+    state: State, learner: AdversarialLearner, steps: int, covered: str, path: Path
 ) -> None:
-    """A checkpoint must have the figures by which troubles are told, also of the epoch begun.
+    """A checkpoint must have the figures that diagnoses need, also of the epoch that has begun.
 
-    The loop looks at those that it prints.
+    The trainer looks at those that it prints.
     """
-    told = {covered, "real_accuracy", "fake_accuracy"}
-    if not all(told <= set(row) for row in state.history):
+    needed = (covered, "real_accuracy", "fake_accuracy")
+    if not all(key in row for row in state.history for key in needed):
         raise checkpoint.damaged(path, "its history lacks figures")
-    before = len(state.history) * steps
+    before, critic_steps = len(state.history) * steps, learner.critic_steps
     moved = {"discriminator": state.step > before,
              "generator": state.step // critic_steps > before // critic_steps}  # fmt: skip
-    made = {name for name in learner.figures if moved[name.split("_")[0]]}
-    if not made <= set(state.totals):
+    if any(name not in state.totals for name in learner.figures if moved[name.split("_")[0]]):
         raise checkpoint.damaged(path, f"after step {state.step} it lacks figures of its epoch")

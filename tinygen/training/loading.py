@@ -18,24 +18,25 @@ from tinygen.errors import InputError
 from tinygen.models.serialization import from_description
 from tinygen.parameters import Parameters
 from tinygen.training import checkpoint
-from tinygen.training.run_dir import Record
+from tinygen.training.run_dir import RunDir
 
 DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A model with its parameters.
 
     Attributes:
         model: such as a `tinygen.models.Autoencoder`.
-        parameters: those that it was left with, on `backend`.
-        data: what it has learned from: the data set's name, source and hashes, the shape of an
+        parameters: as they were when they were saved, on `backend`.
+        data: what it was trained on: the data set's name, source and hashes, the shape of an
             image, and how pixels became numbers.
         config: the flags of its run.
         path: the file, for messages.
 
-    A half is called with arrays on the backend of the parameters and of their dtype::
+    It, its encoder and its decoder are called with arrays on the backend of the parameters and of
+    their dtype::
 
         trained = tg.load("runs/mnist_autoencoder")
         codes = trained.encoder(trained.prepare(images))
@@ -50,30 +51,32 @@ class Trained:
     config: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def encoder(self) -> Trained:
+    def encoder(self) -> TrainedModel:
         """The encoder with its parameters: a model of its own."""
-        return self._half("encoder")
+        return self._part("encoder")
 
     @property
-    def decoder(self) -> Trained:
+    def decoder(self) -> TrainedModel:
         """The decoder with its parameters: a model of its own."""
-        return self._half("decoder")
+        return self._part("decoder")
 
     @property
     def sha256(self) -> str:
         """Of the parameters, little-endian."""
         return sha256_of(self.backend.to_numpy(self.parameters.flat))
 
-    def _half(self, name: str) -> Trained:
-        half = getattr(self.model, name, None)
-        if half is None:
+    def _part(self, name: str) -> TrainedModel:
+        model = getattr(self.model, name, None)
+        if model is None:
             raise InputError(f"{self.path}: {type(self.model).__name__} has no {name}")
         p = self.parameters.part(f"{name}.")
-        own = {n: p.shapes[n] for n in half.shapes}  # a VAE's decoder has a variance beside it
+        own = {n: p.shapes[n] for n in model.shapes}  # a VAE's decoder has a variance beside it
         flat = p.flat[: sum(map(prod, own.values()))]
-        return Trained(half, Parameters(own, flat), self.backend, self.path, self.data, self.config)
+        return TrainedModel(
+            model, Parameters(own, flat), self.backend, self.path, self.data, self.config
+        )
 
-    def to(self, backend: Backend, dtype: Any) -> Trained:
+    def to(self, backend: Backend, dtype: Any) -> TrainedModel:
         """The same in another place, or in another arithmetic."""
         return replace(self, parameters=self.parameters.to(backend, dtype), backend=backend)
 
@@ -83,7 +86,7 @@ class Trained:
         A VAE that was trained on black and white pixels gets grey ones.
 
         Raises:
-            InputError: they have another size than those that it has learned from.
+            InputError: they have another size than those that it was trained on.
         """
         shape = self.data.get("shape")
         expected = shape if isinstance(shape, list) else []
@@ -103,7 +106,7 @@ def sha256_of(vector: Any) -> str:
     return hashlib.sha256(vector.astype(vector.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
 
-def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trained:
+def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> TrainedModel:
     """The model that a run left behind.
 
     Args:
@@ -115,10 +118,10 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
         of a part, as that of a GAN's generator, the average stands in the place of the part.
 
     Raises:
-        InputError: there is no checkpoint, it is damaged, or it does not say what model it is of.
+        InputError: there is no checkpoint, it is damaged, or it does not say which model it holds.
     """
     path = Path(path)
-    file = Record(path).checkpoint if path.is_dir() else path
+    file = RunDir(path).checkpoint if path.is_dir() else path
     backend = get_backend(backend) if isinstance(backend, str) else backend
     meta = checkpoint.read_meta(file)
     try:
@@ -126,7 +129,7 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
     except InputError as error:
         raise InputError(f"{file}: {str(error)[:300]}") from None
     config, data = ({**x} if isinstance(x := meta.get(k), dict) else {} for k in ("config", "data"))
-    dtype = np.dtype(found if (found := meta.get("dtype")) in DTYPES else "float32")
+    dtype = np.dtype(name if (name := meta.get("dtype")) in DTYPES else "float32")
     size = sum(map(prod, model.shapes.values()))
     if size * dtype.itemsize > file.stat().st_size:  # before any memory is asked for
         raise checkpoint.damaged(file, f"a model of {size} parameters does not fit into it")
@@ -141,7 +144,7 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
         raise checkpoint.damaged(file, "it holds NaN or infinity")
     for name, vector in vectors.items():  # the average after the parameters, into their memory
         vector[...] = arrays[name]
-    return Trained(model, host.to(backend), backend, file, data, config)
+    return TrainedModel(model, host.to(backend), backend, file, data, config)
 
 
 def _by(shape: Any) -> str:

@@ -19,7 +19,7 @@ from tinygen.files import write_text
 from tinygen.training import checkpoint
 
 
-class Record:
+class RunDir:
     """The folder of a run; nothing is written before `open`."""
 
     def __init__(self, folder: Path) -> None:
@@ -29,7 +29,7 @@ class Record:
         """Make the folder if it is not there.
 
         Raises:
-            InputError: the folder cannot be made or written into.
+            InputError: the folder cannot be created or written into.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ class Record:
         write_text(self.summary, json.dumps(entries, indent=2) + "\n")
 
     def saved_configuration(self) -> dict[str, Any]:
-        """The configuration that the run's checkpoint was made with.
+        """The configuration in the run's checkpoint.
 
         Raises:
             InputError: there is no checkpoint, or it is damaged.

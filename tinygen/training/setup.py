@@ -14,10 +14,11 @@ from tinygen.data import Dataset, load, stroke_digits
 from tinygen.errors import InputError
 from tinygen.parameters import Parameters
 from tinygen.training import command_line
+from tinygen.training.learners.learner import Learner
+from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress, warn
-from tinygen.training.run_dir import Record, about, versions
-from tinygen.training.state import State
-from tinygen.training.trainer import Plan
+from tinygen.training.run_dir import RunDir, about, versions
+from tinygen.training.trainer import Trainer
 
 SMOKE_IMAGES = {"train": 2000, "test": 500}
 
@@ -29,7 +30,7 @@ class Run:
     args: argparse.Namespace
     backend: Backend
     dataset: Dataset
-    record: Record
+    run_dir: RunDir
     progress: Progress
     plan: Plan
 
@@ -42,54 +43,63 @@ class Run:
             return optim.RMSProp(parameters)
         return optim.SGD(parameters, momentum=0.9)
 
-    def state(self, parameters: Parameters, optimizer: Any = None) -> State:
-        """The state to train from: new, or restored from the checkpoint with ``--resume``."""
-        state = State(parameters, optimizer or self.optimizer(parameters))
-        if self.args.resume:
-            state.restore(self.record, self.backend)
-        return state
+    def trainer(self, learner: Learner) -> Trainer:
+        """A trainer at the start of the run, or with ``--resume`` where its checkpoint was saved.
 
-    def summarise(self, state: State, **figures: Any) -> None:
-        """Write ``summary.json``: the entries that every run has, and the `figures`."""
-        self.record.write_summary(
+        Raises:
+            InputError: the checkpoint is damaged, or of another architecture.
+        """
+        trainer = Trainer(learner, self.plan, self.run_dir, self.progress, self.backend)
+        if self.args.resume:
+            trainer.restore()
+        return trainer
+
+    def summarise(self, parameters: int, seconds: float, **figures: Any) -> None:
+        """Write ``summary.json``: the entries that every run has, and the `figures`.
+
+        Args:
+            parameters: how many there are.
+            seconds: that the training took.
+        """
+        self.run_dir.write_summary(
             task=self.args.task,
             config=self.plan.config,
             data=self.plan.data,
             versions=versions(self.backend),
-            seconds=round(state.seconds, 3),
-            parameters=int(state.parameters.flat.size),
+            seconds=round(seconds, 3),
+            parameters=parameters,
             **figures,
         )
 
 
-def start(
+def set_up(
     args: argparse.Namespace,
     columns: dict[str, str],
     change: Callable[[Dataset, Path | None], Dataset] | None = None,
     *,
     dataset: Dataset | None = None,
-    whole: bool = False,
+    drop_last: bool = False,
 ) -> Run:
     """Load the data, connect to the backend, and open the run's folder.
 
     Args:
         columns: what the line of an epoch shows; see `Progress`.
-        change: what is made of the data set before it is used, given ``--data-dir``.
+        change: turns the data set, given ``--data-dir``, into the one to use.
         dataset: the data, for an example that does not ask which.
-        whole: an epoch leaves out its last images if they do not fill a batch.
+        drop_last: an epoch leaves out its last images if they do not fill a batch.
 
     Raises:
         InputError: any of it cannot be had, or an unfinished run would be lost.
     """
     backend = get_backend(args.backend)
-    record = Record(args.out)
-    saved = record.saved_configuration() if args.resume else None
-    record.open()
+    run_dir = RunDir(args.out)
+    saved = run_dir.saved_configuration() if args.resume else None
+    run_dir.open()
     if saved is None and not args.restart:
-        record.refuse_unfinished()
+        run_dir.refuse_unfinished()
     progress = Progress(args.epochs, columns, args.quiet)
     if dataset is None:
-        dataset = data_of(args, progress, change)
+        dataset = load_dataset(args, progress, change)
     n = len(dataset.train_images)
     if args.batch_size > n:
         raise InputError(f"--batch-size {args.batch_size}: {dataset.name} has {n} training images")
@@ -104,16 +114,16 @@ def start(
         show_every=args.show_every,
         schedule=lambda step: args.lr,
         config=config,
-        whole=whole,
+        drop_last=drop_last,
         data=about(dataset),
     )
     plan = replace(plan, schedule=command_line.schedule(args, args.epochs * plan.steps(n)))
     progress.say(f"data      {dataset.source}: {n} to train on")
     progress.say(f"backend   {backend.describe()}, {args.dtype}, gradients {args.gradients}")
-    return Run(args, backend, dataset, record, progress, plan)
+    return Run(args, backend, dataset, run_dir, progress, plan)
 
 
-def data_of(
+def load_dataset(
     args: argparse.Namespace,
     progress: Progress,
     change: Callable[[Dataset, Path | None], Dataset] | None = None,

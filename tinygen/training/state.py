@@ -1,4 +1,4 @@
-"""All that changes while training, on its way to a checkpoint and back."""
+"""Where a run is, on its way to a checkpoint and back."""
 
 from __future__ import annotations
 
@@ -14,28 +14,23 @@ import numpy as np
 
 from tinygen.backend import Backend
 from tinygen.errors import InputError
-from tinygen.optim import Optimizer
-from tinygen.parameters import Parameters, Shapes
+from tinygen.parameters import Shapes
 from tinygen.training import checkpoint
-from tinygen.training.run_dir import Record
+from tinygen.training.learners.learner import Learner
 
 
 @dataclass
 class State:
-    """All that changes while training.
+    """Where a run is: all that changes while training, besides what the learner owns.
 
     Attributes:
-        parameters: of the model.
-        optimizer: with its moments.
-        step: how many steps were made.
+        step: how many steps were taken.
         totals: for each figure of this epoch's steps, the sum over their images, 0-d, and how many
             images these were.
         history: one row for each finished epoch.
         seconds: training time before this process, for a run that was resumed.
     """
 
-    parameters: Parameters
-    optimizer: Optimizer
     step: int = 0
     totals: dict[str, tuple[Any, int]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -53,72 +48,59 @@ class State:
 
     def save(
         self,
-        record: Record,
+        path: Path,
+        learner: Learner,
         backend: Backend,
-        config: dict[str, Any],
+        config: Mapping[str, Any],
         about: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """Write a checkpoint of everything; the one before survives until it is complete.
+        """Write a checkpoint of a learner and this state; the one before survives until it is done.
 
         Args:
+            config: with which alone the run can be resumed.
             about: what else its description says, for those who `load` it.
         """
-        arrays = {"parameters": self.parameters.flat, **self.optimizer.state}
-        host = {name: backend.to_numpy(array) for name, array in arrays.items()}
+        host = {name: backend.to_numpy(array) for name, array in learner.vectors.items()}
         meta = {
             "config": config,
-            "shapes": self.parameters.shapes,
+            "shapes": learner.parameters.shapes,
             "step": self.step,
             "totals": {name: [float(x), seen] for name, (x, seen) in self.totals.items()},
             "history": self.history,
             "seconds": self.seconds,
-            "dtype": str(self.parameters.flat.dtype),
-            "averaged": getattr(self.optimizer, "averaged", None),
+            "dtype": str(learner.parameters.flat.dtype),
+            "averaged": learner.averaged,
             **about,
         }
-        checkpoint.save(record.checkpoint, host, meta)
+        checkpoint.save(path, host, meta)
 
-    def restore(self, record: Record, backend: Backend) -> None:
-        """Go back to what the checkpoint says; if it is refused, nothing has changed.
+    def restore(self, path: Path, learner: Learner, backend: Backend) -> None:
+        """Put a learner and this state where the checkpoint was saved.
 
         Raises:
-            InputError: it is damaged, or of another architecture.
+            InputError: it is damaged, or of another architecture; then nothing has changed.
         """
-        path = record.checkpoint
         meta = checkpoint.read_meta(path)
-        _refuse_other_shapes(meta.get("shapes"), self.parameters.shapes, path)
-        vectors = {"parameters": self.parameters.flat, **self.optimizer.state}
-        arrays, _ = checkpoint.load(path, vectors)
-        scalar = self.parameters.flat.dtype.type
-        largest = float(np.finfo(scalar).max)
-        step, totals, seconds = (meta.get(key) for key in ("step", "totals", "seconds"))
-        history = meta.get("history")
-        if not (
-            type(step) is int
-            and 0 <= step < 2**53
-            and _is_number(seconds)
-            and isinstance(totals, dict)
-            and all(_is_total(total, largest) for total in totals.values())
-            and isinstance(history, list)
-            and all(_is_row(row, epoch) for epoch, row in enumerate(history, 1))
-        ):
-            raise checkpoint.damaged(path, "its description makes no sense")
+        _refuse_other_shapes(meta.get("shapes"), learner.parameters.shapes, path)
+        arrays, _ = checkpoint.load(path, learner.vectors)
+        scalar = learner.parameters.flat.dtype.type
+        _refuse_nonsense(meta, float(np.finfo(scalar).max), path)
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise checkpoint.damaged(path, "it holds NaN or infinity")
-        for name, vector in vectors.items():
+        for name, vector in learner.vectors.items():
             vector[...] = backend.asarray(arrays[name])
-        self.parameters.version += 1
-        self.step = self.optimizer.steps = step
+        learner.parameters.note_write()
+        self.step = learner.steps = meta["step"]
         # The sums were written as floats, which hold a float32 exactly.
-        self.totals = {name: (scalar(x), seen) for name, (x, seen) in totals.items()}
-        self.history, self.seconds = history, float(seconds)
+        self.totals = {name: (scalar(x), seen) for name, (x, seen) in meta["totals"].items()}
+        self.history, self.seconds = meta["history"], float(meta["seconds"])
 
 
 def _refuse_other_shapes(saved: Any, expected: Shapes, path: Path) -> None:
     """The same numbers in another layout would be another network."""
-    found = [f"{k} {shape}" for k, shape in saved.items()] if isinstance(saved, dict) else []
+    there = [f"{k} {shape}" for k, shape in saved.items()] if isinstance(saved, dict) else []
     wanted = [f"{k} {list(shape)}" for k, shape in expected.items()]
-    for was, now in zip_longest(found, wanted, fillvalue="nothing"):
+    for was, now in zip_longest(there, wanted, fillvalue="nothing"):
         if was != now:
             raise InputError(
                 f"{path}: the checkpoint is of another architecture: "
@@ -126,8 +108,27 @@ def _refuse_other_shapes(saved: Any, expected: Shapes, path: Path) -> None:
             )
 
 
+def _refuse_nonsense(meta: Mapping[str, Any], largest: float, path: Path) -> None:
+    """The entries that `State.restore` takes must be what `State.save` can have written.
+
+    Args:
+        largest: number of the parameters' dtype.
+    """
+    step, totals, history = (meta.get(key) for key in ("step", "totals", "history"))
+    if not (
+        type(step) is int
+        and 0 <= step < 2**53
+        and _is_number(meta.get("seconds"))
+        and isinstance(totals, dict)
+        and all(_is_total(total, largest) for total in totals.values())
+        and isinstance(history, list)
+        and all(_is_row(row, epoch) for epoch, row in enumerate(history, 1))
+    ):
+        raise checkpoint.damaged(path, "its description makes no sense")
+
+
 def _is_row(row: Any, epoch: int) -> bool:
-    """Whether it can be the row that `fit` wrote after that epoch."""
+    """Whether it can be the row that the trainer wrote after that epoch."""
     return (
         isinstance(row, dict)
         and row.get("epoch") == epoch

@@ -1,8 +1,8 @@
-"""The training loop: batches in, gradients out, an update; a checkpoint after every epoch.
+"""The trainer: batches in, a step of the learner each; a checkpoint after every epoch.
 
-Everything that changes while training is in `State`, and all randomness is derived from
-``(seed, epoch)`` or ``(seed, step)``. So a run that was interrupted anywhere goes on to the same
-end, bit for bit.
+Everything that changes while training belongs to the learner or is in `State`, and all randomness
+is derived from ``(seed, epoch)`` or ``(seed, step)``. So a run that was interrupted anywhere goes
+on to the same end, bit for bit.
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tinygen.autograd import NonFiniteError, stop_at_nonfinite
 from tinygen.autograd.nan_check import count_nonfinite
 from tinygen.backend import Array, Backend
 from tinygen.data.batches import as_floats, epoch_order, index_batches
-from tinygen.models.serialization import described
-from tinygen.optim import Schedule
+from tinygen.models.serialization import describe
 from tinygen.training import checkpoint
-from tinygen.training.learners.single_step import Learner
+from tinygen.training.learners.learner import Learner
+from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress
-from tinygen.training.run_dir import Record
+from tinygen.training.replay import first_fault
+from tinygen.training.run_dir import RunDir
 from tinygen.training.state import State
+
+Batch = tuple[Array, ...]
+"""Images ``(n, d)`` as floats; and their labels, if there are any."""
 
 
 class Interrupted(Exception):
@@ -38,233 +40,208 @@ class Diverged(Exception):
     """A number became NaN or infinite; the message says which op made it so."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long and how to train.
-
-    Attributes:
-        epochs, batch_size, seed: as on the command line.
-        show_every: steps between two looks at the loss, the only times when a GPU is waited for.
-        schedule: the learning rate of each step.
-        config: written into the checkpoint; a run can only be resumed with the same.
-        whole: an epoch leaves out its last images if they do not fill a batch.
-        data: what the checkpoint says of the images.
-    """
-
-    epochs: int
-    batch_size: int
-    seed: int
-    show_every: int
-    schedule: Schedule
-    config: dict[str, Any]
-    whole: bool = False
-    data: dict[str, Any] = field(default_factory=dict)
-
-    def steps(self, n: int) -> int:
-        """Steps of an epoch over n images."""
-        return n // self.batch_size if self.whole else math.ceil(n / self.batch_size)
-
-    def films(self, epoch: int, most: int) -> bool:
-        """Whether an epoch, counted from 1, gives a frame of a film of at most so many."""
-        frames = min(most, self.epochs)
-        return frames * epoch // self.epochs > frames * (epoch - 1) // self.epochs
-
-
-def fit(
-    state: State,
-    learner: Learner,
-    images: Array,
-    plan: Plan,
-    evaluate: Callable[[], dict[str, float]],
-    record: Record,
-    progress: Progress,
-    backend: Backend,
-    labels: Array | None = None,
-) -> None:
-    """Train until `plan.epochs` epochs are in `state.history`.
+class Trainer:
+    """Trains a learner, and saves how far it is after every epoch.
 
     Args:
-        state: where to begin; changed in place.
-        learner: what a step is.
-        images: ``(n, h, w)`` uint8 on `backend`, or rows ``(n, d)`` of floats.
-        evaluate: figures on the test set, for the row of an epoch.
-        labels: ``(n, ...)`` on `backend`; those of a batch go with it to ``learner.draw``.
+        learner: a model with its parameters and optimizers; what a step is.
+        plan: how long and how to train.
+        run_dir: the folder for the checkpoint and for the rows of the epochs.
+        progress: shows a bar while an epoch is trained, and a line after it.
+        backend: where images and parameters are.
 
-    Raises:
-        Interrupted: after Ctrl-C, with a checkpoint saved.
-        Diverged: the loss is not finite; the last good checkpoint stays.
+    Attributes:
+        state: how far the run is.
     """
-    n = len(images)
-    per_epoch = plan.steps(n)
-    _refuse_misplaced(state, plan, per_epoch, record, list(progress.columns), learner)
-    began = time.perf_counter() - state.seconds
 
-    def batches_of(epoch: int, done: int) -> Iterator[tuple[Array, ...]]:
-        """What is left of an epoch after `done` steps of it."""
-        order = backend.asarray(epoch_order(n, plan.seed, epoch))
-        order = order[done * plan.batch_size : per_epoch * plan.batch_size]
+    def __init__(
+        self, learner: Learner, plan: Plan, run_dir: RunDir, progress: Progress, backend: Backend
+    ) -> None:
+        self.learner, self.plan, self.run_dir = learner, plan, run_dir
+        self.progress, self.backend = progress, backend
+        self.state = State()
+        self._start = time.perf_counter()
+
+    def fit(
+        self,
+        images: Array,
+        evaluate: Callable[[], dict[str, float]],
+        labels: Array | None = None,
+    ) -> None:
+        """Train until `plan.epochs` epochs are in `state.history`.
+
+        Args:
+            images: ``(n, h, w)`` uint8 on `backend`, or rows ``(n, d)`` of floats.
+            evaluate: figures on the test set, for the row of an epoch.
+            labels: ``(n, ...)`` on `backend`; those of a batch go with it to ``learner.draw``.
+
+        Raises:
+            Interrupted: after Ctrl-C, with a checkpoint saved.
+            Diverged: the loss is not finite; the last good checkpoint stays.
+            InputError: `state` was restored from a checkpoint of another run.
+        """
+        self.images, self.labels = images, labels
+        self.steps_per_epoch = self.plan.steps(len(images))
+        self._refuse_other_run()
+        self._start = time.perf_counter() - self.state.seconds
+        if not self.state.step:
+            self.save()
+            self.run_dir.forget_summary()  # of an earlier run, whose place the new one now takes
+        # The last row is missing if the process was killed before it was written.
+        self.run_dir.write_history(self.state.history)
+        # NumPy need not warn of overflow: the trainer looks for NaN and infinity itself.
+        with _interrupts() as self.interrupted, np.errstate(all="ignore"):
+            while len(self.state.history) < self.plan.epochs:
+                self._train_epoch()
+                self._end_epoch(evaluate())
+
+    def save(self) -> None:
+        """Write a checkpoint; the one before survives until it is complete."""
+        self.state.seconds = self._seconds()
+        about = {"model": describe(self.learner.model), "data": self.plan.data}
+        path, config = self.run_dir.checkpoint, self.plan.config
+        self.state.save(path, self.learner, self.backend, config, about)
+
+    def restore(self) -> None:
+        """Go back to the checkpoint.
+
+        Raises:
+            InputError: it is damaged, or of another architecture; then nothing has changed.
+        """
+        self.state.restore(self.run_dir.checkpoint, self.learner, self.backend)
+
+    # An epoch.
+
+    def _train_epoch(self) -> None:
+        """Take the steps that are left of the epoch, all of them unless it was interrupted."""
+        state, done = self.state, self._steps_into_epoch()
+        if not done:
+            state.totals = {}
+        epoch, seen = len(state.history), done * self.plan.batch_size
+        with closing(self.progress.epoch(epoch, len(self.images), seen)) as bar:
+            for batch in self.batches():
+                figures = self._step(batch)
+                bar.update(len(batch[0]))
+                if state.step % self.plan.show_every == 0:
+                    bar.show(self._shown(figures))
+                if self.interrupted():
+                    self._refuse_nonfinite()
+                    self.save()
+                    raise self._stopped()
+        self._refuse_nonfinite()
+
+    def _end_epoch(self, test_figures: dict[str, float]) -> None:
+        """Write the row of the epoch and a checkpoint."""
+        state = self.state
+        row = {
+            "epoch": len(state.history) + 1,
+            "step": state.step,
+            **state.means(),
+            **test_figures,
+            "rate": self.plan.schedule(state.step - 1),
+            "seconds": round(self._seconds(), 3),
+        }
+        self._refuse_nonfinite_row(row)
+        state.history.append(row)
+        self.save()
+        self.run_dir.write_history(state.history)
+        self.progress.row(row)
+        if self.interrupted():
+            raise self._stopped()
+
+    def batches(self) -> Iterator[Batch]:
+        """What is left of the epoch."""
+        plan, images, labels = self.plan, self.images, self.labels
+        order = self.backend.asarray(epoch_order(len(images), plan.seed, len(self.state.history)))
+        first, last = self._steps_into_epoch(), self.steps_per_epoch
+        order = order[first * plan.batch_size : last * plan.batch_size]
         for index in index_batches(order, plan.batch_size):
-            x = as_floats(images[index], state.parameters.flat.dtype)
+            x = as_floats(images[index], self.learner.parameters.flat.dtype)
             yield (x,) if labels is None else (x, labels[index])
 
-    def number(name: str, figure: Array) -> float:
+    def _steps_into_epoch(self) -> int:
+        """Not 0 after a run was resumed within an epoch."""
+        return self.state.step - len(self.state.history) * self.steps_per_epoch
+
+    # A step.
+
+    def _step(self, batch: Batch) -> dict[str, Array]:
+        state = self.state
+        figures = self.learner.step(self.draw(batch), self.plan.schedule(state.step))
+        state.add(figures, len(batch[0]))
+        state.step += 1
+        return figures
+
+    def draw(self, batch: Batch) -> Any:
+        """What the step takes; its draws depend on nothing but the seed and the step."""
+        (x, *labels), step = batch, self.state.step
+        generator = self.backend.generator((self.plan.seed, 1, step))
+        return self.learner.draw(x, generator, step, *labels)
+
+    def _shown(self, figures: dict[str, Array]) -> dict[str, float]:
+        """What the bar shows of a step, which may not have all figures."""
+        labels = self.learner.figures.items()
+        return {label: self._number(k, figures[k]) for k, label in labels if k in figures}
+
+    def _number(self, name: str, figure: Array) -> float:
         """A figure as a number, which waits for a GPU."""
         value = float(figure)
         if not math.isfinite(value):
-            raise diverged(f"the {name.replace('_', ' ')} became {value}")
+            raise self._diverged(f"the {name.replace('_', ' ')} became {value}")
         return value
 
-    def diverged(what: str) -> Diverged:
-        """Go back to the last checkpoint, which is good, to find the first fault."""
-        bad = state.step
-        state.restore(record, backend)
-        epoch = len(state.history)
-        left = batches_of(epoch, state.step - epoch * per_epoch)
-        why = _first_fault(state, bad, learner.watched(), left, plan, backend)
+    # Only what is finite is saved.
+
+    def _refuse_nonfinite(self) -> None:
+        for name, (total, _) in self.state.totals.items():
+            self._number(name, total)
+        if count_nonfinite(self.learner.parameters.flat):
+            raise self._diverged("a parameter became NaN or infinite")
+
+    def _refuse_nonfinite_row(self, row: dict[str, Any]) -> None:
+        for key, value in row.items():
+            if not math.isfinite(value):
+                raise Diverged(
+                    f"after epoch {row['epoch']} {key} is {value}, though all parameters are "
+                    f"finite; {self.run_dir.checkpoint} is the last good one"
+                )
+
+    def _diverged(self, what: str) -> Diverged:
+        """The error for a number that is not finite; it names the first op that made one."""
         return Diverged(
-            f"{what}: {why}; {record.checkpoint} is the last good one, "
+            f"{what}: {first_fault(self)}; {self.run_dir.checkpoint} is the last good one, "
             "and --restart with a lower --lr may get further"
         )
 
-    def check() -> None:
-        """To be called before a save, since only what is finite may be saved."""
-        for name, (total, _) in state.totals.items():
-            number(name, total)
-        if count_nonfinite(state.parameters.flat):
-            raise diverged("a parameter became NaN or infinite")
-
-    def save() -> None:
-        state.seconds = time.perf_counter() - began
-        about = {"model": described(learner.model), "data": plan.data}
-        state.save(record, backend, plan.config, about)
-
-    def stopped() -> Interrupted:
-        return Interrupted(
-            f"stopped after step {state.step} of {plan.epochs * per_epoch}; "
-            f"{record.checkpoint} is saved, the same command with --resume goes on"
-        )
-
-    if not state.step:
-        save()
-        record.forget_summary()  # of an earlier run, which the new one now takes the place of
-    record.write_history(state.history)  # its last row is missing if the process was killed there
-    # NumPy need not warn of overflow: the loop looks for NaN and infinity itself.
-    with _interrupt_asked() as asked, np.errstate(all="ignore"):
-        while len(state.history) < plan.epochs:
-            epoch = len(state.history)
-            done = state.step - epoch * per_epoch  # not 0 when resumed within an epoch
-            if not done:
-                state.totals = {}
-            with closing(progress.epoch(epoch, n, done * plan.batch_size)) as bar:
-                for batch in batches_of(epoch, done):
-                    data = _data(learner, batch, plan.seed, state.step, backend)
-                    figures = learner.step(state, data, plan.schedule(state.step))
-                    state.add(figures, len(batch[0]))
-                    state.step += 1
-                    bar.update(len(batch[0]))
-                    if state.step % plan.show_every == 0:
-                        shown = learner.figures.items()
-                        bar.show({s: number(k, figures[k]) for k, s in shown if k in figures})
-                    if asked():
-                        check()
-                        save()
-                        raise stopped()
-            check()
-            row = {
-                "epoch": epoch + 1,
-                "step": state.step,
-                **state.means(),
-                **evaluate(),
-                "rate": plan.schedule(state.step - 1),
-                "seconds": round(time.perf_counter() - began, 3),
-            }
-            _refuse_nonfinite_figures(row, record)
-            state.history.append(row)
-            save()
-            record.write_history(state.history)
-            progress.row(row)
-            if asked():
-                raise stopped()
-
-
-def _data(
-    learner: Learner, batch: tuple[Array, ...], seed: int, step: int, backend: Backend
-) -> Any:
-    """What one step takes; its draws depend on nothing but the seed and the step."""
-    x, *labels = batch
-    return learner.draw(x, backend.generator((seed, 1, step)), step, *labels)
-
-
-def _first_fault(
-    state: State,
-    bad: int,
-    watched: Learner,
-    left: Iterator[tuple[Array, ...]],
-    plan: Plan,
-    backend: Backend,
-) -> str:
-    """Repeat the steps up to number `bad`, looking at the result of every op."""
-    for batch in left:
-        if state.step == bad:
-            break
-        data = _data(watched, batch, plan.seed, state.step, backend)
-        try:
-            with stop_at_nonfinite():
-                figures = watched.step(state, data, plan.schedule(state.step))
-        except NonFiniteError as error:
-            # What one player's update made would else be told as the other's fault.
-            return _overflown(state) or f"at step {state.step + 1}, {error}"
-        if told := _overflown(state):
-            return told
-        state.step += 1
-        state.add(figures, len(batch[0]))
-        for name, (total, _) in state.totals.items():
-            if not math.isfinite(float(total)):
-                return f"at step {state.step} the {name.replace('_', ' ')} is too large to add up"
-    return f"somewhere before step {bad}, though autograd's own steps stay finite"
-
-
-def _overflown(state: State) -> str:
-    """A sentence on the first parameter that the step, not counted yet, made NaN or infinite."""
-    for name, values in state.parameters.items():
-        if count_nonfinite(values):
-            return f"the update of step {state.step + 1} made {name} NaN or infinite"
-    return ""
-
-
-def _refuse_nonfinite_figures(row: dict[str, Any], record: Record) -> None:
-    for key, value in row.items():
-        if not math.isfinite(value):
-            raise Diverged(
-                f"after epoch {row['epoch']} {key} is {value}, though all parameters are finite; "
-                f"{record.checkpoint} is the last good one"
+    def _refuse_other_run(self) -> None:
+        """A checkpoint must lie within this plan, and have the figures that are shown."""
+        state, path, per_epoch = self.state, self.run_dir.checkpoint, self.steps_per_epoch
+        epochs, done = len(state.history), self._steps_into_epoch()
+        most = per_epoch if epochs < self.plan.epochs else 0
+        if epochs > self.plan.epochs or not 0 <= done <= most:
+            raise checkpoint.damaged(
+                path, f"step {state.step} after {epochs} epochs of {per_epoch} steps"
             )
+        shown = [*self.progress.columns, *(f"train_{name}" for name in self.learner.figures)]
+        if any(key not in row for row in state.history for key in shown):
+            raise checkpoint.damaged(path, "its history lacks figures")
+        if any(name not in self.learner.figures for name in state.totals):
+            raise checkpoint.damaged(path, "it has figures of another kind of model")
 
+    def _seconds(self) -> float:
+        """Training time, that of earlier processes included."""
+        return time.perf_counter() - self._start
 
-def _refuse_misplaced(
-    state: State,
-    plan: Plan,
-    per_epoch: int,
-    record: Record,
-    columns: list[str],
-    learner: Learner,
-) -> None:
-    """A checkpoint must lie within this plan, and its history have the figures that are shown."""
-    epochs = len(state.history)
-    done = state.step - epochs * per_epoch
-    if epochs > plan.epochs or not 0 <= done <= (per_epoch if epochs < plan.epochs else 0):
-        raise checkpoint.damaged(
-            record.checkpoint, f"step {state.step} after {epochs} epochs of {per_epoch} steps"
+    def _stopped(self) -> Interrupted:
+        last = self.plan.epochs * self.steps_per_epoch
+        return Interrupted(
+            f"stopped after step {self.state.step} of {last}; "
+            f"{self.run_dir.checkpoint} is saved, the same command with --resume goes on"
         )
-    columns = [*columns, *(f"train_{name}" for name in learner.figures)]
-    if any(key not in row for row in state.history for key in columns):
-        raise checkpoint.damaged(record.checkpoint, "its history lacks figures")
-    if not set(state.totals) <= set(learner.figures):
-        raise checkpoint.damaged(record.checkpoint, "it has figures of another kind of model")
 
 
 @contextmanager
-def _interrupt_asked() -> Iterator[Callable[[], bool]]:
+def _interrupts() -> Iterator[Callable[[], bool]]:
     """A function that says whether Ctrl-C was pressed; a second Ctrl-C stops at once."""
     pressed: list[int] = []
 

@@ -2,101 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from copy import copy
 from typing import Any, ClassVar
 
 from tinygen import ops
-from tinygen.autograd import NonFiniteError, Tensor, leaves, value_and_grad
+from tinygen.autograd import NonFiniteError, Tensor, leaves
 from tinygen.backend import Array, namespace
-from tinygen.byhand import checks, gan
-from tinygen.optim import Optimizer
+from tinygen.models.gan import GANGradients
+from tinygen.optim import MovingAverage
 from tinygen.parameters import Parameters
-from tinygen.training.learners.single_step import LossAndGrads
-from tinygen.training.state import State
+from tinygen.training.learners.learner import MakeOptimizer
 
 AVERAGED_EVERY = 10
 """Steps of the generator between two of its average, which would be a pass over memory in each."""
 
 
-class Players:
-    """A generator and a discriminator that share one vector, each with an optimizer of its own.
-
-    It stands in a `State` where a single optimizer would.
-
-    Args:
-        parameters: of both, called ``generator.*`` and ``discriminator.*``.
-        optimizer: makes one for the parameters it is given.
-        critic_steps: steps of the discriminator for one of the generator.
-        average: how much of the generator's moving average remains after a step, such as 0.999; 0
-            keeps none.
-    """
-
-    def __init__(
-        self,
-        parameters: Parameters,
-        optimizer: Callable[[Parameters], Optimizer],
-        critic_steps: int = 1,
-        average: float = 0.0,
-    ) -> None:
-        self.g, self.d = parameters.part("generator."), parameters.part("discriminator.")
-        self.of_g, self.of_d = optimizer(self.g), optimizer(self.d)
-        self.critic_steps, self.decay = critic_steps, average
-        self.average = self.g.copy() if average else None
-
-    @property
-    def state(self) -> dict[str, Array]:
-        """All vectors that a checkpoint must keep besides the parameters."""
-        both = {"generator": self.of_g, "discriminator": self.of_d}
-        vectors = {f"{who}.{name}": x for who, o in both.items() for name, x in o.state.items()}
-        return vectors | ({} if self.average is None else {"average": self.average.flat})
-
-    @property
-    def averaged(self) -> str | None:
-        """Of which parameters there is an average: those whose names begin like this."""
-        return None if self.best is self.g else "generator."
-
-    @property
-    def steps(self) -> int:
-        """Of the discriminator; the generator's follow from it."""
-        return self.of_d.steps
-
-    @steps.setter
-    def steps(self, steps: int) -> None:
-        self.of_d.steps, self.of_g.steps = steps, steps // self.critic_steps
-
-    @property
-    def best(self) -> Parameters:
-        """The generator to sample from: its average, if there is one and it has moved.
-
-        Until then it is the generator's start.
-        """
-        if self.average is None or self.of_g.steps < AVERAGED_EVERY:
-            return self.g
-        return self.average
-
-    def follow(self) -> None:
-        """Let the average move towards the generator, if it is time to.
-
-        At first it moves faster, since where the generator began is worth nothing.
-        """
-        times, rest = divmod(self.of_g.steps, AVERAGED_EVERY)
-        if self.average is not None and not rest:
-            decay = min(self.decay**AVERAGED_EVERY, times / (9 + times))
-            x = self.average.flat
-            x += (1 - decay) * (self.g.flat - x)
-
-
-class Duel:
+class AdversarialLearner:
     """The discriminator learns to tell real images from fake ones, the generator to mislead it.
 
     Args:
         model: a `tinygen.models.GAN`, or what offers the same.
-        of_discriminator: ``(d, real, fake, labels, share, masks, out=) -> (loss, gradients)``.
-        of_generator: ``(g, d, z, labels, masks, out=) -> (loss, gradients)``.
-        generate: ``(g, z, labels) -> fake images``.
+        parameters: of both players, called ``generator.*`` and ``discriminator.*``.
+        optimizer: makes an optimizer for the parameters of one player.
+        gradients: of both losses, ``model.gradients(how)``.
         ratio: the generator's learning rate divided by the discriminator's.
+        critic_steps: steps of the discriminator for one of the generator.
+        average: how much of the generator's moving average remains after a step, such as 0.999; 0
+            keeps none.
+
+    Attributes:
+        g, d: the parameters of the generator and of the discriminator, parts of `parameters`.
     """
 
     figures: ClassVar[dict[str, str]] = {
@@ -109,59 +46,102 @@ class Duel:
     def __init__(
         self,
         model: Any,
-        of_discriminator: LossAndGrads,
-        of_generator: LossAndGrads,
-        generate: Callable[..., Array],
+        parameters: Parameters,
+        optimizer: MakeOptimizer,
+        gradients: GANGradients,
+        *,
         ratio: float = 1.0,
+        critic_steps: int = 1,
+        average: float = 0.0,
     ) -> None:
-        self.model, self.ratio = model, ratio
-        self.of_discriminator, self.of_generator = of_discriminator, of_generator
-        self.generate, self.norm = generate, _norm
-        self.draw = model.draw
-        self._dg: Parameters | None = None
-        self._dd: Parameters | None = None
+        self.model, self.parameters, self.gradients = model, parameters, gradients
+        self.g, self.d = parameters.part("generator."), parameters.part("discriminator.")
+        self.g_optimizer, self.d_optimizer = optimizer(self.g), optimizer(self.d)
+        self.ratio, self.critic_steps = ratio, critic_steps
+        self._moving = MovingAverage(self.g, average**AVERAGED_EVERY) if average else None
+        self._norm = _norm
+        self._dg, self._dd = self.g.zeros_like(), self.d.zeros_like()
 
-    @classmethod
-    def by_autograd(cls, model: Any, ratio: float = 1.0) -> Duel:
-        d, g = value_and_grad(model.discriminator_loss), value_and_grad(model.generator_loss)
-        return cls(model, d, g, model.generate, ratio)
+    @property
+    def vectors(self) -> dict[str, Array]:
+        vectors = {"parameters": self.parameters.flat}
+        vectors |= {f"generator.{name}": x for name, x in self.g_optimizer.state.items()}
+        vectors |= {f"discriminator.{name}": x for name, x in self.d_optimizer.state.items()}
+        return vectors | ({} if self.average is None else {"average": self.average.flat})
 
-    def watched(self) -> Duel:
-        made, model = Duel.by_autograd(self.model, self.ratio), self.model
-        # Only ops of Tensors are looked at; images are else made by arrays alone, and so are norms.
-        made.generate = lambda g, z, labels: model.generate(leaves(g), z, labels).array
-        made.norm = _watched_norm
-        return made
+    @property
+    def average(self) -> Parameters | None:
+        """The moving average of `g`, if one is kept."""
+        return None if self._moving is None else self._moving.average
 
-    def step(self, state: State, data: Any, rate: float) -> dict[str, Array]:
-        players: Any = state.optimizer
-        g, d = players.g, players.d
-        if self._dg is None or self._dd is None:
-            self._dg, self._dd = g.zeros_like(), d.zeros_like()
-        seen_by_d, seen_by_g = data
+    @property
+    def averaged(self) -> str | None:
+        return None if self.averaged_generator is self.g else "generator."
 
-        # First the discriminator, so that the generator is told by one that knows its present
-        # images. They are made before anything is differentiated: to the discriminator they are
-        # numbers like the real ones, and its gradient ends there.
+    @property
+    def steps(self) -> int:
+        """Of the discriminator; the generator's follow from it."""
+        return self.d_optimizer.steps
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self.d_optimizer.steps, self.g_optimizer.steps = steps, steps // self.critic_steps
+
+    @property
+    def averaged_generator(self) -> Parameters:
+        """The generator to sample from: its average, if there is one and it has moved.
+
+        Until then it is the generator itself, as the average is still its random start.
+        """
+        if self.average is None or self.g_optimizer.steps < AVERAGED_EVERY:
+            return self.g
+        return self.average
+
+    def draw(self, x: Array, generator: Any, step: int, *labels: Array) -> Any:
+        return self.model.draw(x, generator, step, *labels)
+
+    def step(self, data: Any, rate: float) -> dict[str, Array]:
+        g, d, (seen_by_d, seen_by_g) = self.g, self.d, data
+
+        # First the discriminator, so that the generator learns from one that has seen its present
+        # images. They are computed before anything is differentiated: to the discriminator they
+        # are data like the real ones, and its gradient ends there.
         with named("generator's images"):
-            fake = self.generate(g, seen_by_d.z, seen_by_d.labels)
+            fake = self.gradients.generate(g, seen_by_d.z, seen_by_d.labels)
         with named("discriminator's step"):
-            loss_d, _ = self.of_discriminator(d, seen_by_d.real, fake, *seen_by_d[2:], out=self._dd)
-            players.of_d.update(d, self._dd, rate)
+            loss_d, _ = self.gradients.discriminator(
+                d, seen_by_d.real, fake, *seen_by_d[2:], out=self._dd
+            )
+            self.d_optimizer.update(d, self._dd, rate)
         with named("norm of the discriminator's gradient"):
-            figures = {"discriminator_loss": loss_d, "discriminator_norm": self.norm(self._dd)}
-        if players.of_d.steps % players.critic_steps:
+            figures = {"discriminator_loss": loss_d, "discriminator_norm": self._norm(self._dd)}
+        if self.d_optimizer.steps % self.critic_steps:
             return figures
 
         # Then the generator, with new noise: images that the discriminator has just learned from
-        # would tell it less. The gradient passes through the discriminator as it is now, whose
+        # would teach it less. The gradient passes through the discriminator as it is now, whose
         # parameters are data here: it has none of its own from this loss, and stays what it is.
         with named("generator's step"):
-            loss_g, _ = self.of_generator(g, d, *seen_by_g, out=self._dg)
-            players.of_g.update(g, self._dg, rate * self.ratio)
-        players.follow()
+            loss_g, _ = self.gradients.generator(g, d, *seen_by_g, out=self._dg)
+            self.g_optimizer.update(g, self._dg, rate * self.ratio)
+        self.update_average()
         with named("norm of the generator's gradient"):
-            return figures | {"generator_loss": loss_g, "generator_norm": self.norm(self._dg)}
+            return figures | {"generator_loss": loss_g, "generator_norm": self._norm(self._dg)}
+
+    def update_average(self) -> None:
+        """Let the average move towards the generator, if it is time to."""
+        count, rest = divmod(self.g_optimizer.steps, AVERAGED_EVERY)
+        if self._moving is not None and not rest:
+            self._moving.update(self.g, count)
+
+    def watched(self) -> AdversarialLearner:
+        twin, model = copy(self), self.model
+        # Only ops of Tensors are watched; otherwise images and norms are computed from arrays.
+        twin.gradients = model.gradients("autograd")._replace(
+            generate=lambda g, z, labels: model.generate(leaves(g), z, labels).array
+        )
+        twin._norm = _watched_norm
+        return twin
 
 
 def _norm(gradients: Parameters) -> Array:
@@ -176,24 +156,8 @@ def _watched_norm(gradients: Parameters) -> Array:
 
 @contextmanager
 def named(what: str) -> Iterator[None]:
-    """Say in whose part of a step an op made NaN."""
+    """Say in which part of a step an op gave NaN."""
     try:
         yield
     except NonFiniteError as error:
         raise NonFiniteError(f"in the {what}, {error}") from None
-
-
-def duel(model: Any, gradients: str, ratio: float = 1.0) -> Duel:
-    """The duel with gradients by "autograd" or "by-hand".
-
-    Raises:
-        InputError: the derivation by hand does not cover the model.
-    """
-    if gradients == "autograd":
-        return Duel.by_autograd(model, ratio)
-    checks.refuse_norm("generator", model.generator_norm)
-    checks.refuse_norm("discriminator", model.discriminator_norm)
-    d = partial(gan.discriminator_loss_and_grads, **model.discriminator_terms)
-    g = partial(gan.generator_loss_and_grads, **model.generator_terms)
-    generate = partial(gan.generate, **model.generator_terms)
-    return Duel(model, d, g, generate, ratio)

@@ -4,54 +4,70 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from tinygen.autograd import value_and_grad
 from tinygen.backend import Array, namespace
 from tinygen.data import as_floats
 from tinygen.models.classifier import Classifier
+from tinygen.models.gradients import LossAndGrads
+from tinygen.optim import MovingAverage
 from tinygen.parameters import Parameters
-from tinygen.training.learners.single_step import LossAndGrads
-from tinygen.training.state import State
+from tinygen.training.learners.learner import MakeOptimizer
+from tinygen.training.learners.single_step import SingleLossLearner
 
-SURE = 0.9
-"""The probability above which a class is taken for the label of an image that has none."""
+THRESHOLD = 0.9
+"""The probability from which on a class is taken for the label of an image that has none."""
 
 
-class FewLabels:
-    """Cross-entropy on images with labels, and on the others with what is said of them already.
+class PseudoLabelLearner(SingleLossLearner):
+    """Cross-entropy on images with labels, and with pseudo-labels on images without.
 
-    Where the moving average of the classifier is sure of an image without a label, the classifier
-    has to say the same of this image under noise and dropout. So what is right of the labelled
-    images spreads to those that look like them, and from there on. (Pseudo-labels of Lee 2013; on
-    images that the one sees clean and the other disturbed, as Sohn et al. 2020; from an average,
-    as Tarvainen and Valpola 2017.)
+    Where the moving average of the classifier is sure of an image without a label, its class is
+    the label that the classifier has to predict under noise and dropout. So labels spread to images
+    that look like the labelled ones, and from there on. (Pseudo-labels of Lee 2013; predicted on
+    clean images and learned on perturbed ones, as Sohn et al. 2020; by an average, as Tarvainen and
+    Valpola 2017.)
 
     Args:
-        model: its `input_noise` and dropout are the disturbance.
-        loss_and_grads: the gradient of its loss, by autograd or by hand.
+        model: its `input_noise` and dropout are the perturbation.
+        parameters: of the classifier; a step changes them in place.
+        optimizer: makes an optimizer for them.
+        gradients: of its loss, ``model.gradients(how)``.
         images: those with labels, uint8 on the backend.
         labels: ``(n, classes)``, of these.
-        size: how many of them are in a step; those without labels come from the loop.
-        rising: steps over which the weight of the images without labels rises to 1.
+        batch_size: how many of them are in a step; those without labels come from the trainer.
+        ramp_up: steps over which the weight of the images without labels rises to 1.
+        decay: how much of the average a step leaves, such as 0.99.
 
-    The state's optimizer must be `tinygen.optim.Averaged`.
+    Attributes:
+        average: the moving average of the parameters, by which the classifier is evaluated.
     """
 
     figures: ClassVar[dict[str, str]] = {"loss": "loss", "sure": "sure"}
+    averaged = ""
 
     def __init__(
         self,
         model: Classifier,
-        loss_and_grads: LossAndGrads,
+        parameters: Parameters,
+        optimizer: MakeOptimizer,
+        gradients: LossAndGrads,
         images: Array,
         labels: Array,
-        size: int,
-        rising: int,
+        *,
+        batch_size: int,
+        ramp_up: int,
+        decay: float,
     ) -> None:
-        self.model, self.loss_and_grads = model, loss_and_grads
-        self.images, self.labels, self.size, self.rising = images, labels, size, rising
-        self._gradients: Parameters | None = None
+        super().__init__(model, parameters, optimizer, gradients)
+        self._moving = MovingAverage(parameters, decay)
+        self.average = self._moving.average
+        self.images, self.labels = images, labels
+        self.batch_size, self.ramp_up = batch_size, ramp_up
 
-    def draw(self, x: Array, generator: Any, step: int) -> tuple[Any, ...]:
+    @property
+    def vectors(self) -> dict[str, Array]:
+        return {**super().vectors, "average": self.average.flat}
+
+    def draw(self, x: Array, generator: Any, step: int, *labels: Array) -> tuple[Any, ...]:
         """What `step` takes on images `x` without labels.
 
         Returns:
@@ -60,29 +76,26 @@ class FewLabels:
             of the latter.
         """
         n, xp = len(self.images), namespace(x)
-        index = (generator.random(self.size, dtype=xp.float64) * n).astype(xp.int64)
+        index = (generator.random(self.batch_size, dtype=xp.float64) * n).astype(xp.int64)
         rows = xp.concatenate([as_floats(self.images[index], x.dtype), x])
-        seen, masks = self.model.disturbed(rows, generator)
-        return x, seen, self.labels[index], masks, min(1.0, (step + 1) / self.rising)
+        seen, masks = self.model.perturb(rows, generator)
+        return x, seen, self.labels[index], masks, min(1.0, (step + 1) / self.ramp_up)
 
-    def step(self, state: State, data: Any, rate: float) -> dict[str, Array]:
+    def step(self, data: Any, rate: float) -> dict[str, Array]:
         x, seen, labels, masks, weight = data
-        p, xp = state.parameters, namespace(x)
-        optimizer: Any = state.optimizer
-        self._gradients = p.zeros_like() if self._gradients is None else self._gradients
+        p, xp = self.parameters, namespace(x)
 
-        # What the average says of the clean images is made before anything is differentiated: to
-        # the loss these are labels like the others. A row of zeros, where it is not sure, counts
+        # Pseudo-labels are computed on clean images before anything is differentiated: to the loss
+        # they are labels like the others. Where the average is not sure, the row is zero and counts
         # nothing.
-        said = self.model.probabilities(optimizer.average, x)
-        own = (said >= SURE).astype(x.dtype)
+        q = self.model.probabilities(self.average, x)
+        pseudo_labels = (q >= THRESHOLD).astype(x.dtype)
         # The loss is a mean over all rows; so each kind is weighed to be a mean over its own.
-        rows = len(seen)
-        every = xp.concatenate([labels * (rows / self.size), own * (weight * rows / len(x))])
-        loss, _ = self.loss_and_grads(p, seen, every, masks, out=self._gradients)
-        optimizer.update(p, self._gradients, rate)
-        return {"loss": loss, "sure": own.sum() * (1 / len(x))}
-
-    def watched(self) -> FewLabels:
-        of, rest = value_and_grad(self.model.loss), (self.images, self.labels)
-        return FewLabels(self.model, of, *rest, self.size, self.rising)
+        n = len(seen)
+        of_labelled = labels * (n / self.batch_size)
+        of_others = pseudo_labels * (weight * n / len(x))
+        targets = xp.concatenate([of_labelled, of_others])
+        loss, _ = self.gradients(p, seen, targets, masks, out=self._out)
+        self.optimizer.update(p, self._out, rate)
+        self._moving.update(p, self.optimizer.steps)
+        return {"loss": loss, "sure": pseudo_labels.sum() * (1 / len(x))}

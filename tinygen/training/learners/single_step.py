@@ -1,59 +1,58 @@
-"""A training step of a model that has one loss: down its gradient."""
+"""A training step of a model that has one loss: its gradient, and an update of all parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from copy import copy
+from typing import Any, ClassVar
 
-from tinygen.autograd import value_and_grad
 from tinygen.backend import Array
+from tinygen.models.gradients import LossAndGrads
 from tinygen.parameters import Parameters
-from tinygen.training.state import State
-
-LossAndGrads = Callable[..., tuple[Array, Parameters]]
-"""``(parameters, *data, out=gradients) -> (loss, gradients)``, by autograd or by hand."""
+from tinygen.training.learners.learner import MakeOptimizer
 
 
-class Learner(Protocol):
-    """What `fit` trains."""
-
-    figures: ClassVar[dict[str, str]]
-    """What `step` returns, each with its name on the progress bar."""
-
-    model: Any
-    """What the parameters are those of."""
-
-    def draw(self, x: Array, generator: Any, step: int, *labels: Array) -> Any:
-        """The data of a step on the batch `x`, noise included."""
-
-    def step(self, state: State, data: Any, rate: float) -> dict[str, Array]:
-        """Change the parameters of `state` once; the figures are 0-d, and nothing is waited for."""
-
-    def watched(self) -> Learner:
-        """The same with gradients by autograd, which can look at the result of every op."""
-
-
-class Descent:
-    """One loss, its gradient, and an update of all parameters.
+class SingleLossLearner:
+    """One loss, its gradient, and one optimizer for all parameters.
 
     Args:
-        model: offers ``draw(x, generator, step)``, the data of a step, and ``loss``.
-        loss_and_grads: the gradient of that loss, by autograd or by hand.
+        model: offers ``draw(x, generator, step)``, which gives the data of a step, and
+            ``gradients(how)``.
+        parameters: of the model; a step changes them in place.
+        optimizer: makes an optimizer for them.
+        gradients: ``(parameters, *data, out=) -> (loss, gradients)``: ``model.gradients(how)``.
     """
 
     figures: ClassVar[dict[str, str]] = {"loss": "loss"}
+    averaged: str | None = None
 
-    def __init__(self, model: Any, loss_and_grads: LossAndGrads) -> None:
-        self.model, self.loss_and_grads = model, loss_and_grads
-        self.draw = model.draw
-        self._gradients: Parameters | None = None
+    def __init__(
+        self, model: Any, parameters: Parameters, optimizer: MakeOptimizer, gradients: LossAndGrads
+    ) -> None:
+        self.model, self.parameters, self.gradients = model, parameters, gradients
+        self.optimizer = optimizer(parameters)
+        self._out = parameters.zeros_like()
 
-    def step(self, state: State, data: Any, rate: float) -> dict[str, Array]:
-        p = state.parameters
-        self._gradients = p.zeros_like() if self._gradients is None else self._gradients
-        loss, _ = self.loss_and_grads(p, *data, out=self._gradients)
-        state.optimizer.update(p, self._gradients, rate)
+    @property
+    def vectors(self) -> dict[str, Array]:
+        return {"parameters": self.parameters.flat, **self.optimizer.state}
+
+    @property
+    def steps(self) -> int:
+        return self.optimizer.steps
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self.optimizer.steps = steps
+
+    def draw(self, x: Array, generator: Any, step: int, *labels: Array) -> Any:
+        return self.model.draw(x, generator, step, *labels)
+
+    def step(self, data: Any, rate: float) -> dict[str, Array]:
+        loss, _ = self.gradients(self.parameters, *data, out=self._out)
+        self.optimizer.update(self.parameters, self._out, rate)
         return {"loss": loss}
 
-    def watched(self) -> Descent:
-        return Descent(self.model, value_and_grad(self.model.loss))
+    def watched(self) -> SingleLossLearner:
+        twin = copy(self)
+        twin.gradients = self.model.gradients("autograd")
+        return twin

@@ -1,0 +1,56 @@
+"""Where tests are: folders that mirror the package, and no test module that another one imports."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "tinygen"
+FILES = sorted(TESTS.rglob("*.py"))
+MORE_FOLDERS = {"helpers", "theory", "mutants", "examples", "benchmarks"}
+MORE_FILES = {"architecture", "docs", "layout"}
+"""What is about more than one place of the package."""
+
+
+def folders(path: Path) -> set[str]:
+    return {file.parent.relative_to(path).as_posix() for file in path.rglob("*.py")} - {"."}
+
+
+def imported(source: str) -> set[str]:
+    """The last names of all modules that are imported, or from which something is."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module or "", *(alias.name for alias in node.names)}
+    return {name.rpartition(".")[2] for name in names}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(TESTS).as_posix())
+def test_no_test_module_is_imported(path: Path) -> None:
+    modules = {file.stem for file in FILES if file.stem.startswith("test_")}
+    assert not imported(path.read_text(encoding="utf-8")) & modules
+
+
+def test_an_import_is_seen_in_every_form() -> None:
+    for line in ("import test_a", "import b.test_a as c", "from test_a import d",
+                 "from b import test_a", "def f():\n    from . import test_a"):  # fmt: skip
+        assert "test_a" in imported(line), line
+
+
+def test_each_folder_of_the_package_has_one_of_its_name() -> None:
+    rooms = {name for name in folders(PACKAGE) if "/" not in name}
+    assert folders(TESTS) - MORE_FOLDERS == rooms
+
+
+def test_each_test_beside_the_folders_is_of_a_module_beside_the_rooms() -> None:
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | MORE_FILES
+    assert {path.stem.removeprefix("test_") for path in TESTS.glob("test_*.py")} <= modules
+
+
+def test_helpers_are_no_tests() -> None:
+    assert not list((TESTS / "helpers").glob("test_*.py"))

@@ -1,0 +1,83 @@
+"""Which memory was written in place, and when, so that no gradient is computed from changed values.
+
+Whoever writes through tinygen notes it: a Tensor, an optimiser, the restoring of a checkpoint. The
+backward pass asks. Both go by addresses, so it does not matter through which view, copy or second
+Tensor the memory was written. What is never written costs nothing.
+"""
+
+from __future__ import annotations
+
+import weakref
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import Array, backend_of
+
+next_number = count(1).__next__
+"""Numbers tensors, and writes into memory, in the order in which they happen."""
+
+Span = tuple[int, int]
+"""The address of an array's first byte, and the one behind its last byte."""
+
+
+class Writes:
+    """The last write into each piece of memory that was written and still exists.
+
+    Attributes:
+        latest: the number of the last write of all; a tensor with a larger one needs no look.
+    """
+
+    def __init__(self) -> None:
+        self.latest = 0
+        self._last: dict[Span, tuple[int, weakref.ref[Any]]] = {}
+
+    def note(self, x: Array) -> None:
+        """Remember that `x` was written in place just now."""
+        span = span_of(x)
+
+        def forget(owner: weakref.ref[Any]) -> None:
+            # Another array may lie at these addresses by then, and have been written.
+            if span in self._last and self._last[span][1] is owner:
+                del self._last[span]
+
+        number = next_number()
+        self._last[span] = number, weakref.ref(_owner(x), forget)
+        self.latest = number
+
+    def any_since(self, number: int, x: Array) -> bool:
+        """Whether any of the memory of `x` was written after that number was given out.
+
+        Memory between the elements of a view counts as its own: of interleaved views, such as
+        ``a[::2]`` and ``a[1::2]``, a write into the one is taken for a write into both.
+        """
+        low, high = span_of(x)
+        return any(
+            when > number and low < end and start < high
+            for (start, end), (when, _) in self._last.copy().items()
+        )
+
+
+WRITES = Writes()
+"""Those of this process; threads share memory, so they share this."""
+
+
+def span_of(x: Array) -> Span:
+    """From where to where the elements of `x` lie; nowhere, if it has none or cannot be written."""
+    if isinstance(x, np.generic) or not x.size:
+        return 0, 0
+    low = high = backend_of(x).address(x)
+    for n, stride in zip(x.shape, x.strides, strict=True):
+        if stride < 0:
+            low += (n - 1) * stride
+        else:
+            high += (n - 1) * stride
+    return low, high + x.itemsize
+
+
+def _owner(x: Array) -> Any:
+    """The array that lives as long as the memory does: the last one that `x` is a view of."""
+    while (base := getattr(x, "base", None)) is not None and type(base).__weakrefoffset__:
+        x = base
+    return x

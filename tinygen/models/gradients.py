@@ -1,0 +1,36 @@
+"""Where a model's gradients come from, autograd or the derivation by hand: the choice is made here.
+
+A model with one loss gives a function ``(parameters, *data, out=None) -> (loss, gradients)``; one
+whose players have a loss each gives such a function for every player.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from tinygen.backend import Array
+from tinygen.errors import refuse_unknown
+from tinygen.parameters import Parameters
+
+LossAndGrads = Callable[..., tuple[Array, Parameters]]
+"""``(parameters, *data, out=None) -> (loss, gradients)``; they are written into `out`."""
+
+SOURCES = ("autograd", "by-hand")
+"""Where gradients can come from."""
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def choose(how: str, autograd: Callable[[], A], by_hand: Callable[[], B]) -> A | B:
+    """What `autograd` or `by_hand` returns, whichever is asked for; the other is not called.
+
+    Raises:
+        InputError: `how` is neither "autograd" nor "by-hand".
+
+    >>> choose("by-hand", autograd=lambda: "ops", by_hand=lambda: "equations")
+    'equations'
+    """
+    refuse_unknown("source of gradients", how, SOURCES)
+    return by_hand() if how == "by-hand" else autograd()

@@ -1,0 +1,33 @@
+"""The pictures of a run, drawn with matplotlib and Pillow, one function a picture.
+
+They take arrays in host memory. Images are rows of numbers in [0, 1] with a shape ``(h, w)``,
+``(h, w, 1)`` or ``(h, w, 3)``; grey ones are shown as dark ink on white, the others in colour.
+"""
+
+from tinygen.plots.classification import confusion
+from tinygen.plots.curves import functions, line_plot, loss_curves
+from tinygen.plots.film import add_frame, add_mixture_frame
+from tinygen.plots.images import captioned, filters, images_in_rows, manifold, sheet
+from tinygen.plots.latent import ModelPanel, codes, compare, kl_per_dimension
+from tinygen.plots.mixtures import FIELD_SIDE, mixture, plane_points
+
+__all__ = [
+    "FIELD_SIDE",
+    "ModelPanel",
+    "add_frame",
+    "add_mixture_frame",
+    "captioned",
+    "codes",
+    "compare",
+    "confusion",
+    "filters",
+    "functions",
+    "images_in_rows",
+    "kl_per_dimension",
+    "line_plot",
+    "loss_curves",
+    "manifold",
+    "mixture",
+    "plane_points",
+    "sheet",
+]

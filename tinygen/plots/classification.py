@@ -1,0 +1,34 @@
+"""The picture of a confusion matrix: which classes a classifier takes for which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tinygen.plots.drawing import DPI, save
+
+
+def confusion(path: Path, counts: Any, title: str) -> None:
+    """A confusion matrix: true classes in rows, predicted ones in columns, mistakes coloured.
+
+    Args:
+        counts: ``(k, k)`` as `tinygen.evaluation.confusion` returns them.
+    """
+    counts = np.asarray(counts)
+    classes = len(counts)
+    mistakes = counts * (1 - np.eye(classes))
+    side = 1.2 + 0.36 * classes
+    figure = Figure(figsize=(side, side), dpi=DPI)
+    ax = figure.subplots()
+    ax.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(1, 1.3 * mistakes.max()))
+    for k, j in np.ndindex(classes, classes):
+        if counts[k, j]:
+            ax.text(j, k, str(counts[k, j]), ha="center", va="center", fontsize=6,
+                    color="gray" if k == j else "black")  # fmt: skip
+    ax.set(xticks=range(classes), yticks=range(classes), xlabel="predicted", ylabel="true")
+    ax.tick_params(length=0, labelsize=8)
+    ax.set_title(title, fontsize=9)
+    save(figure, path)

@@ -1,0 +1,142 @@
+"""Pictures of images: in rows, on a sheet, over a grid of codes, with captions; and of filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tinygen.plots.drawing import (
+    DPI,
+    as_images,
+    hide_frame,
+    save,
+    show_image,
+    strip,
+    tiled,
+)
+
+
+def images_in_rows(path: Path, rows: Mapping[str, Any], shape: tuple[int, ...]) -> None:
+    """Rows of images below one another, with the name of each row at its left.
+
+    Args:
+        rows: ``{name: (n, pixels) host array in [0, 1]}``; every row has as many images.
+        shape: ``(h, w)`` or ``(h, w, c)`` of an image.
+    """
+    n = len(next(iter(rows.values())))
+    figure = Figure(figsize=(1.2 + 0.6 * n, 0.3 + 0.62 * len(rows)), dpi=DPI)
+    axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for ax, (name, images) in zip(axes, rows.items(), strict=True):
+        strip(ax, images, shape, name)
+    save(figure, path)
+
+
+def sheet(
+    path: Path, images: Any, shape: tuple[int, ...], columns: int, title: str | None = None
+) -> None:
+    """Images on a sheet, row by row; the rest of the last row stays empty.
+
+    Args:
+        images: ``(m, pixels)`` in [0, 1].
+        shape: ``(h, w)`` or ``(h, w, c)`` of an image.
+    """
+    figure, ax = _pixel_by_pixel(tiled(images, shape, columns, gap=1))
+    if title:
+        ax.set_title(title, fontsize=9)
+    hide_frame(ax)
+    save(figure, path)
+
+
+def manifold(
+    path: Path,
+    images: Any,
+    shape: tuple[int, ...],
+    across: Sequence[float],
+    down: Sequence[float] | None = None,
+) -> None:
+    """The decoded images of a grid of codes, without gaps, so that one flows into the next.
+
+    Args:
+        images: ``(len(down) * len(across), pixels)`` in [0, 1], row by row from the top; one row
+            if the codes are numbers.
+        shape: ``(h, w)`` or ``(h, w, c)`` of an image.
+        across: z1 of each column.
+        down: z2 of each row; in descending order the picture has the axes of a scatter plot.
+    """
+    figure, ax = _pixel_by_pixel(tiled(images, shape, len(across)))
+    hide_frame(ax)
+    for axis, values, size in ((ax.xaxis, across, shape[1]), (ax.yaxis, down, shape[0])):
+        if values is None:
+            continue
+        ticks = range(0, len(values), ceil(len(values) / 25))
+        names = [f"{values[i]:.1f}".replace("-", "\N{MINUS SIGN}") for i in ticks]
+        axis.set_ticks([i * size + (size - 1) / 2 for i in ticks], names)
+    ax.tick_params(labelsize=7, length=2)
+    ax.set_xlabel("z" if down is None else "$z_1$", fontsize=9)
+    if down is not None:
+        ax.set_ylabel("$z_2$", fontsize=9)
+    save(figure, path)
+
+
+def captioned(
+    path: Path, images: Any, captions: Sequence[str], shape: tuple[int, ...], columns: int = 8
+) -> None:
+    """Images in rows, each with a caption below it; without any the picture is empty.
+
+    Args:
+        images: ``(m, pixels)`` in [0, 1].
+        captions: as many.
+        shape: ``(h, w)`` or ``(h, w, c)`` of an image.
+    """
+    rows = max(1, ceil(len(images) / columns))
+    figure = Figure(figsize=(0.85 * columns, 1.15 * rows), dpi=DPI)
+    for ax in figure.subplots(rows, columns, squeeze=False).flat:
+        ax.set_axis_off()
+    for ax, image, caption in zip(figure.axes, as_images(images, shape), captions, strict=False):
+        show_image(ax, image)
+        ax.text(0.5, -0.03, caption, fontsize=7, va="top", ha="center", transform=ax.transAxes)
+    save(figure, path)
+
+
+def filters(path: Path, W: Any, shape: tuple[int, ...], most: int = 64) -> None:
+    """The first layer's weights as images, those with the largest norm first.
+
+    Each filter is divided by its own largest magnitude. For grey images positive weights are red
+    and negative ones blue; for colour images 0 is mid-grey, and each channel shows its own weights.
+
+    Args:
+        W: ``(pixels, units)`` host array.
+        shape: ``(h, w)`` or ``(h, w, c)`` of an image.
+        most: how many units to show.
+    """
+    chosen = W[:, np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most]].T
+    largest = abs(chosen).max(axis=1, keepdims=True)
+    scaled = chosen / np.where(largest > 0, largest, 1)
+    columns = min(16, len(chosen))
+    figure = Figure(
+        figsize=(max(3, 0.6 * columns), 0.6 * ceil(len(chosen) / columns) + 0.3), dpi=DPI
+    )
+    ax = figure.subplots()
+    if shape[2:] == (3,):
+        show_image(ax, tiled((scaled + 1) / 2, shape, columns, 1))
+    else:
+        weights = tiled(scaled, shape, columns, 1, empty=np.nan)
+        ax.imshow(weights, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+    ax.set_title(f"{len(chosen)} of {W.shape[1]} filters of the first layer", fontsize=9)
+    hide_frame(ax)
+    save(figure, path)
+
+
+def _pixel_by_pixel(image: Any) -> tuple[Figure, Any]:
+    """A figure that the image fills, each of its pixels as wide as every other."""
+    h, w = image.shape[:2]
+    scale = max(1, min(6, 1200 // max(h, w)))
+    figure = Figure(figsize=(w * scale / DPI, h * scale / DPI), dpi=DPI)
+    ax = figure.add_axes((0, 0, 1, 1))
+    show_image(ax, image)
+    return figure, ax

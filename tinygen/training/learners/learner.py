@@ -1,0 +1,60 @@
+"""What the trainer needs to know of a learner: a model, its parameters and their optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from tinygen.backend import Array
+from tinygen.optim import Optimizer
+from tinygen.parameters import Parameters
+
+MakeOptimizer = Callable[[Parameters], Optimizer]
+"""Makes an optimizer for the parameters that it will update, such as `tinygen.Adam`."""
+
+
+class Learner(Protocol):
+    """A model in training. It owns the parameters and everything else that a step changes."""
+
+    @property
+    def model(self) -> Any:
+        """The model, which a checkpoint describes."""
+
+    @property
+    def parameters(self) -> Parameters:
+        """All parameters of the model, in one vector; a step changes them in place."""
+
+    @property
+    def figures(self) -> Mapping[str, str]:
+        """The names of what `step` returns, each with its label on the progress bar."""
+
+    @property
+    def vectors(self) -> dict[str, Array]:
+        """By name the vectors that a checkpoint keeps: "parameters", moments, averages."""
+
+    @property
+    def averaged(self) -> str | None:
+        """The prefix of the parameters whose average is the vector "average"; None for none.
+
+        "" stands for all of them.
+        """
+
+    @property
+    def steps(self) -> int:
+        """How many steps were taken, as the optimizers count them."""
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        """Set every optimizer's count, after `vectors` were restored from a checkpoint."""
+
+    def draw(self, x: Array, generator: Any, step: int, *labels: Array) -> Any:
+        """The data of one step on the batch `x`, random numbers included."""
+
+    def step(self, data: Any, rate: float) -> dict[str, Array]:
+        """Take one step; the figures are 0-d arrays, so nothing waits for the device."""
+
+    def watched(self) -> Learner:
+        """This learner, sharing its parameters and optimizers, with gradients by autograd.
+
+        The search for NaN looks at the result of every op, and only autograd has ops.
+        """

@@ -1,0 +1,41 @@
+"""How long and how a run trains: what is decided before it begins and never changes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinygen.optim import Schedule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how to train.
+
+    Attributes:
+        epochs, batch_size, seed: as on the command line.
+        show_every: steps between two looks at the loss, the only times when a GPU is waited for.
+        schedule: the learning rate of each step.
+        config: written into the checkpoint; a run can only be resumed with the same.
+        drop_last: an epoch leaves out its last images if they do not fill a batch.
+        data: what the checkpoint says of the images.
+    """
+
+    epochs: int
+    batch_size: int
+    seed: int
+    show_every: int
+    schedule: Schedule
+    config: dict[str, Any]
+    drop_last: bool = False
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def steps(self, n: int) -> int:
+        """Steps of an epoch over n images."""
+        return n // self.batch_size if self.drop_last else math.ceil(n / self.batch_size)
+
+    def has_frame(self, epoch: int, most: int) -> bool:
+        """Whether an epoch, counted from 1, gives one of the at most so many frames of a film."""
+        frames = min(most, self.epochs)
+        return frames * epoch // self.epochs > frames * (epoch - 1) // self.epochs
