@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygen import plots
 from tinygen.data import as_floats, in_order
-from tinygen.evaluation import PCA, evaluate_reconstruction
+from tinygen.evaluation import PCA, evaluate_reconstruction, reconstruction_table
 from tinygen.models import Autoencoder
 from tinygen.models.encoder_decoder import OUTPUTS, RECONSTRUCTIONS
 from tinygen.training import Run, SingleLossLearner, Trainer, command_line, set_up
@@ -37,25 +37,16 @@ def flags():
     weight = {"type": command_line.real(least=0), "default": 0.0, "metavar": "X"}
     add("--reconstruction", **command_line.choice(RECONSTRUCTIONS, "loss of an image"))
     add("--output", choices=OUTPUTS, metavar="NAME", help="sigmoid, or none if all is linear")
-    add("--weight-decay", **weight, help="times half of all squared weights is added")
-    add("--code-l1", **weight, help="times the code's absolute values is added: sparse")
-    add("--input-noise", **weight, help="deviation of noise on the input: denoising")
+    add("--weight-decay", **weight, help="weight of half the sum of the squared weights")
+    add("--code-l1", **weight, help="weight of the code's absolute values: sparse")
+    add("--input-noise", **weight, help="standard deviation of noise on the input: denoising")
     add("--dropout", **weight | {"type": command_line.real(0, most=0.95)},
-        help="share of the hidden units dropped in a step")  # fmt: skip
+        help="fraction of the hidden units dropped in a step")  # fmt: skip
     return p
 
 
 def build(args, pixels: int) -> Autoencoder:
-    return Autoencoder(
-        pixels=pixels,
-        **command_line.network(args),
-        output=args.output,
-        reconstruction=args.reconstruction,
-        weight_decay=args.weight_decay,
-        code_l1=args.code_l1,
-        input_noise=args.input_noise,
-        dropout=args.dropout,
-    )
+    return Autoencoder(pixels, **command_line.options(args, Autoencoder))
 
 
 def evaluate(model: Autoencoder, parameters, images, dtype: str) -> dict[str, float]:
@@ -73,25 +64,23 @@ def report(run: Run, trainer: Trainer, test: dict[str, float]) -> None:
     model, p = trainer.learner.model, trainer.learner.parameters
     x = as_floats(dataset.test_images[:14], run.args.dtype)
     y = run.backend.to_numpy(model.reconstruct(p, run.backend.asarray(x)))
-    figures, rows = {"autoencoder": test}, {"original": x, "autoencoder": y}
-    baselines, lines = {}, {}
+    figures, images = {"autoencoder": test}, {"original": x, "autoencoder": y}
+    baselines, levels = {}, {}
     if model.pixels <= MOST_PIXELS:
         pca = PCA.fit(dataset.train_images, min(model.latent, model.pixels))
         name = f"PCA {len(pca.variances)}"
-        floor = evaluate_reconstruction(pca.reconstruct, dataset.test_images, np.float64)
-        figures[name] = baselines["pca"] = floor
-        rows[name] = pca.reconstruct(x)
-        lines = {name: floor["mse"]} if model.reconstruction == "mse" else {}
+        images[name] = pca.reconstruct(x)
+        figures[name] = evaluate_reconstruction(pca.reconstruct, dataset.test_images, np.float64)
+        baselines["pca"] = figures[name]
+        levels = {name: figures[name]["mse"]} if model.reconstruction == "mse" else {}
     else:
         say(f"PCA is left out: images of {model.pixels} pixels are too large for it")
+    say(reconstruction_table(figures))
 
-    say(f"{'on the test images':24}{'mse':>10}{'squared error':>16}{'pixels right':>15}")
-    for name, f in figures.items():
-        say(f"{name:24}{f['mse']:10.5f}{f['squared_error']:16.3f}{f['pixel_accuracy']:15.2%}")
-    plots.images_in_rows(folder / "reconstructions.png", rows, dataset.image_shape)
+    plots.images_in_rows(folder / "reconstructions.png", images, dataset.image_shape)
     curves = {"train_loss": "training", "test_loss": "test"}
     ylabel = f"loss ({model.reconstruction})"
-    plots.loss_curves(folder / "loss.png", trainer.state.history, curves, ylabel, lines)
+    plots.loss_curves(folder / "loss.png", trainer.state.history, curves, ylabel, levels)
     W = run.backend.to_numpy(p["encoder.W1"])
     plots.filters(folder / "filters.png", W, dataset.image_shape)
     run.summarise(p.flat.size, trainer.state.seconds, test=test, baselines=baselines)
@@ -112,8 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer = run.trainer(learner)
     train, test = backend.asarray(dataset.train_images), backend.asarray(dataset.test_images)
     trainer.fit(train, partial(evaluate, model, p, test, args.dtype))
-    final = evaluate_reconstruction(partial(model.reconstruct, p), test, args.dtype)
-    report(run, trainer, final)
+    report(run, trainer, evaluate_reconstruction(partial(model.reconstruct, p), test, args.dtype))
 
 
 if __name__ == "__main__":

@@ -7,31 +7,19 @@ python examples/mnist_gan.py --preset wgan-gp --out runs/wgan-gp
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygen import plots
-from tinygen.data import Dataset, in_order, number_of_classes
+from tinygen.data import as_floats
 from tinygen.errors import InputError
-from tinygen.evaluation import (
-    digits_covered,
-    evaluate_generation,
-    parzen_estimate,
-    scores_table,
-)
+from tinygen.evaluation import digits_covered, nearest, parzen_beside_training, scores_table
 from tinygen.evaluation.reference_models import Judge, baselines, reference_classifier
-from tinygen.losses import one_hot
-from tinygen.training import (
-    AdversarialLearner,
-    Run,
-    Trainer,
-    command_line,
-    gan_command_line,
-    set_up,
-)
+from tinygen.training import AdversarialLearner, Run, Trainer, command_line, set_up
+from tinygen.training.gan_command_line import add_flags, build, fit_to_data, new_learner
+from tinygen.training.gan_monitor import GANMonitor, train
 from tinygen.training.progress import warn
 
 COLUMNS = {
@@ -57,144 +45,105 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 GAMMA = 2.0
 """The penalty's weight for the loss "r1"."""
-GLANCED_AT, ASKED = 2000, 1000
-"""Images that are generated after each epoch, and how many of them the discriminator is asked of;
-in the end as many are generated as there are for testing."""
-SHOWN, VALIDATED = 10, 1000
-SHOWN_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
+COVERAGE_SAMPLES, ACCURACY_SAMPLES = 2000, 1000
+"""How many images the classifier and the discriminator get after each epoch; in the end as many
+are generated as there are test images."""
+FILM_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
 """Of the seed: a step's draws are its stream 1."""
 
 
 def flags():
     p = command_line.parser("mnist_gan", __doc__.splitlines()[0])
-    add = gan_command_line.add_flags(p, GAMMA).add_argument
-    add("--conditional", action="store_true", help="tell both players which digit it is")
+    add = add_flags(p, GAMMA).add_argument
+    add("--conditional", action="store_true", help="condition both players on the digit")
     p.set_defaults(**DEFAULTS)
     return p
 
 
-class Monitor(gan_command_line.GANMonitor):
-    """What can be seen of a GAN: the generator's images, and whether the other is deceived."""
+class Monitor(GANMonitor):
+    """Shows the generator's images, and how many digits a classifier sees in them."""
+
+    covered = "digits_covered"
 
     def __init__(self, run: Run, learner: AdversarialLearner, classifier: Judge) -> None:
         super().__init__(run, learner)
         self.classifier = classifier
-        self.digits = len(np.unique(np.asarray(run.dataset.test_labels)))
-        """How many there are to be covered; labels may leave some numbers out."""
+        self.total = len(np.unique(np.asarray(run.dataset.test_labels)))  # some may be left out
 
     def picture(self, film: Path, epoch: int) -> None:
-        """The same noise as images, as a sheet and as a frame of the film."""
-        shown, shape = self.samples(100, SHOWN_STREAM), self.run.dataset.image_shape
-        plots.sheet(film.with_name("samples.png"), shown, shape, 10)
-        plots.add_frame(film, shown, shape, 10, epoch)
+        """Images of the same noise each time, as a sheet and as a frame of the film."""
+        images, shape = self.samples(100, FILM_STREAM), self.run.dataset.image_shape
+        plots.sheet(film.with_name("samples.png"), images, shape, 10)
+        plots.add_frame(film, images, shape, 10, epoch)
 
     def figures(self) -> dict[str, float]:
-        probabilities, _ = self.classifier(self.samples(GLANCED_AT, EPOCH_STREAM))
+        probabilities, _ = self.classifier(self.samples(COVERAGE_SAMPLES, EPOCH_STREAM))
         digits, classes = probabilities.argmax(axis=1), self.classifier.model.classes
         covered = digits_covered(digits, self.run.dataset.test_labels, classes)
-        asked = max(ASKED, 2 * self.model.pack)  # two rows of packs, which a batch norm needs
-        return self.accuracy(asked, EPOCH_STREAM) | {"digits_covered": covered}
+        n = max(ACCURACY_SAMPLES, 2 * self.model.pack)  # two rows of packs, for a batch norm
+        return self.accuracy(n, EPOCH_STREAM) | {self.covered: covered}
 
 
 def report(monitor: Monitor, trainer: Trainer) -> None:
-    """The figures of the end beside what they are measured by, and the pictures."""
-    run, say, data = monitor.run, monitor.run.progress.say, monitor.run.dataset
-    classifier = monitor.classifier
-    n, images = len(data.test_images), monitor.samples(len(data.test_images), END_STREAM)
-    real = np.concatenate([*in_order(data.test_images)])
-    probabilities, features = classifier(images)
-    found = evaluate_generation(probabilities, features, classifier(real)[1], data.test_labels)
+    """The final scores beside those of the baselines, and the pictures."""
+    run, data, classifier = monitor.run, monitor.run.dataset, monitor.classifier
+    say, folder, total = run.progress.say, run.run_dir.folder, monitor.total
+    images = monitor.samples(len(data.test_images), END_STREAM)
+    digits, scores = classifier.score(images, data)
     rows = baselines(data, classifier, run.progress, run.args.smoke)
-    say(scores_table(rows | {"this GAN": found}))
-    say(f"the judge: test error {classifier.error:.2%}, sha256 {classifier.sha256[:16]}")
-    test: dict[str, Any] = dict(found.metrics)
+    say(scores_table(rows | {"this GAN": scores}))
+    say(f"classifier: test error {classifier.error:.2%}, sha256 {classifier.sha256[:16]}")
+    test: dict[str, Any] = dict(scores.metrics)
     if monitor.model.classes:
-        asked = np.arange(n) % monitor.model.classes
-        test["as_asked"] = float(np.mean(probabilities.argmax(axis=1) == asked))
+        labels = np.arange(len(images)) % monitor.model.classes
+        test["as_asked"] = float(np.mean(digits == labels))
         say(f"{test['as_asked']:.1%} of the images show the digit that was asked for")
-    test |= parzen_windows(run, images, real)
-    if found.digits_covered < monitor.digits:
+    try:
+        window, of_training = parzen_beside_training(images, data.test_images, data.train_images)
+        test["parzen"] = window.mean
+        say("Parzen window, as figures were in 2014:")
+        say(f"  training images {of_training}\n  this GAN {window}")
+    except InputError as error:
+        say(f"no Parzen window: {error}")
+    if scores.digits_covered < total:
         warn(
-            f"warning: only {found.digits_covered} of {monitor.digits} digits are covered; "
+            f"warning: only {scores.digits_covered} of {total} digits are covered; "
             "docs/gan-training.md says what to try"
         )
     draw_pictures(run, trainer.state.history, images)
-    compared = {name: row.metrics for name, row in rows.items()}
-    scored_by = {"sha256": classifier.sha256, "error": classifier.error}
-    run.summarise(trainer.learner.parameters.flat.size, trainer.state.seconds, test=test,
-                  baselines=compared, judge=scored_by)  # fmt: skip
-    say(f"pictures, figures and checkpoint are in {run.run_dir.folder}")
-
-
-def parzen_windows(run: Run, images: Any, real: Any) -> dict[str, float]:
-    """Say what the Parzen window makes of generated images beside as many training images."""
-    train, say = run.dataset.train_images, run.progress.say
-    held_out = train[len(images) :][-VALIDATED:]  # in no row of the table
-    if len(held_out) < VALIDATED // 10:
-        say(f"no Parzen window: {len(held_out)} training images are left to choose its width by")
-        return {}
-    held_out = np.concatenate([*in_order(held_out)])
-    training = np.concatenate([*in_order(train[: len(images)])])
-    window = {name: parzen_estimate(x, held_out, real) for name, x in
-              (("training images", training), ("this GAN", images))}  # fmt: skip
-    told = [f"  {name} {w.mean:.0f} +- {w.standard_error:.0f} nats" for name, w in window.items()]
-    say("\n".join(["Parzen window, as figures were in 2014:", *told]))
-    return {"parzen": window["this GAN"].mean}
+    run.summarise(
+        trainer.learner.parameters.flat.size,
+        trainer.state.seconds,
+        test=test,
+        baselines={name: row.metrics for name, row in rows.items()},
+        judge={"sha256": classifier.sha256, "error": classifier.error},
+    )
+    say(f"pictures, figures and checkpoint are in {folder}")
 
 
 def draw_pictures(run: Run, history: Any, images: Any) -> None:
-    """Those of the end; `Monitor.picture` draws the others."""
+    """The final pictures; `Monitor.picture` draws the others."""
     data, folder = run.dataset, run.run_dir.folder
     losses = {"train_discriminator_loss": "discriminator", "train_generator_loss": "generator"}
     plots.loss_curves(folder / "loss.png", history, losses, "loss")
     accuracy = {"real_accuracy": "real test images", "fake_accuracy": "fake images"}
-    plots.loss_curves(folder / "accuracy.png", history, accuracy, "share that D has right")
+    plots.loss_curves(folder / "accuracy.png", history, accuracy, "accuracy of the discriminator")
     norms = {"train_discriminator_norm": "discriminator", "train_generator_norm": "generator"}
     plots.loss_curves(folder / "gradients.png", history, norms, "norm of the gradient")
-    train = np.concatenate([*in_order(data.train_images)])
-    shown = images[:SHOWN]
-    distance = (train**2).sum(axis=1) - 2 * shown @ train.T  # but for what is the same in a row
-    rows = {"generated": shown, "nearest real": train[distance.argmin(axis=1)]}
+    shown, train = images[:10], as_floats(data.train_images)
+    rows = {"generated": shown, "nearest real": train[nearest(shown, train)]}
     plots.images_in_rows(folder / "nearest.png", rows, data.image_shape)
-
-
-def told_apart(data: Dataset) -> int:
-    """How many digits a conditional GAN is told of.
-
-    Raises:
-        InputError: there are no labels, or not an image of each digit to learn from.
-    """
-    if data.train_labels is None:
-        raise InputError(f"--conditional needs labels, and {data.name} has none")
-    try:
-        classes = number_of_classes(data.train_labels)
-    except InputError as error:
-        raise InputError(f"--conditional: {error}") from None
-    most = 0 if data.test_labels is None else int(np.max(data.test_labels))
-    if most >= classes:
-        raise InputError(f"--conditional: a test image is labelled {most}, but none to train on is")
-    return classes
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
     # What does not go together is refused before any data are read; these have their own size.
-    model = gan_command_line.build(args, pixels=784, output="sigmoid", gamma=GAMMA)
+    model = build(args, pixels=784, output="sigmoid", gamma=GAMMA)
     run = set_up(args, COLUMNS, drop_last=True)
-    data, backend = run.dataset, run.backend
-    n, fewest = len(data.test_images), args.pack * (1 + (args.discriminator_norm == "batch"))
-    if n < fewest:
-        raise InputError(f"--pack {args.pack}: there are {n} test images, {fewest} are needed")
-    classes, labels = told_apart(data) if args.conditional else 0, None
-    classifier = reference_classifier(data, run.progress, args.smoke)
-    model = replace(model, pixels=data.pixels, classes=classes)
-    if classes:
-        labels = one_hot(backend.asarray(data.train_labels), classes, args.dtype)
-    monitor = Monitor(run, gan_command_line.new_learner(run, model), classifier)
-    images = backend.asarray(data.train_images)
-    digits = monitor.digits
-    trainer = gan_command_line.train(monitor, images, "digits_covered", digits, labels)
-    report(monitor, trainer)
+    model = fit_to_data(model, run.dataset, args.conditional)
+    classifier = reference_classifier(run.dataset, run.progress, args.smoke)
+    monitor = Monitor(run, new_learner(run, model), classifier)
+    report(monitor, train(monitor))
 
 
 if __name__ == "__main__":

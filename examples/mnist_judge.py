@@ -1,4 +1,4 @@
-"""Train the judge of generated images, and what they are compared with; print what it says.
+"""Train the classifier that scores generated images, and print the baselines' scores.
 
 python examples/mnist_judge.py
 """
@@ -19,7 +19,7 @@ def flags():
     p = command_line.bare_parser(__doc__.splitlines()[0])
     p.add_argument("--data", **command_line.choice(CHOICES, "as in mnist_gan"))
     p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder of the four IDX files")
-    p.add_argument("--smoke", action="store_true", help="the judge of `mnist_gan --smoke`")
+    p.add_argument("--smoke", action="store_true", help="the classifier of `mnist_gan --smoke`")
     p.set_defaults(task="mnist_judge", out=None, quiet=False)  # what all others may ask for
     return p
 

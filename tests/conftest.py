@@ -1,4 +1,4 @@
-"""One test, every backend: the fixture `backend`."""
+"""What all tests share: backends, repeatable examples, one BLAS thread, and what is quick."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ WITH_CODE = ["README.md", "docs/autograd.md"]
 
 def blocks(page: str) -> list[str]:
     """The Python blocks that can stand alone; one that begins with a definition is an excerpt."""
-    found = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    return [code for code in found if not code.startswith(("@", "def "))]
+    code_blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    return [code for code in code_blocks if not code.startswith(("@", "def "))]
 
 
 def test_the_excerpt_of_the_book_by_hand_is_its_code():

@@ -6,7 +6,6 @@ python examples/experiments/compare_autoencoders.py --latent 2 --out runs/compar
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,14 @@ from tinygen.evaluation import (
 from tinygen.models import VAE, Autoencoder
 from tinygen.models.gradients import LossAndGrads
 from tinygen.parameters import Parameters
-from tinygen.training import Run, SingleLossLearner, Trainer, command_line, set_up
+from tinygen.training import (
+    Run,
+    SingleLossLearner,
+    TrainedModel,
+    Trainer,
+    command_line,
+    set_up,
+)
 
 COLUMNS = {
     "linear_mse": "test mse: linear {:.5f}",
@@ -33,10 +39,11 @@ COLUMNS = {
     "vae_mse": "VAE {:.5f}",
 }
 SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "latent": 8}
+NAMES = {"linear": "linear autoencoder", "autoencoder": "autoencoder", "vae": "VAE"}
 SHOWN = 10
 """Images in a row of the picture."""
 FITTED = 20_000
-"""Training images to whose codes the probe and an autoencoder's prior are fitted."""
+"""Training images to whose codes the probe and a normal distribution are fitted."""
 
 
 def flags():
@@ -91,42 +98,22 @@ class Together:
 
         return loss_and_grads
 
-
-@dataclass(frozen=True)
-class Coder:
-    """A trained model as functions of host arrays."""
-
-    encode: Any
-    decode: Any
-    prior: bool
-    """Whether codes are drawn from N(0, I), or from a normal distribution fitted to codes."""
-
-    def codes(self, images: Any) -> Any:
-        return np.concatenate([self.encode(x) for x in in_order(images)])
+    def errors(self, p: Parameters, images: Any, dtype: Any) -> dict[str, dict[str, float]]:
+        """Each model's `evaluate_reconstruction` of images on its backend."""
+        return {
+            name: evaluate_reconstruction(partial(model.reconstruct, own), images, dtype)
+            for (name, own), model in zip(self.parts(p).items(), self.models.values(), strict=True)
+        }
 
 
-def coders(run: Run, together: Together, parameters: Parameters) -> dict[str, Coder]:
-    """The models by the names under which they are shown."""
-    backend, dtype = run.backend, run.args.dtype
+def sample_codes(train: Any, has_prior: bool, seed: int) -> Any:
+    """Codes to draw images from: from the prior N(0, I), or from a normal distribution like theirs.
 
-    def on_host(f: Any, p: Any, x: Any) -> Any:
-        y = f(p, backend.asarray(np.asarray(x, dtype)))
-        return backend.to_numpy(y[0] if isinstance(y, tuple) else y)
-
-    pca = PCA.fit(run.dataset.train_images, run.args.latent)
-    shown = {"PCA": Coder(pca.encode, pca.decode, prior=False)}
-    names = {"linear": "linear autoencoder", "autoencoder": "autoencoder", "vae": "VAE"}
-    for name, p in together.parts(parameters).items():
-        model = together.models[name]
-        encode, decode = (partial(on_host, f, p) for f in (model.encode, model.decode))
-        shown[names[name]] = Coder(encode, decode, prior=name == "vae")
-    return shown
-
-
-def shown_codes(coder: Coder, train: Any, seed: int) -> Any:
-    """Codes to draw images from: from the prior, or from the normal distribution of the codes."""
+    Args:
+        train: codes ``(n, c)``.
+    """
     z = np.random.default_rng(seed).standard_normal((SHOWN, train.shape[1]))
-    if coder.prior:
+    if has_prior:
         return z
     # A covariance's factor by its eigenvectors, which a unit that is always zero does not disturb.
     values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(train.T, bias=True)))
@@ -135,32 +122,42 @@ def shown_codes(coder: Coder, train: Any, seed: int) -> Any:
 
 def report(run: Run, together: Together, trainer: Trainer) -> None:
     """One table and one picture."""
-    dataset, say, folder = run.dataset, run.progress.say, run.run_dir.folder
-    p = trainer.learner.parameters
-    labels, test_labels = dataset.train_labels[:FITTED], dataset.test_labels
-    x = as_floats(dataset.test_images[:SHOWN])
-    far = np.flatnonzero(test_labels != test_labels[0])
-    ends = 0, int(far[0]) if len(far) else -1
+    data, say, folder = run.dataset, run.progress.say, run.run_dir.folder
+    labels, test_labels = data.train_labels[:FITTED], data.test_labels
+    other = np.flatnonzero(test_labels != test_labels[0])  # of another class than the first image
+    start, end = 0, int(other[0]) if len(other) else -1
     figures, panels = {}, {}
-    for name, coder in coders(run, together, p).items():
-        train, test = coder.codes(dataset.train_images[:FITTED]), coder.codes(dataset.test_images)
-        error = evaluate_reconstruction(
-            lambda x, coder=coder: coder.decode(coder.encode(x)), dataset.test_images, np.float32
-        )
-        figures[name] = {
-            **error,
-            "probe_error": linear_probe_error(train, labels, test, test_labels),
-        }
+
+    def add(name: str, encode: Any, decode: Any, error: Any, has_prior: bool = False) -> None:
+        """Evaluate a model, whose `encode` and `decode` are functions of host arrays."""
+        train, test = encode(data.train_images[:FITTED]), encode(data.test_images)
+        probe_error = linear_probe_error(train, labels, test, test_labels)
+        figures[name] = {**error, "probe_error": probe_error}
         panels[name] = plots.ModelPanel(
-            reconstructions=coder.decode(test[:SHOWN]),
-            samples=coder.decode(shown_codes(coder, train, run.args.seed)),
-            interpolation=coder.decode(interpolate(test[ends[0]], test[ends[1]], SHOWN)),
+            reconstructions=decode(test[:SHOWN]),
+            samples=decode(sample_codes(train, has_prior, run.args.seed)),
+            interpolation=decode(interpolate(test[start], test[end], SHOWN)),
             codes=plane_projection(test)(test),
         )
-    say(f"{f'codes of {run.args.latent}':20}{'mse':>10}{'squared error':>16}{'probe wrong':>14}")
+
+    pca = PCA.fit(data.train_images, run.args.latent)
+    add(
+        "PCA",
+        lambda images: np.concatenate([pca.encode(x) for x in in_order(images)]),
+        pca.decode,
+        evaluate_reconstruction(pca.reconstruct, data.test_images, np.float32),
+    )
+    p, path = trainer.learner.parameters, run.run_dir.checkpoint
+    errors = together.errors(p, run.backend.asarray(data.test_images), run.args.dtype)
+    for key, own in together.parts(p).items():
+        model = TrainedModel(together.models[key], own, run.backend, path, run.plan.data)
+        add(NAMES[key], model.encode, model.decode, errors[key], has_prior=key == "vae")
+
+    say(f"{f'codes of {run.args.latent}':20}{'mse':>10}{'squared error':>16}{'probe error':>14}")
     for name, f in figures.items():
         say(f"{name:20}{f['mse']:10.5f}{f['squared_error']:16.3f}{f['probe_error']:14.2%}")
-    plots.compare(folder / "comparison.png", x, panels, dataset.image_shape, test_labels)
+    originals = as_floats(data.test_images[:SHOWN])
+    plots.compare(folder / "comparison.png", originals, panels, data.image_shape, test_labels)
     run.summarise(p.flat.size, trainer.state.seconds, test=figures)
     say(f"picture, figures and checkpoint are in {folder}")
 
@@ -185,12 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train, test = backend.asarray(dataset.train_images), backend.asarray(dataset.test_images)
 
     def evaluate() -> dict[str, float]:
-        return {
-            f"{name}_mse": evaluate_reconstruction(
-                partial(together.models[name].reconstruct, own), test, args.dtype
-            )["mse"]
-            for name, own in together.parts(p).items()
-        }
+        errors = together.errors(p, test, args.dtype)
+        return {f"{name}_mse": error["mse"] for name, error in errors.items()}
 
     trainer.fit(train, evaluate)
     report(run, together, trainer)

@@ -1,4 +1,4 @@
-"""Draw what a discriminator that is sure tells the generator, and what one becomes at its best.
+"""Plot the generator's loss over the discriminator's output, and the optimal discriminator.
 
 python examples/experiments/gan_losses.py
 """
@@ -19,17 +19,17 @@ from tinygen.optim import cosine
 from tinygen.training import RunDir, command_line
 
 SURE = 6.0
-"""The picture shows answers from -SURE, a fake for certain, to SURE."""
-# The data's density and the generator's are mixtures: (share, mean, deviation).
+"""The picture shows outputs from -SURE, a fake for certain, to SURE."""
+# The data's density and the generator's are mixtures: (weight, mean, standard deviation).
 DATA = ((0.6, -1.5, 0.7), (0.4, 1.5, 0.5))
-MADE = ((1.0, 0.5, 1.3),)
+GENERATED = ((1.0, 0.5, 1.3),)
 X = np.linspace(-5, 5, 2001)
 
 
-def losses_and_slopes(loss: str, answers: Any) -> tuple[list[float], list[float]]:
-    """The generator's loss and its derivative, for each answer of the discriminator.
+def losses_and_derivatives(loss: str, outputs: Any) -> tuple[list[float], list[float]]:
+    """The generator's loss and its derivative, for each output of the discriminator.
 
-    Both players hand on what they get, so the noise is the answer.
+    Both players are the identity, so the noise is the output.
     """
     model = GAN(
         pixels=1, latent=1, generator_hidden=(), discriminator_hidden=(), loss=loss,
@@ -37,27 +37,27 @@ def losses_and_slopes(loss: str, answers: Any) -> tuple[list[float], list[float]
     )  # fmt: skip
     p = model.initialise(0, np.float64)
     p["generator.W1"][...] = p["discriminator.W1"][...] = 1
-    values, slopes = [], []
-    for a in answers:
+    values, derivatives = [], []
+    for a in outputs:
         z = Tensor(np.array([[a]]), requires_grad=True)
         value = model.generator_loss(p.part("generator."), p.part("discriminator."), z)
         values.append(float(value.array))
-        slopes.append(float(grad(value, z)[0, 0]))
-    return values, slopes
+        derivatives.append(float(grad(value, z)[0, 0]))
+    return values, derivatives
 
 
 def density(mixture: Any) -> Any:
     """Of the points X."""
     return sum(
-        share * np.exp(-(((X - mean) / s) ** 2) / 2) / (s * np.sqrt(2 * np.pi))
-        for share, mean, s in mixture
+        weight * np.exp(-(((X - mean) / s) ** 2) / 2) / (s * np.sqrt(2 * np.pi))
+        for weight, mean, s in mixture
     )
 
 
 def points(mixture: Any, n: int, generator: np.random.Generator) -> Any:
     """n points of the mixture: (n, 1)."""
-    share, mean, s = np.array(mixture).T
-    k = generator.choice(len(share), n, p=share)
+    weight, mean, s = np.array(mixture).T
+    k = generator.choice(len(weight), n, p=weight)
     return (mean[k] + s[k] * generator.standard_normal(n))[:, None]
 
 
@@ -71,9 +71,9 @@ def best_discriminator(steps: int) -> tuple[Any, float]:
     loss, adam, rate = value_and_grad(model.discriminator_loss), Adam(d), cosine(0.01, steps)
     generator = np.random.default_rng(0)
     for step in range(steps):
-        _, g = loss(d, points(DATA, 512, generator), points(MADE, 512, generator))
+        _, g = loss(d, points(DATA, 512, generator), points(GENERATED, 512, generator))
         adam.update(d, g, rate(step))
-    new = points(DATA, 200_000, generator), points(MADE, 200_000, generator)
+    new = points(DATA, 200_000, generator), points(GENERATED, 200_000, generator)
     return sigmoid(model.logits(d, X[:, None]))[:, 0], float(model.discriminator_loss(d, *new))
 
 
@@ -89,19 +89,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = flags().parse_args(arguments)
     RunDir(args.out).open()
 
-    answers = np.linspace(-SURE, SURE, 121)
-    loss, slope = {}, {}
+    outputs = np.linspace(-SURE, SURE, 121)
+    loss, derivative = {}, {}
     for name in LOSSES:
         if name != "r1":  # whose generator has the loss "non-saturating"
-            loss[name], slope[name] = losses_and_slopes(name, answers)
-    plots.functions(args.out / "losses.png", answers,
-                    {"the generator's loss": loss, "its derivative by a": slope},
-                    "the discriminator's answer a", window=(-3, 3))  # fmt: skip
-    print(f"{'derivative at a =':18}" + "".join(f"{a:10.0f}" for a in answers[::20]))
-    for name, values in slope.items():
+            loss[name], derivative[name] = losses_and_derivatives(name, outputs)
+    plots.functions(args.out / "losses.png", outputs,
+                    {"the generator's loss": loss, "its derivative": derivative},
+                    "the discriminator's output a", window=(-3, 3))  # fmt: skip
+    print(f"{'derivative at a =':18}" + "".join(f"{a:10.0f}" for a in outputs[::20]))
+    for name, values in derivative.items():
         print(f"{name:18}" + "".join(f"{value:10.4f}" for value in values[::20]))
 
-    p, q = density(DATA), density(MADE)
+    p, q = density(DATA), density(GENERATED)
     best = p / (p + q)
     D, value = best_discriminator(50 if args.smoke else 2000)
     plots.functions(args.out / "optimum.png", X, {

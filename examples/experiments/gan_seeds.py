@@ -1,4 +1,4 @@
-"""Train one GAN with several seeds, side by side, and print the mean of what they reached.
+"""Train one GAN with several seeds, side by side, and print the mean of their scores.
 
 python examples/experiments/gan_seeds.py --seeds 10 gan_ring --mixture grid
 python examples/experiments/gan_seeds.py --seeds 3 mnist_gan --gradients by-hand
@@ -38,7 +38,7 @@ def flags() -> argparse.ArgumentParser:
     add("--seeds", type=command_line.whole(1, 1000), default=10, metavar="N",
         help="how many, from 0 on")  # fmt: skip
     add("--jobs", type=command_line.whole(1, 1000), default=os.cpu_count() or 1, metavar="N",
-        help="trainings at a time, each on its share of the cores")  # fmt: skip
+        help="trainings at a time, each on as many cores as are left")  # fmt: skip
     add("--out", type=Path, metavar="DIR", help="folder of the runs, else runs/seeds/EXAMPLE")
     add("--resume", action="store_true", help="go on with the runs that are there")
     add("--restart", action="store_true", help="begin anew, even over unfinished runs")
@@ -57,11 +57,12 @@ def train(args: argparse.Namespace, seed: int) -> dict[str, Any]:
                *how]  # fmt: skip
     done = subprocess.run(command, env=os.environ | dict.fromkeys(names, str(args.threads)),
                           stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
-    told = done.stderr.strip().splitlines()
+    errors = done.stderr.strip().splitlines()
     if done.returncode:
         refused = InputError if done.returncode == 2 else Diverged
-        raise refused(f"seed {seed}: {(told or ['it said nothing'])[-1].removeprefix('error: ')}")
-    for line in told:  # what it warned of
+        last = (errors or ["it failed without a message"])[-1]
+        raise refused(f"seed {seed}: {last.removeprefix('error: ')}")
+    for line in errors:  # its warnings
         warn(f"seed {seed}: {line}")
     return json.loads((out / "summary.json").read_text())
 
@@ -71,11 +72,11 @@ def call(script: str) -> list[str]:
     return [sys.executable, str(Path(__file__).parents[1] / f"{script}.py")]
 
 
-def table(found: dict[int, dict[str, Any]]) -> str:
-    """The figures of each seed in a line, and below them their mean and deviation."""
+def table(summaries: dict[int, dict[str, Any]]) -> str:
+    """The figures of each seed in a line, and below them their mean and standard deviation."""
     tests = {  # None stands for infinity, which JSON has not
-        seed: {key: inf if x is None else x for key, x in found[seed]["test"].items()}
-        for seed in sorted(found)
+        seed: {key: inf if x is None else x for key, x in summaries[seed]["test"].items()}
+        for seed in sorted(summaries)
     }
     keys = list(next(iter(tests.values())))
     wide = {key: max(len(key), 9) for key in keys}
@@ -89,14 +90,14 @@ def table(found: dict[int, dict[str, Any]]) -> str:
     lines += [line(str(seed), [test[key] for key in keys]) for seed, test in tests.items()]
     lines.append(line("mean", [mean(column) for column in columns]))
     if len(tests) > 1:
-        lines.append(line("deviation", [stdev(x) if inf not in x else nan for x in columns]))
-    judges = {run["judge"]["sha256"] for run in found.values() if "judge" in run}
+        lines.append(line("std", [stdev(x) if inf not in x else nan for x in columns]))
+    judges = {run["judge"]["sha256"] for run in summaries.values() if "judge" in run}
     if len(judges) > 1:
         lines.append(f"warning: {len(judges)} judges scored these, so the figures do not compare")
     return "\n".join(lines)
 
 
-def look(args: argparse.Namespace, began: float, bar: Any) -> None:
+def show_progress(args: argparse.Namespace, began: float, bar: Any) -> None:
     """Show how many epochs all runs have behind them."""
     done = 0
     for seed in range(args.seeds):
@@ -104,7 +105,7 @@ def look(args: argparse.Namespace, began: float, bar: Any) -> None:
         with suppress(OSError):  # it has not begun
             rows = folder / "metrics.jsonl"
             if rows.stat().st_mtime < began:
-                continue  # nor has this one; they are those of an earlier run
+                continue  # nor has this one; the rows are from an earlier run
             done += rows.read_text().count("\n")
             if bar.total is None:
                 config = checkpoint.read_meta(folder / "checkpoint.npz")["config"]
@@ -118,7 +119,7 @@ def train_all(args: argparse.Namespace) -> tuple[dict[int, Any], dict[int, BaseE
 
     After a failure no run begins any more, and those that are running are waited for.
     """
-    began, found, failed = time.time(), {}, {}
+    began, summaries, failed = time.time(), {}, {}
     with (
         ThreadPoolExecutor(args.jobs) as pool,
         tqdm(
@@ -141,11 +142,11 @@ def train_all(args: argparse.Namespace) -> tuple[dict[int, Any], dict[int, BaseE
                             f"seed {jobs[job]} failed; {len(left)} that are running are waited for"
                         )
                     else:
-                        found[jobs[job]] = job.result()
-                look(args, began, bar)
+                        summaries[jobs[job]] = job.result()
+                show_progress(args, began, bar)
         finally:
             pool.shutdown(cancel_futures=True)
-    return found, failed
+    return summaries, failed
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -164,22 +165,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{args.seeds} seeds, {args.jobs} at a time, threads for each: {args.threads}", flush=True
     )
     began = time.perf_counter()
-    found, failed = train_all(args)
+    summaries, failed = train_all(args)
     seconds = time.perf_counter() - began
     if not failed:  # before anything is printed, as the reader of that may have gone away
-        runs = {str(seed): found[seed] for seed in sorted(found)}
+        runs = {str(seed): summaries[seed] for seed in sorted(summaries)}
         text = json.dumps({"seconds": seconds, "runs": runs}, indent=2)
         write_text(args.out / "summary.json", text)
-    if found:
-        print(table(found))
+    if summaries:
+        print(table(summaries))
     for error in failed.values():
         if isinstance(error, (InputError, Diverged)) and [*args.out.glob("*/checkpoint.npz")]:
             raise type(error)(
-                f"{error}; {len(found)} of {args.seeds} seeds are done, and the same command with "
+                f"{error}; {len(summaries)} of {args.seeds} seeds are done, and the same command with "
                 "--resume goes on from there"
             )
         raise error
-    versions = found[0]["versions"]
+    versions = summaries[0]["versions"]
     print(f"{args.seeds} seeds in {seconds / 60:.1f} minutes, {args.jobs} at a time, "
           f"{versions['backend']}, {versions['machine']}", flush=True)  # fmt: skip
 

@@ -32,12 +32,12 @@ SAMPLES = (1, 4, 16, 64, 256)
 """The numbers of draws for an image that an estimate is the mean of."""
 REPEATS = (4, 8000)
 """The fewest and the most estimates that a row of the table is made of."""
-JUDGED = 1000
-"""Test images on which the bound is watched while training."""
+EVALUATED_ON = 1000
+"""Test images on which the ELBO is evaluated after each epoch."""
 
 
-# The estimators. Each is a mean over k draws whose gradient by mu and log_var estimates that of
-# E_q[f(z)]; f takes codes (k, n, c) to costs (k, n). Equations are those of docs/vae-estimators.md.
+# The estimators. Each is a mean over k draws; its gradient with respect to mu and log_var estimates
+# that of E_q[f(z)]. f takes codes (k, n, c) to costs (k, n). Equations: docs/vae-estimators.md.
 
 
 def reparameterised(f: Callable, mu: Any, log_var: Any, noise: Any) -> Any:
@@ -76,20 +76,20 @@ ESTIMATORS = {
     "score - whole mean": partial(score_function, baseline=all_draws),
 }
 TRAINED = list(ESTIMATORS)[:3]
-"""Those without a bias."""
+"""Estimators without a bias."""
 PAIRED = list(ESTIMATORS)[2:]
-"""Those that need two draws."""
+"""Estimators that need two draws."""
 
 
-def estimated_bound(estimator: Callable, model: VAE, p: Any, x: Any, noise: Any) -> Any:
-    """Something whose gradient is one of the negative ELBO: the KL's part of it has no noise."""
+def estimated_elbo(estimator: Callable, model: VAE, p: Any, x: Any, noise: Any) -> Any:
+    """Its gradient estimates that of the negative ELBO; the KL's part of it has no noise."""
     mu, log_var = model.encode(p, x)
     kl = mean(sum(gaussian_kl(mu, log_var), axis=-1))
     return estimator(partial(model.reconstruction, p, x), mu, log_var, noise) + kl
 
 
 def encoder_gradient(estimator: Callable, model: VAE, p: Parameters, x: Any, noise: Any) -> Any:
-    """The gradient of the reconstruction term by all numbers of the encoder, one vector."""
+    """The gradient of the reconstruction term with respect to the encoder's parameters (P,)."""
 
     def loss(encoder: dict[str, Any]) -> Any:
         mu, log_var = model.encode(encoder, x)
@@ -150,7 +150,7 @@ def compare(run: Run, model: VAE, p: Parameters) -> list[dict[str, Any]]:
     most = SAMPLES[-1]
     long = np.stack([*estimates(reparameterised, most, max(4, 2 * args.draws // most), 3)])
     truth = long.mean(axis=0, dtype=np.float64)
-    known = measure(long, truth)  # how well
+    known = measure(long, truth)  # how well it is known
     rows = []
     for stream, (name, estimator) in enumerate(ESTIMATORS.items(), 4):
         for k in SAMPLES[1:] if name in PAIRED else SAMPLES:
@@ -175,9 +175,9 @@ def train(
     args, backend = run.args, run.backend
     p = model.initialise(args.seed, args.dtype, backend)
     adam, step = Adam(p, beta2=args.beta2, epsilon=args.epsilon), 0
-    gradients, out = value_and_grad(partial(estimated_bound, estimator, model)), p.zeros_like()
+    gradients, out = value_and_grad(partial(estimated_elbo, estimator, model)), p.zeros_like()
     images = backend.asarray(run.dataset.train_images)
-    test = backend.asarray(run.dataset.test_images[:JUDGED])
+    test = backend.asarray(run.dataset.test_images[:EVALUATED_ON])
     history = []
     began = time.perf_counter()
     for epoch in range(args.epochs):
@@ -209,22 +209,22 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def draw_pictures(run: Run, rows: list[dict[str, Any]], history: dict[str, Any]) -> None:
-    """Bias and variance over the number of draws; and the bound while training."""
+    """Bias and variance over the number of draws; and the ELBO while training."""
     folder = run.run_dir.folder
 
     def curves(key: str) -> dict[str, list[float]]:
-        found = {(r["estimator"], r["samples"]): r[key] for r in rows}
-        return {name: [found.get((name, k), np.nan) for k in SAMPLES] for name in ESTIMATORS}
+        values = {(r["estimator"], r["samples"]): r[key] for r in rows}
+        return {name: [values.get((name, k), np.nan) for k in SAMPLES] for name in ESTIMATORS}
 
     label = "draws for an image, k"
-    two = {"two of them": 2.0, "and minus two": -2.0}
+    levels = {"+2 standard errors": 2.0, "-2 standard errors": -2.0}
     plots.line_plot(folder / "bias.png", SAMPLES, curves("z"), label, "bias in standard errors",
-                    two, log_x=True, log_y=False)  # fmt: skip
+                    levels, log_x=True, log_y=False)  # fmt: skip
     plots.line_plot(folder / "variance.png", SAMPLES, curves("variance"), label,
                     "variance / true gradient squared", log_x=True, log_y=True)  # fmt: skip
-    bounds = {name: [row["negative_elbo"] for row in h] for name, h in history.items()}
+    elbos = {name: [row["negative_elbo"] for row in h] for name, h in history.items()}
     epochs = [row["epoch"] for row in history[BY_REPARAMETERISATION]]
-    plots.line_plot(folder / "training.png", epochs, bounds, "epoch", "test -ELBO (nats per image)")
+    plots.line_plot(folder / "training.png", epochs, elbos, "epoch", "test -ELBO (nats per image)")
 
 
 def flags():
@@ -233,9 +233,9 @@ def flags():
     whole = command_line.whole
     add("--train-samples", type=whole(2, 10**4), default=4, metavar="K",
         help="codes drawn for an image in a training step")  # fmt: skip
-    add("--images", type=whole(1, 10**4), default=8, metavar="N", help="that are measured on")
+    add("--images", type=whole(1, 10**4), default=8, metavar="N", help="test images of a gradient")
     add("--draws", type=whole(256, 10**8), default=25_600, metavar="N",
-        help="codes for an image that a row of the table is made of, if repeats allow")  # fmt: skip
+        help="codes for an image in a row of the table, as far as repeats allow")  # fmt: skip
     p.set_defaults(**DEFAULTS)
     return p
 
@@ -257,8 +257,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for line in ["", *table(rows), ""]:
         say(line)
     draw_pictures(run, rows, history)
-    test, took = history[BY_REPARAMETERISATION][-1], seconds[BY_REPARAMETERISATION]
-    run.summarise(p.flat.size, took, test=test, estimators=rows, training=history)
+    test, own = history[BY_REPARAMETERISATION][-1], seconds[BY_REPARAMETERISATION]
+    run.summarise(p.flat.size, own, test=test, estimators=rows, training=history)
     say(f"pictures and figures are in {run.run_dir.folder}")
 
 

@@ -53,54 +53,55 @@ def build(args, pixels: int) -> VAE:
 
 def effective_beta(name: str, model: VAE) -> float:
     """The weight of the KL where that of R is 1. The factor in front only changes the step."""
-    of_r, of_kl = LOSSES[name](model.pixels, model.latent)
-    return of_kl / of_r
+    r_weight, kl_weight = LOSSES[name](model.pixels, model.latent)
+    return kl_weight / r_weight
 
 
-def shares(model: VAE, p, x, noise, beta: float) -> dict[str, float]:
-    """What each term of ``R + beta KL`` sends to the encoder.
+def compare_gradients(model: VAE, p, x, noise, beta: float) -> dict[str, float]:
+    """The gradients of the two terms of ``R + beta KL`` with respect to the encoder's parameters.
 
-    The norms of the two gradients, the share of each in the sum of the norms, and the cosine
-    between them.
+    Returns:
+        The norms of the two, the fraction of each in the sum of the norms, and the cosine between
+        them.
     """
 
-    def encoder(at: float) -> Any:
+    def encoder_gradient(beta: float) -> Any:
         """The loss is linear in beta, so its gradients at 0 and at 1 give those of both terms."""
-        _, g = value_and_grad(model.loss)(p, x, noise, at)
+        _, g = value_and_grad(model.loss)(p, x, noise, beta)
         parts = [g[name].reshape(-1) for name in g if name.startswith("encoder.")]
         return namespace(x).concatenate(parts).astype("float64")
 
-    r = encoder(0.0)
-    kl = beta * (encoder(1.0) - r)
+    r = encoder_gradient(0.0)
+    kl = beta * (encoder_gradient(1.0) - r)
     norms = [float((g * g).sum()) ** 0.5 for g in (r, kl)]
-    both = sum(norms)
+    total = sum(norms)
     return {
         "norm_r": norms[0],
         "norm_kl": norms[1],
-        "share_r": norms[0] / both,
-        "share_kl": norms[1] / both,
+        "share_r": norms[0] / total,
+        "share_kl": norms[1] / total,
         "cosine": float((r * kl).sum()) / (norms[0] * norms[1]),
     }
 
 
 def train(run: Run, model: VAE, p: Parameters) -> list[dict[str, float]]:
-    """Train `p` in place; `shares` before the steps 1, 2, 4, 8, ... and after the last."""
+    """Train `p` in place; `compare_gradients` before steps 1, 2, 4, 8, ... and after the last."""
     args, backend, step = run.args, run.backend, 0
     images = backend.asarray(run.dataset.train_images)
     probe = next(in_order(images, args.dtype))
     noise = model.draw(probe, backend.generator((args.seed, 2)))[1]
     learner = SingleLossLearner(model, p, run.optimizer, model.gradients(args.gradients))
 
-    def look() -> dict[str, float]:
-        return {"step": step + 1} | shares(model, p, probe, noise, model.beta)
+    def measure() -> dict[str, float]:
+        return {"step": step + 1} | compare_gradients(model, p, probe, noise, model.beta)
 
-    found = []
+    rows = []
     for epoch in range(args.epochs):
         order = backend.asarray(epoch_order(len(images), args.seed, epoch))
         bar = run.progress.epoch(epoch, len(images), 0)
         for x in batches(images, order, args.batch_size, dtype=args.dtype):
             if (step + 1).bit_count() == 1:  # a power of 2
-                found.append(look())
+                rows.append(measure())
             data = learner.draw(x, backend.generator((args.seed, 1, step)), step)
             loss = learner.step(data, run.plan.schedule(step))["loss"]
             step += 1
@@ -108,11 +109,11 @@ def train(run: Run, model: VAE, p: Parameters) -> list[dict[str, float]]:
         bar.close()
         if not math.isfinite(float(loss)):
             raise Diverged(f"beta {model.beta:g}: the loss became {float(loss)}; try a lower --lr")
-    return [*found, look()]
+    return [*rows, measure()]
 
 
-def judge(run: Run, model: VAE, p: Parameters) -> ELBO:
-    """The parts of the bound on the test images; the weights of the training play no role in it."""
+def evaluate(run: Run, model: VAE, p: Parameters) -> ELBO:
+    """The terms of the ELBO on the test images, whatever their weights in training were."""
     images = run.backend.asarray(run.dataset.test_images)
 
     def data():
@@ -127,17 +128,17 @@ def pictures(run: Run, model: VAE, p: Parameters) -> dict[str, Any]:
     backend, dtype = run.backend, run.args.dtype
     x = as_floats(backend.asarray(run.dataset.test_images[:SHOWN]), dtype)
     z = np.random.default_rng(run.args.seed).standard_normal((SHOWN, model.latent))
-    made = {
+    images = {
         "reconstructions": model.reconstruct(p, x),
         "samples": model.decode(p, backend.asarray(z.astype(dtype))),
     }
-    return {name: backend.to_numpy(y) for name, y in made.items()}
+    return {name: backend.to_numpy(y) for name, y in images.items()}
 
 
 def table(test: dict[str, dict[str, float]]) -> str:
     """One line a loss, at most 80 columns."""
     lines = [
-        f"{'':26}{'on the test images, nats':>27}{'active':>9}{'share of the KL':>18}",
+        f"{'':26}{'on the test images, nats':>27}{'active':>9}{'fraction of KL':>18}",
         f"{'loss':16}{'beta':>10}{'R':>9}{'KL':>9}{'R + KL':>9}{'units':>9}{'first':>9}{'last':>9}",
     ]
     for name, f in test.items():
@@ -149,13 +150,13 @@ def table(test: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def draw_shares(path, test, gradient) -> None:
+def draw_fractions(path, test, gradient) -> None:
     curves = {
-        f"{name} (beta {test[name]['beta']:.3g})": [f["share_kl"] for f in found]
-        for name, found in gradient.items()
+        f"{name} (beta {test[name]['beta']:.3g})": [f["share_kl"] for f in rows]
+        for name, rows in gradient.items()
     }
     steps = [f["step"] for f in gradient["R + KL"]]
-    ylabel = "the KL's share of the encoder's gradient"
+    ylabel = "KL's fraction of the encoder's gradient"
     plots.line_plot(path, steps, curves, "step", ylabel, log_x=True, log_y=False)
 
 
@@ -174,10 +175,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in LOSSES:
         model = replace(base, beta=effective_beta(name, base))
         p = model.initialise(args.seed, args.dtype, run.backend)
-        gradient[name] = found = train(run, model, p)
-        test[name] = {"beta": model.beta} | judge(run, model, p).metrics
+        gradient[name] = train(run, model, p)
+        test[name] = {"beta": model.beta} | evaluate(run, model, p).metrics
         for when, at in (("first", 0), ("last", -1)):
-            test[name] |= {f"{when}_{key}": found[at][key] for key in ("share_kl", "share_r")}
+            test[name] |= {f"{when}_{k}": gradient[name][at][k] for k in ("share_kl", "share_r")}
         if args.likelihood == "gaussian":
             test[name]["variance"] = math.exp(float(p["decoder.log_var"][0]))
         rows |= {f"{name}: {kind}": y for kind, y in pictures(run, model, p).items()}
@@ -189,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "variance" in figures:
             say(f"{name:16} variance of a pixel, learned: {figures['variance']:.4f}")
     plots.images_in_rows(folder / "images.png", rows, run.dataset.image_shape)
-    draw_shares(folder / "shares.png", test, gradient)
+    draw_fractions(folder / "shares.png", test, gradient)
     run.summarise(p.flat.size, seconds, test=test, gradient=gradient)
     say(f"pictures and figures are in {folder}")
 

@@ -247,7 +247,7 @@ def test_the_worked_example_without_curvature_is_another_one(monkeypatch: Any) -
 
 
 @pytest.mark.parametrize(
-    ("loss", "expected", "slope"),
+    ("loss", "expected", "derivative"),
     [
         ("non-saturating", math.log(4 / 3), -3 / 4),
         ("r1", math.log(4 / 3), -3 / 4),

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tinygen.data import Dataset, binarized, folders, load, stroke_digits
+from tinygen.data import Dataset, binarized, load, locations, stroke_digits
 from tinygen.errors import InputError
 
 REAL = os.environ.get("TINYGEN_DATA_DIR")
@@ -25,7 +25,7 @@ def isolated(tmp_path, monkeypatch):
     """Files of a few lines, read two at a time; no data folder, and a cache of the test's own."""
     monkeypatch.setattr(binarized, "LINES", SIZES)
     monkeypatch.setattr(binarized, "BLOCK", 2)
-    monkeypatch.setattr(folders, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(locations, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.delenv("TINYGEN_DATA_DIR", raising=False)
 
 

@@ -1,4 +1,4 @@
-"""Loading data from folders, from mirrors and from nowhere; the mirrors run on this host."""
+"""Loading data from locations, from mirrors and from nowhere; the mirrors run on this host."""
 
 import gzip
 import hashlib
@@ -12,7 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygen.data import batches, datasets, folders, idx, in_order, load, stroke_digits, strokes
+from tinygen.data import (
+    batches,
+    datasets,
+    idx,
+    in_order,
+    load,
+    locations,
+    mixture_points,
+    stroke_digits,
+    strokes,
+)
 from tinygen.data.datasets import DATASETS, Dataset, Source
 from tinygen.errors import InputError
 
@@ -77,7 +87,7 @@ def change(monkeypatch):
 def isolated(tmp_path, monkeypatch, no_proxy, closed_mirror, change):
     """A cache of the test's own, no data folder, and mirrors that refuse connections."""
     monkeypatch.delenv("TINYGEN_DATA_DIR", raising=False)
-    monkeypatch.setattr(folders, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(locations, "cache_folder", lambda: tmp_path / "cache")
     for name in DATASETS:
         change(name, mirrors=(closed_mirror,))
 
@@ -435,6 +445,26 @@ def test_points_are_rows_of_their_own_shape():
     np.testing.assert_array_equal(next(in_order(points.train_images, np.float64)), rows)
 
 
+def test_the_points_of_a_mixture_are_seeded():
+    drawn = {seed: mixture_points("ring", 300, 2500, seed) for seed in (0, 1)}
+    for data in drawn.values():
+        radius = np.linalg.norm(data.train_images, axis=1)
+        assert data.train_images.shape == (300, 2) and data.test_images.shape == (2500, 2)
+        assert data.train_images.dtype == data.test_images.dtype == np.float32
+        # Eight centres on the unit circle, standard deviation 0.01 (PacGAN).
+        assert abs(radius.mean() - 1) < 0.01 and data.train_labels is None
+        # A number of float32 may be drawn twice, a point may not.
+        train, test = (
+            {x.tobytes() for x in part} for part in (data.train_images, data.test_images)
+        )
+        assert not train & test
+        for part, x in (("train", data.train_images), ("test", data.test_images)):
+            assert data.sha256[part] == hashlib.sha256(x.tobytes()).hexdigest()
+    assert drawn[0].sha256 != drawn[1].sha256
+    assert drawn[0].sha256["train"] != drawn[0].sha256["test"]
+    assert mixture_points("grid", 10, 10).name == "grid"
+
+
 def test_choosing_strokes_looks_nowhere(tmp_path, small_strokes):
     data, said = quietly("strokes", tmp_path / "nowhere", seed=4)
     assert data.source == "built-in stroke digits, seed 4" and said == []
@@ -577,7 +607,7 @@ def test_nothing_heavy_is_imported_before_a_download(tmp_path):
 def test_the_cache_is_where_pooch_has_it():
     import pooch
 
-    code = "from tinygen.data import folders; print(folders.cache_folder())"
+    code = "from tinygen.data import locations; print(locations.cache_folder())"
     out = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

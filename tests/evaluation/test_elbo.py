@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygen.evaluation import evaluate_elbo
+from tinygen.evaluation import ELBO, evaluate_elbo
 
 RNG = np.random.default_rng(5)
 NLL, KL = 80 + RNG.standard_normal(7), RNG.exponential(size=(7, 3))
@@ -50,3 +50,8 @@ def test_float32_terms_are_averaged_in_float64():
 def test_no_images_have_no_elbo():
     with pytest.raises(ValueError, match="evaluate_elbo: expected images, got none"):
         evaluate_elbo(lambda: (), [])
+
+
+def test_an_elbo_in_words():
+    elbo = ELBO(80.0, np.array([10.0, 5.25, 0.0]), active_units=2)
+    assert str(elbo) == "95.25 nats = 80.00 + kl 15.25, 2 of 3 units active"

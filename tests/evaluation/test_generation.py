@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
+from math import inf
 
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ from tinygen.evaluation import (
     generation,
     histogram_kl,
     inception_score,
+    nearest,
     precision_recall,
+    scores_table,
 )
 
 
@@ -299,3 +303,31 @@ BAD = [
 def test_what_makes_no_sense_is_refused(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def test_the_table_of_scores_fits_and_is_straight():
+    def row(x, y, z):
+        return GenerationScores(x, y, y, z, z, z)
+
+    names = ("a real half, the other", "Gaussian, 64 PCA codes", "this GAN")
+    figures = row(10, 9.994, 0.0001), row(1, 1, 1), row(0, 1234.5, inf)
+    rows = dict(zip(names, figures, strict=True))
+    lines = scores_table(rows).splitlines()
+    assert [len(line) for line in lines[:3]] == [len(lines[0])] * 3 and len(lines[0]) <= 80
+    assert all(len(line) <= 80 for line in lines)
+    ends = [match.end() for match in re.finditer(r"\S( ?\S)*", lines[0])]
+    for line in lines[1:3]:
+        figures = line[len("Gaussian, 64 PCA codes") :]
+        assert [match.end() for match in re.finditer(r"\S+", figures)] == [
+            end - len("Gaussian, 64 PCA codes") for end in ends
+        ]
+    assert "inf" in lines[3]
+
+
+def test_the_nearest_row_is_that_of_a_loop(monkeypatch):
+    monkeypatch.setattr(generation, "BLOCK", 100)  # several blocks
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((30, 4)), rng.standard_normal((20, 4))
+    expected = [min(range(20), key=lambda k: np.linalg.norm(x - b[k])) for x in a]
+    assert nearest(a, b).tolist() == expected
+    assert nearest(b, b).tolist() == [*range(20)]

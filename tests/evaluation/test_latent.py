@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from math import erf
+
 import numpy as np
 import pytest
 
-from tinygen.evaluation import active_units, interpolate, interpolations, plane_projection
+from tinygen.evaluation import (
+    active_units,
+    interpolate,
+    interpolations,
+    plane_projection,
+    prior_quantiles,
+)
 
 
 def test_a_unit_is_active_if_its_mean_varies(backend):
@@ -78,3 +86,11 @@ def test_the_plane_is_that_of_largest_variance(c):
     # No two directions have more variance; with one number the second axis has none.
     values = np.sort(np.linalg.eigvalsh(np.atleast_2d(np.cov(z.T, bias=True))))[::-1][:2]
     np.testing.assert_allclose(project(z).var(axis=0), [*values, 0][:2], rtol=1e-9, atol=1e-12)
+
+
+def test_quantiles_of_the_prior_cut_it_into_equal_parts():
+    """Each is the median of its part: the mass below it, by the error function."""
+    z = prior_quantiles(20)
+    mass = [0.5 * (1 + erf(x / 2**0.5)) for x in z]
+    np.testing.assert_allclose(mass, np.arange(0.025, 1, 0.05), atol=1e-12)
+    assert z.shape == (20,)

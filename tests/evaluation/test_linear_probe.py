@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygen.evaluation import linear_probe_error, linear_probe_r2
+from tinygen.evaluation import linear_probe_error, linear_probe_factors, linear_probe_r2
 
 RNG = np.random.default_rng(11)
 CODES, TEST_CODES = RNG.standard_normal((400, 6)), RNG.standard_normal((300, 6))
@@ -132,3 +132,13 @@ def test_shapes_that_do_not_fit(shapes):
 def test_labels_that_do_not_fit(shapes):
     with pytest.raises(ValueError, match=r"linear_probe_error: expected \(n, c\) \(n,\) .* got "):
         linear_probe_error(*(np.zeros(shape) for shape in shapes))
+
+
+def test_factors_by_their_names_and_those_that_are_classes_are_left_out():
+    def factors(codes):
+        return {"a": codes[:, 0] * 2, "digit": np.arange(len(codes)), "b": codes[:, 1] ** 2}
+
+    r2 = linear_probe_factors(CODES[:9], factors(CODES), TEST_CODES, factors(TEST_CODES))
+    assert [*r2] == ["a", "b"] and r2["a"] == pytest.approx(1, abs=1e-12)
+    own = linear_probe_r2(CODES[:9], CODES[:9, 1:2] ** 2, TEST_CODES, TEST_CODES[:, 1:2] ** 2)
+    assert r2["b"] == pytest.approx(own[0], rel=1e-9) and type(r2["b"]) is float

@@ -84,3 +84,8 @@ def test_samples_of_float32_and_metrics_for_json():
 def test_what_makes_no_sense_is_refused(samples, sentence):
     with pytest.raises(ValueError, match=f"mode_coverage: .*{sentence}"):
         mode_coverage(samples, RING)
+
+
+def test_coverage_in_words():
+    points = [[1.0, 0], [0, 1.0], [0, 0]]
+    assert str(mode_coverage(points, MIXTURES["ring"])) == "2 of 8 modes, 66.67% good samples"

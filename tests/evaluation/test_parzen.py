@@ -7,7 +7,15 @@ from math import exp, log, pi
 import numpy as np
 import pytest
 
-from tinygen.evaluation import generation, parzen_estimate, parzen_log_likelihood
+from tinygen.errors import InputError
+from tinygen.evaluation import (
+    ParzenEstimate,
+    generation,
+    parzen,
+    parzen_beside_training,
+    parzen_estimate,
+    parzen_log_likelihood,
+)
 from tinygen.evaluation.parzen import SIGMAS
 
 
@@ -116,3 +124,41 @@ def test_what_makes_no_sense_is_refused(samples, points, sigma, sentence):
 def test_a_grid_without_a_sigma_is_refused():
     with pytest.raises(ValueError, match="parzen: expected standard deviations above 0"):
         parzen_estimate(np.ones((3, 2)), np.ones((3, 2)), np.ones((3, 2)), sigmas=())
+
+
+@pytest.mark.parametrize(("train", "left"), [(250, 210), (140, 100), (139, 99), (40, 0)])
+def test_beside_training_images_none_chooses_sigma_that_is_a_centre(monkeypatch, train, left):
+    rng, seen = np.random.default_rng(0), []
+    data = rng.integers(0, 256, (train, 2, 3), dtype=np.uint8)
+    real = rng.integers(0, 256, (30, 2, 3), dtype=np.uint8)
+    images = rng.random((40, 6), np.float32)
+
+    def spy(samples, validation, points):
+        seen.append((samples, validation, points))
+        return parzen_estimate(samples, validation, points)
+
+    monkeypatch.setattr(parzen, "parzen_estimate", spy)
+    if left < 100:
+        with pytest.raises(InputError, match=f"^{left} training images are left to choose"):
+            parzen_beside_training(images, real, data)
+        assert not seen
+        return
+    own, of_training = parzen_beside_training(images, real, data)
+    (training, validation, points), (samples, same, _) = seen
+    assert len(training) == 40 and len(validation) == left and same is validation
+    assert not {x.tobytes() for x in training} & {x.tobytes() for x in validation}
+    np.testing.assert_allclose(points, real.reshape(30, 6) / 255, rtol=1e-6)
+    assert samples is images and own == parzen_estimate(images, validation, points)
+    assert of_training == parzen_estimate(training, validation, points)
+
+
+def test_at_most_a_thousand_choose_sigma(monkeypatch):
+    seen = []
+    monkeypatch.setattr(parzen, "parzen_estimate", lambda _, x, points: seen.append(len(x)))
+    parzen_beside_training(np.ones((5, 1)), np.ones((2, 1, 1), np.uint8),
+                           np.ones((1500, 1, 1), np.uint8))  # fmt: skip
+    assert seen == [1000, 1000]
+
+
+def test_an_estimate_in_words():
+    assert str(ParzenEstimate(224.7, 2.1, 0.2)) == "225 +- 2 nats"

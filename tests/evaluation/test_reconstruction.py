@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from tinygen.evaluation import evaluate_reconstruction
+from tinygen.evaluation import evaluate_reconstruction, reconstruction_table
 from tinygen.evaluation import reconstruction as module
 
 IMAGES = np.random.default_rng(7).integers(0, 256, (300, 4, 3), dtype=np.uint8)
@@ -44,3 +44,10 @@ def test_reconstruction_adds_float32_without_losing_small_errors():
 def test_a_perfect_reconstruction():
     errors = evaluate_reconstruction(lambda x: x, IMAGES, np.float32)
     assert errors == {"mse": 0, "squared_error": 0, "pixel_accuracy": 1}
+
+
+def test_the_table_has_a_line_for_each_model():
+    figures = {"mse": 0.012346, "squared_error": 9.6789, "pixel_accuracy": 0.98766}
+    lines = reconstruction_table({"autoencoder": figures, "PCA 32": figures}).splitlines()
+    assert len({*map(len, lines)}) == 1 and len(lines[0]) <= 80
+    assert lines[2].split() == ["PCA", "32", "0.01235", "9.679", "98.77%"]

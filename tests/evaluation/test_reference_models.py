@@ -1,4 +1,4 @@
-"""The models that others are measured with: trained once, found again, never believed damaged."""
+"""Models that others are measured with: trained once, then cached, never trusted when damaged."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from running import ROOT, environment
+from running import ROOT, command, environment, run_here
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import tinygen as tg
@@ -30,7 +29,7 @@ from tinygen.training.learners.single_step import SingleLossLearner
 
 NUMPY = tg.get_backend("numpy")
 HAS_THREADS = any(x["user_api"] == "blas" for x in threadpool_info())
-TOLD, QUIET = Progress(1, {}), Progress(1, {}, quiet=True)
+TALKING, QUIET = Progress(1, {}), Progress(1, {}, quiet=True)
 
 
 def bars(seed: int = 0, train: int = 300, test: int = 60) -> Dataset:
@@ -80,14 +79,16 @@ def judge(data: Dataset = DATA, progress: Any = QUIET) -> reference_models.Judge
 STEPS = reference_models.SMOKE_EPOCHS * 3  # 300 images in batches of 128
 
 
-def test_it_is_trained_once_and_found_again(steps: list[int], cache: Path, capsys: Any) -> None:
-    first = judge(progress=TOLD)
+def test_it_is_trained_once_and_read_from_then_on(
+    steps: list[int], cache: Path, capsys: Any
+) -> None:
+    first = judge(progress=TALKING)
     assert len(steps) == STEPS
     (folder,) = cache.iterdir()
-    told = "training the judge of bars, once; it is kept in the cache\n"
-    assert capsys.readouterr().out == told
+    line = "training the judge of bars, once; it is kept in the cache\n"
+    assert capsys.readouterr().out == line
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    again = judge(progress=TOLD)
+    again = judge(progress=TALKING)
     assert len(steps) == STEPS and capsys.readouterr() == ("", "")
     assert (again.sha256, again.error) == (first.sha256, first.error)
     assert again.parameters.flat.tobytes() == first.parameters.flat.tobytes()
@@ -152,27 +153,28 @@ def test_no_compiled_kernel_has_a_part_in_it(monkeypatch: pytest.MonkeyPatch, ca
     assert judge().sha256 == first.sha256
 
 
-def test_the_judge_that_is_printed_is_the_same_in_every_process(tmp_path: Path) -> None:
-    """With one thread of BLAS, with two, and where there is no numba."""
+def test_the_same_figures_are_printed_by_every_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """With one thread of BLAS and numba, and with two threads and no numba."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "one"))
+    assert run_here("--smoke", name="mnist_judge") == 0
+    here = capsys.readouterr().out
+    assert "training the judge of strokes, once" in here
+    assert re.search(r"^test error 0\.\d\d%, sha256 [0-9a-f]{64}$", here, re.MULTILINE)
+    for row in ("real test images", "a real half, the other", "training images", "VAE"):
+        assert f"\n{row} " in here
     (tmp_path / "no" / "numba").mkdir(parents=True)
     (tmp_path / "no" / "numba" / "__init__.py").write_text("raise ImportError('hidden')")
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
     path = f"{tmp_path / 'no'}{os.pathsep}{ROOT}"
-    ways = {"one": {}, "two": dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2"),
-            "without numba": {"PYTHONPATH": path}}  # fmt: skip
-    told = {}
-    for name, way in ways.items():
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "examples" / "mnist_judge.py"), "--smoke"],
-            env=environment(XDG_CACHE_HOME=str(tmp_path / name), **way),
-            capture_output=True, text=True, timeout=120, check=True,
-        )  # fmt: skip
-        assert "training the judge of strokes, once" in done.stdout, name
-        told[name] = done.stdout
-    assert re.search(r"^test error 0\.\d\d%, sha256 [0-9a-f]{64}$", told["one"], re.MULTILINE)
-    for row in ("real test images", "a real half, the other", "training images", "VAE"):
-        assert f"\n{row} " in told["one"]
+    there = subprocess.run(
+        command("--smoke", name="mnist_judge"),
+        env=environment(XDG_CACHE_HOME=str(tmp_path / "two"), PYTHONPATH=path, **threads),
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
     # Not the hash alone, but all figures: the VAE is the same one, too.
-    assert told["one"] == told["two"] == told["without numba"]
+    assert here == there.stdout
 
 
 def test_a_quiet_run_says_nothing(capsys: Any) -> None:
@@ -187,6 +189,17 @@ def test_it_has_learned_and_its_error_is_what_it_gets_wrong() -> None:
     wrong = sum(logits[k].argmax() != label for k, label in enumerate(DATA.test_labels))
     assert read.error == wrong / 60 <= 0.1
     assert read.model.classes == 3 and read.model.pixels == 16
+
+
+def test_it_scores_generated_images_against_the_test_images() -> None:
+    classifier = judge()
+    images = DATA.train_images[:50].reshape(-1, 16).astype(np.float32) / 255
+    classes, scores = classifier.score(images, DATA)
+    probabilities, features = classifier(images)
+    assert classes.tolist() == probabilities.argmax(axis=1).tolist()
+    real = classifier(DATA.test_images.reshape(-1, 16).astype(np.float32) / 255)[1]
+    assert scores.frechet_distance == frechet_distance(features, real)
+    assert scores.digits_covered == 3
 
 
 def test_its_hash_is_that_of_its_numbers() -> None:
@@ -233,12 +246,12 @@ def test_a_damaged_one_is_trained_anew(steps: list[int], cache: Path, damage: st
 
 def test_other_data_or_another_training_gives_another(steps: list[int], cache: Path) -> None:
     other = replace(DATA, sha256={"all": "another"})  # the hashes alone decide what is the same
-    found = [judge(), judge(other), judge(bars(seed=1)), judge(DATA.first(train=200, test=60))]
+    judges = [judge(), judge(other), judge(bars(seed=1)), judge(DATA.first(train=200, test=60))]
     assert len(list(cache.iterdir())) == 4
-    assert found[0].sha256 == found[1].sha256, "trained anew, and on the same images"
-    assert len({read.sha256 for read in found}) == 3
+    assert judges[0].sha256 == judges[1].sha256, "trained anew, and on the same images"
+    assert len({classifier.sha256 for classifier in judges}) == 3
     whole = reference_models.reference_classifier(DATA, QUIET)
-    assert whole.sha256 != found[0].sha256 and len(list(cache.iterdir())) == 5
+    assert whole.sha256 != judges[0].sha256 and len(list(cache.iterdir())) == 5
     before = len(steps)
     judge(), judge(bars(seed=1))
     assert len(steps) == before
@@ -287,8 +300,8 @@ def test_too_few_images_are_refused_before_anything_is_trained(
 
 
 def test_as_few_images_as_that_are_enough() -> None:
-    found, _ = rows(bars(train=4, test=8))
-    assert len(found) == 5
+    scores, _ = rows(bars(train=4, test=8))
+    assert len(scores) == 5
 
 
 def locked(folder: Path) -> None:
@@ -324,29 +337,29 @@ def test_what_is_complete_is_read_where_nothing_can_be_written(
 def test_it_says_once_that_it_waits_for_another_process(
     what: str, cache: Path, steps: list[int]
 ) -> None:
-    """Which has the lock, and ends as soon as that is said."""
+    """Which holds the lock, and ends as soon as that is printed."""
     read = judge()
     rows(spy=Spy(read))
-    said = []
+    lines = []
     (folder,) = cache.glob(f"{what}-*")
     for path in folder.glob("*.*"):
         path.unlink()
 
-    class Told(Progress):
+    class Recording(Progress):
         def say(self, text: str) -> None:
-            said.append(text)
+            lines.append(text)
             fcntl.flock(other, fcntl.LOCK_UN)
 
     with (folder / "lock").open() as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        told = Told(1, {})
+        progress = Recording(1, {})
         if what == "judge":
-            assert judge(progress=told).sha256 == read.sha256
+            assert judge(progress=progress).sha256 == read.sha256
         else:
-            reference_models.baselines(DATA, read, told, smoke=True)
+            reference_models.baselines(DATA, read, progress, smoke=True)
     first = {"judge": "trains the judge of bars", "rows": "measures the baselines of bars"}
-    assert said[0] == f"waiting for another process that {first[what]}"
-    assert not any("waiting" in text for text in said[1:])
+    assert lines[0] == f"waiting for another process that {first[what]}"
+    assert not any("waiting" in text for text in lines[1:])
 
 
 # The rows of the table.
@@ -369,13 +382,13 @@ def rows(data: Dataset = DATA, spy: Any = None) -> tuple[dict[str, GenerationSco
 
 
 def test_the_rows() -> None:
-    found, spy = rows()
+    scores, spy = rows()
     names = ["real test images", "a real half, the other", "training images",
              "Gaussian, 16 PCA codes", "VAE"]  # fmt: skip
-    assert list(found) == names
-    for row in found.values():
+    assert list(scores) == names
+    for row in scores.values():
         assert all(math.isfinite(x) for x in vars(row).values())
-    real, half, train, gaussian, _ = found.values()
+    real, half, train, gaussian, _ = scores.values()
     # Against themselves there is nothing between them, but for the judge's own errors.
     assert real.frechet_distance == pytest.approx(0, abs=1e-9 + 1e-6 * gaussian.frechet_distance)
     assert real.precision == real.recall == 1
@@ -394,12 +407,12 @@ def test_the_rows() -> None:
 
 
 def test_the_halves_are_disjoint_and_random_and_make_up_the_whole() -> None:
-    """The distance between them is found by hand among the features of all."""
-    found, spy = rows()
+    """Their distance, computed here from the features of all."""
+    scores, spy = rows()
     _, features = spy.read(spy.shown[0])
     order = np.random.default_rng(reference_models.SEED).permutation(60)
     expected = frechet_distance(features[order[:30]], features[order[30:]])
-    assert found["a real half, the other"].frechet_distance == pytest.approx(expected, rel=1e-9)
+    assert scores["a real half, the other"].frechet_distance == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_gaussian_has_the_datas_mean_and_variance() -> None:
@@ -412,7 +425,7 @@ def test_the_gaussian_has_the_datas_mean_and_variance() -> None:
     np.testing.assert_allclose(drawn.std(axis=0), x.std(axis=0), atol=0.05)
 
 
-def test_the_vae_is_kept_too_and_so_are_the_rows(steps: list[int], cache: Path) -> None:
+def test_the_vae_and_the_rows_are_cached_too(steps: list[int], cache: Path) -> None:
     first, _ = rows()
     made = len(steps)
     assert made == 2 * STEPS
@@ -425,13 +438,13 @@ def test_the_vae_is_kept_too_and_so_are_the_rows(steps: list[int], cache: Path) 
 
 def test_rows_of_other_images_or_another_judge_are_others(cache: Path) -> None:
     """Also of fewer test images of the same data, by which the judge is the same one."""
-    found = [rows(), rows(DATA.first(train=300, test=40)), rows(bars(seed=1))]
+    runs = [rows(), rows(DATA.first(train=300, test=40)), rows(bars(seed=1))]
     other: Any = Spy(judge())
     other.sha256 = "another"
-    found.append(rows(spy=other))
-    assert all(spy.shown for _, spy in found)
+    runs.append(rows(spy=other))
+    assert all(spy.shown for _, spy in runs)
     assert len([*cache.glob("rows-*")]) == 4
-    assert found[0][0] == found[3][0] != found[1][0]
+    assert runs[0][0] == runs[3][0] != runs[1][0]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "another figure", "no rows",

@@ -139,7 +139,7 @@ def end_of(folder: Path) -> Any:
         rows_of(folder),
         summary_of(folder)["test"],
         {path.name: path.read_bytes() for path in folder.glob("*.png")},
-        {path.parent.name: path.read_bytes() for path in folder.glob("cells/*/said.npy")},
+        {path.parent.name: path.read_bytes() for path in folder.glob("cells/*/probabilities.npy")},
     )
 
 
@@ -221,7 +221,7 @@ def test_what_a_training_leaves_is_what_it_was_judged_by(
         trained = tg.load(folder)
         assert trained.model.hidden == (6, 5) and trained.model.reads == "all"
         said = trained.model.probabilities(trained.parameters, trained.prepare(images))
-        found = np.load(folder / "said.npy")
+        found = np.load(folder / "probabilities.npy")
         assert found.tobytes() == said.tobytes()
         wrong = confusion(labels, found.argmax(axis=1), 10)
         error = summary_of(folder)["test"]["error"]
@@ -263,7 +263,7 @@ def test_a_softmax_and_what_it_stands_on_come_back_as_one_classifier(
     whole = tg.load(folder / "model.npz")
     images = load("idx", labelled).test_images
     said = whole.model.probabilities(whole.parameters, whole.prepare(images))
-    np.testing.assert_allclose(said, np.load(folder / "said.npy"), atol=1e-5)
+    np.testing.assert_allclose(said, np.load(folder / "probabilities.npy"), atol=1e-5)
 
 
 def test_by_hand_and_autograd_begin_alike_and_end_alike(tiny: Any, tmp_path: Path) -> None:
@@ -780,7 +780,7 @@ def test_nan_stops_a_run_and_says_where(tiny: Any, tmp_path: Path, capsys: Any) 
 def test_every_mode_is_said_in_the_help_and_tried_here() -> None:
     module = example(NAME)
     assert list(module.MODES) == MODES
-    assert {*module.ON_TOP} | {*module.SPREADING} < {*MODES}
+    assert {*module.SOFTMAX_ONLY} | {*module.SEMI_SUPERVISED} < {*MODES}
     args = command_line.parse(module.flags(), ["--mode", "pca,pca,code"], module.SMOKE)
     assert args.mode == ("pca", "code") and args.labels == (100, 1000)
     args = command_line.parse(module.flags(), ["--labels", "all,100,all"], module.SMOKE)
@@ -806,10 +806,10 @@ def test_flags_change_the_recipe_of_every_mode(mode: str, labels: Any) -> None:
     assert none == usual._replace(noise=0.0)  # 0 is a flag, too
 
 
-def test_the_table_has_means_and_deviations_in_percent() -> None:
+def test_the_table_has_means_and_standard_deviations_in_percent() -> None:
     errors = {20: {"a": [0.1, 0.2], "b": [0.5]}, "all": {"a": [0.01, 0.01, 0.04]}}
     lines = example(NAME).table(errors, ["a", "b"]).splitlines()
-    assert lines[0].split() == ["wrong,", "in", "%", "20", "labels", "all", "labels"]
+    assert lines[0].split() == ["error", "in", "%", "20", "labels", "all", "labels"]
     assert lines[1].split() == ["a", "15.00", "±", "7.07", "2.00", "±", "1.73"]
     assert lines[2].split() == ["b", "50.00", "-"]
     assert len({line.rindex(c) for line, c in zip(lines[:2], ("s", "3"), strict=True)}) == 1

@@ -641,7 +641,7 @@ def test_the_generators_codes_have_the_noise_that_was_asked_for(noise):
     np.testing.assert_allclose(drawn[1].mean(axis=0), 7, atol=0.16)  # 5 * 2 / sqrt(n)
 
 
-def test_noise_is_measured_in_deviations_of_the_codes(tiny, monkeypatch):
+def test_noise_is_relative_to_the_standard_deviation_of_the_codes(tiny, monkeypatch):
     flags, out = tiny
     module, seen = example(NAME), []
 
@@ -661,10 +661,10 @@ def test_noise_is_measured_in_deviations_of_the_codes(tiny, monkeypatch):
 
 def test_the_prior_is_standard_normal():
     model = SimpleNamespace(latent=3)
-    coder = SimpleNamespace(encoder=SimpleNamespace(model=model))
-    z, asked = example(NAME).prior(coder).draw(40_000, np.random.default_rng(0))
-    assert z.shape == (40_000, 3) and asked is None
-    np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.025)  # five deviations
+    codec = SimpleNamespace(encoder=SimpleNamespace(model=model))
+    z, digits = example(NAME).prior(codec).sample(40_000, np.random.default_rng(0))
+    assert z.shape == (40_000, 3) and digits is None
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.025)  # five standard errors
     np.testing.assert_allclose(np.cov(z.T), np.eye(3), atol=0.036)  # the same
 
 
@@ -679,8 +679,8 @@ def test_codes_and_what_was_drawn_are_seen_in_one_plane(tmp_path, monkeypatch):
     module.draw_codes(run, codes, drawn)
     path, panels, told, beside = seen
     assert path == tmp_path / "codes.png" and told is labels
-    assert [title for title, _ in beside.values()] == ["draws of a mixture of 7",
-                                                       "draws of the prior"]  # fmt: skip
+    assert [title for title, _ in beside.values()] == ["samples from a mixture of 7",
+                                                       "samples from the prior"]  # fmt: skip
     assert list(panels) == list(beside) == ["encoder", "adversarial autoencoder"]
     for (_, others), z in zip(beside.values(), panels.values(), strict=True):
         np.testing.assert_allclose(others, z[: len(others)], rtol=1e-12)

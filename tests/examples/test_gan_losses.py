@@ -31,17 +31,17 @@ def test_smoke(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("loss", ["non-saturating", "minimax", "least-squares", "wasserstein-gp"])
-def test_a_slope_is_that_of_the_curve_beside_it(loss: str) -> None:
-    answers, e = np.linspace(-6, 6, 25), 1e-5
-    _, slopes = HERE.losses_and_slopes(loss, answers)
-    above, below = (HERE.losses_and_slopes(loss, answers + d)[0] for d in (e, -e))
+def test_a_derivative_is_that_of_the_curve_beside_it(loss: str) -> None:
+    outputs, e = np.linspace(-6, 6, 25), 1e-5
+    _, derivatives = HERE.losses_and_derivatives(loss, outputs)
+    above, below = (HERE.losses_and_derivatives(loss, outputs + d)[0] for d in (e, -e))
     measured = (np.array(above) - below) / (2 * e)
-    np.testing.assert_allclose(slopes, measured, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(derivatives, measured, rtol=1e-6, atol=1e-9)
 
 
 def test_the_picture_of_the_best_discriminator_is_true() -> None:
     D, value = HERE.best_discriminator(2000)
-    p, q = HERE.density(HERE.DATA), HERE.density(HERE.MADE)
+    p, q = HERE.density(HERE.DATA), HERE.density(HERE.GENERATED)
     best, step = p / (p + q), HERE.X[1] - HERE.X[0]
     assert p.sum() * step == pytest.approx(1, abs=1e-3)  # within the picture
     assert (abs(D - best) * (p + q)).sum() * step / 2 < 0.01
@@ -60,7 +60,7 @@ def test_the_points_are_those_of_the_density() -> None:
 
 def test_the_worked_example_of_the_second_derivative() -> None:
     """a = tanh(w x) at x = w = 1; what R1 adds to the gradient, by autograd and by differences."""
-    x, slope = np.ones((1, 1)), []
+    x, gradients = np.ones((1, 1)), []
     for penalty in (0.0, 1.0):
         model = GAN(
             pixels=1, latent=1, generator_hidden=(), generator_norm="none", output="none",
@@ -68,14 +68,14 @@ def test_the_worked_example_of_the_second_derivative() -> None:
         )  # fmt: skip
         d = model.initialise(0, np.float64).part("discriminator.")
         d["W1"][...] = d["W2"][...] = 1
-        slope.append(tg.value_and_grad(model.discriminator_loss)(d, x, x)[1]["W1"][0, 0])
-    assert slope[1] - slope[0] == pytest.approx(-0.0923, abs=5e-5)
+        gradients.append(tg.value_and_grad(model.discriminator_loss)(d, x, x)[1]["W1"][0, 0])
+    assert gradients[1] - gradients[0] == pytest.approx(-0.0923, abs=5e-5)
 
     def penalty_at(w: float) -> float:
         return 0.5 * (w * (1 - np.tanh(w) ** 2)) ** 2
 
     measured = (penalty_at(1 + 1e-5) - penalty_at(1 - 1e-5)) / 2e-5
-    assert slope[1] - slope[0] == pytest.approx(measured, rel=1e-8)
+    assert gradients[1] - gradients[0] == pytest.approx(measured, rel=1e-8)
     first, second = 1 - np.tanh(1) ** 2, -2 * np.tanh(1) * (1 - np.tanh(1) ** 2)
     assert (first, second) == (pytest.approx(0.420, abs=5e-4), pytest.approx(-0.640, abs=5e-4))
     assert first**2 == pytest.approx(0.176, abs=5e-4)  # without the curvature

@@ -76,7 +76,7 @@ def test_smoke(tmp_path, gradients):
     assert rows[0]["train_loss"] > rows[1]["train_loss"] > rows[2]["train_loss"]
     assert rows[-1]["test_negative_elbo"] == test["negative_elbo"]
     # The figures that are printed are those of the summary.
-    assert f"bound on the test images: {test['negative_elbo']:.2f} nats" in done.stdout
+    assert f"negative ELBO of the test images: {test['negative_elbo']:.2f} nats" in done.stdout
     assert f"{test['nll']:.2f} nats, standard error" in done.stdout
     assert f"slant {r2['slant']:.2f}" in done.stdout
     with Image.open(tmp_path / "training.gif") as film:

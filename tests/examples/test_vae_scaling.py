@@ -144,7 +144,7 @@ def test_beta_times_a_variance_is_a_variance() -> None:
 
 def test_the_shares_are_those_of_the_two_terms() -> None:
     p, x, noise = data(MODEL)
-    found = SCALING.shares(MODEL, p, x, noise, 784.0)
+    found = SCALING.compare_gradients(MODEL, p, x, noise, 784.0)
     assert found["share_r"] + found["share_kl"] == pytest.approx(1, rel=1e-14)
 
     def kl(q: Any) -> Any:

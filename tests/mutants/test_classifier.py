@@ -209,8 +209,8 @@ def average() -> None:
 
 
 CHECKS: list[Callable[[], None]] = [
-    differences, differences_by_hand, by_hand, gradients, textbook, zeros, paper, counting, sure, decay,
-    read, noise, taken, frozen, rows, step, alike, named, average,
+    differences, differences_by_hand, by_hand, gradients, textbook, zeros, paper, counting,
+    sure, decay, read, noise, taken, frozen, rows, step, alike, named, average,
 ]  # fmt: skip
 
 

@@ -250,9 +250,9 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 CHECKS: list[Callable[[], None]] = [
-    differences, differences_by_hand, by_hand, gradients, losses, losses_by_hand, curved, measured,
-    dropped, draws, told, packs, samples, accuracy, of_d, of_g, through, alone, again, order, counts, rates,
-    average, figures, state,
+    differences, differences_by_hand, by_hand, gradients, losses, losses_by_hand, curved,
+    measured, dropped, draws, told, packs, samples, accuracy, of_d, of_g, through, alone, again,
+    order, counts, rates, average, figures, state,
 ]  # fmt: skip
 
 

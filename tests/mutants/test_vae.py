@@ -160,8 +160,8 @@ def weights() -> None:
 
 
 CHECKS: list[Callable[[], None]] = [
-    differences, differences_by_hand, by_hand, textbook, gradients, noise, pixels, moments, monte_carlo,
-    sums, density, parts, zeros, warm_up, linear, weights,
+    differences, differences_by_hand, by_hand, textbook, gradients, noise, pixels, moments,
+    monte_carlo, sums, density, parts, zeros, warm_up, linear, weights,
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pictures import is_empty, picture
+from picture_files import is_empty, picture
 
 from tinygen import plots
 

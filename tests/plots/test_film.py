@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
-from pictures import frames_of
+from picture_files import frames_of
 from PIL import Image
 
 from tinygen import plots

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from pictures import is_empty, picture
+from picture_files import is_empty, picture
 from running import environment
 
 from tinygen import plots

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from pictures import is_empty, picture
+from picture_files import is_empty, picture
 
 from tinygen import plots
 from tinygen.plots.drawing import CLASS_COLOURS, SAMPLE_COLOUR

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from pictures import is_empty, picture
+from picture_files import is_empty, picture
 
 from tinygen import plots
 from tinygen.plots.drawing import DATA_COLOUR, SAMPLE_COLOUR
@@ -45,3 +45,15 @@ def test_mixture(tmp_path, drawn, behind):
         height, width = pixels.shape[:2]
         left, right = (pixels[height // 3, int(fraction * width)] for fraction in (0.3, 0.7))
         assert left[2] > left[0] and right[0] > right[2]
+
+
+def test_probabilities_near_one_half_are_spread_apart():
+    p = np.linspace(0, 1, plots.FIELD_SIDE**2)
+    field = plots.emphasise(p[:, None])
+    assert field.shape == (plots.FIELD_SIDE, plots.FIELD_SIDE)
+    back = 0.5 + 0.5 * np.sign(field - 0.5) * (2 * field - 1) ** 2
+    np.testing.assert_allclose(back.ravel(), p, atol=1e-12)  # row by row
+    assert field.min() == 0 and field.max() == 1
+    flat = plots.emphasise(np.full(plots.FIELD_SIDE**2, 0.5))
+    assert (flat == 0.5).all()
+    assert (abs(field - 0.5) >= abs(p.reshape(field.shape) - 0.5) - 1e-12).all()

@@ -1,7 +1,7 @@
 """The routing audit: what each player's step reads and what it changes, by both kinds of gradients.
 
 Most of it looks at a step from outside: with plain gradient descent, how far parameters moved is
-the gradient that they were moved by, wherever it came from.
+the gradient that moved them, wherever it was computed.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def test_the_generators_step_changes_the_generator_alone(gradients: str, name: s
 
 @EVERY_MODEL
 @BOTH_KINDS
-def test_d_is_moved_by_the_slope_of_its_loss_at_images_of_g_before_its_step(
+def test_d_follows_the_gradient_of_its_loss_at_images_of_g_before_its_step(
     gradients: str, name: str
 ) -> None:
     check_what_moves_the_discriminator(gradients, name)
@@ -101,7 +101,7 @@ def test_d_is_moved_by_the_slope_of_its_loss_at_images_of_g_before_its_step(
 
 @EVERY_MODEL
 @BOTH_KINDS
-def test_g_is_moved_by_the_slope_of_its_loss_through_d_as_it_is_after_its_step(
+def test_g_follows_the_gradient_of_its_loss_through_d_as_it_is_after_its_step(
     gradients: str, name: str
 ) -> None:
     check_what_moves_the_generator(gradients, name)
@@ -239,9 +239,9 @@ class Run:
     @property
     def end(self) -> Any:
         vectors = self.learner.vectors.items()
-        found = {name: self.backend.to_numpy(v).tobytes() for name, v in vectors}
+        bits = {name: self.backend.to_numpy(v).tobytes() for name, v in vectors}
         steps = self.learner.d_optimizer.steps, self.learner.g_optimizer.steps
-        return found, steps, rows_without_time(self.state.history)
+        return bits, steps, rows_without_time(self.state.history)
 
 
 @pytest.fixture
@@ -345,7 +345,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, at: int, where: str) -> None:
      ("G's noise", "in the generator's step, matmul made")],
 )  # fmt: skip
 @BOTH_KINDS
-def test_nan_in_either_player_is_told_by_player_and_op(
+def test_nan_in_either_player_is_reported_with_player_and_op(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, gradients: str, where: str, player: str,
     show_every: int,
 ) -> None:  # fmt: skip
@@ -369,10 +369,10 @@ def test_nan_in_either_player_is_told_by_player_and_op(
 @pytest.mark.parametrize("show_every", [1, 1000])
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 @BOTH_KINDS
-def test_a_norm_that_overflows_is_told_as_that_of_the_player(
+def test_a_norm_that_overflows_is_reported_as_the_players(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, gradients: str, player: str, show_every: int
 ) -> None:
-    """The gradient itself is finite, and what it leads to is found in a later part of a step."""
+    """The gradient itself is finite, and what it leads to shows in a later part of a step."""
     loss = {"discriminator": "least-squares", "generator": "non-saturating"}[player]
     model = GAN(loss=loss, dropout=0.3, **{**SMALL, "discriminator_activation": "relu"})
     run = Run(tmp_path, model, gradients, critic_steps=1, optimizer=optim.SGD, average=0.0,
@@ -384,7 +384,7 @@ def test_a_norm_that_overflows_is_told_as_that_of_the_player(
         if step == 7 and player == "discriminator":
             by_d.real[...] = 1e12  # the logits are as large, and the gradient is their product
         elif step == 7:
-            by_g.masks[0][...] = 1e24  # of which a logit has the slope
+            by_g.masks[0][...] = 1e24  # a factor of a logit's derivative
         return by_d, by_g
 
     monkeypatch.setattr(Trainer, "draw", draw)
@@ -406,8 +406,8 @@ def test_a_rate_that_is_too_high(tmp_path: Any, gradients: str) -> None:
 
 
 @pytest.mark.parametrize("critic_steps", [1, 3])
-def test_an_update_of_d_that_overflows_is_told_as_ds(tmp_path: Any, critic_steps: int) -> None:
-    """Also where it is G's step, right after, whose op comes upon it."""
+def test_an_update_of_d_that_overflows_is_reported_as_ds(tmp_path: Any, critic_steps: int) -> None:
+    """Also where G's step, right after it, is the first to see it."""
     run = Run(tmp_path, MODELS["non-saturating"], critic_steps=critic_steps, show_every=1000,
               schedule=lambda step: np.inf if step == 7 else 1e-2)  # fmt: skip
     with pytest.raises(Diverged, match=r"the update of step 8 made discriminator\.W1"):

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import random
 import re
 import resource
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
+from functools import partial
 
+import numpy as np
 import pytest
-from running import ROOT, TINY, command, environment, example, run_here, run_there, start_there
+from running import ROOT, TINY, command, environment, example, run_here, start_there
 from running import write_tiny_data as write_tiny
+from terminal import COLUMNS, Terminal, screen_lines
 
 from tinygen.errors import InputError
 from tinygen.training import Diverged, Interrupted, checkpoint, command_line
 
-LOST = object()
+MISSING = object()
 
 
 @pytest.fixture(autouse=True)
@@ -39,17 +38,17 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def once(data, tmp_path_factory):
-    """A run that is complete."""
-    out = tmp_path_factory.mktemp("once") / "run"
+def complete(data, tmp_path_factory):
+    """A run that is complete, only to be copied."""
+    out = tmp_path_factory.mktemp("complete") / "run"
     assert run_here(*TINY, "--data-dir", data, "--out", out, "--quiet") == 0
     return out
 
 
 @pytest.fixture
-def finished(once, data, tmp_path):
-    """A folder with a run that is complete, and the flags that made it."""
-    shutil.copytree(once, tmp_path / "run")
+def finished(complete, data, tmp_path):
+    """A folder with a run that is complete, and its flags."""
+    shutil.copytree(complete, tmp_path / "run")
     return tmp_path / "run", (*TINY, "--data-dir", data, "--out", tmp_path / "run", "--quiet")
 
 
@@ -57,7 +56,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def told(capsys):
+def stderr_line(capsys):
     """The one line on stderr."""
     err = capsys.readouterr().err
     assert err.endswith("\n") and err.count("\n") == 1, err
@@ -123,7 +122,7 @@ def test_refused_in_one_sentence_with_nothing_lost(finished, capsys, flags):
     before = contents(folder)
     capsys.readouterr()
     assert run_here(*base, *flags) == 2
-    sentence = told(capsys)
+    sentence = stderr_line(capsys)
     assert sentence.startswith("error: ") and REFUSED[flags] in sentence
     assert contents(folder) == before
 
@@ -136,7 +135,7 @@ def test_a_damaged_file_of_data_loses_nothing(finished, capsys, tmp_path):
     before = contents(folder)
     capsys.readouterr()
     assert run_here(*base, "--data-dir", bad) == 2
-    assert str(file) in told(capsys)
+    assert str(file) in stderr_line(capsys)
     assert contents(folder) == before
 
 
@@ -156,7 +155,7 @@ def test_cupy_absent_and_cupy_without_a_gpu(data, tmp_path, capsys, monkeypatch,
     connect.cache_clear()
     assert run_here(*TINY, "--data-dir", data, "--out", tmp_path / "r", "--backend", "cupy") == 2
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
-    assert sentence in told(capsys)
+    assert sentence in stderr_line(capsys)
     assert not (tmp_path / "r").exists(), "not even a folder"
 
 
@@ -165,7 +164,7 @@ def test_not_enough_memory_loses_nothing(finished, capsys):
     before = contents(folder)
     capsys.readouterr()
     assert run_here(*base, "--hidden", "1000000,1000000") == 1
-    assert "there is not enough memory (" in told(capsys)
+    assert "there is not enough memory (" in stderr_line(capsys)
     assert contents(folder) == before
 
 
@@ -196,7 +195,7 @@ def test_an_unfinished_run_is_not_overwritten(finished, capsys):
     before = contents(folder)
     capsys.readouterr()
     assert run_here(*base) == 2
-    assert "holds an unfinished run; add --resume to go on with it" in told(capsys)
+    assert "holds an unfinished run; add --resume to go on with it" in stderr_line(capsys)
     assert contents(folder) == before
     assert run_here(*base, "--resume") == 0
 
@@ -219,7 +218,8 @@ def test_resuming_with_other_flags_names_them(finished, capsys, flags, sentence)
     before = contents(folder)
     capsys.readouterr()
     assert run_here(*base, "--resume", *flags) == 2
-    assert f"{folder} cannot be resumed with other flags ({sentence}); --restart" in told(capsys)
+    refusal = f"{folder} cannot be resumed with other flags ({sentence}); --restart begins anew"
+    assert refusal in stderr_line(capsys)
     assert contents(folder) == before
 
 
@@ -228,7 +228,7 @@ def test_resuming_with_other_data(finished, capsys, tmp_path):
     other = write_tiny(tmp_path / "other", seed=1)
     capsys.readouterr()
     assert run_here(*base, "--resume", "--data-dir", other) == 2
-    assert "cannot be resumed with other data than it began with" in told(capsys)
+    assert "cannot be resumed with other data than it began with" in stderr_line(capsys)
     same = write_tiny(tmp_path / "moved")  # the same data elsewhere
     assert run_here(*base, "--resume", "--data-dir", same, "--show-every", "3") == 0
 
@@ -236,7 +236,7 @@ def test_resuming_with_other_data(finished, capsys, tmp_path):
 def test_resuming_nothing_leaves_nothing(data, tmp_path, capsys):
     out = tmp_path / "typo"
     assert run_here(*TINY, "--data-dir", data, "--out", out, "--resume") == 2
-    assert f"there is no checkpoint in {out} to resume from" in told(capsys)
+    assert f"there is no checkpoint in {out} to resume from" in stderr_line(capsys)
     assert not out.exists()
 
 
@@ -250,13 +250,10 @@ def damage_folder(path):
 
 
 def damage_meta(path, **changes):
-    arrays = {}
-    import numpy as np
-
     with np.load(path) as archive:
         arrays = {n: archive[n] for n in archive.files if not n.endswith("json")}
     meta = {**checkpoint.read_meta(path), **changes}
-    checkpoint.save(path, arrays, {k: v for k, v in meta.items() if v is not LOST})
+    checkpoint.save(path, arrays, {k: v for k, v in meta.items() if v is not MISSING})
 
 
 def nested(depth):
@@ -269,7 +266,7 @@ def nested(depth):
         damage_truncate,
         damage_folder,
         lambda path: path.write_bytes(b"PK not at all"),
-        lambda path: damage_meta(path, config=LOST),
+        lambda path: damage_meta(path, config=MISSING),
         lambda path: damage_meta(path, config=[1]),
         lambda path: damage_meta(path, config={}),
         lambda path: damage_meta(path, config={"lr": nested(500)}),
@@ -286,7 +283,7 @@ def test_resuming_from_a_damaged_checkpoint(finished, capsys, damage):
     damage(folder / "checkpoint.npz")
     capsys.readouterr()
     assert run_here(*base, "--resume") == 2
-    sentence = told(capsys)
+    sentence = stderr_line(capsys)
     assert str(folder) in sentence and len(sentence) < 3000
 
 
@@ -369,7 +366,7 @@ def test_what_ends_a_run_is_one_line_and_a_code(capsys, error, code, line):
         raise error
 
     assert command_line.run(main, []) == code
-    assert told(capsys) == line
+    assert stderr_line(capsys) == line
 
 
 def test_a_mistake_in_the_program_is_not_hidden():
@@ -384,7 +381,7 @@ def test_training_that_diverges(data, tmp_path, capsys):
     flags = ("--activation", "none", "--optimizer", "sgd", "--lr", "10", "--weight-decay", "100")
     flags += ("--data-dir", data, "--out", tmp_path, "--quiet", "--warm-up", "0")
     assert run_here(*TINY, *flags, "--epochs", "30") == 1
-    sentence = told(capsys)
+    sentence = stderr_line(capsys)
     assert re.search(r"^error: the loss became (nan|inf): at step \d+, \w+ made ", sentence)
     assert f"{tmp_path}/checkpoint.npz is the last good one" in sentence
     assert not (tmp_path / "summary.json").exists()
@@ -394,12 +391,7 @@ def test_training_that_diverges(data, tmp_path, capsys):
 # What is printed.
 
 
-def test_quiet_prints_nothing(data, tmp_path, capfd):
-    assert run_here(*TINY, "--data-dir", data, "--out", tmp_path, "--quiet") == 0
-    assert capfd.readouterr() == ("", "")
-
-
-def test_lines_fit_80_columns_and_hold_no_bar(data, tmp_path, capfd, monkeypatch):
+def test_lines_fit_80_columns_and_there_is_no_bar_in_a_file(data, tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_here(*TINY, "--data-dir", data, "--out", "run") == 0
     out, err = capfd.readouterr()
@@ -409,52 +401,29 @@ def test_lines_fit_80_columns_and_hold_no_bar(data, tmp_path, capfd, monkeypatch
     assert sum(line.startswith("epoch ") for line in lines) == 2
 
 
-def test_a_folder_with_spaces_and_signs(data, tmp_path):
+def test_a_quiet_run_prints_nothing_and_its_folder_may_have_any_name(data, tmp_path, capfd):
     out = tmp_path / "a b" / "Läufe →"
     assert run_here(*TINY, "--data-dir", data, "--out", out, "--quiet") == 0
+    assert capfd.readouterr() == ("", "")
     assert (out / "summary.json").exists() and (out / "reconstructions.png").exists()
 
 
-def screen(flags, width=80):
-    """Run on a terminal; returns the exit code and what was written to it."""
-    controller, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-    process = subprocess.Popen(
-        command(*flags), env=environment(), stdin=terminal, stdout=terminal, stderr=terminal
-    )
-    os.close(terminal)
-    written = b""
-    while True:
-        try:
-            piece = os.read(controller, 1 << 16)
-        except OSError:  # on Linux, the end of a terminal
-            break
-        if not piece:
-            break
-        written += piece
-    os.close(controller)
-    return process.wait(), written.decode()
+def test_a_terminal_shows_a_bar_that_leaves_clean_lines(data, tmp_path, monkeypatch):
+    from tinygen.training import progress
 
-
-def shown(written):
-    """What is left on the lines of the screen once all carriage returns were followed."""
-    lines = []
-    for line in written.replace("\r\n", "\n").split("\n"):
-        cells = []
-        for piece in line.split("\r"):
-            cells[: len(piece)] = piece
-        lines.append("".join(cells).rstrip())
-    return lines
-
-
-def test_a_terminal_shows_a_bar_that_leaves_clean_lines(data, tmp_path):
-    flags = (*TINY, "--data-dir", data, "--out", tmp_path / "r", "--epochs", "3")
-    code, written = screen((*flags, "--show-every", "1", "--batch-size", "1"))
+    # Drawn at every update, so that something is seen of a run this short.
+    monkeypatch.setattr(progress, "tqdm", partial(progress.tqdm, mininterval=0))
+    monkeypatch.chdir(tmp_path)
+    flags = (*TINY, "--data-dir", data, "--out", "run", "--epochs", "3", "--show-every", "1")
+    terminal = Terminal(monkeypatch, "stdout", "stderr")
+    code = run_here(*flags)
+    written = terminal.close()
     assert code == 0
     assert "epoch 1/3:" in written and "images/s" in written and "loss " in written
-    left = shown(written)
-    assert not any("images/s" in line or "%|" in line for line in left), left
-    assert sum(line.startswith("epoch ") for line in left) == 3
+    lines = screen_lines(written)
+    assert not any("images/s" in line or "%|" in line for line in lines), lines
+    assert sum(line.startswith("epoch ") for line in lines) == 3
+    assert max(len(line) for line in lines if str(data) not in line) <= COLUMNS
 
 
 def test_a_reader_that_goes_away(data, tmp_path):
@@ -468,29 +437,22 @@ def test_a_reader_that_goes_away(data, tmp_path):
     assert done.stderr == "" and done.returncode == 1
 
 
-# Disturbed from outside, in a process of its own.
+# Disturbed from outside.
 
-LONG = ("--epochs", "4", "--batch-size", "1", "--dropout", "0.2", "--input-noise", "0.1")
-"""A thousand steps, about a second."""
+LONG = ("--epochs", "3", "--batch-size", "1", "--dropout", "0.2", "--input-noise", "0.1")
+"""750 steps, about half a second."""
 
 
 @pytest.fixture(scope="module")
-def straight(data, tmp_path_factory):
-    """The end of a run that nothing disturbed, for each kind of gradient."""
-    ends = {}
-    for gradients in ("autograd", "by-hand"):
-        out = tmp_path_factory.mktemp("straight") / "run"
-        flags = (*TINY, *LONG, "--data-dir", data, "--out", out, "--gradients", gradients)
-        done = run_there(*flags)
-        assert (done.returncode, done.stderr) == (0, "")
-        ends[gradients] = end(out)
-    return ends
+def undisturbed(data, tmp_path_factory):
+    """The end of a run that nothing disturbed."""
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert run_here(*TINY, *LONG, "--data-dir", data, "--out", out, "--quiet") == 0
+    return end(out)
 
 
 def end(folder):
     """The bytes of all arrays, and the rows without their time."""
-    import numpy as np
-
     with np.load(folder / "checkpoint.npz") as archive:
         arrays = {n: archive[n].tobytes() for n in archive.files if not n.endswith("json")}
     assert set(arrays) == {"parameters", "m", "v"}
@@ -498,41 +460,38 @@ def end(folder):
     return arrays, [{**json.loads(line), "seconds": 0} for line in lines]
 
 
-def disturb(flags, seconds, what):
-    """Send the signal so long after all was loaded; returns the exit code and stderr."""
+def run_and_send(sent, after, flags):
+    """Run in a process of its own, and send it a signal, that long after all was loaded.
+
+    Returns:
+        The exit code and stderr.
+    """
     process = start_there(*flags)
     for line in process.stdout:
         if line.startswith("backend "):
             break
-    time.sleep(seconds)
-    process.send_signal(what)
+    time.sleep(after)
+    process.send_signal(sent)
     _, err = process.communicate(timeout=120)
     return process.returncode, err
 
 
-@pytest.mark.parametrize(
-    ("what", "gradients"), [(signal.SIGINT, "by-hand"), (signal.SIGKILL, "autograd")]
-)
-def test_a_real_signal_at_a_random_moment(data, tmp_path, straight, gradients, what):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_a_real_signal_at_a_random_moment(data, tmp_path, undisturbed, sent):
+    """test_trainer.py stops runs at every step; here a signal may arrive between any two."""
     out = tmp_path / "run"
-    flags = (*TINY, *LONG, "--data-dir", data, "--out", out, "--gradients", gradients)
-    stopped = 0
-    for attempt in range(2):
-        more = ("--resume",) if attempt else ()
-        seconds = random.Random().uniform(0.05, 0.5)
-        code, err = disturb((*flags, *more), seconds, what)
-        if what == signal.SIGKILL and code == -signal.SIGKILL:
-            assert err == ""
-        elif code == 130:
-            assert err.count("\n") == 1 and err.startswith("stopped"), err
-        else:  # it was quicker: done, or Python was just leaving, when nothing handles a signal
-            assert code in (0, -what) and err == ""
-            assert (out / "summary.json").exists()
-        stopped += code != 0
-        checkpoint.read_meta(out / "checkpoint.npz")  # is complete, whatever happened
-    done = run_there(*flags, "--resume")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert end(out) == straight[gradients], f"stopped {stopped} times"
+    flags = (*TINY, *LONG, "--data-dir", data, "--out", out)
+    code, err = run_and_send(sent, random.Random().uniform(0.05, 0.4), flags)
+    if sent == signal.SIGKILL and code == -signal.SIGKILL:
+        assert err == ""
+    elif code == 130:
+        assert err.count("\n") == 1 and err.startswith("stopped"), err
+    else:  # it was quicker: done, or Python was just leaving, when nothing handles a signal
+        assert code in (0, -sent) and err == ""
+        assert (out / "summary.json").exists()
+    checkpoint.read_meta(out / "checkpoint.npz")  # is complete, whatever happened
+    assert run_here(*flags, "--resume", "--quiet") == 0
+    assert end(out) == undisturbed, f"exit code {code}"
     assert set(os.listdir(out)) == {
         "checkpoint.npz", "metrics.jsonl", "summary.json", "filters.png", "loss.png",
         "reconstructions.png",
@@ -554,22 +513,24 @@ def test_ctrl_c_while_loading_or_reporting(finished, capsys, monkeypatch, where)
     else:
         monkeypatch.setattr(example().PCA, "fit", press)
     assert run_here(*base, *(["--resume"] if "PCA" in where else [])) == 130
-    assert told(capsys) == "stopped"
+    assert stderr_line(capsys) == "stopped"
     assert contents(folder) == before
     monkeypatch.undo()
     assert run_here(*base, "--resume") == 0
 
 
-def test_a_disk_that_is_full(finished, tmp_path):
+def test_a_disk_that_is_full(finished, capsys):
     """Really: no file may become larger than 4,000 bytes, which a checkpoint of this net is."""
     folder, base = finished
     before = contents(folder)
     assert len(before["checkpoint.npz"]) > 4000
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
-
-    done = run_there(*base, preexec_fn=limit)
-    assert done.returncode == 1
-    assert done.stderr == f"error: {folder}/checkpoint.npz: File too large\n"
+    capsys.readouterr()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+    try:
+        code = run_here(*base)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 1
+    assert stderr_line(capsys) == f"error: {folder}/checkpoint.npz: File too large"
     assert contents(folder) == before

@@ -1,4 +1,4 @@
-"""What is said of a GAN that is stuck: on histories that are made up, and each diagnosis once."""
+"""The diagnoses of a GAN's training: on invented histories, and each of them reported once."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ def test_less_than_half_for_three_epochs_is_stuck() -> None:
 ])  # fmt: skip
 def test_coverage_that_falls_is_a_collapse(most: float, now: float, falls: bool) -> None:
     assert (names(row(1), row(most), row(now)) == {"collapse"}) == falls == (now < FELL * most)
-    told = diagnoses([row(1), row(most), row(now)], KEY, TOTAL).get("collapse", "")
-    assert (f"from {most} to {now}" in told) == falls
+    diagnosis = diagnoses([row(1), row(most), row(now)], KEY, TOTAL).get("collapse", "")
+    assert (f"from {most} to {now}" in diagnosis) == falls
 
 
 def test_what_a_few_good_samples_hit_by_luck_does_not_fall() -> None:
     """As on the ring, where 6 good samples of 2500 lay in 5 modes and the next 2 in one."""
 
     def rows(*pairs: tuple[float, float]) -> list[Any]:
-        return [row(found) | {"good_samples": share} for found, share in pairs]
+        return [row(covered) | {"good_samples": fraction} for covered, fraction in pairs]
 
     assert names(*rows((5, 0.0024), (1, 0.0008))) == set()
     assert names(*rows((5, 0.0024), (1, 0.0008), (1, 0.0008))) == set()
     assert names(*rows((4, 0.0024), (1, 0.0008), (1, 0.0008))) == {"stuck"}
     # What has been there can fall, whatever is left of it.
-    for share in (0.0, 0.0008, 0.9):
-        assert names(*rows((5, ENOUGH), (1, share))) == {"collapse"}
+    for fraction in (0.0, 0.0008, 0.9):
+        assert names(*rows((5, ENOUGH), (1, fraction))) == {"collapse"}
     assert names(*rows((9, 0.04), (5, 0.9), (4, 0.9))) == set(), "not from what was luck"
 
 
-def test_it_has_not_fallen_any_more_once_it_has_come_back() -> None:
+def test_coverage_that_recovers_is_no_collapse_any_more() -> None:
     assert names(row(10), row(3)) == {"collapse"} and names(row(10), row(3), row(9)) == set()
 
 
@@ -92,15 +92,15 @@ def test_diagnoses_may_come_together() -> None:
     assert names(row(10, norm=1.0), row(1, 1.0, 1.0, 1e-6)) == {"collapse", "vanished"}
 
 
-def test_each_is_said_when_it_comes_and_not_again_while_it_lasts() -> None:
+def test_each_is_reported_when_it_begins_and_not_again_while_it_lasts() -> None:
     history: list[Any] = []
-    said = []
+    reported = []
     for each in (row(10), row(4), row(3), row(9), row(2), row(2, 1.0, 1.0), row(2, 1.0, 1.0, 1e-4)):
         history.append(each)
-        said.append([text.split()[0:2] for text in new_diagnoses(history, KEY, TOTAL)])
+        reported.append([text.split()[0:2] for text in new_diagnoses(history, KEY, TOTAL)])
     fell, sure = ["coverage", "fell"], ["the", "discriminator"]
     gone = ["the", "generator's"]
-    assert said == [[], [fell], [], [], [fell], [sure], [gone]]
+    assert reported == [[], [fell], [], [], [fell], [sure], [gone]]
     assert new_diagnoses([row(real=1.0, fake=1.0)], KEY, TOTAL), "also in the first epoch"
 
 
@@ -110,7 +110,7 @@ def test_what_is_to_be_covered_may_have_another_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["mnist_gan", "gan_ring"])
-def test_what_to_try_are_flags_that_there_are(name: str) -> None:
+def test_the_remedies_are_flags_that_exist(name: str) -> None:
     known = example(name).flags().format_help()
     texts = diagnoses([row(10), row(1, 1.0, 1.0, 1.0)], KEY, TOTAL)
     texts |= diagnoses([row(1, norm=0.0)] * 3, KEY, TOTAL)

@@ -48,7 +48,7 @@ MODELS: dict[str, Any] = {
     "decoder": Decoder(3, (5,), 9, reconstruction="bce"),
 }
 EVERY = pytest.mark.parametrize("name", MODELS)
-HALVED = ["autoencoder", "vae", "gaussian vae", "adversarial"]
+WITH_BOTH = ["autoencoder", "vae", "gaussian vae", "adversarial"]
 DATA = {"name": "tiny", "source": "drawn", "sha256": {"train": "0" * 64}, "train": 40, "test": 7,
         "shape": [3, 3], "preprocessing": "uint8 / 255"}  # fmt: skip
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 3, 3), dtype=np.uint8)
@@ -102,9 +102,9 @@ def test_every_kind_of_model_comes_back(tmp_path: Path, name: str, dtype: str) -
 @EVERY
 def test_a_description_goes_through_json(name: str) -> None:
     text = json.dumps(describe(MODELS[name]))
-    found = from_description(json.loads(text))
-    assert found == MODELS[name]
-    assert [type(x) for x in vars_of(found)] == [type(x) for x in vars_of(MODELS[name])]
+    model = from_description(json.loads(text))
+    assert model == MODELS[name]
+    assert [type(x) for x in vars_of(model)] == [type(x) for x in vars_of(MODELS[name])]
 
 
 def vars_of(model: Any) -> list[Any]:
@@ -161,15 +161,15 @@ def test_an_average_of_all_parameters_stands_in_the_place_of_all(tmp_path: Path)
     about = {"model": describe(model), "data": DATA}
     path = RunDir(tmp_path).checkpoint
     State().save(path, learner, NUMPY, {"dtype": "float32"}, about)
-    found = tg.load(tmp_path).parameters.flat
-    np.testing.assert_array_equal(found, np.linspace(-1, 1, p.flat.size).astype(np.float32))
+    flat = tg.load(tmp_path).parameters.flat
+    np.testing.assert_array_equal(flat, np.linspace(-1, 1, p.flat.size).astype(np.float32))
 
 
-# Both halves.
+# The encoder and the decoder.
 
 
-@pytest.mark.parametrize("name", HALVED)
-def test_the_halves_are_models_of_their_own(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", WITH_BOTH)
+def test_encoder_and_decoder_are_models_of_their_own(tmp_path: Path, name: str) -> None:
     p, model = saved(tmp_path, name), MODELS[name]
     trained = tg.load(tmp_path)
     x = trained.prepare(IMAGES)
@@ -185,13 +185,13 @@ def test_the_halves_are_models_of_their_own(tmp_path: Path, name: str) -> None:
         np.testing.assert_array_equal(decoder(codes), model.decode(p, codes))
     assert decoder(codes).shape == (7, 9)
     # Their parameters are those of the whole, without a variance that may stand beside them.
-    for half, prefix in ((encoder, "encoder."), (decoder, "decoder.")):
-        assert half.parameters.shapes == half.model.shapes
-        assert np.shares_memory(half.parameters.flat, trained.parameters.flat)
-        for key, value in half.parameters.items():
+    for part, prefix in ((encoder, "encoder."), (decoder, "decoder.")):
+        assert part.parameters.shapes == part.model.shapes
+        assert np.shares_memory(part.parameters.flat, trained.parameters.flat)
+        for key, value in part.parameters.items():
             np.testing.assert_array_equal(value, p[prefix + key])
-        assert half.data == trained.data and half.path == trained.path
-        assert half.sha256 != trained.sha256
+        assert part.data == trained.data and part.path == trained.path
+        assert part.sha256 != trained.sha256
     np.testing.assert_array_equal(encoder.prepare(IMAGES), x)
 
 
@@ -205,16 +205,16 @@ def test_a_gaussian_vae_brings_its_variance_along(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["gan", "classifier", "encoder", "decoder"])
-def test_what_has_no_halves_says_so(tmp_path: Path, name: str) -> None:
+def test_a_model_without_an_encoder_or_a_decoder_says_so(tmp_path: Path, name: str) -> None:
     saved(tmp_path, name)
     trained = tg.load(tmp_path)
-    for half in ("encoder", "decoder"):
+    for part in ("encoder", "decoder"):
         kind = type(MODELS[name]).__name__
-        with pytest.raises(InputError, match=rf"checkpoint\.npz: {kind} has no {half}$"):
-            getattr(trained, half)
+        with pytest.raises(InputError, match=rf"checkpoint\.npz: {kind} has no {part}$"):
+            getattr(trained, part)
 
 
-def test_a_half_by_itself_is_called_as_it_is(tmp_path: Path) -> None:
+def test_an_encoder_by_itself_is_called_as_it_is(tmp_path: Path) -> None:
     p = saved(tmp_path, "encoder")
     trained = tg.load(tmp_path)
     x = trained.prepare(IMAGES)
@@ -233,7 +233,7 @@ def test_images_are_prepared_as_in_the_training(tmp_path: Path, dtype: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("shape", "came"),
+    ("shape", "got"),
     [
         ((7, 4, 4), "4 x 4"),
         ((7, 9), "9"),
@@ -242,10 +242,10 @@ def test_images_are_prepared_as_in_the_training(tmp_path: Path, dtype: str) -> N
         ((7, 3, 3, 3), "3 x"),
     ],
 )
-def test_images_of_another_size_are_refused(tmp_path: Path, shape: Any, came: str) -> None:
+def test_images_of_another_size_are_refused(tmp_path: Path, shape: Any, got: str) -> None:
     saved(tmp_path, "vae")
     trained = tg.load(tmp_path)
-    sentence = rf"checkpoint\.npz: the model is of images of 3 x 3 pixels, got {came}"
+    sentence = rf"checkpoint\.npz: the model is of images of 3 x 3 pixels, got {got}"
     for who in (trained, trained.encoder):
         with pytest.raises(InputError, match=sentence) as refused:
             who.prepare(np.zeros(shape, np.uint8))
@@ -285,7 +285,7 @@ def test_on_another_backend(backend: Any, tmp_path: Path, name: str) -> None:
     assert type(trained.parameters.flat) is type(backend.asarray(p.flat))
     np.testing.assert_array_equal(backend.to_numpy(trained.parameters.flat), p.flat)
     assert trained.sha256 == tg.load(tmp_path).sha256
-    if name in HALVED:
+    if name in WITH_BOTH:
         x = trained.prepare(IMAGES)
         with count_syncs() as syncs:
             y = trained.decoder(trained.encoder(x))
@@ -305,22 +305,25 @@ def test_where_it_lies_is_as_one_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("example", "dtype"), [("mnist_autoencoder", "float64"), ("mnist_vae", "float32")]
+    ("example", "dtype", "more"),
+    [("mnist_autoencoder", "float64", ()), ("mnist_vae", "float32", ("--nll-samples", "0"))],
 )
-def test_a_run_of_an_example_comes_back(tmp_path: Path, example: str, dtype: str) -> None:
+def test_a_run_of_an_example_comes_back(
+    tmp_path: Path, example: str, dtype: str, more: tuple[str, ...]
+) -> None:
     folder = write_tiny_data(tmp_path / "data")
-    flags = (*TINY, "--data-dir", folder, "--dtype", dtype, "--quiet", "--out", tmp_path / "run")
-    assert run_here(*flags, name=example) == 0
+    flags = (*TINY, "--epochs", "1", "--data-dir", folder, "--dtype", dtype, "--quiet", *more)
+    assert run_here(*flags, "--out", tmp_path / "run", name=example) == 0
     trained = tg.load(tmp_path / "run")
     images = idx.read(folder / "t10k-images-idx3-ubyte")
     x = trained.prepare(images)
     assert x.dtype == dtype and trained.config["dtype"] == dtype and trained.config["latent"] == 2
-    made = trained.decoder(trained.encoder(x))
-    np.testing.assert_array_equal(made, trained.model.reconstruct(trained.parameters, x))
+    y = trained.decoder(trained.encoder(x))
+    np.testing.assert_array_equal(y, trained.model.reconstruct(trained.parameters, x))
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert trained.data == summary["data"] and trained.config == summary["config"]
     if example == "mnist_autoencoder":
-        error = ((made - x) ** 2).mean()
+        error = ((y - x) ** 2).mean()
         assert error == pytest.approx(summary["test"]["mse"], rel=1e-9)
 
 

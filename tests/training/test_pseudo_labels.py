@@ -73,7 +73,7 @@ def test_each_labelled_image_is_drawn_as_often_as_any_other() -> None:
     check_labelled_images_are_drawn_alike()
 
 
-def test_all_rows_are_disturbed_and_the_clean_images_are_kept() -> None:
+def test_all_rows_get_noise_and_the_clean_images_are_there_too() -> None:
     check_noise_of_all_rows()
 
 
@@ -99,12 +99,12 @@ def test_the_weight_of_the_others_rises_in_a_line_to_1() -> None:
 
 @BOTH_KINDS
 @pytest.mark.parametrize("step", [0, 5])
-def test_a_step_goes_down_the_slope_of_both_means(gradients: str, step: int) -> None:
+def test_a_step_descends_the_gradient_of_both_means(gradients: str, step: int) -> None:
     check_gradient_of_both_means(gradients, step)
 
 
 @BOTH_KINDS
-def test_it_is_the_average_that_names_the_images_and_it_sees_them_clean(gradients: str) -> None:
+def test_pseudo_labels_are_the_averages_on_images_without_noise(gradients: str) -> None:
     check_pseudo_labels_of_the_average(gradients)
 
 
@@ -117,12 +117,12 @@ def test_the_average_follows_after_the_step(gradients: str) -> None:
     ("q", "sure"), [(0.5, 0), (THRESHOLD - 1e-6, 0), (THRESHOLD + 1e-6, 1), (1 - 1e-9, 1)]
 )
 @BOTH_KINDS
-def test_who_is_sure_enough_counts_as_if_labelled(gradients: str, q: float, sure: float) -> None:
+def test_a_confident_prediction_counts_as_a_label(gradients: str, q: float, sure: float) -> None:
     check_threshold(gradients, q, sure)
 
 
 @BOTH_KINDS
-def test_images_of_which_nobody_is_sure_change_nothing(gradients: str) -> None:
+def test_images_without_a_confident_prediction_change_nothing(gradients: str) -> None:
     learner = certain(0.5, gradients)
     p, data = learner.parameters.copy(), data_of(learner)
     learner.step(data, RATE)
@@ -132,7 +132,7 @@ def test_images_of_which_nobody_is_sure_change_nothing(gradients: str) -> None:
 
 
 @BOTH_KINDS
-def test_what_comes_in_stays_what_it_was(gradients: str) -> None:
+def test_a_step_does_not_write_to_its_inputs(gradients: str) -> None:
     learner = learner_of(MODEL, gradients)
     images, labels = learner.images.copy(), learner.labels.copy()
     x, seen, of_seen, masks, _ = data = data_of(learner)
@@ -147,9 +147,7 @@ def test_what_comes_in_stays_what_it_was(gradients: str) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-4)])
-def test_by_hand_and_autograd_are_at_one_place_after_three_steps(
-    dtype: str, tolerance: float
-) -> None:
+def test_by_hand_and_autograd_agree_after_three_steps(dtype: str, tolerance: float) -> None:
     check_by_hand_after_three_steps(dtype, tolerance)
 
 
@@ -243,7 +241,7 @@ def test_what_the_average_was_decides_how_a_run_goes_on(tmp_path: Path) -> None:
     assert run.fit().end[0]["parameters"] != straight[0]["parameters"]
 
 
-def test_the_history_has_the_loss_and_how_often_it_was_sure(tmp_path: Path) -> None:
+def test_the_history_has_the_loss_and_the_fraction_of_confident_images(tmp_path: Path) -> None:
     run = Run(tmp_path).fit()
     for row in run.state.history:
         assert set(row) == {"epoch", "step", "train_loss", "train_sure", "rate", "seconds"}
@@ -251,7 +249,7 @@ def test_the_history_has_the_loss_and_how_often_it_was_sure(tmp_path: Path) -> N
 
 
 def test_the_checkpoint_gives_the_average_back(tmp_path: Path) -> None:
-    """It is what the run is judged by."""
+    """It is what the run is evaluated by."""
     run = Run(tmp_path).fit()
     trained = tg.load(tmp_path)
     assert trained.model == MODEL
@@ -275,9 +273,9 @@ def test_a_run_on_the_strict_backend_is_deterministic_and_resumes(
 def test_nan_stops_a_run_and_names_the_op(tmp_path: Path, gradients: str) -> None:
     wild = replace(MODEL, activation="relu", weight_decay=0.0, dropout=0.0)
     run = Run(tmp_path, gradients, wild, rate=1e30, optimizer=optim.SGD)
-    with pytest.raises(Diverged, match=r"became (nan|inf): at step \d, affine made") as told:
+    with pytest.raises(Diverged, match=r"became (nan|inf): at step \d, affine made") as error:
         run.fit()
-    assert "is the last good one" in str(told.value)
+    assert "is the last good one" in str(error.value)
     saved = Run(tmp_path, gradients, wild, optimizer=optim.SGD).resume().learner
     assert np.isfinite(saved.parameters.flat).all()
     assert np.isfinite(saved.average.flat).all()
@@ -286,24 +284,24 @@ def test_nan_stops_a_run_and_names_the_op(tmp_path: Path, gradients: str) -> Non
 def test_it_learns_what_four_labels_cannot_teach() -> None:
     """Two clouds, each a long thin arc, with a label near each of its ends."""
     random = np.random.default_rng(0)
-    turn = np.pi * random.random(400)
-    side = np.arange(400) % 2
+    turn = np.pi * random.random(200)
+    side = np.arange(200) % 2
     x = np.where(side, 1 - np.cos(turn), np.cos(turn))
     y = np.where(side, 0.5 - np.sin(turn), np.sin(turn))
-    points = np.stack([x, y], axis=1) + 0.05 * random.standard_normal((400, 2))
+    points = np.stack([x, y], axis=1) + 0.05 * random.standard_normal((200, 2))
     chosen = [int(np.argmin(abs(turn - at) + 9 * (side != k))) for k in (0, 1) for at in (0.3, 2.8)]
     labels = np.eye(2)[side[chosen]]
-    model = Classifier(2, (32,), 2, "tanh", dropout=0.0, input_noise=0.1)
+    model = Classifier(2, (16,), 2, "tanh", dropout=0.0, input_noise=0.1)
     errors = []
-    for rising in (10**9, 100):  # as good as without the others, and with them
+    for ramp_up in (10**9, 50):  # as good as without the others, and with them
         p = model.initialise(0, np.float64)
         learner = PseudoLabelLearner(
             model, p, optim.Adam, model.gradients("by-hand"), points[chosen], labels,
-            batch_size=4, ramp_up=rising, decay=0.95,
+            batch_size=4, ramp_up=ramp_up, decay=0.95,
         )  # fmt: skip
-        for step in range(1500):
+        for step in range(600):
             data = learner.draw(points, NUMPY.generator((0, step)), step)
-            learner.step(data, 1e-2)
-        said = model.probabilities(learner.average, points).argmax(axis=1)
-        errors.append(np.mean(said != side))
-    assert errors[0] > 0.2 and errors[1] < 0.02  # 0.34 and 0 were measured
+            learner.step(data, 3e-2)
+        predicted = model.probabilities(learner.average, points).argmax(axis=1)
+        errors.append(np.mean(predicted != side))
+    assert errors[0] > 0.2 and errors[1] < 0.02  # 0.295 and 0 were measured

@@ -6,11 +6,10 @@ import json
 import math
 import signal
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from running import before_each_step, press_at, rows_without_time
 from strict import STRICT, count_syncs
 
@@ -116,29 +115,34 @@ def test_a_run_that_is_stopped_at_every_step_ends_the_same(tmp_path, model, grad
     assert run("often").resume().fit().end == straight
 
 
-@settings(max_examples=15)
-@given(at=st.sets(st.integers(0, STEPS - 1), min_size=1, max_size=3))
-@example(at={PER_EPOCH - 2, 2 * PER_EPOCH - 2})  # so that only the small batch of an epoch is left
-@example(at={PER_EPOCH - 1, STEPS - 1})  # so that nothing of an epoch is left
-def test_stopped_at_any_steps_or_killed_there(tmp_path, at):
-    def crash(step):
-        if step in at:
-            raise Crash
-
+@pytest.mark.parametrize("error", [Interrupted, Crash], ids=["stopped", "killed"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        (0,),
+        (PER_EPOCH - 2, 2 * PER_EPOCH - 2),  # so that only the small batch of an epoch is left
+        (PER_EPOCH - 1, STEPS - 1),  # so that nothing of an epoch is left
+        (PER_EPOCH, PER_EPOCH + 1, PER_EPOCH + 2),
+        (3, 8, 16),
+    ],
+)
+def test_stopped_or_killed_more_than_once(tmp_path, at, error):
     straight = Run(tmp_path / "straight", NOISY).fit()
-    for folder, disturb, error in (("stop", press_at(at), Interrupted), ("kill", crash, Crash)):
-        run = Run(tmp_path / folder, NOISY)
-        for path in run.run_dir.folder.iterdir():
-            path.unlink()
-        for step in sorted(at):
-            with pytest.raises(error):
-                run.fit(disturb)
-            run = Run(tmp_path / folder, NOISY).resume()
-            if disturb is crash:
-                assert run.state.step == step // PER_EPOCH * PER_EPOCH
-                at = at - {step}
-        assert run.fit().end == straight.end
-        assert rows(run.run_dir) == rows(straight.run_dir)
+    run = Run(tmp_path / "disturbed", NOISY)
+    for step in at:
+        with pytest.raises(error):
+            run.fit(press_at({step}) if error is Interrupted else partial(crash_at, step))
+        run = Run(tmp_path / "disturbed", NOISY).resume()
+        # What was killed goes on from the end of an epoch.
+        expected = step + 1 if error is Interrupted else step // PER_EPOCH * PER_EPOCH
+        assert run.state.step == expected
+    assert run.fit().end == straight.end
+    assert rows(run.run_dir) == rows(straight.run_dir)
+
+
+def crash_at(last, step):
+    if step == last:
+        raise Crash
 
 
 def test_ctrl_c_during_an_evaluation(tmp_path):
@@ -303,8 +307,8 @@ def test_nan_in_the_data_of_one_step(tmp_path, monkeypatch, gradients, show_ever
     plant(monkeypatch, at=step)
     with pytest.raises(Diverged) as error:
         run.fit()
-    found = f"at step {step + 1}, affine made"
-    assert found in str(error.value) and "that were so already" in str(error.value)
+    where = f"at step {step + 1}, affine made"
+    assert where in str(error.value) and "that were so already" in str(error.value)
     assert_last_good(run, error, step // PER_EPOCH * PER_EPOCH)
 
 
@@ -421,12 +425,12 @@ def test_a_batchs_labels_are_those_of_its_images(tmp_path, backend, width):
     labels = np.arange(42 * int(np.prod(width)), dtype=np.float32).reshape(42, *width)
     _, seen = noted(tmp_path, labels, backend)
     assert len(seen) == STEPS
-    for images, told in seen:
+    for images, given in seen:
         of = [number[row.tobytes()] for row in images]
-        np.testing.assert_array_equal(told, labels[of])
+        np.testing.assert_array_equal(given, labels[of])
     for epoch in range(EPOCHS):
-        told = np.concatenate([t for _, t in seen[epoch * PER_EPOCH : (epoch + 1) * PER_EPOCH]])
-        assert sorted(told.ravel()) == sorted(labels.ravel()), "each label once in an epoch"
+        given = np.concatenate([t for _, t in seen[epoch * PER_EPOCH : (epoch + 1) * PER_EPOCH]])
+        assert sorted(given.ravel()) == sorted(labels.ravel()), "each label once in an epoch"
 
 
 def test_without_labels_none_are_drawn(tmp_path):
@@ -506,12 +510,12 @@ def test_a_film_has_its_frames_evenly_and_the_last_epoch_always(tmp_path, epochs
 
 def test_the_rows(tmp_path):
     run = Run(tmp_path).fit()
-    found = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert found == run.state.history
-    assert [row["epoch"] for row in found] == [1, 2, 3]
-    assert [row["step"] for row in found] == [6, 12, 18]
-    assert [row["rate"] for row in found] == [run.trainer.plan.schedule(s - 1) for s in (6, 12, 18)]
-    seconds = [row["seconds"] for row in found]
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert rows == run.state.history
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["step"] for row in rows] == [6, 12, 18]
+    assert [row["rate"] for row in rows] == [run.trainer.plan.schedule(s - 1) for s in (6, 12, 18)]
+    seconds = [row["seconds"] for row in rows]
     assert seconds == sorted(seconds) and seconds[0] > 0
     assert run.state.seconds >= seconds[-1] - 1e-3
 

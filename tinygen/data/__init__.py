@@ -2,7 +2,15 @@
 
 from tinygen.data import binarized, idx, mixtures, strokes
 from tinygen.data.batches import as_floats, batches, epoch_order, in_order, index_batches
-from tinygen.data.datasets import CHOICES, DATASETS, Dataset, Source, load, stroke_digits
+from tinygen.data.datasets import (
+    CHOICES,
+    DATASETS,
+    Dataset,
+    Source,
+    load,
+    mixture_points,
+    stroke_digits,
+)
 from tinygen.data.mixtures import MIXTURES, Mixture
 from tinygen.data.subsets import balanced_subset, number_of_classes
 
@@ -22,6 +30,7 @@ __all__ = [
     "in_order",
     "index_batches",
     "load",
+    "mixture_points",
     "mixtures",
     "number_of_classes",
     "stroke_digits",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.data import folders
+from tinygen.data import locations
 from tinygen.data.datasets import Dataset
 from tinygen.data.unzipped import Stream, unzipped
 from tinygen.errors import InputError
@@ -74,7 +74,7 @@ def static(dataset: Dataset, data_dir: str | os.PathLike[str] | None = None) -> 
 
 def _find(data_dir: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Path]]:
     """The first folder that has any of the files, and where each of them lies."""
-    places = [*folders.places("mnist", data_dir), folders.cache_folder() / "mnist"]
+    places = [*locations.places("mnist", data_dir), locations.cache_folder() / "mnist"]
     paths: dict[str, Path] = {}
     for folder in places:
         for file in LINES:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.data import folders, idx, strokes
+from tinygen.data import idx, locations, mixtures, strokes
 from tinygen.data.download import DownloadError, download
 from tinygen.errors import InputError, refuse_unknown
 
@@ -210,7 +210,7 @@ def load(
         return stroke_digits(seed)
     if choice == "idx":
         return _load_idx(data_dir)
-    name = folders.DEFAULT if choice == "auto" else choice
+    name = locations.DEFAULT if choice == "auto" else choice
     try:
         return _load_published(name, data_dir, say, progress)
     except DownloadError as problem:
@@ -235,13 +235,30 @@ def stroke_digits(seed: int = 0, *, train: int = 60_000, test: int = 10_000) -> 
         test_images=test_images,
         test_labels=test_labels,
         source=f"built-in stroke digits, seed {seed}",
-        sha256={
-            "train": hashlib.sha256(train_images.data).hexdigest(),
-            "test": hashlib.sha256(test_images.data).hexdigest(),
-        },
+        sha256=_hashes(train_images, test_images),
         train_factors=train_factors,
         test_factors=test_factors,
     )
+
+
+def mixture_points(name: str, train: int, test: int, seed: int = 0) -> Dataset:
+    """Points of the mixture of that name, rows of two float32; they have no labels.
+
+    >>> mixture_points("ring", train=20, test=10).train_images.shape
+    (20, 2)
+    """
+    train_points, test_points = (
+        mixtures.points(name, n, seed, part, np.float32) for part, n in enumerate((train, test))
+    )
+    source = f"points of the {name}, seed {seed}"
+    sha256 = _hashes(train_points, test_points)
+    return Dataset(name, train_points, None, test_points, None, source, sha256)
+
+
+def _hashes(train: np.ndarray, test: np.ndarray) -> dict[str, str]:
+    """What stands for the files of data that were drawn."""
+    return {"train": hashlib.sha256(train.data).hexdigest(),
+            "test": hashlib.sha256(test.data).hexdigest()}  # fmt: skip
 
 
 def _load_idx(data_dir: str | os.PathLike[str] | None) -> Dataset:
@@ -258,12 +275,12 @@ def _load_published(
     progress: bool,
 ) -> Dataset:
     source, read = DATASETS[name], partial(_read_published, name)
-    for folder in folders.places(name, data_dir):
-        if folders.find(folder, source.files):
+    for folder in locations.places(name, data_dir):
+        if locations.find(folder, source.files):
             return _read_all(name, source.title, folder, source.files, read)
         say(f"{folder} has none of {source.title}'s files; looking further")
-    cache = folders.cache_folder() / name
-    present = folders.find(cache, source.files) if cache.exists() else {}
+    cache = locations.cache_folder() / name
+    present = locations.find(cache, source.files) if cache.exists() else {}
     missing = [f"{file}.gz" for file in source.files if file not in present]
 
     def check(archive: str, path: Path) -> None:
@@ -289,7 +306,7 @@ def _read_all(
 ) -> Dataset:
     """Read the four files of a data set, which must all be in the folder and fit together."""
     arrays, sha256 = {}, {}
-    for file, path in folders.find_all(folder, files).items():
+    for file, path in locations.find_all(folder, files).items():
         arrays[file], sha256[file] = read(file, path)
     train_images, train_labels, test_images, test_labels = arrays.values()
     _require_labels(folder, "training", train_images, train_labels)

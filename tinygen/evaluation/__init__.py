@@ -13,16 +13,33 @@ from tinygen.evaluation.generation import (
     frechet_distance,
     histogram_kl,
     inception_score,
+    nearest,
     precision_recall,
     scores_table,
 )
-from tinygen.evaluation.latent import active_units, interpolate, interpolations, plane_projection
+from tinygen.evaluation.latent import (
+    active_units,
+    interpolate,
+    interpolations,
+    plane_projection,
+    prior_quantiles,
+)
 from tinygen.evaluation.likelihood import negative_log_likelihood
-from tinygen.evaluation.linear_probe import linear_probe_error, linear_probe_r2
+from tinygen.evaluation.linear_probe import (
+    linear_probe_error,
+    linear_probe_factors,
+    linear_probe_r2,
+)
 from tinygen.evaluation.mode_coverage import PERFECT_GOOD_SAMPLES, ModeCoverage, mode_coverage
-from tinygen.evaluation.parzen import ParzenEstimate, parzen_estimate, parzen_log_likelihood
+from tinygen.evaluation.parzen import (
+    ParzenEstimate,
+    parzen_beside_training,
+    parzen_estimate,
+    parzen_log_likelihood,
+)
 from tinygen.evaluation.pca import PCA, principal_angles
-from tinygen.evaluation.reconstruction import evaluate_reconstruction
+from tinygen.evaluation.reconstruction import evaluate_reconstruction, reconstruction_table
+from tinygen.evaluation.vae import VAEEvaluator
 
 __all__ = [
     "ELBO",
@@ -31,6 +48,7 @@ __all__ = [
     "GenerationScores",
     "ModeCoverage",
     "ParzenEstimate",
+    "VAEEvaluator",
     "active_units",
     "confusion",
     "digits_covered",
@@ -43,14 +61,19 @@ __all__ = [
     "interpolate",
     "interpolations",
     "linear_probe_error",
+    "linear_probe_factors",
     "linear_probe_r2",
     "mode_coverage",
     "most_wrong",
+    "nearest",
     "negative_log_likelihood",
+    "parzen_beside_training",
     "parzen_estimate",
     "parzen_log_likelihood",
     "plane_projection",
     "precision_recall",
     "principal_angles",
+    "prior_quantiles",
+    "reconstruction_table",
     "scores_table",
 ]

@@ -45,6 +45,12 @@ class ELBO:
             "active_units": self.active_units,
         }
 
+    def __str__(self) -> str:
+        return (
+            f"{self.negative_elbo:.2f} nats = {self.reconstruction:.2f} + kl {self.kl:.2f}, "
+            f"{self.active_units} of {len(self.kl_per_dimension)} units active"
+        )
+
 
 def evaluate_elbo(
     terms: Callable[..., tuple[Any, Any, Any]], data: Iterable[tuple[Array, ...]]

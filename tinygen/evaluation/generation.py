@@ -228,6 +228,17 @@ def precision_recall(real: Any, fake: Any, k: int = 3) -> tuple[float, float]:
     return precise / len(fake), float(recalled.mean())
 
 
+def nearest(a: Any, b: Any) -> np.ndarray:
+    """The index of the row of b that is nearest to each row of a: ``(n, d) (m, d) -> (n,)`` int64.
+
+    For a look at whether a generator has only learned training images by heart.
+
+    >>> nearest(np.array([[0.0, 1], [4, 4]]), np.array([[5.0, 4], [0, 0], [9, 9]])).tolist()
+    [1, 0]
+    """
+    return np.concatenate([d2.argmin(axis=1) for _, d2 in squared_distances(a, b)])
+
+
 def squared_distances(a: Any, b: Any) -> Iterator[tuple[slice, Any]]:
     """The squared distances of all rows of a from all of b, some of a at a time: ``(n, d) (m, d)``.
 

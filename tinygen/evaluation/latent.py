@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,17 @@ def interpolations(codes: Any, labels: Any, steps: int = 10, pairs: int = 5) -> 
         name = str(len(paths) + 1) if labels is None else f"{labels[i]} to {labels[j]}"
         paths[name] = interpolate(codes[i], codes[j], steps)
     return paths
+
+
+def prior_quantiles(n: int) -> Any:
+    """n numbers in ascending order, one for each n-th of the standard normal's mass: ``(n,)``.
+
+    They are the medians of the parts, so codes on a grid of them are as dense as the prior is.
+
+    >>> prior_quantiles(3).round(2).tolist()
+    [-0.97, 0.0, 0.97]
+    """
+    return np.array([NormalDist().inv_cdf((k + 0.5) / n) for k in range(n)])
 
 
 def plane_projection(codes: Any) -> Callable[[Any], Any]:

@@ -6,6 +6,7 @@ codes always give the same result.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,30 @@ def linear_probe_r2(
         )
     residual = np.sum((test_y - _predict(z, y, test_z)) ** 2, axis=0)
     return 1 - residual / np.sum((test_y - test_y.mean(axis=0)) ** 2, axis=0)
+
+
+def linear_probe_factors(
+    train_codes: Any,
+    train_factors: Mapping[str, Any],
+    test_codes: Any,
+    test_factors: Mapping[str, Any],
+) -> dict[str, float]:
+    """`linear_probe_r2` of each factor of drawn images that is a real number, by its name.
+
+    Args:
+        train_codes, test_codes: ``(n, c)`` and ``(m, c)``.
+        train_factors, test_factors: as in `tinygen.data.Dataset`; of the former the first n count.
+
+    Raises:
+        ValueError: as in `linear_probe_r2`.
+    """
+    names = [name for name, values in test_factors.items() if values.dtype.kind == "f"]
+    train, test = (
+        np.stack([factors[name] for name in names], axis=1)
+        for factors in (train_factors, test_factors)
+    )
+    r2 = linear_probe_r2(train_codes, train[: len(train_codes)], test_codes, test)
+    return dict(zip(names, map(float, r2), strict=True))
 
 
 def linear_probe_error(

@@ -45,6 +45,9 @@ class ModeCoverage:
         """What a run records of it."""
         return {"modes": self.modes, "good_samples": self.good_samples}
 
+    def __str__(self) -> str:
+        return f"{self.modes} of {len(self.counts)} modes, {self.good_samples:.2%} good samples"
+
 
 def mode_coverage(samples: Any, mixture: Mixture) -> ModeCoverage:
     """The modes of a mixture that samples ``(n, 2)`` on the host cover.

@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygen.data.batches import as_floats
+from tinygen.errors import InputError
 from tinygen.evaluation.generation import squared_distances
 
 SIGMAS = tuple(np.logspace(-1, 0, 10).tolist())
 """The grid of Goodfellow et al., who chose by 1,000 validation images (parzen_ll.py)."""
+VALIDATION = 1000
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class ParzenEstimate:
     mean: float
     standard_error: float
     sigma: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.0f} +- {self.standard_error:.0f} nats"
 
 
 def parzen_estimate(
@@ -52,6 +58,30 @@ def parzen_estimate(
     sigma = float(sigmas[int(scores.argmax())])
     nats = parzen_log_likelihood(samples, points, sigma)
     return ParzenEstimate(float(nats.mean()), float(nats.std()) / len(nats) ** 0.5, sigma)
+
+
+def parzen_beside_training(
+    images: Any, real_images: Any, train_images: Any
+) -> tuple[ParzenEstimate, ParzenEstimate]:
+    """The estimates from n generated images, and from the first n training images beside them.
+
+    Sigma is chosen by up to 1,000 of the last training images, none of which is among the first n.
+
+    Args:
+        images: generated ones, ``(n, pixels)`` in [0, 1].
+        real_images: those whose likelihood it is, ``(m, h, w)`` of uint8.
+        train_images: as many as there are, of uint8.
+
+    Raises:
+        InputError: fewer than 100 training images are left to choose sigma by.
+    """
+    n, points = len(images), as_floats(real_images)
+    validation = as_floats(train_images[n:][-VALIDATION:])
+    if len(validation) < VALIDATION // 10:
+        raise InputError(f"{len(validation)} training images are left to choose its width by")
+    training = as_floats(train_images[:n])
+    of_training = parzen_estimate(training, validation, points)
+    return parzen_estimate(images, validation, points), of_training
 
 
 def parzen_log_likelihood(samples: Any, points: Any, sigma: float) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tinygen.backend import Array, namespace
@@ -36,3 +36,12 @@ def evaluate_reconstruction(
         "squared_error": squared / n,
         "pixel_accuracy": same / (n * pixels),
     }
+
+
+def reconstruction_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """The figures of `evaluate_reconstruction` of several models, a named line for each."""
+    lines = [f"{'on the test images':24}{'mse':>10}{'squared error':>16}{'pixels right':>15}"]
+    for name, f in rows.items():
+        figures = f"{f['mse']:10.5f}{f['squared_error']:16.3f}{f['pixel_accuracy']:15.2%}"
+        lines.append(f"{name:24}{figures}")
+    return "\n".join(lines)

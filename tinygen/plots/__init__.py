@@ -9,7 +9,7 @@ from tinygen.plots.curves import functions, line_plot, loss_curves
 from tinygen.plots.film import add_frame, add_mixture_frame
 from tinygen.plots.images import captioned, filters, images_in_rows, manifold, sheet
 from tinygen.plots.latent import ModelPanel, codes, compare, kl_per_dimension
-from tinygen.plots.mixtures import FIELD_SIDE, mixture, plane_points
+from tinygen.plots.mixtures import FIELD_SIDE, emphasise, mixture, plane_points
 
 __all__ = [
     "FIELD_SIDE",
@@ -20,6 +20,7 @@ __all__ = [
     "codes",
     "compare",
     "confusion",
+    "emphasise",
     "filters",
     "functions",
     "images_in_rows",

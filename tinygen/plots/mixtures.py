@@ -33,6 +33,16 @@ def plane_points(limit: float) -> Any:
     return np.stack(np.meshgrid(x, -x), axis=-1).reshape(-1, 2)
 
 
+def emphasise(probabilities: Any) -> Any:
+    """A field for `mixture` of probabilities at `plane_points`, those near 1/2 spread apart.
+
+    In a good run all of them end near 1/2, so the distance from there is shown by its square root.
+    ``(FIELD_SIDE^2,) -> (FIELD_SIDE, FIELD_SIDE)``.
+    """
+    sure = 2 * probabilities.reshape(FIELD_SIDE, FIELD_SIDE) - 1
+    return 0.5 + 0.5 * np.sign(sure) * np.sqrt(abs(sure))
+
+
 def mixture(
     path: Path,
     samples: Any,

@@ -8,6 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -119,6 +120,11 @@ def network(args: argparse.Namespace) -> dict[str, Any]:
     """What `add_network_flags` asked for, as the keywords of a model."""
     names = ("hidden", "latent", "activation", "weights", "biases")
     return {name: getattr(args, name) for name in names}
+
+
+def options(args: argparse.Namespace, model: type) -> dict[str, Any]:
+    """The flags that have the name of a field of a model's class, as its keywords."""
+    return {f.name: getattr(args, f.name) for f in fields(model) if f.name in args}
 
 
 def parse(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -15,12 +15,15 @@ import numpy as np
 from tinygen.backend import Array, Backend, get_backend
 from tinygen.data import as_floats
 from tinygen.errors import InputError
+from tinygen.models.encoder_decoder import Decoder, Encoder
 from tinygen.models.serialization import from_description
 from tinygen.parameters import Parameters
 from tinygen.training import checkpoint
 from tinygen.training.run_dir import RunDir
 
 DTYPES = ("float32", "float64")
+ROWS = 1000
+"""Images or codes that go through a model at a time, so that memory stays flat."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class TrainedModel:
         trained = tg.load("runs/mnist_autoencoder")
         codes = trained.encoder(trained.prepare(images))
         images = trained.decoder(codes)
+
+    `encode` and `decode` do the same from host arrays to host arrays.
     """
 
     model: Any
@@ -99,6 +104,30 @@ class TrainedModel:
 
     def __call__(self, *arrays: Array) -> Any:
         return self.model(self.parameters, *arrays)
+
+    def encode(self, images: Any) -> Any:
+        """The codes of host images, a VAE's the means: ``(n, h, w)`` of uint8 to ``(n, latent)``.
+
+        Raises:
+            InputError: there is no encoder, or it is of images of another size.
+        """
+        encoder = self if isinstance(self.model, Encoder) else self.encoder
+        return encoder._from_host(images, encoder.prepare)
+
+    def decode(self, codes: Any) -> Any:
+        """The images of host codes, as rows on the host: ``(n, latent)`` to ``(n, pixels)``.
+
+        Raises:
+            InputError: there is no decoder.
+        """
+        decoder = self if isinstance(self.model, Decoder) else self.decoder
+        dtype, asarray = decoder.parameters.flat.dtype, decoder.backend.asarray
+        return decoder._from_host(codes, lambda z: asarray(z.astype(dtype)))
+
+    def _from_host(self, rows: Any, prepare: Callable[[Any], Array]) -> Any:
+        """The model's output for host rows, which `prepare` moves to the backend; on the host."""
+        pieces = (self(prepare(rows[k : k + ROWS])) for k in range(0, len(rows), ROWS))
+        return np.concatenate([self.backend.to_numpy(y) for y in pieces])
 
 
 def sha256_of(vector: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -57,19 +57,26 @@ class RunDir:
             InputError: there is a checkpoint without a summary.
         """
         if self.checkpoint.exists() and not self.summary.exists():
-            raise InputError(
-                f"{self.folder} holds an unfinished run; add --resume to go on with it, "
-                "--restart to begin anew, or choose another --out"
-            )
+            raise self._unfinished()
 
-    def refuse_another_run(self) -> None:
-        """A folder of many trainings must not be that of a single one, whose summary it would take.
+    def refuse_experiment(self, resume: bool, restart: bool, trainings: Iterable[Path]) -> None:
+        """An experiment of many trainings goes on only where there is one, and overwrites none.
+
+        Args:
+            resume, restart: whether the user said so.
+            trainings: paths in the folder, one of which exists as soon as a training has begun.
 
         Raises:
-            InputError: there is a checkpoint.
+            InputError: the folder is that of a single run; there is nothing to resume; or there are
+                trainings that could still go on.
         """
         if self.checkpoint.exists():
             raise InputError(f"{self.folder} holds another run; choose another --out")
+        begun = any(path.exists() for path in trainings)
+        if resume and not begun:
+            raise self._nothing_to_resume()
+        if begun and not (resume or restart or self.summary.exists()):
+            raise self._unfinished()
 
     def forget_summary(self) -> None:
         """A new run begins: the folder no longer holds a complete one."""
@@ -95,13 +102,22 @@ class RunDir:
         except OSError as error:
             raise InputError(f"--out {self.folder}: {error.strerror or error}") from None
         if not there:
-            raise InputError(
-                f"there is no checkpoint in {self.folder} to resume from; start without --resume"
-            )
+            raise self._nothing_to_resume()
         config = checkpoint.read_meta(self.checkpoint).get("config")
         if not isinstance(config, dict):
             raise checkpoint.damaged(self.checkpoint, "it has no configuration")
         return config
+
+    def _unfinished(self) -> InputError:
+        return InputError(
+            f"{self.folder} holds an unfinished run; add --resume to go on with it, "
+            "--restart to begin anew, or choose another --out"
+        )
+
+    def _nothing_to_resume(self) -> InputError:
+        return InputError(
+            f"there is no checkpoint in {self.folder} to resume from; start without --resume"
+        )
 
 
 def about(dataset: Dataset) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from tinygen.training import checkpoint
 from tinygen.training.learners.learner import Learner
 from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress
-from tinygen.training.replay import first_fault
+from tinygen.training.nan_search import first_fault
 from tinygen.training.run_dir import RunDir
 from tinygen.training.state import State
 

@@ -1,7 +1,7 @@
 """How long a step by hand takes, beside the same step of another checkout, interleaved in one run.
 
     git worktree add ../before e6033b4
-    python tests/benchmarks/against.py ../before --threads 1
+    python tests/benchmarks/against_checkout.py ../before --threads 1
 
 Each checkout has two processes for each model, and PyTorch has one, if it is installed. They take
 bursts of steps, one after the other in a random order that changes from round to round. The table
