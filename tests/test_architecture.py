@@ -183,6 +183,12 @@ def test_the_public_names_exist_once_and_are_explained():
             assert (inspect.getdoc(thing) or "").strip(), f"{name} has no docstring"
 
 
+def test_every_op_and_every_loss_is_a_public_name():
+    for name, op in tinygen.OPS.items():
+        if op.__module__.startswith(("tinygen.ops", "tinygen.losses")):
+            assert getattr(tinygen, name) is op, f"{name} is not in the __all__ of its room"
+
+
 def test_public_classes_explain_their_public_methods():
     for name in tinygen.__all__:
         thing = getattr(tinygen, name)

@@ -52,5 +52,41 @@ def test_each_test_beside_the_folders_is_of_a_module_beside_the_rooms() -> None:
     assert {path.stem.removeprefix("test_") for path in TESTS.glob("test_*.py")} <= modules
 
 
+ROOMS_OF_A_MODEL = (
+    "docs/derivations/{}.md",
+    "tinygen/models/{}.py",
+    "tests/byhand/test_{}.py",
+    "tests/models/test_{}.py",
+    "tests/mutants/test_{}.py",
+)
+EXAMPLES = {
+    "autoencoder": "mnist_autoencoder.py",
+    "vae": "mnist_vae.py",
+    "gan": "mnist_gan.py",
+    "aae": "experiments/encoder_generator.py",
+    "classifier": "experiments/encoder_classifier.py",
+}
+"""The example in which each model is trained."""
+MUTANTS = {"autoencoder": "byhand"}
+"""The autoencoder's mistakes are planted with those of the pieces that it consists of."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        path.stem
+        for path in (PACKAGE / "byhand").glob("*.py")
+        if path.stem not in ("__init__", "pieces", "chain", "checks")
+    ),
+)
+def test_a_model_has_all_of_its_rooms(name: str) -> None:
+    root = TESTS.parent
+    for room in ROOMS_OF_A_MODEL:
+        file = room.format(MUTANTS.get(name, name) if "mutants" in room else name)
+        assert (root / file).exists(), file
+    assert (root / "examples" / EXAMPLES[name]).exists()
+    assert f"({name}.md)" in (root / "docs" / "derivations" / "README.md").read_text()
+
+
 def test_helpers_are_no_tests() -> None:
     assert not list((TESTS / "helpers").glob("test_*.py"))

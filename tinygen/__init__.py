@@ -13,17 +13,7 @@ from tinygen import autograd, backend, byhand, losses, models, nn, ops, optim
 from tinygen.autograd import *  # noqa: F403  the public names are those of each room's __all__
 from tinygen.backend import get_backend, namespace
 from tinygen.errors import InputError
-from tinygen.losses import (
-    bernoulli_nll,
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    gaussian_kl,
-    gaussian_nll,
-    l1,
-    l2,
-    mse,
-    one_hot,
-)
+from tinygen.losses import *  # noqa: F403
 from tinygen.nn import *  # noqa: F403
 from tinygen.ops import *  # noqa: F403
 from tinygen.optim import SGD, Adam, AdamW, RMSProp, clip_by_norm
@@ -56,25 +46,17 @@ __all__ = [
     "RMSProp",
     "autograd",
     "backend",
-    "bernoulli_nll",
-    "binary_cross_entropy_with_logits",
     "byhand",
     "clip_by_norm",
-    "cross_entropy",
-    "gaussian_kl",
-    "gaussian_nll",
     "get_backend",
-    "l1",
-    "l2",
     "losses",
     "models",
-    "mse",
     "namespace",
     "nn",
-    "one_hot",
     "ops",
     "optim",
     *autograd.__all__,
+    *losses.__all__,
     *nn.__all__,
     *ops.__all__,
 ]

@@ -11,6 +11,18 @@ from tinygen.autograd.engine import Tensor, op, raw
 from tinygen.backend import Array, backend_of, namespace
 from tinygen.ops import absolute, exp, expm1, log_softmax, mean, reshape, sigmoid, sum, where
 
+__all__ = [
+    "bernoulli_nll",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "gaussian_kl",
+    "gaussian_nll",
+    "l1",
+    "l2",
+    "mse",
+    "one_hot",
+]
+
 LOG_2PI = log(2 * pi)
 
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
+import tinygen.models as models
 from tinygen.errors import InputError, refuse_unknown
-from tinygen.models.aae import AdversarialAutoencoder
-from tinygen.models.autoencoder import Autoencoder
-from tinygen.models.classifier import Classifier
-from tinygen.models.encoder_decoder import Decoder, Encoder
-from tinygen.models.gan import GAN
-from tinygen.models.vae import VAE
 
 KINDS: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (Autoencoder, VAE, GAN, AdversarialAutoencoder, Classifier, Encoder, Decoder)
+    name: getattr(models, name)
+    for name in models.__all__
+    if name != "Frozen"  # it holds arrays beside its options
 }
 """The models that can be restored from a checkpoint, by name."""
 
@@ -26,7 +22,7 @@ MOST_LAYERS, LARGEST = 1000, 2**53
 def describe(model: Any) -> dict[str, Any] | None:
     """A model's kind and options, ready for JSON; None for an object of no known kind.
 
-    >>> describe(Encoder(pixels=4, hidden=(3,), latent=2))["options"]["hidden"]
+    >>> describe(models.Encoder(pixels=4, hidden=(3,), latent=2))["options"]["hidden"]
     (3,)
     """
     kind = type(model).__name__

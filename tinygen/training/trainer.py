@@ -22,9 +22,9 @@ from tinygen.data.batches import as_floats, epoch_order, index_batches
 from tinygen.models.serialization import describe
 from tinygen.training import checkpoint
 from tinygen.training.learners.learner import Learner
+from tinygen.training.nan_search import first_fault
 from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress
-from tinygen.training.nan_search import first_fault
 from tinygen.training.run_dir import RunDir
 from tinygen.training.state import State
 
