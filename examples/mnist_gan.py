@@ -116,7 +116,7 @@ def report(monitor: Monitor, trainer: Trainer) -> None:
         trainer.state.seconds,
         test=test,
         baselines={name: row.metrics for name, row in rows.items()},
-        judge={"sha256": classifier.sha256, "error": classifier.error},
+        judge=classifier.metrics,
     )
     say(f"pictures, figures and checkpoint are in {folder}")
 

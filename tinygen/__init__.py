@@ -7,7 +7,7 @@ Derived by hand (`tinygen.byhand`), computed by autograd (`tinygen.models` with
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygen import autograd, backend, byhand, losses, models, nn, ops, optim
 from tinygen.autograd import *  # noqa: F403  the public names are those of each room's __all__
@@ -24,13 +24,20 @@ __version__ = "0.1.0"
 # What is needed to look at a run or to fetch data, but not to compute, is imported when asked for.
 _LATER = ("data", "evaluation", "plots", "training")
 
+if TYPE_CHECKING:
+    from tinygen import data as data
+    from tinygen import evaluation as evaluation
+    from tinygen import plots as plots
+    from tinygen import training as training
+    from tinygen.training import load as load
+else:
 
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return import_module(f"tinygen.{name}")
-    if name == "load":
-        return import_module("tinygen.training").load
-    raise AttributeError(f"module 'tinygen' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _LATER:
+            return import_module(f"tinygen.{name}")
+        if name == "load":
+            return import_module("tinygen.training").load
+        raise AttributeError(f"module 'tinygen' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

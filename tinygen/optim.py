@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from math import cos, pi, sqrt
 
 from tinygen.backend import Array, backend_of, namespace
+from tinygen.backend.writes import WRITES
 from tinygen.parameters import Parameters
 
 Schedule = Callable[[int], float]
@@ -50,8 +51,11 @@ class Optimizer:
                     f"{name} {other.shape} {other.dtype}; expected the same"
                 )
         self.steps += 1
-        self._step(x, g, rate)
-        parameters.note_write()
+        try:
+            self._step(x, g, rate)
+        finally:  # what is interrupted halfway has written something
+            for vector in (x, *self.state.values()):
+                WRITES.note(vector)
 
     def _step(self, x: Array, g: Array, rate: float) -> None:
         raise NotImplementedError

@@ -397,7 +397,7 @@ def draw_mistakes(experiment: Experiment, mode: str, labels: Any) -> None:
     plots.confusion(folder / f"confusion-{labels}.png", counted, title)
     worst = most_wrong(q, data.test_labels, 32)
     captions = [
-        f"true {data.test_labels[k]}\npred. {predictions[k]} ({q[k].max():.0%})" for k in worst
+        f"{data.test_labels[k]}, pred. {predictions[k]}\nat {q[k].max():.0%}" for k in worst
     ]
     images = as_floats(data.test_images[worst]) if len(worst) else []
     plots.captioned(folder / f"mistakes-{labels}.png", images, captions, data.image_shape)

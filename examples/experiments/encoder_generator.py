@@ -25,11 +25,7 @@ from tinygen.evaluation import (
     scores_table,
 )
 from tinygen.evaluation.densities import GaussianMixture, GaussianPerClass
-from tinygen.evaluation.reference_models import (
-    GenerationEvaluator,
-    baselines,
-    reference_classifier,
-)
+from tinygen.evaluation.reference_models import Judge, baselines, reference_classifier
 from tinygen.models import AdversarialAutoencoder, Autoencoder, Decoder
 from tinygen.models.encoder_decoder import RECONSTRUCTIONS
 from tinygen.models.gan import LOSSES
@@ -271,9 +267,13 @@ def report(
     run: Run,
     trainings: Trainings,
     distributions: dict[str, CodeDistribution],
-    evaluator: GenerationEvaluator | None,
+    judge: Judge | None,
 ) -> None:
-    """The scores of each distribution beside the baselines, and the pictures."""
+    """The scores of each distribution beside the baselines, and the pictures.
+
+    Args:
+        judge: None where the data have no labels; then there are no scores.
+    """
     data, say, folder = run.dataset, run.progress.say, run.run_dir.folder
     for kind in ("samples", "interpolations"):  # of an earlier run, which went another way
         for path in folder.glob(f"{kind}_*.png"):
@@ -285,7 +285,7 @@ def report(
         generator = np.random.default_rng((run.args.seed, SAMPLE_STREAM))
         z, digits = d.sample(len(data.test_images), generator)
         images = d.codec.decoder.decode(z)
-        predicted, scores = evaluator(images) if evaluator else (None, None)
+        predicted, scores = judge.score(images, data) if judge else (None, None)
         rows[d.title], test[name] = scores, dict(scores.metrics) if scores else {}
         if scores and digits is not None:
             test[name]["as_asked"] = float(np.mean(predicted == digits))
@@ -301,15 +301,14 @@ def report(
         images = {pair: codec.decoder.decode(path) for pair, path in paths.items()}
         plots.images_in_rows(folder / f"interpolations_{name}.png", images, data.image_shape)
 
-    compared, judge = {}, None
-    if evaluator:
+    compared = {}
+    if judge:
         # What decoding alone costs: no density can know more of the test images than their codes.
-        decoded = {c.title: evaluator(c.decoder.decode(codes[name]))[1]
+        decoded = {c.title: judge.score(c.decoder.decode(codes[name]), data)[1]
                    for name, c in codecs.items()}  # fmt: skip
-        judge = evaluator.classifier
         compared = baselines(data, judge, run.progress, run.args.smoke) | decoded
         say(scores_table(compared | rows))
-        say(f"the judge: test error {judge.error:.2%}, sha256 {judge.sha256[:16]}")
+        say(f"classifier: test error {judge.error:.2%}, sha256 {judge.sha256[:16]}")
     run.summarise(
         sum(end["parameters"] for end in trainings.ends.values()),
         sum(end["seconds"] for end in trainings.ends.values()), test=test,
@@ -370,7 +369,7 @@ def set_up_all(args: Namespace) -> Run:
     data = run.dataset
     if data.train_labels is None or data.test_labels is None:
         data = replace(data, train_labels=None, test_labels=None)
-        warn(f"{data.name} has no labels: there is no Gaussian per digit, and no judge of images")
+        warn(f"{data.name} has no labels: there is no Gaussian per digit, and no score")
     if args.way != "adversarial" and args.components > len(data.train_images):
         raise InputError(
             f"--components {args.components}: there are {len(data.train_images)} codes"
@@ -419,10 +418,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pretrained = pretrained.to(run.backend, args.dtype)
         run.progress.say(f"encoder   of {pretrained.path}, {type(pretrained.model).__name__}")
     runs = {name: set_up_training(run, name, sha256) for name in names}
-    evaluator = None
+    judge = None
     if run.dataset.test_labels is not None:
         judge = reference_classifier(run.dataset, run.progress, args.smoke)
-        evaluator = GenerationEvaluator(judge, run.dataset)
     if not args.resume:  # nothing is refused any more: these would be taken for the new run's
         for part in runs.values():
             part.run_dir.checkpoint.unlink(missing_ok=True)
@@ -438,7 +436,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         both = trainings.adversarial()
         codec = Codec("adversarial", "test codes, adversarial", both.encoder, both.decoder)
         distributions["adversarial"] = prior(codec)
-    report(run, trainings, distributions, evaluator)
+    report(run, trainings, distributions, judge)
 
 
 if __name__ == "__main__":

@@ -176,8 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for error in failed.values():
         if isinstance(error, (InputError, Diverged)) and [*args.out.glob("*/checkpoint.npz")]:
             raise type(error)(
-                f"{error}; {len(summaries)} of {args.seeds} seeds are done, and the same command with "
-                "--resume goes on from there"
+                f"{error}; {len(summaries)} of {args.seeds} seeds are done, and the same command "
+                "with --resume goes on from there"
             )
         raise error
     versions = summaries[0]["versions"]

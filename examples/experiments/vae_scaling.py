@@ -19,7 +19,7 @@ from tinygen.backend import namespace
 from tinygen.data import as_floats, in_order
 from tinygen.data.batches import batches, epoch_order
 from tinygen.errors import InputError
-from tinygen.evaluation import ELBO, evaluate_elbo
+from tinygen.evaluation import ELBO, VAEEvaluator, evaluate_elbo
 from tinygen.models import VAE
 from tinygen.models.vae import LIKELIHOODS
 from tinygen.parameters import Parameters
@@ -37,6 +37,8 @@ LOSSES = {
 DEFAULTS = {"hidden": (400,), "latent": 20, "activation": "gelu"}
 SMOKE = {"data": "strokes", "epochs": 1, "batch_size": 32, "hidden": (32,), "latent": 8}
 SHOWN = 14
+PROBE_STREAM, TEST_STREAM = 2, 3
+"""Of the seed: a step's draws are its stream 1."""
 
 
 def flags():
@@ -89,7 +91,7 @@ def train(run: Run, model: VAE, p: Parameters) -> list[dict[str, float]]:
     args, backend, step = run.args, run.backend, 0
     images = backend.asarray(run.dataset.train_images)
     probe = next(in_order(images, args.dtype))
-    noise = model.draw(probe, backend.generator((args.seed, 2)))[1]
+    noise = model.draw(probe, backend.generator((args.seed, PROBE_STREAM)))[1]
     learner = SingleLossLearner(model, p, run.optimizer, model.gradients(args.gradients))
 
     def measure() -> dict[str, float]:
@@ -112,27 +114,18 @@ def train(run: Run, model: VAE, p: Parameters) -> list[dict[str, float]]:
     return [*rows, measure()]
 
 
-def evaluate(run: Run, model: VAE, p: Parameters) -> ELBO:
-    """The terms of the ELBO on the test images, whatever their weights in training were."""
-    images = run.backend.asarray(run.dataset.test_images)
+def evaluate(run: Run, model: VAE, p: Parameters) -> tuple[ELBO, dict[str, Any]]:
+    """Of test images the ELBO, whatever the terms weighed in training, and reconstructions.
 
-    def data():
-        for k, x in enumerate(in_order(images, run.args.dtype)):
-            yield model.draw(x, run.backend.generator((run.args.seed, 3, k)))[:2]
-
-    return evaluate_elbo(partial(model.elbo_terms, p), data())
-
-
-def pictures(run: Run, model: VAE, p: Parameters) -> dict[str, Any]:
-    """Reconstructions of test images, and images of codes that were drawn from the prior."""
-    backend, dtype = run.backend, run.args.dtype
-    x = as_floats(backend.asarray(run.dataset.test_images[:SHOWN]), dtype)
+    Beside these are the images of codes that were drawn from the prior.
+    """
+    evaluator, images = VAEEvaluator(model, p, run.args.seed), run.dataset.test_images
+    elbo = evaluate_elbo(partial(model.elbo_terms, p), evaluator.draw(images, TEST_STREAM))
     z = np.random.default_rng(run.args.seed).standard_normal((SHOWN, model.latent))
-    images = {
-        "reconstructions": model.reconstruct(p, x),
-        "samples": model.decode(p, backend.asarray(z.astype(dtype))),
+    return elbo, {
+        "reconstructions": evaluator.reconstruct(images, SHOWN)["reconstruction"],
+        "samples": evaluator.decode(z),
     }
-    return {name: backend.to_numpy(y) for name, y in images.items()}
 
 
 def table(test: dict[str, dict[str, float]]) -> str:
@@ -176,12 +169,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         model = replace(base, beta=effective_beta(name, base))
         p = model.initialise(args.seed, args.dtype, run.backend)
         gradient[name] = train(run, model, p)
-        test[name] = {"beta": model.beta} | evaluate(run, model, p).metrics
+        elbo, images = evaluate(run, model, p)
+        test[name] = {"beta": model.beta} | elbo.metrics
         for when, at in (("first", 0), ("last", -1)):
             test[name] |= {f"{when}_{k}": gradient[name][at][k] for k in ("share_kl", "share_r")}
         if args.likelihood == "gaussian":
             test[name]["variance"] = math.exp(float(p["decoder.log_var"][0]))
-        rows |= {f"{name}: {kind}": y for kind, y in pictures(run, model, p).items()}
+        rows |= {f"{name}: {kind}": y for kind, y in images.items()}
         say(f"trained {name}, beta {model.beta:.4g}")
     seconds = time.perf_counter() - began
 

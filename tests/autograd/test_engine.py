@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import math
+import pickle
 import time
 import weakref
 from threading import Thread
@@ -356,6 +358,57 @@ def test_tensors_of_other_things():
         np.asarray(leaf(1))
     assert Tensor([1, 2]).dtype == np.float32 and Tensor(3).dtype == np.float32
     assert Tensor(np.float64(3)).dtype == np.float64
+
+
+@pytest.mark.parametrize(("returned", "shown"), [(None, "None"), (2.0, "2.0"), ([1.0], r"\[1.0\]")])
+def test_a_partial_that_returns_no_array_is_named(own_ops, returned, shown):
+    @op(dz=lambda g, y, z: returned)
+    def wrong(z):
+        return z * 1
+
+    x = leaf([1.0, 2.0])
+    expected = rf"wrong: the partial dz returned {shown}; expected an array of shape \(2,\)"
+    with pytest.raises(TypeError, match=expected):
+        wrong(x).sum().backward()
+
+
+def test_zero_is_a_legal_derivative(own_ops):
+    @op(dx=lambda g, y, x: 0.0)
+    def rounded(x):
+        return np.round(x)
+
+    x = leaf([1.2, 2.0])
+    assert grad((rounded(x) + x).sum(), x).tolist() == [1, 1]
+    assert grad(rounded(x).sum(), x).tolist() == [0, 0]
+    assert grad(rounded(x).sum(), x, create_graph=True).numpy().tolist() == [0, 0]
+
+
+def test_a_leaf_is_copied_and_pickled_as_a_new_leaf():
+    x = leaf([1.0, 2.0])
+    for other in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert other.requires_grad and other.is_leaf and other._number > x._number
+        assert grad((other * other).sum(), other).tolist() == [2, 4]
+    assert copy.copy(x).array is x.array and copy.deepcopy(x).array is not x.array
+    for make in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match=r"result of exp cannot be copied or pickled .*detach"):
+            make(tg.exp(x))
+
+
+def test_a_tensor_has_no_subclasses():
+    with pytest.raises(TypeError, match="exact type"):
+
+        class Mine(Tensor):
+            pass
+
+
+def test_grad_with_respect_to_the_values_of_a_dict():
+    named = {"x": leaf(2), "z": leaf(3)}
+    assert grad(named["x"] * named["z"], named.values()) == [3, 2]
+
+
+def test_out_belongs_to_parameters():
+    with pytest.raises(TypeError, match="out= needs parameters that are a Parameters"):
+        value_and_grad(lambda x: x.sum())(np.ones(2), out=np.ones(2))
 
 
 def test_ops_that_are_declared_wrongly(own_ops):

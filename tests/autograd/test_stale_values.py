@@ -1,8 +1,8 @@
 """A value that was written between forward and backward never gives a wrong gradient silently.
 
-What is drawn here: a program of ops, what stands between the memory and the ops (a view, a copy of
-the Tensor, a second Tensor, ...), and who writes, through what, and when. If no number that the
-graph holds has changed, the gradient must be right; if one has, it must be right or refused.
+What is drawn here: an op, what stands between the memory and the op (a view, a copy of the Tensor,
+a second Tensor, ...), and who writes, through what, and when. If something was written that the
+graph holds, the gradient is refused; if not, it must be right.
 """
 
 from __future__ import annotations
@@ -91,12 +91,20 @@ def textbook(name: str, x: Any, z: Any, k: float) -> Any:
     which=st.integers(0, 1),
     k=st.integers(0, N - 1),
     seed=st.integers(0, 99),
+    create_graph=st.booleans(),
 )
 def test_a_written_value_is_noticed_whoever_writes_it(
-    name: str, read_through: str, write_through: str, write: str, which: int, k: int, seed: int
+    name: str,
+    read_through: str,
+    write_through: str,
+    write: str,
+    which: int,
+    k: int,
+    seed: int,
+    create_graph: bool,
 ) -> None:
     make = np.random.default_rng(seed)
-    arrays = [0.5 + make.random(N) for _ in range(2)]
+    arrays = [(0.5 + make.random((N, 2)))[:, 0] for _ in range(2)]  # every second number in memory
     bases = [Tensor(a) for a in arrays]
     before = [a.copy() for a in arrays]
     used = [SHARING[read_through](x) for x in bases]
@@ -110,7 +118,28 @@ def test_a_written_value_is_noticed_whoever_writes_it(
     WRITES_BY[write](target, k)
     assert not np.array_equal(arrays[which], before[which])  # the write has reached the memory
     with pytest.raises(RuntimeError, match="was written in place after the graph was recorded"):
-        grad(loss, wanted)
+        grad(loss, wanted, create_graph=create_graph)
+
+
+@settings(max_examples=100)
+@given(
+    name=st.sampled_from(sorted(OPERATIONS)),
+    write_through=st.sampled_from(sorted({*SHARING} - {"the array"})),
+    write=st.sampled_from(sorted(WRITES_BY)),
+    which=st.integers(0, 1),
+    seed=st.integers(0, 99),
+)
+def test_a_leaf_that_was_written_is_noticed(
+    name: str, write_through: str, write: str, which: int, seed: int
+) -> None:
+    """The tensors whose gradients are wanted are themselves what the op reads."""
+    make = np.random.default_rng(seed)
+    xs = [Tensor(0.5 + make.random(N), requires_grad=True) for _ in range(2)]
+    loss = (OPERATIONS[name](*xs) * 2).sum()
+    target = SHARING[write_through](xs[which])
+    WRITES_BY[write](target if target.is_leaf else target.detach(), 1)
+    with pytest.raises(RuntimeError, match="was written in place after the graph was recorded"):
+        grad(loss, xs)
 
 
 @settings(max_examples=100)
@@ -205,6 +234,45 @@ def test_a_step_of_training_looks_at_no_memory(monkeypatch: pytest.MonkeyPatch) 
     for _ in range(3):
         step(p, out=out)
         adam.update(p, out, 0.1)
+
+
+def test_a_mask_that_was_written() -> None:
+    x = Tensor(np.arange(4.0), requires_grad=True)
+    mask = Tensor(np.array([True, False, True, False]))
+    y = x[mask]
+    mask[0] = False
+    with pytest.raises(RuntimeError, match="getitem: its option index was written in place"):
+        grad(y.sum(), x)
+
+
+@pytest.mark.parametrize("make", [np.frombuffer, lambda b: np.asarray(memoryview(b))[:].view("f8")])
+def test_memory_that_belongs_to_no_array(make: Any) -> None:
+    """Two arrays on one buffer have nothing in common but their addresses."""
+    buffer = bytearray(np.ones(4).tobytes())
+    w, x = Tensor(np.ones(4), requires_grad=True), Tensor(make(buffer))
+    loss = (w * x).sum()
+    Tensor(make(buffer))[0] = 7.0
+    gc.collect()
+    with pytest.raises(RuntimeError, match="was written in place"):
+        grad(loss, w)
+
+
+def test_a_write_that_fails_halfway_is_a_write() -> None:
+    w, x = Tensor(np.ones(2), requires_grad=True), Tensor(np.ones(2))
+    loss = (w * x).sum()
+    with pytest.raises(ValueError, match="could not convert"):
+        x[:] = np.array([9.0, "no number"], dtype=object)
+    with pytest.raises(RuntimeError, match="was written in place"):
+        grad(loss, w)
+
+
+def test_a_graph_on_an_optimisers_memory() -> None:
+    p = Parameters({"x": (2,)}, np.ones(2))
+    adam, w = tg.Adam(p), Tensor(np.ones(2), requires_grad=True)
+    loss = (w * adam.state["m"]).sum()
+    adam.update(p, p.copy(), 0.1)
+    with pytest.raises(RuntimeError, match="was written in place"):
+        grad(loss, w)
 
 
 # The log of writes itself.

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from picture_files import write_content_only
 from PIL import Image
 from running import (
     example,
@@ -45,9 +46,16 @@ CODER = Autoencoder(25, (6, 5), 3, "tanh", biases="normal")
 
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not for the disk, as in test_trainer.py; processes of their own wait for it."""
+def no_waiting(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Not for the disk, as in test_trainer.py, nor for pictures; processes of their own wait."""
     monkeypatch.setattr("os.fsync", lambda file: None)
+    if "pictures" not in request.fixturenames:
+        write_content_only(monkeypatch, "captioned", "confusion", "line_plot")
+
+
+@pytest.fixture
+def pictures() -> None:
+    """For a test in which pictures are drawn."""
 
 
 def here(*arguments: Any) -> int:
@@ -146,6 +154,7 @@ def end_of(folder: Path) -> Any:
 # What a run leaves behind.
 
 
+@pytest.mark.usefixtures("pictures")
 @BOTH_KINDS
 def test_smoke(tmp_path: Path, capsys: Any, gradients: str) -> None:
     draws = 2 if gradients == "by-hand" else 1
@@ -284,6 +293,7 @@ def test_by_hand_and_autograd_begin_alike_and_end_alike(tiny: Any, tmp_path: Pat
             np.testing.assert_allclose(x, y, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.usefixtures("pictures")  # of no mistakes, too
 def test_it_learns(tiny: Any, labelled: Path, tmp_path: Path) -> None:
     """Images that show their label: with all of them a softmax on pixels is never wrong."""
     modes = "pixels,scratch,finetune"
@@ -516,21 +526,18 @@ IN_PROCESSES = ("--draws", "3", "--mode", "finetune,scratch+", "--epochs", "6")
 
 @pytest.fixture(scope="module")
 def straight(labelled: Path, coder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run by two processes that nobody stopped."""
+    """A run by this process alone that nobody stopped."""
     out = tmp_path_factory.mktemp("straight")
-    flags = (*flags_of(labelled, coder), *IN_PROCESSES, "--jobs", "2", "--out", out)
-    done = run_there(*flags, name=NAME)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert here(*flags_of(labelled, coder), *IN_PROCESSES, "--out", out) == 0
     return out
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_at_a_terminal(tiny: Any, straight: Path, tmp_path: Path, jobs: str) -> None:
-    """It reaches all processes. Nothing is lost, and how many there are changes nothing."""
-    flags = (*tiny, *IN_PROCESSES, "--jobs", jobs, "--out", tmp_path)
+def test_ctrl_c_at_a_terminal(tiny: Any, straight: Path, tmp_path: Path) -> None:
+    """It reaches both processes, and nothing is lost; and that they are two changes nothing."""
+    flags = (*tiny, *IN_PROCESSES, "--jobs", "2", "--out", tmp_path)
     process = start_there(*flags, name=NAME, start_new_session=True)
     deadline = time.monotonic() + 100
-    while len([*tmp_path.glob("cells/*/checkpoint.npz")]) < int(jobs):  # all of them have begun
+    while len([*tmp_path.glob("cells/*/checkpoint.npz")]) < 2:  # both of them have begun
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)
@@ -723,6 +730,7 @@ def test_labels_that_are_no_classes_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("pictures")
 def test_three_classes_and_a_test_set_that_lacks_one_are_fine(tiny: Any, tmp_path: Path) -> None:
     folder = relabelled(tmp_path / "data", lambda y: y % 3, lambda y: y % 2)
     assert here(*tiny, "--data-dir", folder, "--labels", "5", "--out", tmp_path / "run") == 0

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from picture_files import write_content_only
 from PIL import Image
 from running import (
     example,
@@ -101,9 +102,16 @@ def greys(path):
 
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    """Not for the disk, as in test_trainer.py; processes of their own wait for it."""
+def no_waiting(monkeypatch, request):
+    """Not for the disk, as in test_trainer.py, nor for pictures; processes of their own wait."""
     monkeypatch.setattr("os.fsync", lambda file: None)
+    if "pictures" not in request.fixturenames:
+        write_content_only(monkeypatch, "codes", "images_in_rows", "sheet")
+
+
+@pytest.fixture
+def pictures():
+    """For a test in which pictures are drawn."""
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +149,7 @@ def saved(model, folder, shape=(5, 5), seed=0):
 # What a run leaves behind.
 
 
+@pytest.mark.usefixtures("pictures")
 @BOTH_KINDS
 def test_smoke(tmp_path, capsys, gradients):
     flags = ("--smoke", "--gradients", gradients, "--out", tmp_path)
@@ -200,6 +209,7 @@ def test_smoke(tmp_path, capsys, gradients):
     assert summary["judge"]["sha256"][:16] in done.stdout
 
 
+@pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize("latent", ["1", "2", "3"])
 def test_the_pictures(without_latent, latent):
     flags, out = without_latent
@@ -572,6 +582,7 @@ def test_nan_stops_a_training_and_says_where(tiny, capsys):
 # Data without labels, and data that are not like digits.
 
 
+@pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize("without", ["train_labels", "test_labels"])
 def test_data_without_labels(tiny, monkeypatch, capsys, without):
     flags, out = tiny
@@ -579,7 +590,7 @@ def test_data_without_labels(tiny, monkeypatch, capsys, without):
     monkeypatch.setattr(setup, "load", lambda *a, **k: replace(load(*a, **k), **{without: None}))
     assert generator(*flags, "--out", out) == 0
     told = capsys.readouterr()
-    assert "idx has no labels: there is no Gaussian per digit, and no judge of images" in told.err
+    assert "idx has no labels: there is no Gaussian per digit, and no score" in told.err
     summary = summary_of(out)
     assert set(summary["test"]) == {"mixture", "adversarial"}
     assert set(summary["test"]["mixture"]) == {"log_density"} and not summary["test"]["adversarial"]
@@ -589,6 +600,7 @@ def test_data_without_labels(tiny, monkeypatch, capsys, without):
     assert all(greys(path) > 5 for path in out.glob("*.png"))
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_class_that_has_no_images(tiny, monkeypatch):
     """Labels may be 1 to 26, say; there is no Gaussian of what never comes."""
     flags, out = tiny
@@ -603,6 +615,7 @@ def test_a_class_that_has_no_images(tiny, monkeypatch):
     assert "as_asked" in summary_of(out)["test"]["gaussian"]
 
 
+@pytest.mark.usefixtures("pictures")
 def test_images_of_low_rank_and_few_of_them(tmp_path, tiny):
     flags, out = tiny
     data = write_tiny_data(tmp_path / "few", train=40, test=8)

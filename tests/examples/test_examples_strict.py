@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from running import example, run_here, write_labelled_data
+from running import ROOT, example, run_here, write_labelled_data
 from strict import STRICT
 
 from tinygen.training import setup
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 RUNS = [
     ("mnist_autoencoder", ()),
     ("mnist_autoencoder", ("--gradients", "by-hand", "--input-noise", ".1", "--dropout", ".1")),
@@ -37,6 +38,13 @@ RUNS = [
     ("encoder_classifier", ("--dropout", ".2")),
     ("encoder_classifier", ("--gradients", "by-hand", "--features", "code")),
 ]
+
+
+def test_every_example_with_gradients_is_run_here_by_hand_and_by_autograd():
+    by_hand = {name for name, options in RUNS if "by-hand" in options}
+    by_autograd = {name for name, options in RUNS if "by-hand" not in options}
+    examples = {path.stem for path in (ROOT / "examples").glob("mnist_*.py")} - {"mnist_judge"}
+    assert examples <= by_hand & by_autograd
 
 
 @pytest.fixture(scope="module")

@@ -139,10 +139,10 @@ def test_beta_times_a_variance_is_a_variance() -> None:
     np.testing.assert_allclose(g, 25 * h, rtol=1e-10, atol=1e-14)
 
 
-# The shares of the gradient.
+# The fractions of the gradient.
 
 
-def test_the_shares_are_those_of_the_two_terms() -> None:
+def test_the_fractions_belong_to_the_two_terms() -> None:
     p, x, noise = data(MODEL)
     found = SCALING.compare_gradients(MODEL, p, x, noise, 784.0)
     assert found["share_r"] + found["share_kl"] == pytest.approx(1, rel=1e-14)

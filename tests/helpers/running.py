@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -71,6 +72,14 @@ def example(name="mnist_autoencoder"):
 def run_here(*arguments, name="mnist_autoencoder"):
     """Run an example in this process; returns the exit code."""
     return command_line.run(example(name).main, [str(a) for a in arguments])
+
+
+def run_captured(capsys, *arguments, name="mnist_autoencoder"):
+    """As `run_there`, but in this process, which takes less time."""
+    capsys.readouterr()
+    code = run_here(*arguments, name=name)
+    captured = capsys.readouterr()
+    return SimpleNamespace(returncode=code, stdout=captured.out, stderr=captured.err)
 
 
 def command(*arguments, name="mnist_autoencoder"):

@@ -29,7 +29,7 @@ class Terminal:
             monkeypatch.setattr(sys, stream, self._file)
         self._written = b""
         # The terminal holds a few kilobytes, and then whoever writes to it waits for a reader.
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:

@@ -61,7 +61,7 @@ BOTH_KINDS = pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither for the disk nor for numba's threads, as in tests/training/running.py."""
+    """Neither for the disk nor for numba's threads, as in test_trainer.py."""
     monkeypatch.setattr("os.fsync", lambda file: None)
     monkeypatch.setattr(NUMPY, "_adam", adam_numpy)
 

@@ -425,6 +425,27 @@ def test_a_configuration_that_is_none(tmp_path, config):
         run_dir.saved_configuration()
 
 
+def test_an_experiment_goes_on_only_where_there_is_one_and_overwrites_none(tmp_path):
+    run_dir, trainings = RunDir(tmp_path), [tmp_path / "one", tmp_path / "two"]
+
+    def refusal(resume=False, restart=False):
+        with pytest.raises(InputError) as refused:
+            run_dir.refuse_experiment(resume, restart, trainings)
+        return str(refused.value)
+
+    run_dir.refuse_experiment(False, False, trainings)
+    assert "there is no checkpoint in" in refusal(resume=True)
+    trainings[1].mkdir()
+    assert "holds an unfinished run" in refusal()
+    run_dir.refuse_experiment(True, False, trainings)
+    run_dir.refuse_experiment(False, True, trainings)
+    run_dir.write_summary()
+    run_dir.refuse_experiment(False, False, trainings)
+    checkpoint.save(run_dir.checkpoint, {}, {})
+    for flags in ({}, {"resume": True}, {"restart": True}):
+        assert "holds another run" in refusal(**flags)
+
+
 # Crashes while writing.
 
 INTERRUPTED_WRITE = """

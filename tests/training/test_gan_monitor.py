@@ -30,11 +30,11 @@ def monitor(backend: Any, **options: Any) -> GANMonitor:
 
 def linear(backend: Any, loss: str, slope: float = 3.0, shift: float = 0.0) -> GANMonitor:
     """Of a discriminator whose logit is ``slope x + shift``."""
-    made = monitor(backend, loss=loss, discriminator_hidden=())
-    made.learner.d["W1"][...] = 0
-    made.learner.d["W1"][0] = slope
-    made.learner.d["b1"][...] = shift
-    return made
+    watched = monitor(backend, loss=loss, discriminator_hidden=())
+    watched.learner.d["W1"][...] = 0
+    watched.learner.d["W1"][0] = slope
+    watched.learner.d["b1"][...] = shift
+    return watched
 
 
 X = np.linspace(-1.25, 1.25, 41)
@@ -44,36 +44,36 @@ LINE = np.stack([X, X[::-1] ** 2], axis=1)
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_it_is_the_logit_as_a_number_from_0_to_1(backend: Any, loss: str) -> None:
-    said = {"least-squares": lambda a: np.clip(a, 0, 1),
-            "wasserstein-gp": lambda a: 1 / (1 + np.exp(-a / np.std(a)))}  # fmt: skip
-    expected = said.get(loss, lambda a: 1 / (1 + np.exp(-a)))(3 * X)
-    found = linear(backend, loss).probability_of_real(LINE, N, STREAM)
-    assert found.shape == (41, 1) and isinstance(found, np.ndarray)
-    np.testing.assert_allclose(found[:, 0], expected, atol=1e-6)
+    calibrations = {"least-squares": lambda a: np.clip(a, 0, 1),
+                    "wasserstein-gp": lambda a: 1 / (1 + np.exp(-a / np.std(a)))}  # fmt: skip
+    expected = calibrations.get(loss, lambda a: 1 / (1 + np.exp(-a)))(3 * X)
+    probability = linear(backend, loss).probability_of_real(LINE, N, STREAM)
+    assert probability.shape == (41, 1) and isinstance(probability, np.ndarray)
+    np.testing.assert_allclose(probability[:, 0], expected, atol=1e-6)
 
 
 def test_a_critic_has_no_zero_and_no_unit(backend: Any) -> None:
-    def found(loss: str, *line: float) -> Any:
+    def probability(loss: str, *line: float) -> Any:
         return linear(backend, loss, *line).probability_of_real(LINE, N, STREAM)
 
     np.testing.assert_allclose(
-        found("wasserstein-gp", 3, 0), found("wasserstein-gp", 300, 70), atol=1e-5
+        probability("wasserstein-gp", 3, 0), probability("wasserstein-gp", 300, 70), atol=1e-5
     )
-    assert abs(found("r1", 3, 5) - found("r1", 3, 0)).max() > 0.3
-    assert (found("wasserstein-gp", 0, 3) == 0.5).all()  # where it is flat
+    assert abs(probability("r1", 3, 5) - probability("r1", 3, 0)).max() > 0.3
+    assert (probability("wasserstein-gp", 0, 3) == 0.5).all()  # where it is flat
 
 
 def test_batch_norm_has_the_statistics_of_what_d_sees_in_training(backend: Any) -> None:
     """Not those of the points, and nothing is dropped."""
-    made = monitor(backend, discriminator_hidden=(4,), discriminator_activation="relu",
-                   discriminator_norm="batch", dropout=0.2)  # fmt: skip
-    to_numpy, learner = backend.to_numpy, made.learner
+    normed = monitor(backend, discriminator_hidden=(4,), discriminator_activation="relu",
+                     discriminator_norm="batch", dropout=0.2)  # fmt: skip
+    to_numpy, learner = backend.to_numpy, normed.learner
     d = {name: to_numpy(x) for name, x in learner.d.items()}
     z = backend.generator((0, STREAM)).standard_normal((N, 2), dtype=np.float32)
     fake = to_numpy(learner.model.generate(learner.g, z))
-    a = np.concatenate([made.run.dataset.test_images, fake]) @ d["W1"]
+    a = np.concatenate([normed.run.dataset.test_images, fake]) @ d["W1"]
     h = LINE @ d["W1"] - a.mean(axis=0)
     h = np.maximum(h / a.std(axis=0), 0)  # gamma is 1 and beta 0
     expected = 1 / (1 + np.exp(-(h @ d["W3"] + d["b3"])))
-    found = made.probability_of_real(LINE, N, STREAM)
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    probability = normed.probability_of_real(LINE, N, STREAM)
+    np.testing.assert_allclose(probability, expected, atol=1e-3)

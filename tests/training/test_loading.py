@@ -32,7 +32,14 @@ from tinygen.models import (
     Encoder,
 )
 from tinygen.models.serialization import KINDS, describe, from_description
-from tinygen.training import PseudoLabelLearner, RunDir, SingleLossLearner, State, checkpoint
+from tinygen.training import (
+    PseudoLabelLearner,
+    RunDir,
+    SingleLossLearner,
+    State,
+    checkpoint,
+    loading,
+)
 
 NUMPY = tg.get_backend("numpy")
 MODELS: dict[str, Any] = {
@@ -56,7 +63,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (7, 3, 3), dtype=np.uint8)
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not for the disk, as in tests/training/running.py."""
+    """Not for the disk, as in test_trainer.py."""
     monkeypatch.setattr("os.fsync", lambda file: None)
 
 
@@ -219,6 +226,37 @@ def test_an_encoder_by_itself_is_called_as_it_is(tmp_path: Path) -> None:
     trained = tg.load(tmp_path)
     x = trained.prepare(IMAGES)
     np.testing.assert_array_equal(trained(x), MODELS["encoder"](p, x))
+
+
+# From the host to the host.
+
+
+@pytest.mark.parametrize("name", WITH_BOTH)
+def test_host_images_are_encoded_and_decoded_on_any_backend(
+    backend: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path, name)
+    trained, host = tg.load(tmp_path, backend), tg.load(tmp_path)
+    codes = host.encoder(host.prepare(IMAGES))
+    images = host.decoder(codes)
+    monkeypatch.setattr(loading, "ROWS", 3)  # of 7, so that the last piece is smaller
+    for whole in (trained, trained.encoder):
+        found = whole.encode(IMAGES)
+        assert type(found) is np.ndarray and found.dtype == np.float32
+        np.testing.assert_allclose(found, codes, rtol=1e-5, atol=1e-6)
+    for whole in (trained, trained.decoder):  # float64 codes, as a density draws them
+        found = whole.decode(codes.astype(np.float64))
+        assert type(found) is np.ndarray and found.dtype == np.float32
+        np.testing.assert_allclose(found, images, rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_without_the_part_cannot_encode_or_decode(tmp_path: Path) -> None:
+    saved(tmp_path, "classifier")
+    trained = tg.load(tmp_path)
+    with pytest.raises(InputError, match="Classifier has no encoder"):
+        trained.encode(IMAGES)
+    with pytest.raises(InputError, match="Classifier has no decoder"):
+        trained.decode(np.zeros((1, 3)))
 
 
 # Images as the model has seen them.

@@ -3,6 +3,8 @@
 A `Tensor` is an array that knows which `Op` computed it, from which other tensors. An `Op` knows
 its own partial derivatives and nothing else. `grad` goes back over the record and applies the chain
 rule once to each tensor. docs/autograd.md works an example through this file.
+
+The second half of Tensor only calls ops by their names, and may be skipped.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ class Tensor:
     Args:
         x: an array of any backend, used as it is, not copied. Python numbers and
             lists become float32.
-        requires_grad: whether `backward` shall bring a gradient here.
+        requires_grad: whether `backward` computes a gradient for this tensor.
 
     Attributes:
         array: the values.
@@ -144,12 +146,11 @@ class Tensor:
             accumulate: add to the ``.grad`` that is there. By default it is replaced, so that no
                 ``zero_grad()`` can be forgotten.
         """
-        nodes = _in_order(self)
+        nodes = _topological_order(self)
         wanted = [t for t in nodes if t._op is None or t._retains]
-        needed = {id(t) for t in nodes}
-        gradients = _walk_back(self, g, nodes, wanted, needed, create_graph, retain_graph)
+        gradients = _walk_back(self, g, nodes, wanted, create_graph, retain_graph)
         for t in wanted:
-            new = _own(gradients, t, create_graph)
+            new = _copy_out(gradients, t, create_graph)
             t.grad = t.grad + new if accumulate and t.grad is not None else new
 
     def retain_grad(self) -> Tensor:
@@ -183,8 +184,10 @@ class Tensor:
                     "gradient would be lost; use where() or concatenate(), or write x.detach()"
                 )
             value = value.array
-        self.array[index] = value
-        WRITES.note(self.array)
+        try:
+            self.array[index] = value
+        finally:  # what fails halfway has written something
+            WRITES.note(self.array)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -210,6 +213,18 @@ class Tensor:
         raise TypeError("a Tensor does not turn into an array by itself; use x.array or x.numpy()")
 
     __hash__ = object.__hash__
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("a Tensor has no subclasses: ops recognise it by its exact type")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A leaf is copied, and pickled, as a new leaf; a graph is neither."""
+        if not self.is_leaf:
+            raise TypeError(
+                f"the result of {self._op} cannot be copied or pickled without its graph; "
+                "use x.detach()"
+            )
+        return Tensor, (self.array, self.requires_grad)
 
     def __repr__(self) -> str:
         op = f", op={self._op}" if self._op is not None else ""
@@ -419,12 +434,14 @@ class Op:
         try:
             for x in arguments:
                 if type(x) is Tensor:
-                    return self._recorded(arguments, options)
+                    return self._record(arguments, options)
             return self.forward(*arguments, **options)
         except (ValueError, TypeError, IndexError) as error:
-            raise self._explained(error, [raw(x) for x in arguments]) from error
+            if str(error).startswith(self.name + ":"):
+                raise
+            raise self._explain(error, [raw(x) for x in arguments]) from error
 
-    def _recorded(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
+    def _record(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
         """The result as a Tensor, which knows where it is from if a gradient may be asked for."""
         arrays, differentiable = [], False
         for x in arguments:
@@ -447,10 +464,8 @@ class Op:
             t._options = {**self.defaults, **options} if self.defaults else options
         return t
 
-    def _explained(self, error: Exception, arrays: Any) -> Exception:
+    def _explain(self, error: Exception, arrays: Any) -> Exception:
         """The same kind of error, saying which op it was and what it got."""
-        if str(error).startswith(self.name + ":"):
-            return error
         if len(arrays) > len(self.arguments) and not self.variadic:
             return TypeError(
                 f"{self.name}: takes {len(self.arguments)} by position, got {len(arrays)}; "
@@ -531,7 +546,7 @@ def grad(
         retain_graph: keep the graph behind `y`, so that it can be walked once more.
 
     Returns:
-        What `wrt` consists of, with gradients in place of tensors: arrays of their own, or Tensors
+        A gradient, or a list, tuple or dict of them, as `wrt` is: arrays of their own, or Tensors
         with `create_graph`. A tensor that `y` does not depend on gets zeros.
 
     >>> x = Tensor(3.0, requires_grad=True)
@@ -539,14 +554,14 @@ def grad(
     >>> dx.item(), grad(dx, x).item()
     (27.0, 18.0)
     """
-    wanted = _listed(wrt)
-    nodes = _in_order(y)
-    needed = _needed(nodes, wanted)
-    gradients = _walk_back(y, g, nodes, wanted, needed, create_graph, retain_graph)
-    results = [_own(gradients, x, create_graph) for x in wanted]
+    wanted = _as_list(wrt)
+    gradients = _walk_back(y, g, _topological_order(y), wanted, create_graph, retain_graph)
+    results = [_copy_out(gradients, x, create_graph) for x in wanted]
+    if type(wrt) is Tensor:
+        return results[0]
     if isinstance(wrt, Mapping):
         return dict(zip(wrt, results, strict=True))
-    return results[0] if type(wrt) is Tensor else type(wrt)(results)
+    return tuple(results) if isinstance(wrt, tuple) else results
 
 
 def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]:
@@ -574,10 +589,11 @@ def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]
                 "expected a Tensor that depends on the parameters"
             )
         if not isinstance(parameters, Parameters):
+            if out is not None:
+                raise TypeError("value_and_grad: out= needs parameters that are a Parameters")
             gradients = grad(loss, named)
             return loss.array, gradients if is_mapping else gradients["x"]
-        nodes, wanted = _in_order(loss), list(named.values())
-        by_id = _walk_back(loss, None, nodes, wanted, _needed(nodes, wanted))
+        by_id = _walk_back(loss, None, _topological_order(loss), list(named.values()))
         out = parameters.room_for_gradients(out)
         for name, leaf in named.items():
             out[name][...] = by_id.get(id(leaf), 0)
@@ -591,7 +607,6 @@ def _walk_back(
     g: Any,
     nodes: list[Tensor],
     wanted: Sequence[Tensor],
-    needed: set[int],
     create_graph: bool = False,
     retain_graph: bool = False,
 ) -> Gradients:
@@ -601,26 +616,27 @@ def _walk_back(
     are taken off the list, so that each is freed once it has had its turn.
     """
     vjp = _vjp if ENGINE.watch is None else _watched_vjp
+    needed = _needed(nodes, wanted)
     asked = {id(t) for t in wanted}
     gradients: Gradients = {id(y): _seed(y, g, create_graph)}
-    ours: set[int] = set()  # gradients that are sums made here, into which more may be added
+    owned: set[int] = set()  # gradients that are sums made here, into which more may be added
     complete: Gradients = {}
     while nodes:
         t = nodes.pop()
         key = id(t)
         if key not in gradients:
             continue
-        g = gradients.pop(key)
+        dt = gradients.pop(key)
         if t._hooks:
-            g = _hooked(t, g)
+            dt = _run_hooks(t, dt)
         if key in asked:
-            complete[key] = g
-            ours.discard(key)
+            complete[key] = dt
+            owned.discard(key)
         if t._op is None:
             continue
-        for x, dx in vjp(t, g, needed, create_graph):
+        for x, dx in vjp(t, dt, needed, create_graph):
             if id(x) in gradients:
-                _accumulate(gradients, ours, id(x), dx)
+                _accumulate(gradients, owned, id(x), dx)
             else:
                 gradients[id(x)] = dx
         if not (retain_graph or create_graph):
@@ -628,7 +644,7 @@ def _walk_back(
     return complete
 
 
-def _in_order(y: Tensor) -> list[Tensor]:
+def _topological_order(y: Tensor) -> list[Tensor]:
     """`y` and all that it depends on and that requires a gradient, parents before children.
 
     A tensor is numbered after its parents, so the order of the numbers is such an order.
@@ -677,6 +693,8 @@ def _vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> list[tuple[
     for i, x in enumerate(parents):
         if id(x) in needed and op.partials[i] is not None:
             dx = op.partials[i](g, y, *arguments, **t._options)
+            if not hasattr(dx, "shape"):
+                dx = _from_number(dx, x, g, op, i)
             if dx.shape != x.array.shape:
                 dx = _unbroadcast(dx, x.array.shape, op)
             if dx.dtype != x.array.dtype:
@@ -686,7 +704,7 @@ def _vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> list[tuple[
 
 
 def _watched_vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> Any:
-    """The same, and somebody looks at each."""
+    """The same while `ENGINE.watch` looks at every result."""
     products = _vjp(t, g, needed, create_graph)
     for _, dx in products:
         assert ENGINE.watch is not None
@@ -694,18 +712,28 @@ def _watched_vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> Any
     return products
 
 
-def _accumulate(gradients: Gradients, ours: set[int], key: int, dx: Any) -> None:
+def _accumulate(gradients: Gradients, owned: set[int], key: int, dx: Any) -> None:
     """Add `dx` to the gradient that has arrived at a tensor before.
 
-    A partial may hand one array to both parents, or a view of another: it is not ours to write
+    A partial may hand one array to both parents, or a view of another: it is not owned to write
     into. The sum of two is, unless it is a Tensor, whose graph needs it.
     """
-    if key in ours:
+    if key in owned:
         gradients[key] += dx
     else:
         gradients[key] = gradients[key] + dx
         if type(dx) is not Tensor:
-            ours.add(key)
+            owned.add(key)
+
+
+def _from_number(dx: Any, x: Tensor, g: Any, op: Op, i: int) -> Any:
+    """A partial may be the number 0; of anything else that is no array, the op is told."""
+    if isinstance(dx, (int, float)) and dx == 0:
+        zeros = namespace(x.array).zeros(x.shape, x.dtype)
+        return Tensor(zeros) if type(g) is Tensor else zeros
+    raise TypeError(
+        f"{op}: the partial d{op.argument(i)} returned {dx!r}; expected an array of shape {x.shape}"
+    )
 
 
 def _unbroadcast(g: Any, shape: tuple[int, ...], op: Any) -> Any:
@@ -762,7 +790,7 @@ def _arrays_in(value: Any) -> Iterator[Any]:
         yield raw(value)
 
 
-def _hooked(t: Tensor, g: Any) -> Any:
+def _run_hooks(t: Tensor, g: Any) -> Any:
     """The gradient that the hooks of `t` make of `g`."""
     if type(g) is not Tensor:
         g = namespace(g).array(g)  # a hook may write into it, and others may hold the same array
@@ -779,7 +807,7 @@ def _hooked(t: Tensor, g: Any) -> Any:
     return g
 
 
-def _own(gradients: Gradients, t: Tensor, create_graph: bool) -> Any:
+def _copy_out(gradients: Gradients, t: Tensor, create_graph: bool) -> Any:
     """The gradient as an array that the caller may write into; zeros where nothing arrived."""
     g = gradients.get(id(t))
     if g is None:
@@ -788,7 +816,7 @@ def _own(gradients: Gradients, t: Tensor, create_graph: bool) -> Any:
     return g if create_graph else namespace(t.array).array(g)
 
 
-def _listed(wrt: Any) -> list[Tensor]:
+def _as_list(wrt: Any) -> list[Tensor]:
     if type(wrt) is Tensor:
         wanted = [wrt]
     else:

@@ -279,7 +279,7 @@ def _check_kinds(call: Callable[..., Any], names: Sequence[str], arrays: list[Ar
         return
     for name, x, g in zip(names, xs, grad(total, xs), strict=True):
         kind, expected = (type(g), g.shape, g.dtype), (type(x.array), x.shape, x.dtype)
-        if kind[1:] != expected[1:] or kind[0] is not expected[0]:
+        if kind != expected:
             raise GradientError(
                 f"input {name}: expected a gradient of shape {x.shape} and dtype {x.dtype}, "
                 f"got {tuple(g.shape)} {g.dtype}"

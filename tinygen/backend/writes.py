@@ -2,7 +2,7 @@
 
 Whoever writes through tinygen notes it: a Tensor, an optimiser, the restoring of a checkpoint. The
 backward pass asks. Both go by addresses, so it does not matter through which view, copy or second
-Tensor the memory was written. What is never written costs nothing.
+Tensor the memory was written. A graph that is younger than the last write costs nothing.
 """
 
 from __future__ import annotations
@@ -31,32 +31,36 @@ class Writes:
 
     def __init__(self) -> None:
         self.latest = 0
-        self._last: dict[Span, tuple[int, weakref.ref[Any]]] = {}
+        self._last: dict[Span, tuple[int, weakref.ref[Any] | None]] = {}
 
     def note(self, x: Array) -> None:
         """Remember that `x` was written in place just now."""
-        span = span_of(x)
+        span, number = span_of(x), next_number()
 
         def forget(owner: weakref.ref[Any]) -> None:
             # Another array may lie at these addresses by then, and have been written.
             if span in self._last and self._last[span][1] is owner:
                 del self._last[span]
 
-        number = next_number()
-        self._last[span] = number, weakref.ref(_owner(x), forget)
+        owner = _owner(x)
+        self._last.pop(span, None)  # so that the last write is the last entry
+        self._last[span] = number, None if owner is None else weakref.ref(owner, forget)
         self.latest = number
 
     def any_since(self, number: int, x: Array) -> bool:
         """Whether any of the memory of `x` was written after that number was given out.
 
-        Memory between the elements of a view counts as its own: of interleaved views, such as
-        ``a[::2]`` and ``a[1::2]``, a write into the one is taken for a write into both.
+        Memory between the elements of a view counts as its own: a write into one of two
+        interleaved views, such as ``a[::2]`` and ``a[1::2]`` or two columns, is taken for a write
+        into both.
         """
         low, high = span_of(x)
-        return any(
-            when > number and low < end and start < high
-            for (start, end), (when, _) in self._last.copy().items()
-        )
+        for (start, end), (when, _) in reversed(self._last.copy().items()):
+            if when <= number:
+                return False
+            if low < end and start < high:
+                return True
+        return False
 
 
 WRITES = Writes()
@@ -64,7 +68,7 @@ WRITES = Writes()
 
 
 def span_of(x: Array) -> Span:
-    """From where to where the elements of `x` lie; nowhere, if it has none or cannot be written."""
+    """From where to where the elements of `x` lie; nowhere, if it has none or is a NumPy scalar."""
     if isinstance(x, np.generic) or not x.size:
         return 0, 0
     low = high = backend_of(x).address(x)
@@ -77,7 +81,12 @@ def span_of(x: Array) -> Span:
 
 
 def _owner(x: Array) -> Any:
-    """The array that lives as long as the memory does: the last one that `x` is a view of."""
-    while (base := getattr(x, "base", None)) is not None and type(base).__weakrefoffset__:
+    """The array that lives as long as the memory does; None if that is no array, such as a buffer.
+
+    A write into memory whose end cannot be noticed is never forgotten.
+    """
+    while (base := getattr(x, "base", None)) is not None:
+        if not hasattr(base, "dtype"):
+            return None
         x = base
     return x

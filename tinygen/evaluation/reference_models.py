@@ -106,26 +106,6 @@ class Judge:
         return {"sha256": self.sha256, "error": self.error}
 
 
-class GenerationEvaluator:
-    """Scores of generated images, against the test images of a data set with labels.
-
-    Attributes:
-        classifier: as it sees them.
-        probabilities, features, labels: of the test images, ``(m, classes)``, ``(m, f)``, ``(m,)``.
-    """
-
-    def __init__(self, classifier: Judge, dataset: Dataset) -> None:
-        self.classifier, self.labels = classifier, np.asarray(dataset.test_labels)
-        images = np.concatenate([*in_order(dataset.test_images)])
-        self.probabilities, self.features = classifier(images)
-
-    def __call__(self, images: Any) -> tuple[Any, GenerationScores]:
-        """Of host images (n, pixels) the predicted classes (n,), and the scores."""
-        probabilities, features = self.classifier(images)
-        scores = evaluate_generation(probabilities, features, self.features, self.labels)
-        return probabilities.argmax(axis=1), scores
-
-
 def reference_classifier(dataset: Dataset, progress: Progress, smoke: bool = False) -> Judge:
     """The classifier that scores a data set's images, trained the first time it is asked for.
 
@@ -299,25 +279,28 @@ def _rows(file: Path) -> dict[str, GenerationScores]:
 def _measured(
     dataset: Dataset, classifier: Judge, progress: Progress, smoke: bool
 ) -> dict[str, GenerationScores]:
-    real, n = GenerationEvaluator(classifier, dataset), len(dataset.test_images)
-    probabilities, features, labels = real.probabilities, real.features, real.labels
+    x = np.concatenate([*in_order(dataset.test_images)])
     generator = np.random.default_rng(SEED)
-    half, other = np.array_split(generator.permutation(n), 2)
+    half, other = np.array_split(generator.permutation(len(x)), 2)
+    labels = np.asarray(dataset.test_labels)
+    probabilities, features = classifier(x)
 
     def against_real(images: Any) -> GenerationScores:
-        return real(images)[1]
+        return evaluate_generation(*classifier(images), features, labels)
 
     pca = PCA.fit(dataset.train_images, min(PCA_CODES, dataset.pixels))
     std = np.sqrt(np.maximum(pca.variances, 0))  # rounding may leave less than 0
-    codes = generator.standard_normal((n, len(std))) * std
+    codes = generator.standard_normal((len(x), len(std))) * std
     model, p = reference_vae(dataset, progress, smoke)
-    z = generator.standard_normal((n, model.latent)).astype(p.flat.dtype)
+    z = generator.standard_normal((len(x), model.latent)).astype(p.flat.dtype)
     return {
         "real test images": evaluate_generation(probabilities, features, features, labels),
         "a real half, the other": evaluate_generation(
             probabilities[half], features[half], features[other], labels[other]
         ),
-        "training images": against_real(np.concatenate([*in_order(dataset.train_images[:n])])),
+        "training images": against_real(
+            np.concatenate([*in_order(dataset.train_images[: len(x)])])
+        ),
         f"Gaussian, {len(pca.variances)} PCA codes": against_real(pca.decode(codes).clip(0, 1)),
         "VAE": against_real(model.decode(p, z)),
     }

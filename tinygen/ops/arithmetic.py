@@ -39,7 +39,7 @@ def divide(x: Array, z: Array) -> Array:
     dz=lambda g, y, x, z: g * y * _log_unless_0(x),
 )
 def power(x: Array, z: Array) -> Array:
-    """``x ** z``. The derivative by `z` needs ``x >= 0``."""
+    """``x ** z``. The derivative with respect to `z` needs ``x >= 0``."""
     return x**z
 
 
@@ -119,8 +119,8 @@ def logaddexp(x: Array, z: Array) -> Array:
 
 
 @op(
-    dx=lambda g, y, x, z: g * _share(x > z, x == z, y),
-    dz=lambda g, y, x, z: g * _share(z > x, x == z, y),
+    dx=lambda g, y, x, z: g * _fraction(x > z, x == z, y),
+    dz=lambda g, y, x, z: g * _fraction(z > x, x == z, y),
 )
 def maximum(x: Array, z: Array) -> Array:
     """The larger of both; where they are equal, each gets half of the gradient."""
@@ -128,8 +128,8 @@ def maximum(x: Array, z: Array) -> Array:
 
 
 @op(
-    dx=lambda g, y, x, z: g * _share(x < z, x == z, y),
-    dz=lambda g, y, x, z: g * _share(z < x, x == z, y),
+    dx=lambda g, y, x, z: g * _fraction(x < z, x == z, y),
+    dz=lambda g, y, x, z: g * _fraction(z < x, x == z, y),
 )
 def minimum(x: Array, z: Array) -> Array:
     """The smaller of both; where they are equal, each gets half of the gradient."""
@@ -171,6 +171,6 @@ def _array_of(x: Array, z: Array) -> Array:
     return z if isinstance(x, (int, float)) else x
 
 
-def _share(wins: Array, ties: Array, y: Array) -> Array:
+def _fraction(wins: Array, ties: Array, y: Array) -> Array:
     """1 where an argument wins, one half where both are equal, in the dtype of the result."""
     return wins.astype(y.dtype) + ties.astype(y.dtype) * 0.5

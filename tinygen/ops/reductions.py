@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
-from tinygen.autograd.engine import op, raw
+from tinygen.autograd.engine import Axis, op, raw
 from tinygen.backend import Array, namespace
 from tinygen.ops.arithmetic import exp
 from tinygen.ops.shaping import broadcast_to, reshape
-
-Axis = int | tuple[int, ...] | None
 
 
 def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
@@ -19,7 +17,7 @@ def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
     return tuple(a % (x.ndim or 1) for a in axes)  # a number may be reduced along axis 0, too
 
 
-def _kept(y: Array, x: Array, axis: Axis) -> Array:
+def _with_axes(y: Array, x: Array, axis: Axis) -> Array:
     """The result `y` with the reduced axes of `x` as axes of length 1, so that it broadcasts."""
     axes = _axes(x, axis)
     return reshape(y, shape=tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
@@ -32,11 +30,11 @@ def _count(x: Array, axis: Axis) -> int:
 def _winners(x: Array, y: Array, axis: Axis) -> Array:
     """1 / k at each of the k elements along `axis` that are equal to the result, else 0."""
     x, y = raw(x), raw(y)
-    equal = (x == _kept(y, x, axis)).astype(x.dtype)
+    equal = (x == _with_axes(y, x, axis)).astype(x.dtype)
     return equal / equal.sum(axis=_axes(x, axis), keepdims=True)
 
 
-@op(dx=lambda g, y, x, *, axis, keepdims: broadcast_to(_kept(g, x, axis), shape=x.shape))
+@op(dx=lambda g, y, x, *, axis, keepdims: broadcast_to(_with_axes(g, x, axis), shape=x.shape))
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum over `axis`."""
     return namespace(x).sum(x, axis=axis, keepdims=keepdims)
@@ -44,7 +42,7 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @op(
     dx=lambda g, y, x, *, axis, keepdims: broadcast_to(
-        _kept(g / _count(x, axis), x, axis), shape=x.shape
+        _with_axes(g / _count(x, axis), x, axis), shape=x.shape
     )
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -52,19 +50,19 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     return namespace(x).mean(x, axis=axis, keepdims=keepdims)
 
 
-@op(dx=lambda g, y, x, *, axis, keepdims: _kept(g, x, axis) * _winners(x, y, axis))
+@op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * _winners(x, y, axis))
 def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The largest element along `axis`; several equal ones share the gradient evenly."""
     return namespace(x).max(x, axis=axis, keepdims=keepdims)
 
 
-@op(dx=lambda g, y, x, *, axis, keepdims: _kept(g, x, axis) * _winners(x, y, axis))
+@op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * _winners(x, y, axis))
 def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The smallest element along `axis`; several equal ones share the gradient evenly."""
     return namespace(x).min(x, axis=axis, keepdims=keepdims)
 
 
-@op(dx=lambda g, y, x, *, axis, keepdims: _kept(g, x, axis) * exp(x - _kept(y, x, axis)))
+@op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * exp(x - _with_axes(y, x, axis)))
 def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """``log sum exp(x)`` over `axis`, shifted by the maximum so that nothing overflows."""
     xp = namespace(x)

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from tinygen.backend import Backend
+from tinygen.backend.writes import WRITES
 from tinygen.errors import InputError
 from tinygen.parameters import Shapes
 from tinygen.training import checkpoint
@@ -89,7 +90,7 @@ class State:
             raise checkpoint.damaged(path, "it holds NaN or infinity")
         for name, vector in learner.vectors.items():
             vector[...] = backend.asarray(arrays[name])
-        learner.parameters.note_write()
+            WRITES.note(vector)
         self.step = learner.steps = meta["step"]
         # The sums were written as floats, which hold a float32 exactly.
         self.totals = {name: (scalar(x), seen) for name, (x, seen) in meta["totals"].items()}
