@@ -338,6 +338,13 @@ def test_idx_takes_any_consistent_four_files(tmp_path, monkeypatch, shape, axes)
             "expected test images",
         ),
         ({TRAIN_IMAGES: np.zeros((30, 0, 28), np.uint8)}, "expected training images"),
+        (
+            {
+                TRAIN_IMAGES: np.zeros((30, 5, 5, 2), np.uint8),
+                TEST_IMAGES: np.zeros((10, 5, 5, 2), np.uint8),
+            },
+            "with 1 or 3 channels, got (30, 5, 5, 2)",
+        ),
     ],
 )
 def test_idx_refuses_what_does_not_fit_together(tmp_path, changes, message):

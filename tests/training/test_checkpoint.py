@@ -550,3 +550,14 @@ def test_an_error_that_is_not_the_disks_passes_through(tmp_path):
 def test_text_is_utf_8_whatever_the_locale(tmp_path):
     write_text(tmp_path / "x", "größer →\n")
     assert (tmp_path / "x").read_bytes() == "größer →\n".encode()
+
+
+def test_the_flag_that_was_once_called_loss(tmp_path):
+    """Runs of before go on; a GAN's loss is still called so."""
+    run_dir = RunDir(tmp_path)
+    for saved, read in (
+        ({"loss": "bce", "lr": 0.1}, {"reconstruction": "bce", "lr": 0.1}),
+        ({"loss": "r1"}, {"loss": "r1"}),
+    ):
+        checkpoint.save(run_dir.checkpoint, {}, {"config": saved})
+        assert run_dir.saved_configuration() == read

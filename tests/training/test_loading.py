@@ -558,3 +558,10 @@ def test_nothing_there_and_damage(tmp_path: Path) -> None:
     assert "does not fit into it" in refused(path)
     forged(path, {"meta.json": json.dumps(meta), "other.npy": npy(np.zeros(10**4))})
     assert "it holds no parameters.npy" in refused(path)
+
+
+def test_a_class_of_the_same_name_is_another_model():
+    class VAE:
+        pass
+
+    assert describe(VAE()) is None

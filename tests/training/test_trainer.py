@@ -98,6 +98,12 @@ def rows(run_dir):
     return rows_without_time(map(json.loads, lines))
 
 
+def test_too_few_images_for_a_step_are_refused(tmp_path):
+    run = Run(tmp_path, batch_size=len(IMAGES) + 1, drop_last=True)
+    with pytest.raises(InputError, match=r"images are too few for a batch of"):
+        run.fit()
+
+
 # Stopped and gone on.
 
 

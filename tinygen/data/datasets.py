@@ -316,6 +316,11 @@ def _read_all(
             f"{folder}: expected images of one shape, "
             f"got {_size(train_images)} for training and {_size(test_images)} for testing"
         )
+    if train_images.ndim == 4 and train_images.shape[3] not in (1, 3):
+        raise InputError(
+            f"{folder}: expected images (n, h, w), or (n, h, w, c) with 1 or 3 channels, "
+            f"got {train_images.shape}"
+        )
     return Dataset(
         name=name,
         train_images=train_images,

@@ -26,7 +26,9 @@ def describe(model: Any) -> dict[str, Any] | None:
     (3,)
     """
     kind = type(model).__name__
-    return {"kind": kind, "options": asdict(model)} if kind in KINDS else None
+    if KINDS.get(kind) is not type(model):
+        return None
+    return {"kind": kind, "options": asdict(model)}
 
 
 def from_description(description: Any) -> Any:

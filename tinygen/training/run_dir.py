@@ -16,6 +16,7 @@ from tinygen.backend import Backend
 from tinygen.data import Dataset
 from tinygen.errors import InputError
 from tinygen.files import write_text
+from tinygen.models.encoder_decoder import RECONSTRUCTIONS
 from tinygen.training import checkpoint
 
 
@@ -106,6 +107,8 @@ class RunDir:
         config = checkpoint.read_meta(self.checkpoint).get("config")
         if not isinstance(config, dict):
             raise checkpoint.damaged(self.checkpoint, "it has no configuration")
+        if config.get("loss") in RECONSTRUCTIONS:  # what --reconstruction was once called
+            config["reconstruction"] = config.pop("loss")
         return config
 
     def _unfinished(self) -> InputError:

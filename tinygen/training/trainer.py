@@ -19,6 +19,7 @@ import numpy as np
 from tinygen.autograd.nan_check import count_nonfinite
 from tinygen.backend import Array, Backend
 from tinygen.data.batches import as_floats, epoch_order, index_batches
+from tinygen.errors import InputError
 from tinygen.models.serialization import describe
 from tinygen.training import checkpoint
 from tinygen.training.learners.learner import Learner
@@ -78,10 +79,13 @@ class Trainer:
         Raises:
             Interrupted: after Ctrl-C, with a checkpoint saved.
             Diverged: the loss is not finite; the last good checkpoint stays.
-            InputError: `state` was restored from a checkpoint of another run.
+            InputError: `state` was restored from a checkpoint of another run, or no batch is full.
         """
         self.images, self.labels = images, labels
         self.steps_per_epoch = self.plan.steps(len(images))
+        if not self.steps_per_epoch:
+            size = self.plan.batch_size
+            raise InputError(f"{len(images)} images are too few for a batch of {size}")
         self._refuse_other_run()
         self._start = time.perf_counter() - self.state.seconds
         if not self.state.step:
