@@ -82,7 +82,7 @@ def textbook(name: str, x: Any, z: Any, k: float) -> Any:
     return grad((OPERATIONS[name](*xs) * k).sum(), xs)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     name=st.sampled_from(sorted(OPERATIONS)),
     read_through=st.sampled_from(sorted(SHARING)),
