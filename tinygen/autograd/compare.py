@@ -113,7 +113,7 @@ def _called(
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
         raise GradientError(
             f"the {which} function returns {type(result).__name__}; "
-            "it needs to return (loss, gradients), gradients by the names of the parameters"
+            "it needs to return (loss, gradients), gradients under the names of the parameters"
         )
     after = _arrays((p, data))
     if len(after) != len(before) or not all(map(_equal, after, before)):

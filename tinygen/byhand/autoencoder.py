@@ -5,7 +5,9 @@ letters::
 
     x (n, d)   the clean images, a row each      a (n, d)   the decoder's output
     z (n, c)   the codes                         y (n, d)   the reconstruction
-    E, D       the layers of encoder, decoder    da, dz     the gradient of the loss by a, by z
+    E, D       the layers of encoder, decoder
+
+    da, dz     the gradient of the loss with respect to a, z
 """
 
 from __future__ import annotations

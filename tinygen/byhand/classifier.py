@@ -4,8 +4,10 @@
 letters::
 
     x (n, d)   images, a row each            a (n, c)     the logit of each class
-    h[k]       what layer k of the body says t (n, c)     labels
-    F (n, f)   what the softmax reads        da, dF, ...  the gradient of the loss by a, F
+    h[k]       the output of body layer k    t (n, c)     labels
+    F (n, f)   what the softmax reads
+
+    da, dF     the gradient of the loss with respect to a, F
 """
 
 from __future__ import annotations
