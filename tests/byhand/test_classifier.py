@@ -10,7 +10,6 @@ import pytest
 from byhand_classifier_checks import (
     EXACT,
     LOG3,
-    check_directional_derivatives,
     check_exercise_reading_the_code_alone,
     check_exercise_with_a_label_that_sums_to_two,
     check_extreme_logits,
@@ -25,7 +24,13 @@ from byhand_classifier_checks import (
     walk,
     worked_example,
 )
-from differences import MARGIN, NON_SMOOTH, TOLERANCE, directional_derivative
+from differences import (
+    MARGIN,
+    NON_SMOOTH,
+    TOLERANCE,
+    check_directional_derivatives,
+    directional_derivative,
+)
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strict import STRICT, count_syncs, see_dtypes
@@ -68,7 +73,7 @@ def cases(draw: Any) -> Any:
 @settings(max_examples=80)
 @given(cases())
 def test_directional_derivatives_of_the_loss(case: Any) -> None:
-    check_directional_derivatives(case)
+    check_directional_derivatives(loss_and_grads, *case)
 
 
 @settings(max_examples=40)

@@ -5,7 +5,13 @@ from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
-from differences import MARGIN, NON_SMOOTH, TOLERANCE, directional_derivative
+from differences import (
+    MARGIN,
+    NON_SMOOTH,
+    TOLERANCE,
+    check_directional_derivatives,
+    directional_derivative,
+)
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strict import count_syncs, see_dtypes
@@ -74,17 +80,8 @@ def cases(draw):
 @settings(max_examples=80)
 @given(cases())
 def test_directional_derivatives_of_the_loss(case):
-    p, data, options, rng, _ = case
-    loss, gradients = loss_and_grads(p, *data, **options)
-    assert gradients.shapes == p.shapes
-    for v in (gradients.flat, rng.standard_normal(p.flat.size)):
-        length = np.linalg.norm(v)
-        if length == 0:
-            continue
-        v = v / length
-        measured = directional_derivative(lambda q: loss_and_grads(q, *data, **options)[0], p, v)
-        scale = np.linalg.norm(gradients.flat) + abs(loss)  # `measured` has the loss's rounding
-        assert abs(measured - gradients.flat @ v) <= TOLERANCE * scale
+    *arguments, _ = case
+    check_directional_derivatives(loss_and_grads, *arguments)
 
 
 @settings(max_examples=50)

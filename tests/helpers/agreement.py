@@ -33,13 +33,6 @@ def assert_by_hand_agrees(
         assert gradients.flat.dtype == loss.dtype == dtype
 
 
-def gradient_of(model: Any, loss_and_grads: Any, gradients: str) -> Any:
-    """One of the two kinds of gradients, as an example asks for it."""
-    if gradients == "by-hand":
-        return partial(loss_and_grads, **model.terms)
-    return tg.value_and_grad(model.loss)
-
-
 def after_three_steps(step_of: Any, p: tg.Parameters, data: tuple[Any, ...], place: Any) -> Any:
     """The parameters, on the host, after three steps of Adam that waited for nothing."""
     adam, out, total = tg.Adam(p), p.zeros_like(), 0.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from differences import PHI, TOLERANCE, directional_derivative
+from differences import PHI
 
 from tinygen.byhand.classifier import loss_and_grads
 from tinygen.parameters import Parameters
@@ -96,20 +96,6 @@ def textbook_loss(
         J -= sum(share * math.log(math.exp(a) / total) for a, share in zip(row, t, strict=True))
     squares = sum(float(w) ** 2 for name in p if name.startswith("W") for w in p[name].flat)
     return J / len(logits) + weight_decay / 2 * squares
-
-
-def check_directional_derivatives(case: Any) -> None:
-    p, data, options, rng = case
-    loss, gradients = loss_and_grads(p, *data, **options)
-    assert gradients.shapes == p.shapes
-    for v in (gradients.flat, rng.standard_normal(p.flat.size)):
-        length = np.linalg.norm(v)
-        if length == 0:
-            continue
-        v = v / length
-        measured = directional_derivative(lambda q: loss_and_grads(q, *data, **options)[0], p, v)
-        scale = np.linalg.norm(gradients.flat) + abs(loss)  # `measured` has the loss's rounding
-        assert abs(measured - gradients.flat @ v) <= TOLERANCE * scale
 
 
 # Paper: the example of docs/derivations/classifier.md.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 NON_SMOOTH = {"relu", "leaky_relu"}
 
 STEP = 6e-6  # eps^(1/3) of float64: the best step of a central difference, autoencoder.md (F3)
@@ -25,3 +27,17 @@ PHI = {
 def directional_derivative(f, p, v, step=STEP):
     """The central difference of f at p along v."""
     return (f(p.like(p.flat + step * v)) - f(p.like(p.flat - step * v))) / (2 * step)
+
+
+def check_directional_derivatives(loss_and_grads, p, data, options, rng):
+    """The gradient against differences of its loss, along itself and along a random direction."""
+    loss, gradients = loss_and_grads(p, *data, **options)
+    assert gradients.shapes == p.shapes
+    for v in (gradients.flat, rng.standard_normal(p.flat.size)):
+        length = np.linalg.norm(v)
+        if length == 0:
+            continue
+        v = v / length
+        measured = directional_derivative(lambda q: loss_and_grads(q, *data, **options)[0], p, v)
+        scale = np.linalg.norm(gradients.flat) + abs(loss)  # `measured` has the loss's rounding
+        assert abs(measured - gradients.flat @ v) <= TOLERANCE * scale

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import TOLERANCES, after_three_steps, assert_by_hand_agrees, gradient_of
+from agreement import TOLERANCES, after_three_steps, assert_by_hand_agrees
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,7 +77,7 @@ def test_a_step_is_the_same_on_every_backend_and_waits_for_nothing(
         pixels=12, hidden=(7, 5), latent=3, reconstruction=loss,
         weight_decay=0.01, code_l1=0.01, input_noise=0.1, dropout=0.2,
     )  # fmt: skip
-    step_of = gradient_of(model, loss_and_grads, gradients)
+    step_of = model.gradients(gradients)
 
     host = tg.get_backend("numpy")
     _, x, corrupted, masks = batch(model, 6, 3, np.float32, host)
@@ -139,7 +139,7 @@ def test_a_decoders_step_is_the_same_on_every_backend_and_waits_for_nothing(
     backend: Any, gradients: str, loss: str
 ) -> None:
     model = Decoder(latent=3, hidden=(5, 7), pixels=12, reconstruction=loss, dropout=0.2)
-    step_of = gradient_of(model, decoder_loss_and_grads, gradients)
+    step_of = model.gradients(gradients)
     host = tg.get_backend("numpy")
     _, x, codes, masks = coded(model, 6, 3, np.float32, host)
     finals = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import TOLERANCES, after_three_steps, gradient_of
+from agreement import TOLERANCES, after_three_steps
 from classifier_checks import (
     CODERS,
     NUMPY,
@@ -35,7 +35,6 @@ from strict import count_syncs
 
 import tinygen as tg
 from tinygen import optim
-from tinygen.byhand.classifier import loss_and_grads
 from tinygen.data import stroke_digits
 from tinygen.data.batches import as_floats
 from tinygen.losses import one_hot
@@ -96,7 +95,7 @@ def test_a_step_is_the_same_on_every_backend_and_waits_for_nothing(
     backend: Any, gradients: str, name: str
 ) -> None:
     model = MODELS[name]
-    step_of = gradient_of(model, loss_and_grads, gradients)
+    step_of = model.gradients(gradients)
     p, x, labels, masks = batch(model, 7, 0, np.float32)
     finals = []
     for place in (NUMPY, backend):
@@ -236,7 +235,7 @@ def test_numbers_of_numpy_do_not_turn_float32_into_float64() -> None:
     p, *data = batch(model, 3, 0, np.float32)
     assert data[0].dtype == np.float32
     for kind in ("autograd", "by-hand"):
-        loss, g = gradient_of(model, loss_and_grads, kind)(p, *data)
+        loss, g = model.gradients(kind)(p, *data)
         assert loss.dtype == g.flat.dtype == np.float32
 
 
@@ -395,7 +394,7 @@ def test_wherever_it_begins_a_softmax_on_top_comes_to_the_same_end() -> None:
     model, _, x = standardised(weight_decay=0.1)
     labels, ends = np.eye(3)[np.arange(40) % 3], []
     answers = model.features(x)
-    step_of = gradient_of(model.head, loss_and_grads, "by-hand")
+    step_of = model.head.gradients("by-hand")
     for seed in (0, 1):
         p = model.initialise(seed, np.float64)
         for _ in range(2000):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import TOLERANCES, after_three_steps, gradient_of
+from agreement import TOLERANCES, after_three_steps
 from hypothesis import given
 from hypothesis import strategies as st
 from strict import count_syncs
@@ -98,7 +98,7 @@ def test_a_step_is_the_same_on_every_backend_and_waits_for_nothing(
     backend: Any, gradients: str, likelihood: str, options: dict[str, Any]
 ) -> None:
     model = VAE(pixels=12, hidden=(7, 5), latent=3, likelihood=likelihood, **options)
-    step_of = gradient_of(model, loss_and_grads, gradients)
+    step_of = model.gradients(gradients)
     start, x, noise, beta = batch(model, 6, 3, np.float32)
     finals = []
     for place in (NUMPY, backend):

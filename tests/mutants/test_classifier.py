@@ -19,6 +19,7 @@ import numpy as np
 import pseudo_labels_checks
 import pytest
 from classifier_checks import NUMPY, batch
+from differences import check_directional_derivatives
 from mutants import Plant, both, in_functions, mutated, rows_of, table_tests
 
 import tinygen as tg
@@ -70,8 +71,9 @@ def differences_by_hand() -> None:
     for model in MODELS:
         for counted in COUNTED:
             p, *data = classifier_checks.drawn(model, 3, 1, np.float64, counted)
-            case = p, data, model.terms, np.random.default_rng(0)
-            byhand_classifier_checks.check_directional_derivatives(case)
+            rng = np.random.default_rng(0)
+            by_hand = byhand_classifier_checks.loss_and_grads
+            check_directional_derivatives(by_hand, p, data, model.terms, rng)
 
 
 def by_hand() -> None:

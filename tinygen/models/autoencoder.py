@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from tinygen.autograd import value_and_grad
 from tinygen.backend import Array
 from tinygen.byhand import autoencoder as byhand
 from tinygen.losses import l1, l2
 from tinygen.models.encoder_decoder import EncoderDecoder, convert_to_floats
-from tinygen.models.gradients import LossAndGrads, choose
+from tinygen.models.gradients import LossAndGrads, of_one_loss
 from tinygen.parameters import part
 
 
@@ -131,8 +129,4 @@ class Autoencoder(EncoderDecoder):
         Raises:
             InputError: `how` is neither.
         """
-        return choose(
-            how,
-            autograd=lambda: value_and_grad(self.loss),
-            by_hand=lambda: partial(byhand.loss_and_grads, **self.terms),
-        )
+        return of_one_loss(how, self, byhand.loss_and_grads)

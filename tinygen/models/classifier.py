@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from tinygen.autograd import value_and_grad
 from tinygen.backend import Array, Backend, namespace
 from tinygen.byhand import classifier as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import cross_entropy, l2
 from tinygen.models.encoder_decoder import Encoder, convert_to_floats
-from tinygen.models.gradients import LossAndGrads, choose
+from tinygen.models.gradients import LossAndGrads, of_one_loss
 from tinygen.nn import Dense, Dropout, Sequential
 from tinygen.ops import ACTIVATIONS, affine, concatenate, softmax
 from tinygen.parameters import Parameters
@@ -190,11 +189,7 @@ class Classifier:
         Raises:
             InputError: `how` is neither.
         """
-        return choose(
-            how,
-            autograd=lambda: value_and_grad(self.loss),
-            by_hand=lambda: partial(byhand.loss_and_grads, **self.terms),
-        )
+        return of_one_loss(how, self, byhand.loss_and_grads)
 
     def logits(self, p: Mapping[str, Any], x: Any, masks: Sequence[Array] = ()) -> Any:
         """``(n, pixels) -> (n, classes)``; the largest is the class."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygen.autograd import value_and_grad
 from tinygen.backend import Array, Backend
 from tinygen.byhand import autoencoder as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import binary_cross_entropy_with_logits, mse
-from tinygen.models.gradients import LossAndGrads, choose
+from tinygen.models.gradients import LossAndGrads, of_one_loss
 from tinygen.nn import Sequential, mlp
 from tinygen.nn.sequential import initialise_parameters
 from tinygen.ops import sigmoid
@@ -187,11 +186,7 @@ class Decoder(DenseModel):
         Raises:
             InputError: `how` is neither.
         """
-        return choose(
-            how,
-            autograd=lambda: value_and_grad(self.loss),
-            by_hand=lambda: partial(byhand.decoder_loss_and_grads, **self.terms),
-        )
+        return of_one_loss(how, self, byhand.decoder_loss_and_grads)
 
 
 class EncoderDecoder:

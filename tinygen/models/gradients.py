@@ -7,8 +7,10 @@ whose players have a loss each gives such a function for every player.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
+from tinygen.autograd import value_and_grad
 from tinygen.backend import Array
 from tinygen.errors import refuse_unknown
 from tinygen.parameters import Parameters
@@ -34,3 +36,16 @@ def choose(how: str, autograd: Callable[[], A], by_hand: Callable[[], B]) -> A |
     """
     refuse_unknown("source of gradients", how, SOURCES)
     return by_hand() if how == "by-hand" else autograd()
+
+
+def of_one_loss(how: str, model: Any, by_hand: LossAndGrads) -> LossAndGrads:
+    """The gradient of ``model.loss``; by hand it is `by_hand` with ``model.terms`` as keywords.
+
+    Raises:
+        InputError: `how` is neither "autograd" nor "by-hand".
+    """
+    return choose(
+        how,
+        autograd=lambda: value_and_grad(model.loss),
+        by_hand=lambda: partial(by_hand, **model.terms),
+    )

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from math import log
 from typing import Any, ClassVar
 
-from tinygen.autograd import value_and_grad
 from tinygen.backend import Array, namespace
 from tinygen.byhand import vae as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import bernoulli_nll, gaussian_kl, gaussian_nll
 from tinygen.models.encoder_decoder import EncoderDecoder, convert_to_floats
-from tinygen.models.gradients import LossAndGrads, choose
+from tinygen.models.gradients import LossAndGrads, of_one_loss
 from tinygen.ops import exp, logsumexp, maximum, mean, reshape, sum
 from tinygen.parameters import part
 
@@ -164,11 +162,7 @@ class VAE(EncoderDecoder):
         Raises:
             InputError: `how` is neither.
         """
-        return choose(
-            how,
-            autograd=lambda: value_and_grad(self.loss),
-            by_hand=lambda: partial(byhand.loss_and_grads, **self.terms),
-        )
+        return of_one_loss(how, self, byhand.loss_and_grads)
 
     def reconstruction(self, p: Mapping[str, Any], x: Any, z: Any) -> Any:
         """``-log p(x | z)`` in nats: images (n, pixels), codes (k, n, latent) -> (k, n)."""
