@@ -9,8 +9,7 @@ from tinygen.autograd import leaves
 from tinygen.backend import Array
 from tinygen.models.aae import AAEGradients
 from tinygen.parameters import Parameters
-from tinygen.training.learners.adversarial_step import named
-from tinygen.training.learners.learner import MakeOptimizer
+from tinygen.training.learners.learner import MakeOptimizer, named
 
 
 class AAELearner:

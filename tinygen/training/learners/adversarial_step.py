@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from typing import Any, ClassVar
 
 from tinygen import ops
-from tinygen.autograd import NonFiniteError, Tensor, leaves
+from tinygen.autograd import Tensor, leaves
 from tinygen.backend import Array, namespace
 from tinygen.models.gan import GANGradients
 from tinygen.optim import MovingAverage
 from tinygen.parameters import Parameters
-from tinygen.training.learners.learner import MakeOptimizer
+from tinygen.training.learners.learner import MakeOptimizer, named
 
 AVERAGED_EVERY = 10
 """Steps of the generator between two of its average, which would be a pass over memory in each."""
@@ -152,12 +150,3 @@ def _norm(gradients: Parameters) -> Array:
 def _watched_norm(gradients: Parameters) -> Array:
     """The same by ops of a Tensor: a norm may overflow though the gradient does not."""
     return ops.sqrt(ops.sum(ops.square(Tensor(gradients.flat)))).array
-
-
-@contextmanager
-def named(what: str) -> Iterator[None]:
-    """Say in which part of a step an op gave NaN."""
-    try:
-        yield
-    except NonFiniteError as error:
-        raise NonFiniteError(f"in the {what}, {error}") from None

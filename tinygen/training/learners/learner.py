@@ -1,10 +1,12 @@
-"""What the trainer needs to know of a learner: a model, its parameters and their optimizers."""
+"""What all learners have in common, beginning with what the trainer needs to know of one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
+from tinygen.autograd import NonFiniteError
 from tinygen.backend import Array
 from tinygen.optim import Optimizer
 from tinygen.parameters import Parameters
@@ -58,3 +60,12 @@ class Learner(Protocol):
 
         The search for NaN looks at the result of every op, and only autograd has ops.
         """
+
+
+@contextmanager
+def named(what: str) -> Iterator[None]:
+    """Say in which part of a step an op gave NaN."""
+    try:
+        yield
+    except NonFiniteError as error:
+        raise NonFiniteError(f"in the {what}, {error}") from None
