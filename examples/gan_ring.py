@@ -39,7 +39,7 @@ SAMPLE_STREAM = 2
 
 
 def flags():
-    p = command_line.parser("gan_ring", __doc__.splitlines()[0], data=False)
+    p = command_line.parser("gan_ring", __doc__, data=False)
     add = add_flags(p, GAMMA).add_argument
     add("--mixture", **command_line.choice(tuple(MIXTURES), "the distribution of the points"))
     add("--points", type=command_line.whole(100, 10**7), default=100_000, metavar="N",
@@ -91,14 +91,14 @@ def report(monitor: Monitor, trainer: Trainer) -> None:
             f"warning: {total - coverage.modes} of {total} modes are not covered; "
             "docs/gan-training.md says what to try"
         )
+    run.summarise(trainer.learner.parameters.flat.size, trainer.state.seconds,
+                  test=coverage.metrics, perfect={"good_samples": perfect})  # fmt: skip
     plots.mixture(folder / "samples.png", samples, monitor.real, monitor.limit, monitor.field(),
                   monitor.mixture.centres, str(coverage))  # fmt: skip
     losses = {"train_discriminator_loss": "discriminator", "train_generator_loss": "generator"}
     plots.loss_curves(folder / "loss.png", trainer.state.history, losses, "loss")
     plots.loss_curves(folder / "good.png", trainer.state.history, {"good_samples": "generated"},
                       "fraction of good samples", {"a perfect generator": perfect})  # fmt: skip
-    run.summarise(trainer.learner.parameters.flat.size, trainer.state.seconds,
-                  test=coverage.metrics, perfect={"good_samples": perfect})  # fmt: skip
     say(f"pictures, figures and checkpoint are in {folder}")
 
 

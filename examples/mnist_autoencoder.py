@@ -32,11 +32,12 @@ PRESETS = {
 
 
 def flags():
-    p = command_line.parser("mnist_autoencoder", __doc__.splitlines()[0])
+    p = command_line.parser("mnist_autoencoder", __doc__)
     add = command_line.add_network_flags(p).add_argument
     weight = {"type": command_line.real(least=0), "default": 0.0, "metavar": "X"}
     add("--reconstruction", **command_line.choice(RECONSTRUCTIONS, "loss of an image"))
-    add("--output", choices=OUTPUTS, metavar="NAME", help="sigmoid, or none if all is linear")
+    add("--output", type=command_line.name_in(OUTPUTS), metavar="NAME",
+        help="sigmoid, or none if all is linear")  # fmt: skip
     add("--weight-decay", **weight, help="weight of half the sum of the squared weights")
     add("--code-l1", **weight, help="weight of the code's absolute values: sparse")
     add("--input-noise", **weight, help="standard deviation of noise on the input: denoising")
@@ -76,6 +77,7 @@ def report(run: Run, trainer: Trainer, test: dict[str, float]) -> None:
     else:
         say(f"PCA is left out: images of {model.pixels} pixels are too large for it")
     say(reconstruction_table(figures))
+    run.summarise(p.flat.size, trainer.state.seconds, test=test, baselines=baselines)
 
     plots.images_in_rows(folder / "reconstructions.png", images, dataset.image_shape)
     curves = {"train_loss": "training", "test_loss": "test"}
@@ -83,7 +85,6 @@ def report(run: Run, trainer: Trainer, test: dict[str, float]) -> None:
     plots.loss_curves(folder / "loss.png", trainer.state.history, curves, ylabel, levels)
     W = run.backend.to_numpy(p["encoder.W1"])
     plots.filters(folder / "filters.png", W, dataset.image_shape)
-    run.summarise(p.flat.size, trainer.state.seconds, test=test, baselines=baselines)
     say(f"pictures, figures and checkpoint are in {folder}")
 
 

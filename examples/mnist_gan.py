@@ -53,7 +53,7 @@ FILM_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
 
 
 def flags():
-    p = command_line.parser("mnist_gan", __doc__.splitlines()[0])
+    p = command_line.parser("mnist_gan", __doc__)
     add = add_flags(p, GAMMA).add_argument
     add("--conditional", action="store_true", help="condition both players on the digit")
     p.set_defaults(**DEFAULTS)
@@ -110,7 +110,6 @@ def report(monitor: Monitor, trainer: Trainer) -> None:
             f"warning: only {scores.digits_covered} of {total} digits are covered; "
             "docs/gan-training.md says what to try"
         )
-    draw_pictures(run, trainer.state.history, images)
     run.summarise(
         trainer.learner.parameters.flat.size,
         trainer.state.seconds,
@@ -118,6 +117,7 @@ def report(monitor: Monitor, trainer: Trainer) -> None:
         baselines={name: row.metrics for name, row in rows.items()},
         judge=classifier.metrics,
     )
+    draw_pictures(run, trainer.state.history, images)
     say(f"pictures, figures and checkpoint are in {folder}")
 
 

@@ -5,7 +5,6 @@ python examples/mnist_judge.py
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from tinygen.data import CHOICES
 from tinygen.evaluation import scores_table
@@ -16,9 +15,10 @@ SMOKE = {"data": "strokes"}
 
 
 def flags():
-    p = command_line.bare_parser(__doc__.splitlines()[0])
+    p = command_line.bare_parser(__doc__)
     p.add_argument("--data", **command_line.choice(CHOICES, "as in mnist_gan"))
-    p.add_argument("--data-dir", type=Path, metavar="DIR", help="folder of the four IDX files")
+    p.add_argument("--data-dir", type=command_line.path, metavar="DIR",
+                   help="folder of the four IDX files")  # fmt: skip
     p.add_argument("--smoke", action="store_true", help="the classifier of `mnist_gan --smoke`")
     p.set_defaults(task="mnist_judge", out=None, quiet=False)  # what all others may ask for
     return p

@@ -56,7 +56,7 @@ PROBE_IMAGES, PROBE_STREAM = 20_000, 4
 
 
 def flags():
-    p = command_line.parser("mnist_vae", __doc__.splitlines()[0])
+    p = command_line.parser("mnist_vae", __doc__)
     add = command_line.add_network_flags(p).add_argument
     real, whole = command_line.real, command_line.whole
     add("--likelihood", **command_line.choice(LIKELIHOODS, "of a pixel"))
@@ -120,9 +120,9 @@ def report(run: Run, trainer: Trainer, evaluator: VAEEvaluator) -> None:
         say("R^2 of a linear probe of the codes:")
         r2 = [f"{name} {value:.2f}" for name, value in factors.items()]
         say("\n".join("  " + ", ".join(r2[k : k + 5]) for k in range(0, len(r2), 5)))
-    draw_pictures(run, trainer.state.history, evaluator, elbo, codes)
     run.summarise(evaluator.parameters.flat.size, trainer.state.seconds, test=test,
                   factors_r2=factors)  # fmt: skip
+    draw_pictures(run, trainer.state.history, evaluator, elbo, codes)
     say(f"pictures, figures and checkpoint are in {folder}")
 
 

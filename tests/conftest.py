@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,8 @@ def pytest_collection_modifyitems(items):
         core = item.path.parent.name in QUICK and item.name.partition("[")[0] not in NOT_QUICK
         callspec = getattr(item, "callspec", None)
         elsewhere = callspec is not None and callspec.params.get("backend", "numpy") != "numpy"
-        if core and not elsewhere and not item.get_closest_marker("slow"):
+        marked = any(item.get_closest_marker(name) for name in ("slow", "gpu"))
+        if core and not elsewhere and not marked:
             item.add_marker("quick")
 
 
@@ -85,7 +87,7 @@ def one_thread():
 def cache():
     """A cache for models that are trained once, which goes away with the tests."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = folder
+        os.environ["TINYGEN_CACHE_DIR"] = folder
         yield
 
 
@@ -108,7 +110,16 @@ def gpu():
 
 
 def _get(name):
+    backend = _backend_or_why_not(name)
+    if isinstance(backend, InputError):
+        pytest.skip(str(backend))
+    return backend
+
+
+@lru_cache
+def _backend_or_why_not(name):
+    """Asked once: finding out that CuPy does not work can take a second each time."""
     try:
         return get_backend(name)
     except InputError as error:
-        pytest.skip(str(error))
+        return error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,10 @@ def test_a_model_has_all_of_its_rooms(name: str) -> None:
 
 def test_helpers_are_no_tests() -> None:
     assert not list((TESTS / "helpers").glob("test_*.py"))
+
+
+def test_a_folder_that_is_called_tinygen_hides_nothing(tmp_path: Path) -> None:
+    """As the clone is, seen from the folder that holds it. A plain path in the environment wins."""
+    (tmp_path / "tinygen").mkdir()
+    code = "import tinygen; print(tinygen.Tensor)"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)

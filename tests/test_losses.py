@@ -14,6 +14,7 @@ from strict import STRICT, count_syncs, see_dtypes
 
 import tinygen as tg
 from tinygen import Tensor, check_gradients, grad
+from tinygen.autograd.operators import raw
 from tinygen.losses import (
     bernoulli_nll,
     binary_cross_entropy_with_logits,
@@ -41,7 +42,7 @@ def value_and_gradient(backend, f, x, dtype=np.float64):
     leaf = Tensor(on(backend, x, dtype), requires_grad=True)
     y = f(leaf)
     assert y.shape == ()
-    return float(y), backend.to_numpy(grad(y, leaf))
+    return y.item(), backend.to_numpy(grad(y, leaf))
 
 
 SOFT = random.dirichlet(np.ones(4), 3)
@@ -207,11 +208,11 @@ def test_any_logits_give_a_finite_loss_that_is_no_less_than_zero(z, dtype):
 
 @PAIRS
 def test_n_by_1_against_n_is_refused(backend, loss, t):
-    with pytest.raises(ValueError, match=r"output is \(5, 1\), target is \(5,\)"):
+    with pytest.raises(ValueError, match=r"\w+ (is|are) \(5, 1\), \w+ (is|are) \(5,\)"):
         loss(on(backend, normal(5, 1)), on(backend, normal(5)))
-    with pytest.raises(ValueError, match=r"output is \(5, 1\), target is \(5,\)"):
+    with pytest.raises(ValueError, match=r"\w+ (is|are) \(5, 1\), \w+ (is|are) \(5,\)"):
         loss(Tensor(on(backend, normal(5, 1)), requires_grad=True), on(backend, normal(5)))
-    with pytest.raises(ValueError, match=r"output is \(3, 4\), target is \(1, 4\)"):
+    with pytest.raises(ValueError, match=r"\w+ (is|are) \(3, 4\), \w+ (is|are) \(1, 4\)"):
         loss(on(backend, normal(3, 4)), on(backend, t[:1]))
 
 
@@ -387,3 +388,98 @@ def test_one_variance_or_one_a_column_or_one_for_each(shape):
         np.testing.assert_allclose(
             gaussian_nll(mean, log_var, x), gaussian_nll(mean, everywhere.copy(), x), rtol=1e-14
         )
+
+
+# Dtypes.
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.bool_])
+@pytest.mark.parametrize("name", ["mse", "bce", "bernoulli_nll", "gaussian_kl", "gaussian_nll"])
+def test_integers_are_refused_in_every_argument(backend, name, kind):
+    """The squared distance of the bytes 100 and 200 is 10000, and wraps around to 16."""
+    loss = {"bce": "binary_cross_entropy_with_logits"}.get(name, name)
+    x, integers = on(backend, np.ones((2, 3))), on(backend, np.ones((2, 3)), kind)
+    n = 3 if name == "gaussian_nll" else 2
+    for k in range(n):
+        arguments = [x] * n
+        arguments[k] = integers
+        for first in (arguments[0], Tensor(arguments[0])):
+            with pytest.raises(TypeError, match=f"^{loss}: expected floats, got {integers.dtype}"):
+                getattr(tg, loss)(first, *arguments[1:])
+
+
+@pytest.mark.parametrize("penalty", [l1, l2])
+def test_penalties_of_integers_are_refused(backend, penalty):
+    """Half the square of the byte 20 is 200, and was 72."""
+    with pytest.raises(TypeError, match="expected floats, got uint8"):
+        penalty(on(backend, [20], np.uint8))
+
+
+def test_logits_are_floats(backend):
+    with pytest.raises(TypeError, match="cross_entropy: expected floats, got int64"):
+        cross_entropy(on(backend, np.ones((2, 2)), np.int64), [0, 1])
+
+
+@pytest.mark.parametrize("loss", [mse, binary_cross_entropy_with_logits, bernoulli_nll])
+def test_what_is_no_array_is_refused_in_a_sentence(loss):
+    x = normal(2, 3)
+    with pytest.raises(TypeError, match="expected an array or a number, got str"):
+        loss(x, "1")
+    with pytest.raises(ValueError, match=r"output is \(2, 3\), target is \(\)"):
+        loss(x, 1.0)
+
+
+# Labels.
+
+
+class Series:
+    """A column of a table, as pandas has it: an array by request, and with a dtype."""
+
+    def __init__(self, x):
+        self.x = np.asarray(x)
+
+    dtype = property(lambda self: self.x.dtype)
+    shape = property(lambda self: self.x.shape)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.x.astype(dtype or self.x.dtype)
+
+
+Z, LABELS = normal(4, 3), [2, 0, 1, 2]
+RIGHT = -(Z - np.log(np.exp(Z).sum(axis=1, keepdims=True)))[range(4), LABELS].mean()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [LABELS, tuple(LABELS), Series(LABELS), [*map(np.int64, LABELS)], Tensor(np.array(LABELS)),
+     np.eye(3)[LABELS], np.eye(3)[LABELS].tolist(), Series(np.eye(3)[LABELS])],
+)  # fmt: skip
+def test_labels_in_every_form_that_is_clear(labels):
+    assert float(cross_entropy(Z, labels)) == pytest.approx(RIGHT, rel=1e-14)
+    if np.ndim(raw(labels)) == 1:
+        np.testing.assert_array_equal(one_hot(labels, 3), np.eye(3)[LABELS])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[2.0, 0.0, 1.0, 2.0], ["2", "0", "1", "2"], [True, False, True, True], [2, None, 1, 0], 2,
+     "2012", Series([2.0, 0.0, 1.0, 2.0]), np.array([2, 0, 1, 2], object), np.ones((4, 3), int)],
+)  # fmt: skip
+def test_labels_in_no_form_that_is_clear_are_told_what_they_must_be(labels):
+    with pytest.raises(ValueError, match=r"cross_entropy: .* one integer a row, or .* prob"):
+        cross_entropy(Z, labels)
+    with pytest.raises(ValueError, match=r"one_hot: .*expected integers \(n,\)"):
+        one_hot(labels, 3)
+
+
+def test_labels_with_a_mask_are_refused():
+    with pytest.raises(TypeError, match="expected a plain array, got MaskedArray"):
+        cross_entropy(Z, np.array(LABELS).view(np.ma.MaskedArray))
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 4, 3), ()])
+def test_soft_labels_have_two_axes(backend, shape):
+    """Of one axis they were divided by the number of classes, of three softmax took the last."""
+    z = on(backend, np.zeros(shape))
+    with pytest.raises(ValueError, match=r"cross_entropy: logits are .* expected logits"):
+        cross_entropy(z, on(backend, np.ones(shape) / 3))

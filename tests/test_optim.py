@@ -65,6 +65,14 @@ def sgd_textbook(x, gs, rate, momentum):
     return x
 
 
+def nesterov_textbook(x, gs, rate, momentum, nesterov):
+    """Sutskever et al. 2013, equations 3 and 4, at the points theta + mu v of their gradients."""
+    theta, v = x, 0.0
+    for g in gs:
+        theta, v = theta + momentum * v - rate * g, momentum * v - rate * g
+    return theta + momentum * v
+
+
 def rmsprop_textbook(x, gs, rate, decay, epsilon):
     """Tieleman and Hinton 2012, lecture 6e: a running average of the squared gradient."""
     v = 0.0
@@ -89,6 +97,7 @@ def adam_textbook(x, gs, rate, beta1, beta2, epsilon, weight_decay=0.0):
 CASES = {
     "sgd": (SGD, sgd_textbook, {"momentum": 0.0}),
     "sgd with momentum": (SGD, sgd_textbook, {"momentum": 0.9}),
+    "sgd with nesterov's": (SGD, nesterov_textbook, {"momentum": 0.9, "nesterov": True}),
     "rmsprop": (RMSProp, rmsprop_textbook, {"decay": 0.99, "epsilon": 1e-8}),
     "rmsprop, large epsilon": (RMSProp, rmsprop_textbook, {"decay": 0.5, "epsilon": 0.1}),
     "adam": (Adam, adam_textbook, {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}),
@@ -237,6 +246,12 @@ def test_momentum_on_a_quadratic_follows_its_recurrence(backend):
     np.testing.assert_allclose(backend.to_numpy(p.flat), factor * START, rtol=1e-11)
 
 
+def test_nesterovs_momentum_needs_momentum(backend):
+    for momentum in (0.0, -0.5):
+        with pytest.raises(ValueError, match=f"nesterov needs a momentum above 0, got {momentum}"):
+            SGD(parameters(backend), momentum, nesterov=True)
+
+
 @given(
     g=hnp.arrays(
         np.float64, 17, elements=st.floats(1e-3, 1e6) | st.floats(-1e6, -1e-3) | st.just(0.0)
@@ -354,6 +369,17 @@ def test_clipping_is_in_place_and_never_waits():
     with count_syncs() as syncs, see_dtypes() as seen:
         clip_by_norm(g, 1.0)
     assert syncs == [] and g.flat is flat and set(seen) == {np.dtype(np.float32)}
+
+
+def test_the_norm_of_float16_is_not_one(backend):
+    """300^2 is above 65,504, the largest number of float16: the norm was infinite, the rest 0."""
+    g = parameters(backend, np.full(17, 300.0), np.float16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        norm = clip_by_norm(g, sqrt(17))
+    assert norm.dtype == np.float32 and float(norm) == pytest.approx(300 * sqrt(17), rel=1e-6)
+    np.testing.assert_allclose(backend.to_numpy(g.flat), 1, rtol=1e-3)  # float16
+    assert g.flat.dtype == np.float16
 
 
 # Schedules.
@@ -579,7 +605,7 @@ def test_pytorch_comes_to_the_same_place(torch, make, textbook, options):
     if "beta1" in k:
         k["betas"] = (k.pop("beta1"), k.pop("beta2"))
     theirs = {
-        SGD: lambda: torch.optim.SGD([w], 0.1, momentum=k["momentum"]),
+        SGD: lambda: torch.optim.SGD([w], 0.1, **k),
         RMSProp: lambda: torch.optim.RMSprop([w], 0.1, alpha=k["decay"], eps=k["epsilon"]),
         Adam: lambda: torch.optim.Adam([w], 0.1, betas=k["betas"], eps=k["epsilon"]),
         AdamW: lambda: torch.optim.AdamW(

@@ -1,6 +1,7 @@
 """The one exception that means: what the user asked for was refused."""
 
 from collections.abc import Collection
+from difflib import get_close_matches
 
 
 class InputError(ValueError):
@@ -11,7 +12,19 @@ def refuse_unknown(what: str, name: object, names: Collection[str]) -> None:
     """An option's name must be one of those that exist.
 
     Raises:
-        InputError: it is not.
+        InputError: it is not; the message says which one was probably meant.
     """
-    if name not in names:
-        raise InputError(f"unknown {what} {name!r}; choose one of {', '.join(names)}")
+    if name not in [*names]:  # a list, since what is asked for need not be hashable
+        raise InputError(
+            f"unknown {what} {name!r}{did_you_mean(name, names)}; choose one of {', '.join(names)}"
+        )
+
+
+def did_you_mean(name: object, names: Collection[str]) -> str:
+    """What to put behind a name that does not exist: the most similar of those that do, if any.
+
+    >>> did_you_mean("ReLu", ["elu", "relu", "tanh"]), did_you_mean("sine", ["elu"])
+    (" (did you mean 'relu'?)", '')
+    """
+    similar = get_close_matches(str(name).lower(), names, n=1)
+    return f" (did you mean {similar[0]!r}?)" if similar else ""

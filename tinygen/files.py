@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,13 +29,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        _replace(unfinished, path)
     except BaseException as error:
         with suppress(OSError):
             unfinished.unlink()
         if isinstance(error, OSError) and error.errno:
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
+
+
+def _replace(unfinished: Path, path: Path) -> None:
+    """Rename a file; for a second, as Windows refuses while another process reads the old one."""
+    for seconds in (0.01, 0.04, 0.2, 0.75):
+        with suppress(PermissionError):
+            os.replace(unfinished, path)
+            return
+        time.sleep(seconds)
+    os.replace(unfinished, path)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -1,4 +1,8 @@
-"""Losses: single numbers that say how far a network's output is from what it should be."""
+"""Losses: single numbers that say how far a network's output is from what it should be.
+
+They look at shapes and dtypes, and never at values, for which a training step would have to wait:
+that pixels are in [0, 1] is checked where data are loaded.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.autograd.engine import Tensor, op, raw
-from tinygen.backend import Array, backend_of, namespace
+from tinygen.autograd.engine import Tensor, op
+from tinygen.autograd.operators import raw
+from tinygen.autograd.registry import composed
+from tinygen.backend import Array, backend_of, float_namespace, namespace, refuse_integers
 from tinygen.ops import absolute, exp, expm1, log_softmax, mean, reshape, sigmoid, sum, where
 
 __all__ = [
@@ -66,6 +72,7 @@ def bernoulli_nll(z: Array, t: Array) -> Array:
     return xp.sum((xp.maximum(z, 0) - z * t) + xp.log(1 + xp.exp(-abs(z))), axis=-1)
 
 
+@composed
 def binary_cross_entropy_with_logits(z: Array | Tensor, t: Array | Tensor) -> Array | Tensor:
     """Binary cross-entropy of ``sigmoid(z)`` against `t`, in nats per row: `bernoulli_nll`'s mean.
 
@@ -77,6 +84,7 @@ def binary_cross_entropy_with_logits(z: Array | Tensor, t: Array | Tensor) -> Ar
     return mean(bernoulli_nll(z, t))
 
 
+@composed
 def gaussian_nll(mean: Array | Tensor, log_var: Array | Tensor, x: Array | Tensor) -> Any:
     """The negative log-density of rows `x` under independent normal distributions.
 
@@ -93,9 +101,10 @@ def gaussian_nll(mean: Array | Tensor, log_var: Array | Tensor, x: Array | Tenso
     array([2.838])
     """
     _refuse_other_rows("gaussian_nll", mean, x)
-    if log_var.shape not in ((1,), mean.shape[-1:], mean.shape):
+    refuse_integers(log_var, where="gaussian_nll")
+    if _shape(log_var) not in ((1,), mean.shape[-1:], mean.shape):
         raise ValueError(
-            f"gaussian_nll: means are {mean.shape}, log_var is {log_var.shape}; "
+            f"gaussian_nll: means are {mean.shape}, log_var is {_shape(log_var)}; "
             "expected one number, one for each column, or the shape of the means"
         )
     d = x - mean
@@ -121,29 +130,34 @@ def gaussian_kl(mean: Array, log_var: Array) -> Array:
     return 0.5 * (xp.expm1(log_var) - log_var + mean * mean)
 
 
+@composed
 def cross_entropy(z: Array | Tensor, labels: Any) -> Array | Tensor:
     """Softmax cross-entropy from logits, in nats, averaged over the rows.
 
     Args:
         z: logits, ``(n, k)``.
-        labels: integer classes ``(n,)`` in ``0 .. k-1``, on the host or on the backend of `z`; or
-            soft labels ``(n, k)``, rows of probabilities. Integers that lie on a GPU cost one wait
-            for the device, because they are checked; see `one_hot` to do that once.
+        labels: integer classes ``(n,)`` in ``0 .. k-1``, on the host (a list or a column of a table
+            will do) or on the backend of `z`; or soft labels ``(n, k)``, rows of probabilities.
+            Integers that lie on a GPU cost one wait for the device, because they are checked; see
+            `one_hot` to do that once.
+
+    Raises:
+        ValueError: the labels are something else, or one is out of range.
 
     >>> round(float(cross_entropy(np.float32([[0, 0], [0, 0]]), [0, 1])), 4)
     0.6931
     """
+    refuse_integers(z, where="cross_entropy")
     t = _as_labels(labels)
-    if t.dtype.kind in "iu":
-        if z.ndim != 2 or t.shape != z.shape[:1]:
-            raise ValueError(
-                f"cross_entropy: logits are {z.shape}, labels are {t.shape}; "
-                "expected logits (n, k) and one integer a row"
-            )
+    if t.dtype.kind in "iu" and z.ndim == 2 and t.shape == z.shape[:1]:
         t = one_hot(raw(t), z.shape[1], z.dtype)
+    elif t.dtype.kind != "f" or z.ndim != 2 or t.shape != z.shape:
+        raise ValueError(
+            f"cross_entropy: logits are {z.shape}, labels are {t.shape} {t.dtype}; "
+            "expected logits (n, k) and one integer a row, or one row of k probabilities"
+        )
     if type(t) is not Tensor and t is not labels:  # built here, on the host perhaps
         t = backend_of(raw(z)).asarray(t, z.dtype)
-    _refuse_other_shape("cross_entropy", z, t)
     log_p = log_softmax(z)
     if type(t) is not Tensor:
         log_p = where(t == 0, 0.0, log_p)  # a class that is ruled out, -inf, adds nothing
@@ -158,7 +172,7 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
     Raises:
         ValueError: the labels are no vector of integers, or one is not in ``0 .. classes-1``.
     """
-    labels = _as_labels(labels)
+    labels = raw(_as_labels(labels))
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
             f"one_hot: labels are {labels.shape} {labels.dtype}; expected integers (n,)"
@@ -171,15 +185,17 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
     return (labels[:, None] == namespace(labels).arange(classes)).astype(dtype)
 
 
+@composed
 def l1(x: Array | Tensor) -> Array | Tensor:
     """The sum of ``|x|``: a penalty that makes entries exactly zero."""
+    refuse_integers(x, where="l1")
     return sum(absolute(x))
 
 
 @op(dx=lambda g, y, x: g * x)
 def l2(x: Array) -> Array:
     """Half the sum of ``x^2``: a penalty whose gradient is `x` itself (weight decay)."""
-    return 0.5 * namespace(x).sum(x * x)
+    return 0.5 * float_namespace(x).sum(x * x)
 
 
 def _per_row(g: Any) -> Any:
@@ -187,20 +203,39 @@ def _per_row(g: Any) -> Any:
     return reshape(g, shape=(*g.shape, 1))
 
 
-def _as_labels(labels: Any) -> Array:
-    return np.asarray(labels) if isinstance(labels, (list, tuple)) else labels
+def _as_labels(labels: Any) -> Any:
+    """Labels as an array; a list becomes one on the host, and so does the column of a table."""
+    if not hasattr(labels, "dtype"):
+        return np.asarray(labels)
+    try:
+        backend_of(raw(labels))
+    except TypeError:
+        if isinstance(labels, np.ndarray):  # with a mask, which would get lost
+            raise
+        return np.asarray(labels)
+    return labels
 
 
 def _refuse_other_rows(name: str, z: Array | Tensor, t: Array | Tensor) -> None:
     """Each row of the output needs a row of the target; an axis of length 1 would broadcast."""
-    if z.ndim < t.ndim or z.shape[z.ndim - t.ndim :] != t.shape:
+    refuse_integers(z, t, where=name)
+    z_shape, t_shape = _shape(z), _shape(t)
+    missing = len(z_shape) - len(t_shape)
+    if missing < 0 or z_shape[missing:] != t_shape or len(t_shape) < min(2, len(z_shape)):
         raise ValueError(
-            f"{name}: output is {z.shape}, target is {t.shape}; "
+            f"{name}: output is {z_shape}, target is {t_shape}; "
             "expected one shape, or a target without the leading axes"
         )
 
 
 def _refuse_other_shape(name: str, x: Array, t: Array) -> None:
     """(n, 1) against (n,) would broadcast to (n, n) without a word."""
-    if x.shape != t.shape:
-        raise ValueError(f"{name}: output is {x.shape}, target is {t.shape}; expected one shape")
+    refuse_integers(x, t, where=name)
+    if _shape(x) != _shape(t):
+        raise ValueError(
+            f"{name}: output is {_shape(x)}, target is {_shape(t)}; expected one shape"
+        )
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    return getattr(x, "shape", ())  # a Python number has none

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import cos, pi, sqrt
 
+import numpy as np
+
 from tinygen.backend import Array, backend_of, namespace
 from tinygen.backend.writes import WRITES
 from tinygen.parameters import Parameters
@@ -70,20 +72,30 @@ class Optimizer:
 class SGD(Optimizer):
     """Gradient descent with momentum: ``m <- momentum m + g``, ``x <- x - rate m``.
 
-    This is the form of Polyak (1964) as PyTorch has it: the rate stands outside of `m`.
+    This is the form of Polyak (1964) as PyTorch has it: the rate stands outside of `m`. With
+    `nesterov`, the step is ``x <- x - rate (momentum m + g)``: Nesterov's (1983), in the form of
+    Sutskever et al. (2013), with the gradient at `x`.
     """
 
-    def __init__(self, parameters: Parameters, momentum: float = 0.0) -> None:
+    def __init__(
+        self, parameters: Parameters, momentum: float = 0.0, nesterov: bool = False
+    ) -> None:
+        if nesterov and not momentum > 0:
+            raise ValueError(f"SGD: nesterov needs a momentum above 0, got {momentum}")
         super().__init__(parameters, *(["m"] if momentum else []))
-        self.momentum = momentum
+        self.momentum, self.nesterov = momentum, nesterov
 
     def _step(self, x: Array, g: Array, rate: float) -> None:
+        xp, step = namespace(x), self._room(x)
         direction = g
         if self.momentum:
             direction = self.state["m"]
             direction *= self.momentum
             direction += g
-        x -= namespace(x).multiply(direction, rate, out=self._room(x))
+        if self.nesterov:
+            direction = xp.multiply(direction, self.momentum, out=step)
+            direction += g
+        x -= xp.multiply(direction, rate, out=step)
 
 
 class RMSProp(Optimizer):
@@ -209,13 +221,15 @@ def clip_by_norm(gradients: Parameters, limit: float) -> Array:
         limit: above 0; ``inf`` only measures the norm.
 
     Returns:
-        The norm before, a 0-d array; nothing waits for a GPU.
+        The norm before, a 0-d array; nothing waits for a GPU. Of float16 it is a float32, since
+        the squares of 256 and more are infinite in float16.
     """
     if not limit > 0:
         raise ValueError(f"clip_by_norm: the limit must be above 0, got {limit}")
     g = gradients.flat
     xp = namespace(g)
-    norm = xp.sqrt(xp.sum(g * g))
+    wide = g.astype(np.result_type(g.dtype, np.float32), copy=False)
+    norm = xp.sqrt(xp.sum(wide * wide))
     g *= 1 / xp.maximum(norm / limit, 1)
     gradients.note_write()
     return norm

@@ -146,6 +146,16 @@ class Parameters(Mapping[str, Array]):
         except KeyError:
             raise KeyError(f"no parameter {name!r}; there are {', '.join(self._views)}") from None
 
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Write into the view, so that ``p["W"] -= ...`` does what it says."""
+        view = self[name]
+        shape = getattr(value, "shape", view.shape)
+        if shape not in (view.shape, ()):
+            raise ValueError(f"parameter {name} {view.shape}: got a value of shape {shape}")
+        if value is not view:
+            view[...] = value
+        WRITES.note(view)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 

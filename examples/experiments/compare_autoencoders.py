@@ -47,7 +47,7 @@ FITTED = 20_000
 
 
 def flags():
-    p = command_line.parser("compare_autoencoders", __doc__.splitlines()[0])
+    p = command_line.parser("compare_autoencoders", __doc__)
     command_line.add_network_flags(p)
     p.set_defaults(activation="gelu")
     return p
@@ -157,8 +157,8 @@ def report(run: Run, together: Together, trainer: Trainer) -> None:
     for name, f in figures.items():
         say(f"{name:20}{f['mse']:10.5f}{f['squared_error']:16.3f}{f['probe_error']:14.2%}")
     originals = as_floats(data.test_images[:SHOWN])
-    plots.compare(folder / "comparison.png", originals, panels, data.image_shape, test_labels)
     run.summarise(p.flat.size, trainer.state.seconds, test=figures)
+    plots.compare(folder / "comparison.png", originals, panels, data.image_shape, test_labels)
     say(f"picture, figures and checkpoint are in {folder}")
 
 

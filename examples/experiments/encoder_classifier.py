@@ -8,7 +8,6 @@ python examples/experiments/encoder_classifier.py --checkpoint runs/mnist_autoen
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +44,7 @@ from tinygen.training import (
     load_dataset,
     set_up,
 )
-from tinygen.training.parallel import train_in_processes
+from tinygen.training.parallel import default_jobs, train_in_processes
 from tinygen.training.progress import warn
 from tinygen.training.run_dir import versions
 
@@ -95,9 +94,9 @@ SMOKE = {"data": "strokes", "epochs": 1, "draws": 2, "jobs": 1, "labels": (20, A
 
 
 def flags() -> argparse.ArgumentParser:
-    p = command_line.parser("encoder_classifier", __doc__.splitlines()[0])
+    p = command_line.parser("encoder_classifier", __doc__)
     add = p.add_argument_group("experiment").add_argument
-    add("--checkpoint", type=Path, metavar="RUN",
+    add("--checkpoint", type=command_line.path, metavar="RUN",
         help="a run with an encoder, else a denoising autoencoder, trained once")  # fmt: skip
     add("--labels", type=counts, default=(100, 1000), metavar="N,N",
         help="how many labels there are; all is one")  # fmt: skip
@@ -111,7 +110,7 @@ def flags() -> argparse.ArgumentParser:
     add("--dropout", type=command_line.real(least=0, most=0.95), metavar="X",
         help="fraction of the hidden units dropped in training")  # fmt: skip
     add("--jobs", type=command_line.whole(1, 1000), metavar="N",
-        help="trainings at a time, each on one core; else as many as there are")  # fmt: skip
+        help="trainings at a time, else one for each core, but 1 on a GPU")  # fmt: skip
     p.set_defaults(epochs=None, batch_size=None, lr=None, beta2=0.99)
     return p
 
@@ -124,16 +123,7 @@ def counts(text: str) -> tuple[Any, ...]:
 
 def modes(text: str) -> tuple[str, ...]:
     """A type for argparse: ``frozen,finetune``."""
-    names = tuple(dict.fromkeys(text.split(",")))
-    for name in names:
-        if name not in MODES:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(MODES)}")
-    return names
-
-
-def default_jobs(backend: str) -> int:
-    """As many as there are cores; but a GPU is one."""
-    return 1 if backend == "cupy" else os.cpu_count() or 1
+    return tuple(dict.fromkeys(map(command_line.name_in(tuple(MODES)), text.split(","))))
 
 
 # The grid of trainings.
@@ -414,8 +404,6 @@ def report(experiment: Experiment, results: dict[Cell, dict[str, Any]]) -> None:
     say(table(errors, args.mode))
     best = {n: min(row, key=lambda k: mean(row[k])) for n, row in errors.items() if row}
     for n, mode in best.items():
-        draw_curves(args.out / f"curves-{n}.png", histories[n])
-        draw_mistakes(experiment, mode, n)
         say(f"{n} labels: best is {mode}, {mean(errors[n][mode]):.2%} wrong")
     every = len(experiment.dataset.train_labels)
     largest = max(best, key=lambda n: every if n == ALL else n)
@@ -432,6 +420,9 @@ def report(experiment: Experiment, results: dict[Cell, dict[str, Any]]) -> None:
         test={"error": mean(errors[largest][best[largest]]), "best": best, "errors": errors},
         encoder=experiment.pretrained.sha256,
     )
+    for n, mode in best.items():
+        draw_curves(args.out / f"curves-{n}.png", histories[n])
+        draw_mistakes(experiment, mode, n)
     say(f"pictures, figures and checkpoints are in {args.out}")
 
 
@@ -450,6 +441,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     args.mode, args.jobs = args.mode or tuple(MODES), args.jobs or default_jobs(args.backend)
     run_dir, folder, progress = RunDir(args.out), args.out / "cells", Progress(0, {}, args.quiet)
+    run_dir.claim(args.task)
     run_dir.refuse_experiment(args.resume, args.restart, [folder])
     experiment = Experiment(args, progress)
     data = experiment.dataset
@@ -463,7 +455,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     check_label_counts(experiment)
     _ = experiment.encoder  # refused here if it does not fit
-    run_dir.open()
     if not args.resume:
         shutil.rmtree(folder, ignore_errors=True)
     if not all(RunDir(folder / cell.name).summary.exists() for cell in cells):

@@ -69,10 +69,10 @@ EM_STREAM, SAMPLE_STREAM = 2, 3
 
 
 def flags():
-    p = command_line.parser("encoder_generator", __doc__.splitlines()[0])
+    p = command_line.parser("encoder_generator", __doc__)
     add = command_line.add_network_flags(p).add_argument
     weight = {"type": command_line.real(least=0), "metavar": "X"}
-    add("--checkpoint", metavar="RUN",
+    add("--checkpoint", type=command_line.path, metavar="RUN",
         help=f"whose encoder to take; else one is trained first, with codes of {LATENT} numbers "
         "if --latent does not say how many")  # fmt: skip
     add("--way", **command_line.choice(tuple(WAYS), "to codes that are new"))
@@ -275,12 +275,9 @@ def report(
         judge: None where the data have no labels; then there are no scores.
     """
     data, say, folder = run.dataset, run.progress.say, run.run_dir.folder
-    for kind in ("samples", "interpolations"):  # of an earlier run, which went another way
-        for path in folder.glob(f"{kind}_*.png"):
-            path.unlink()
     codecs = {d.codec.name: d.codec for d in distributions.values()}
     codes = {name: codec.encoder.encode(data.test_images) for name, codec in codecs.items()}
-    test, rows, drawn = {}, {}, {}
+    test, rows, drawn, samples = {}, {}, {}, {}
     for name, d in distributions.items():
         generator = np.random.default_rng((run.args.seed, SAMPLE_STREAM))
         z, digits = d.sample(len(data.test_images), generator)
@@ -293,13 +290,8 @@ def report(
         if d.log_density is not None:
             test[name]["log_density"] = float(d.log_density(codes[d.codec.name]).mean())
             say(f"{d.title}: {test[name]['log_density']:.2f} nats per code of a test image")
-        draw_samples(run, f"samples_{name}.png", images, predicted if digits is None else digits)
+        samples[name] = images, predicted if digits is None else digits
         drawn[d.codec.name] = d.title, z  # of an encoder's two densities the mixture
-    draw_codes(run, codes, drawn)
-    for name, codec in codecs.items():
-        paths = interpolations(codes[name], data.test_labels, SHOWN, PAIRS)
-        images = {pair: codec.decoder.decode(path) for pair, path in paths.items()}
-        plots.images_in_rows(folder / f"interpolations_{name}.png", images, data.image_shape)
 
     compared = {}
     if judge:
@@ -315,6 +307,17 @@ def report(
         baselines={name: row.metrics for name, row in compared.items()},
         judge=judge and judge.metrics, trainings=trainings.ends,
     )  # fmt: skip
+
+    for kind in ("samples", "interpolations"):  # of an earlier run, which went another way
+        for path in folder.glob(f"{kind}_*.png"):
+            path.unlink()
+    for name, (images, digits) in samples.items():
+        draw_samples(run, f"samples_{name}.png", images, digits)
+    draw_codes(run, codes, drawn)
+    for name, codec in codecs.items():
+        paths = interpolations(codes[name], data.test_labels, SHOWN, PAIRS)
+        images = {pair: codec.decoder.decode(path) for pair, path in paths.items()}
+        plots.images_in_rows(folder / f"interpolations_{name}.png", images, data.image_shape)
     say(f"pictures and figures are in {folder}, checkpoints in folders there")
 
 
@@ -407,7 +410,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     pretrained, names, sha256 = load_pretrained(args), [*WAYS[args.way]], None
     checkpoints = {name: RunDir(args.out / name).checkpoint for name in FLAGS}
-    RunDir(args.out).refuse_experiment(args.resume, args.restart, checkpoints.values())
+    run_dir = RunDir(args.out)
+    run_dir.claim(args.task)
+    run_dir.refuse_experiment(args.resume, args.restart, checkpoints.values())
     run = set_up_all(args)
     if pretrained:
         pretrained.prepare(run.dataset.train_images[:1])  # images of another size are refused here

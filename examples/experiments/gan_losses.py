@@ -78,8 +78,8 @@ def best_discriminator(steps: int) -> tuple[Any, float]:
 
 
 def flags() -> argparse.ArgumentParser:
-    p = command_line.bare_parser(__doc__.splitlines()[0])
-    p.add_argument("--out", type=Path, default=Path("runs/gan_losses"), metavar="DIR",
+    p = command_line.bare_parser(__doc__)
+    p.add_argument("--out", type=command_line.path, default=Path("runs/gan_losses"), metavar="DIR",
                    help="folder of the pictures")  # fmt: skip
     p.add_argument("--smoke", action="store_true", help="train a few steps only")
     return p

@@ -22,29 +22,42 @@ from tqdm import tqdm
 
 from tinygen.errors import InputError
 from tinygen.files import write_text
-from tinygen.training import Diverged, Progress, checkpoint, command_line
+from tinygen.training import Diverged, Progress, RunDir, checkpoint, command_line
+from tinygen.training.parallel import default_jobs
 from tinygen.training.progress import warn
 
+TASK = "gan_seeds"
 SCRIPTS = ("gan_ring", "mnist_gan")
 OURS, SET = ("--seeds", "--jobs", "--out", "--resume", "--restart"), ("--seed", "--quiet")
 """Flags of this script; and those of an example that it sets for each run."""
+RUNNING: set[subprocess.Popen[str]] = set()
+"""The runs' processes, for whoever must stop them."""
 LOOK_EVERY = 2.0
 """Seconds between two looks at how far the runs are."""
 
 
 def flags() -> argparse.ArgumentParser:
-    p = command_line.bare_parser(__doc__.splitlines()[0])
+    p = command_line.bare_parser(__doc__)
     add = p.add_argument
     add("--seeds", type=command_line.whole(1, 1000), default=10, metavar="N",
         help="how many, from 0 on")  # fmt: skip
-    add("--jobs", type=command_line.whole(1, 1000), default=os.cpu_count() or 1, metavar="N",
-        help="trainings at a time, each on as many cores as are left")  # fmt: skip
-    add("--out", type=Path, metavar="DIR", help="folder of the runs, else runs/seeds/EXAMPLE")
+    add("--jobs", type=command_line.whole(1, 1000), metavar="N",
+        help="trainings at a time, else one for each core, but 1 on a GPU")  # fmt: skip
+    add("--out", type=command_line.path, metavar="DIR",
+        help="folder of the runs, else runs/seeds/EXAMPLE")  # fmt: skip
     add("--resume", action="store_true", help="go on with the runs that are there")
     add("--restart", action="store_true", help="begin anew, even over unfinished runs")
-    add("script", choices=SCRIPTS, metavar="EXAMPLE", help=f"one of {', '.join(SCRIPTS)}")
+    add("script", type=command_line.name_in(SCRIPTS), metavar="EXAMPLE",
+        help=f"one of {', '.join(SCRIPTS)}")  # fmt: skip
     add("rest", nargs=argparse.REMAINDER, metavar="...", help="its flags")
     return p
+
+
+def backend_in(rest: Sequence[str]) -> str:
+    """The backend that the example is told to use."""
+    p = command_line.bare_parser("")
+    p.add_argument("--backend", default="numpy")
+    return p.parse_known_args(rest)[0].backend
 
 
 def train(args: argparse.Namespace, seed: int) -> dict[str, Any]:
@@ -55,11 +68,13 @@ def train(args: argparse.Namespace, seed: int) -> dict[str, Any]:
     how = ["--resume"] if go_on else ["--restart"] if args.restart else []
     command = [*call(args.script), *args.rest, "--seed", str(seed), "--out", str(out), "--quiet",
                *how]  # fmt: skip
-    done = subprocess.run(command, env=os.environ | dict.fromkeys(names, str(args.threads)),
-                          stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
-    errors = done.stderr.strip().splitlines()
-    if done.returncode:
-        refused = InputError if done.returncode == 2 else Diverged
+    process = subprocess.Popen(command, env=os.environ | dict.fromkeys(names, str(args.threads)),
+                               stderr=subprocess.PIPE, text=True, errors="replace")  # fmt: skip
+    RUNNING.add(process)
+    errors = process.communicate()[1].strip().splitlines()
+    RUNNING.discard(process)
+    if process.returncode:
+        refused = InputError if process.returncode == 2 else Diverged
         last = (errors or ["it failed without a message"])[-1]
         raise refused(f"seed {seed}: {last.removeprefix('error: ')}")
     for line in errors:  # its warnings
@@ -144,6 +159,11 @@ def train_all(args: argparse.Namespace) -> tuple[dict[int, Any], dict[int, BaseE
                     else:
                         summaries[jobs[job]] = job.result()
                 show_progress(args, began, bar)
+        except BaseException:  # a terminal's Ctrl-C reaches the runs, other signals do not
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in [*RUNNING]:
+                process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
     return summaries, failed
@@ -159,7 +179,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise InputError(f"{flag} cannot be given: it is set for each run")
     if {"-h", "--help"} & {*args.rest}:
         sys.exit(subprocess.call([*call(args.script), "--help"]))
-    args.jobs = min(args.jobs, args.seeds)
+    args.jobs = min(args.jobs or default_jobs(backend_in(args.rest)), args.seeds)
+    run_dir = RunDir(args.out)
+    run_dir.claim(TASK)
+    run_dir.refuse_experiment(False, True, [])  # each run asks whether it may go on, or begin
     args.threads = max(1, (os.cpu_count() or 1) // args.jobs)
     print(
         f"{args.seeds} seeds, {args.jobs} at a time, threads for each: {args.threads}", flush=True
@@ -169,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seconds = time.perf_counter() - began
     if not failed:  # before anything is printed, as the reader of that may have gone away
         runs = {str(seed): summaries[seed] for seed in sorted(summaries)}
-        text = json.dumps({"seconds": seconds, "runs": runs}, indent=2)
+        text = json.dumps({"task": TASK, "seconds": seconds, "runs": runs}, indent=2)
         write_text(args.out / "summary.json", text)
     if summaries:
         print(table(summaries))

@@ -23,7 +23,7 @@ from tinygen.models import VAE
 from tinygen.models.vae import reparameterise
 from tinygen.ops import exp, mean, sum
 from tinygen.parameters import Parameters
-from tinygen.training import Run, command_line, set_up
+from tinygen.training import Run, RunDir, command_line, set_up
 
 DEFAULTS = {"hidden": (64,), "latent": 5, "epochs": 3, "lr": 2e-3}
 SMOKE = {"data": "strokes", "epochs": 1, "hidden": (16,), "latent": 2, "images": 4,
@@ -228,7 +228,7 @@ def draw_pictures(run: Run, rows: list[dict[str, Any]], history: dict[str, Any])
 
 
 def flags():
-    p = command_line.parser("vae_estimators", __doc__.splitlines()[0])
+    p = command_line.parser("vae_estimators", __doc__)
     add = command_line.add_network_flags(p).add_argument
     whole = command_line.whole
     add("--train-samples", type=whole(2, 10**4), default=4, metavar="K",
@@ -244,6 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     if args.gradients == "by-hand":
         raise InputError("--gradients by-hand: the estimators are written for autograd")
+    RunDir(args.out).refuse_experiment(args.resume, args.restart, [])
     run = set_up(args, {})
     say = run.progress.say
     network = command_line.network(args)
@@ -256,9 +257,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = compare(run, model, p)
     for line in ["", *table(rows), ""]:
         say(line)
-    draw_pictures(run, rows, history)
     test, own = history[BY_REPARAMETERISATION][-1], seconds[BY_REPARAMETERISATION]
     run.summarise(p.flat.size, own, test=test, estimators=rows, training=history)
+    draw_pictures(run, rows, history)
     say(f"pictures and figures are in {run.run_dir.folder}")
 
 

@@ -23,7 +23,7 @@ from tinygen.evaluation import ELBO, VAEEvaluator, evaluate_elbo
 from tinygen.models import VAE
 from tinygen.models.vae import LIKELIHOODS
 from tinygen.parameters import Parameters
-from tinygen.training import Diverged, Run, SingleLossLearner, command_line, set_up
+from tinygen.training import Diverged, Run, RunDir, SingleLossLearner, command_line, set_up
 
 # R and KL are sums, over the d pixels of an image and over the c numbers of its code, and means
 # over images. The weights of R and of the KL:
@@ -42,7 +42,7 @@ PROBE_STREAM, TEST_STREAM = 2, 3
 
 
 def flags():
-    p = command_line.parser("vae_scaling", __doc__.splitlines()[0])
+    p = command_line.parser("vae_scaling", __doc__)
     add = command_line.add_network_flags(p).add_argument
     add("--likelihood", **command_line.choice(LIKELIHOODS, "of a pixel"))
     p.set_defaults(**DEFAULTS)
@@ -158,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.resume:
         raise InputError("vae_scaling keeps no checkpoint, so it cannot --resume; begin anew")
     build(args, pixels=784)  # refuses what does not go together, before any data is read
+    RunDir(args.out).refuse_experiment(args.resume, args.restart, [])
     run = set_up(args, {})
     run.run_dir.forget_summary()
     base, folder, say = build(args, run.dataset.pixels), run.run_dir.folder, run.progress.say
@@ -183,9 +184,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, figures in test.items():
         if "variance" in figures:
             say(f"{name:16} variance of a pixel, learned: {figures['variance']:.4f}")
+    run.summarise(p.flat.size, seconds, test=test, gradient=gradient)
     plots.images_in_rows(folder / "images.png", rows, run.dataset.image_shape)
     draw_fractions(folder / "shares.png", test, gradient)
-    run.summarise(p.flat.size, seconds, test=test, gradient=gradient)
     say(f"pictures and figures are in {folder}")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygen as tg
-from tinygen import data, plots
+from tinygen import data, plots, training
 
 EPOCHS, BATCH_SIZE, RATE, WEIGHT_DECAY, SEED = 10, 128, 4e-3, 1e-4, 0
 PIXELS, HIDDEN, LATENT = 28 * 28, 512, 32
@@ -73,4 +73,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(training.command_line.run(main))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygen as tg
-from tinygen import data, plots
+from tinygen import data, plots, training
 
 EPOCHS, BATCH_SIZE, RATE, SEED = 10, 128, 4e-3, 0
 LATENT, PIXELS = 20, 28 * 28
@@ -77,4 +77,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(training.command_line.run(main))

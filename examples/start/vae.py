@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygen as tg
-from tinygen import data, plots
+from tinygen import data, plots, training
 
 EPOCHS, BATCH_SIZE, RATE, LIMIT, SEED = 10, 128, 6e-3, 200.0, 0
 PIXELS, HIDDEN, LATENT = 28 * 28, 400, 20
@@ -77,4 +77,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(training.command_line.run(main))

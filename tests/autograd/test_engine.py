@@ -343,8 +343,6 @@ def test_what_grad_can_be_taken_by():
     for wrong in (x.detach(), np.ones(2), [x, 3.0]):
         with pytest.raises(TypeError, match=r"wrt number \d is no tensor that requires a gradient"):
             grad(x.sum(), wrong)
-    y = tg.sign(x)
-    assert not y.requires_grad
 
 
 def test_tensors_of_other_things():
@@ -424,12 +422,6 @@ def test_ops_that_are_declared_wrongly(own_ops):
         def square_root(x):
             return x
 
-    with pytest.raises(TypeError, match=r"op exp: .* has one of this name already"):
-
-        @op(dx=None)
-        def exp(x):
-            return x
-
 
 @pytest.mark.parametrize("shape", [(3, 2), (2,), (1, 3), (3, 3)])
 def test_a_partial_of_a_wrong_shape(own_ops, shape):
@@ -440,7 +432,7 @@ def test_a_partial_of_a_wrong_shape(own_ops, shape):
         return x * 1
 
     x = leaf(np.ones((2, 3)))
-    with pytest.raises(ValueError, match=r"wrong: a partial has shape .*its argument \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"wrong: the partial dx has .*its argument \(2, 3\)"):
         grad(wrong(x).sum(), x)
 
 
@@ -487,7 +479,7 @@ def test_methods_of_tensors(backend):
         # NumPy's own methods; CuPy adds in another order.
         np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12)
     assert len(x) == 2 and [row.shape for row in x] == [(3, 4)] * 2
-    assert float(x.sum()) == x.sum().item() and bool(x.sum() < 1e9)
+    assert float(x.detach().sum()) == x.sum().item() and bool(x.sum() < 1e9)
     assert "requires_grad=True" in repr(x) and "op=sum" in repr(x.sum())
     with pytest.raises(TypeError, match="has no length"):
         len(x.sum())
@@ -719,6 +711,19 @@ def test_an_op_may_be_made_again_where_it_was_made():
     assert tg.OPS.pop("doubled") is doubled
 
 
+def test_an_op_of_ones_own_may_have_a_name_that_is_taken():
+    """It is what its name says, and the operators go on calling tinygen's."""
+
+    @op(dx=lambda g, y, x, z: g * 10.0, dz=None)
+    def add(x, z):
+        return x + z + 1.0
+
+    x = leaf(2.0)
+    assert add(x, 1.0).item() == 4 and grad(add(x, 1.0), x) == 10
+    assert (x + 1.0).item() == 3 and grad(x + 1.0, x) == 1
+    assert OPS["add"] is tg.add
+
+
 def test_the_habits_people_bring():
     net = tg.Sequential(tg.Dense(2, 1))
     p = net.initialise(0)
@@ -783,5 +788,5 @@ def test_cross_entropy_with_a_class_that_is_ruled_out():
     z = leaf([[1.0, -np.inf, 2.0]])
     loss = tg.cross_entropy(z, [0])
     loss.backward()
-    assert float(loss) == pytest.approx(np.log(1 + np.e), rel=1e-12)
+    assert loss.item() == pytest.approx(np.log(1 + np.e), rel=1e-12)
     np.testing.assert_allclose(z.grad, [[1 / (1 + np.e) - 1, 0, np.e / (1 + np.e)]], rtol=1e-12)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import inspect
 import operator
+import re
 import subprocess
 import sys
 import types
 
 import numpy as np
 import pytest
-from strict import STRICT, XP, StrictArray, StrictBackend, count_syncs, see_dtypes
+from strict import (
+    KEYWORDS,
+    STRICT,
+    SYNCING,
+    XP,
+    StrictArray,
+    StrictBackend,
+    count_syncs,
+    see_dtypes,
+)
 
 import tinygen as tg
 from tinygen.backend import NAMES, backend_of, cupy_backend, get_backend, namespace
@@ -85,7 +95,7 @@ def test_the_moments_of_the_generators(backend):
 
 def test_namespace_and_backend_of():
     numpy = get_backend("numpy")
-    for x in (np.ones(2), np.float32(1), 1, 1.0, True, np.ones(2).view(np.recarray)):
+    for x in (np.ones(2), np.float32(1), 1, 1.0, True):
         assert namespace(x) is np and backend_of(x) is numpy
     assert namespace(STRICT.asarray(1.0)) is XP
     for x in ("text", [1.0], None, object(), tg.Tensor(1.0)):
@@ -93,6 +103,23 @@ def test_namespace_and_backend_of():
             TypeError, match=f"expected an array or a number, got {type(x).__name__}"
         ):
             namespace(x)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [np.ma.MaskedArray, np.matrix, np.recarray],
+)
+def test_arrays_that_compute_otherwise_are_refused(kind):
+    """The product of two matrices is another one, and the mean of a masked array has a mask."""
+    x = np.ones((2, 2)).view(kind)
+    for ask in (namespace, backend_of, tg.Tensor, tg.exp):
+        with pytest.raises(TypeError, match=f"expected a plain array, got {type(x).__name__}"):
+            ask(x)
+
+
+def test_a_file_in_place_of_memory_is_an_array(tmp_path):
+    x = np.memmap(tmp_path / "x", np.float32, "w+", shape=(2,))
+    assert namespace(x) is np and backend_of(x) is get_backend("numpy")
 
 
 def test_an_unknown_backend():
@@ -120,14 +147,163 @@ def refusal():
 
 def test_cupy_is_not_installed(monkeypatch, fresh_connection):
     monkeypatch.setitem(sys.modules, "cupy", None)  # makes `import cupy` raise ImportError
-    assert "needs CuPy: install tinygen[cuda12]" in refusal()
+    message = refusal()
+    assert 'needs CuPy; install it with pip install "cupy-cuda12x[ctk]>=14.1"' in message
+    assert "import of cupy halted" in message
 
 
-def test_cupy_is_there_but_no_gpu(monkeypatch, fresh_connection):
+def test_cupy_does_not_fit_the_numpy_that_is_there(monkeypatch, tmp_path, fresh_connection):
+    (tmp_path / "cupy.py").write_text("import numpy\nnumpy.gone_since_then")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    assert "needs CuPy; " in (message := refusal()) and "no attribute 'gone_since" in message
+
+
+def fake_cupy(monkeypatch, fails_at="", error=None, version="14.2.0", cuda=12090):
+    """A module that computes as CuPy does until `fails_at`, one of draw, product, kernel, wait."""
+
+    def at(step):
+        if step == fails_at:
+            raise error
+
+    class Array(np.ndarray):
+        def __matmul__(self, other):
+            at("product")
+            return self
+
+        def sum(self):
+            return self
+
+        def __float__(self):
+            at("wait")
+            return 0.0
+
+    class Generator:
+        def __init__(self, bits):
+            at("draw")
+
+        def standard_normal(self, size, dtype):
+            return np.zeros(size, dtype).view(Array)
+
+    def exp(x):
+        at("kernel")
+        return x
+
     cupy = types.ModuleType("cupy")
-    cupy.is_available = lambda: False
+    cupy.__version__, cupy.ndarray, cupy.float32, cupy.exp = version, Array, np.float32, exp
+    cupy.random = types.SimpleNamespace(Generator=Generator, Philox4x3210=lambda seed: seed)
+    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: cuda)
+    cupy.cuda = types.SimpleNamespace(runtime=runtime)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    assert "needs a GPU: CuPy is installed, but finds no CUDA device" in refusal()
+    return cupy
+
+
+def an_error(kind, text):
+    return type(kind, (RuntimeError,), {})(text)
+
+
+# What CuPy 14.2 says; the first four were seen, the others are those of CUDA's own tables.
+BROKEN = {
+    "no NVRTC": (
+        "kernel",
+        an_error("DynamicLibNotFoundError", 'Failure finding "libnvrtc.so.12": No such file\n'),
+        'needs CUDA\'s libraries and headers, .* pip install "cupy-cuda12x\\[ctk\\]>=14.1" does, '
+        '.*\\(Failure finding "libnvrtc.so.12": No such file\\)',
+    ),
+    "no cuBLAS": (
+        "product",
+        ImportError("libcublasLt.so.12: cannot open shared object file: No such file"),
+        r"needs CUDA's libraries and headers, .*\(libcublasLt.so.12: cannot open",
+    ),
+    "no driver, or an old one": (
+        "draw",
+        an_error("CUDARuntimeError", "cudaErrorInsufficientDriver: CUDA driver version is insuf"),
+        r"needs an NVIDIA driver for CUDA 12: .* 525 .* 580; .*\(cudaErrorInsufficientDriver: CU",
+    ),
+    "no headers": (
+        "kernel",
+        RuntimeError("Failed to find CUDA headers. Please install CUDA toolkit headers"),
+        r"needs CUDA's libraries and headers, .*\(Failed to find CUDA headers",
+    ),
+    "headers of another version": (
+        "kernel",
+        an_error("CompileException", "a.cu(5): error: identifier is undefined\n\n1 error"),
+        r"needs CUDA's libraries and headers, .*\(a.cu\(5\): error: identifier is undefined\)",
+    ),
+    "no device": (
+        "draw",
+        an_error("CUDARuntimeError", "cudaErrorNoDevice: no CUDA-capable device is detected"),
+        "needs a GPU: CuPy is installed, but finds no CUDA device; `nvidia-smi -L`",
+    ),
+    "busy": (
+        "draw",
+        an_error("CUDARuntimeError", "cudaErrorDevicesUnavailable: CUDA-capable device(s) is/are"),
+        "needs a GPU that it may use: .* `sudo nvidia-smi -c DEFAULT`",
+    ),
+    "another GPU": (
+        "kernel",
+        an_error("CUDARuntimeError", "cudaErrorNoKernelImageForDevice: no kernel image is avail"),
+        r"needs a CuPy that knows this GPU; .*cupy-cuda13x\[ctk\]",
+    ),
+    "another GPU, seen by the driver": (
+        "kernel",
+        an_error("CUDADriverError", "CUDA_ERROR_NO_BINARY_FOR_GPU: no kernel image is available"),
+        "needs a CuPy that knows this GPU",
+    ),
+    "a GPU that NVRTC does not know": (
+        "kernel",
+        an_error("CompileException", "nvrtc: error: invalid value for --gpu-architecture (-arch)"),
+        "needs a CuPy that knows this GPU",
+    ),
+    "no memory": (
+        "draw",
+        an_error("OutOfMemoryError", "Out of memory allocating 512 bytes (allocated so far: 0"),
+        r"needs free memory on the GPU; `nvidia-smi` lists .*\(Out of memory allocating 512 bytes",
+    ),
+    "no memory for cuBLAS": (
+        "product",
+        an_error("CUBLASError", "CUBLAS_STATUS_NOT_INITIALIZED"),
+        "needs free memory on the GPU",
+    ),
+    "something else": (
+        "wait",
+        an_error("CUDARuntimeError", "cudaErrorECCUncorrectable: uncorrectable ECC error encount"),
+        r"needs a GPU that computes, .*show_config\(\).*\(cudaErrorECCUncorrectable: uncorrectable",
+    ),
+    "without a word": ("wait", AssertionError(), r"needs a GPU that computes, .* --backend numpy$"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_cupy_is_there_and_does_not_work(case, monkeypatch, fresh_connection):
+    """One sentence each, which says how to mend it and has the first line of CuPy's message."""
+    step, error, expected = BROKEN[case]
+    fake_cupy(monkeypatch, step, error)
+    assert re.search(expected, refusal())
+
+
+def test_the_cuda_that_is_asked_for_is_that_of_the_cupy_at_hand(monkeypatch, fresh_connection):
+    fake_cupy(monkeypatch, "product", ImportError("libcublas.so.13"), cuda=13020)
+    assert 'pip install "cupy-cuda13x[ctk]>=14.1" does' in refusal()
+
+
+def test_what_cupy_explains_at_length_is_given_by_its_cause(monkeypatch, fresh_connection):
+    """cupy/__init__.py frames the explanation of a failed import in lines of equals signs."""
+    explained = ImportError("\n=======\nFailed to import CuPy.\n\nOriginal error: ...\n=======")
+    explained.__cause__ = ImportError("libcuda.so.1: cannot open shared object file")
+    fake_cupy(monkeypatch, "product", explained)
+    assert refusal().endswith("(libcuda.so.1: cannot open shared object file)")
+
+
+def test_an_old_cupy(monkeypatch, fresh_connection):
+    fake_cupy(monkeypatch, version="13.6.0")
+    assert "needs CuPy 14 or newer, got 13.6.0; pip install " in refusal()
+
+
+@pytest.mark.parametrize("version", ["14.2.0", "15.0.0a1"])
+def test_a_cupy_that_works(monkeypatch, fresh_connection, version):
+    cupy = fake_cupy(monkeypatch, version=version)
+    assert get_backend("cupy").xp is cupy and get_backend("cupy") is get_backend("cupy")
 
 
 def test_importing_tinygen_imports_nothing_heavy():
@@ -267,7 +443,7 @@ def test_host_and_device_do_not_mix(mix, a):
         ("get", lambda a: a.get()), ("get", STRICT.to_numpy), ("iteration", list),
         ("iteration", lambda a: next(zip(a, a, strict=True))), ("in", lambda a: 1.0 in a),
         ("boolean mask", lambda a: a[a > 1]), ("boolean mask", lambda a: a.__setitem__(a > 1, 0)),
-        ("index", lambda a: [5, 6][a.sum().astype(int) - 9]), ("repr", repr), ("repr", str),
+        ("repr", repr), ("repr", str), ("fill", lambda a: a.copy().fill(a.sum())),
         ("format", lambda a: f"{a.sum():.3f}"), ("nonzero", XP.nonzero), ("unique", XP.unique),
         ("synchronize", lambda a: STRICT.synchronize()),
     ],
@@ -310,6 +486,18 @@ def test_numbers_stay_on_the_device(a):
     view = a[0, 1]
     view += 10
     assert a.tolist()[0][1] == 12
+
+
+@pytest.mark.parametrize("axis", [0, -1, (0,)])
+def test_a_number_has_no_axis(axis):
+    """NumPy takes axes 0 and -1 of a 0-d array, CuPy does not."""
+    x = STRICT.asarray(np.float32(3))
+    for name in ("sum", "mean", "max", "min", "prod", "all", "any", "std", "var", "cumsum"):
+        with pytest.raises(np.exceptions.AxisError, match="out of bounds for array of dimension 0"):
+            getattr(XP, name)(x, axis=axis)
+        with pytest.raises(np.exceptions.AxisError):
+            getattr(x, name)(axis)
+    assert x.sum(axis=None).tolist() == x.sum(axis=()).tolist() == 3
 
 
 def test_nep_50(a):
@@ -355,8 +543,8 @@ def test_of_values_for_one_place_any_may_stay():
     a = STRICT.asarray(np.zeros(3))
     XP.add.at(a, i, STRICT.asarray(np.array([5.0, 6.0, 7.0])))
     assert a.tolist() == [0, 11, 7]
-    with pytest.raises(TypeError, match="scatter_add only supports"):
-        XP.add.at(a.astype(np.int64), i, 1)
+    with pytest.raises(TypeError, match=r"cupy\.add\.at only supports"):
+        XP.add.at(a.astype(np.int8), i, 1)
     b = STRICT.asarray(np.zeros((2, 3))).T
     b[STRICT.asarray(np.array([0, 2]))] = 1.0
     assert b.tolist() == [[1, 1], [0, 0], [1, 1]]
@@ -379,3 +567,34 @@ def test_what_cupy_lacks_is_absent(a):
         STRICT.asarray(np.array(["text"]))
     with pytest.raises(AttributeError):
         XP.where(True, a, a)  # CuPy asks the condition for its astype
+    n = XP.argmax(a)
+    for use in (lambda: [5, 6, 7, 8][n], lambda: range(n), lambda: a[:n], lambda: HOST[n]):
+        with pytest.raises(TypeError):  # its arrays have no __index__; int(n) waits
+            use()
+
+
+def test_a_broadcast_view_may_be_written_and_a_product_is_never_in_place(a):
+    before = x = XP.ones((2, 2), np.float32)
+    y = XP.broadcast_to(x[:1], (3, 2))
+    y[2] = 5.0
+    assert y.tolist() == [[5, 5]] * 3 and x.tolist() == [[5, 5], [1, 1]]
+    x @= a
+    assert x is not before and before.tolist() == [[5, 5], [1, 1]]
+
+
+def test_what_the_strict_namespace_has_cupy_has():
+    """CuPy can be imported where there is no GPU, and asked what its functions take."""
+    cupy = pytest.importorskip("cupy")
+    for name, keywords in {**KEYWORDS, **SYNCING}.items():
+        function = getattr(cupy, name)
+        if isinstance(function, cupy.ufunc):
+            continue
+        parameters = inspect.signature(function).parameters
+        assert "kwargs" in parameters or {*keywords.split()} <= {*parameters}, name
+    for name in dir(STRICT.generator(0)):
+        assert name.startswith("_") or hasattr(cupy.random.Generator, name), name
+    ours = {"_a", "__slots__", "__weakref__", "__contains__"}  # CuPy looks for x by iterating
+    for name in {*dir(StrictArray)} - ours:
+        assert hasattr(cupy.ndarray, name), name
+    for name in dir(XP):
+        assert name.startswith("_") or hasattr(cupy, name), name

@@ -177,7 +177,7 @@ def seen_by(phase: str) -> dict[str, Any]:
         ("reconstruction", {"x": np.zeros((4, 3))},
          r"encoder\.W1 is \(4, 5\); it needs a row for each of the 3 columns"),
         ("reconstruction", {"reconstruction": "mae"},
-         "unknown reconstruction 'mae'; choose one of mse, bce"),
+         r"unknown reconstruction 'mae' .*; choose one of mse, bce"),
         ("reconstruction", {"p": TURNED["encoder"][0]}, r"expected the parameters encoder\.W1"),
         ("discriminator", {"codes": np.zeros((4, 2))},
          r"aae: z is \(4, 3\), codes are \(4, 2\); they need one shape"),

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygen.data import as_floats, batches, epoch_order, in_order, index_batches
+from tinygen.data.batches import background, require_finite
 from tinygen.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 3, 4)).astype(np.uint8)
@@ -158,3 +159,30 @@ def test_batches_of_rows_hold_every_row_once():
     order = epoch_order(7, 0, 0)
     result = np.concatenate(list(batches(rows, order, 3, dtype=np.float64)))
     np.testing.assert_array_equal(result, rows[order])
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (np.nan, r"digits: 1 of 6 values are NaN or infinite, the first in row 1, column 2"),
+        (np.inf, r"1 of 6 values are NaN"),
+        (200, r"digits: expected values in \[0, 1\], got 0 to 200; divide by 255\?"),
+        (1.5e5, r"expected values in \[0, 1\], got 0 to 150000$"),
+        (-0.5, r"expected values in \[0, 1\], got -0.5 to 0$"),
+    ],
+)
+def test_values_that_no_model_can_answer_with(backend, value, sentence):
+    x = backend.asarray(np.array([[0, 0, 0], [0, 0, value]], np.float32))
+    with pytest.raises(InputError, match=sentence):
+        require_finite("digits", x, unit_interval=True)
+    if np.isfinite(value):  # points in the plane may lie anywhere
+        require_finite("digits", x)
+
+
+def test_the_background_is_the_outermost_pixels():
+    images = np.full((2, 3, 4), 255, np.uint8)
+    images[:, 1, 1:3] = 7
+    assert background(images) == background(images[..., None]) == 1
+    images[0, 0, 0] = 0
+    assert background(images) == pytest.approx(1 - 1 / 20)
+    assert background(np.full((1, 1, 1), 51, np.uint8)) == pytest.approx(0.2)

@@ -194,8 +194,9 @@ def test_a_new_data_set_is_an_entry_in_the_table(tmp_path, monkeypatch, two_mirr
     assert x[29, (3 * 7 + 2) * 3 + 1] == np.float32(arrays[TRAIN_IMAGES][0, 3, 2, 1]) / 255
     assert [rows.shape for rows in in_order(data.test_images, size=6)] == [(6, 105), (4, 105)]
     assert data.first(2, 3).test_images.shape == (3, 5, 7, 3)
-    idx.write(tmp_path / "cache" / "blocks" / "b-images-idx4.gz", arrays[TEST_IMAGES][..., :1])
-    assert "expected Blocks, (10, 5, 7, 3), got (10, 5, 7, 1)" in refusal("blocks")
+    copy = (tmp_path / "cache" / "blocks").rename(tmp_path / "copy")
+    idx.write(copy / "b-images-idx4.gz", arrays[TEST_IMAGES][..., :1])
+    assert "expected Blocks, (10, 5, 7, 3), got (10, 5, 7, 1)" in refusal("blocks", copy)
 
 
 # Folders
@@ -299,6 +300,63 @@ def test_a_folder_that_is_none(tmp_path, monkeypatch):
     assert "nowhere: expected a folder with data" in refusal("auto")
 
 
+def test_a_variable_that_names_no_folder_is_named_itself(tmp_path, monkeypatch, small_mnist):
+    """For every data set, also one that is in a subfolder only; --data-dir goes first."""
+    for wrong in (tmp_path / "nowhere", tmp_path / "file"):
+        (tmp_path / "file").write_bytes(b"")
+        monkeypatch.setenv("TINYGEN_DATA_DIR", str(wrong))
+        for choice in ("auto", "mnist", "fashion-mnist", "kmnist", "idx"):
+            assert (
+                refusal(choice)
+                == f"TINYGEN_DATA_DIR={wrong}: expected a folder with data, it is none"
+            )
+        folder = save(tmp_path / "good", small_mnist)
+        assert quietly("mnist", folder)[0].source == f"MNIST in {folder}"
+    for empty in ("idx", "mnist"):
+        monkeypatch.setenv("TINYGEN_DATA_DIR", "")  # as if it were not set
+        assert "TINYGEN_DATA_DIR=" not in refusal(empty).replace("TINYGEN_DATA_DIR=DIR", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows says where anybody's home would be")
+def test_the_home_of_nobody_is_refused(monkeypatch):
+    sentence = (
+        "~nobody-here/x: there is no such home folder; a folder of that name is ./~nobody-here/x"
+    )
+    for choice in ("idx", "mnist"):
+        assert refusal(choice, "~nobody-here/x") == sentence
+    monkeypatch.setenv("TINYGEN_DATA_DIR", "~nobody-here/x")
+    assert refusal("auto") == sentence
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("by", ["flag", "variable"])
+def test_the_folders_of_torchvision(
+    tmp_path, monkeypatch, small_mnist, small_fashion, small_kmnist, suffix, by
+):
+    """As its data sets lay them down: all below one root, and beside each archive its content."""
+    root = tmp_path / "tensors → torchvision"
+    for folder, seed in (("MNIST", 0), ("FashionMNIST", 5), ("KMNIST", 6)):
+        save(root / folder / "raw", small_set(seed), suffix)
+        if not suffix:
+            save(root / folder / "raw", small_set(seed), ".gz")
+    if by == "variable":
+        monkeypatch.setenv("TINYGEN_DATA_DIR", str(root))
+    for name, folder in (
+        ("mnist", "MNIST"),
+        ("fashion-mnist", "FashionMNIST"),
+        ("kmnist", "KMNIST"),
+    ):
+        data, said = quietly(name, root if by == "flag" else None)
+        assert data.source == f"{DATASETS[name].title} in {root / folder / 'raw'}" and not said
+    np.testing.assert_array_equal(data.train_images, small_set(6)[TRAIN_IMAGES])
+
+
+def test_a_folder_may_be_relative_and_have_any_name(tmp_path, monkeypatch, small_mnist):
+    save(tmp_path / "my data → ü", small_mnist)
+    monkeypatch.chdir(tmp_path)
+    assert quietly("mnist", "my data → ü")[0].source == "MNIST in my data → ü"
+
+
 def test_a_dangling_link_is_refused(tmp_path, small_mnist):
     folder = save(tmp_path / "data", small_mnist)
     (folder / f"{TEST_LABELS}.gz").unlink()
@@ -327,7 +385,10 @@ def test_idx_takes_any_consistent_four_files(tmp_path, monkeypatch, shape, axes)
     "changes, message",
     [
         ({TRAIN_LABELS: np.zeros(29, np.uint8)}, "got 30 images and 29 labels"),
-        ({TEST_LABELS: np.zeros(11, np.uint8)}, "each test image, got 10 images and 11 labels"),
+        (
+            {TEST_LABELS: np.zeros(11, np.uint8)},
+            "test images: expected a label for each, got 10 images and 11 labels",
+        ),
         ({TEST_IMAGES: np.zeros((10, 28, 27), np.uint8)}, "28 x 28 for training and 28 x 27"),
         (
             {TEST_IMAGES: np.zeros((10, 28, 28, 3), np.uint8)},
@@ -335,9 +396,9 @@ def test_idx_takes_any_consistent_four_files(tmp_path, monkeypatch, shape, axes)
         ),
         (
             {TEST_IMAGES: np.zeros((0, 28, 28), np.uint8), TEST_LABELS: np.zeros(0, np.uint8)},
-            "expected test images",
+            "test images: expected at least one, got a shape of (0, 28, 28)",
         ),
-        ({TRAIN_IMAGES: np.zeros((30, 0, 28), np.uint8)}, "expected training images"),
+        ({TRAIN_IMAGES: np.zeros((30, 0, 28), np.uint8)}, "training images: expected at least one"),
         (
             {
                 TRAIN_IMAGES: np.zeros((30, 5, 5, 2), np.uint8),
@@ -351,9 +412,80 @@ def test_idx_refuses_what_does_not_fit_together(tmp_path, changes, message):
     assert message in refusal("idx", save(tmp_path / "data", small_set() | changes))
 
 
+def test_idx_refuses_a_file_and_an_archive_that_differ(tmp_path):
+    """No hash tells which of them is the old one."""
+    folder = save(tmp_path / "data", small_set(), "")
+    save(folder, small_set())
+    assert quietly("idx", folder)[0].sha256 == content_sha256(small_set())
+    idx.write(folder / f"{TEST_IMAGES}.gz", small_set(seed=1)[TEST_IMAGES])
+    assert refusal("idx", folder) == (
+        f"{folder / TEST_IMAGES} and {TEST_IMAGES}.gz differ: expected one of them, or equal ones"
+    )
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_ink_on_paper_is_mentioned(tmp_path, channels):
+    """Digits are the same size in both; what tells them apart is what is around them."""
+    glowing = np.zeros((30, 28, 28, *channels), np.uint8)
+    glowing[:, 4:-4, 4:-4] = 255  # more than half of the pixels
+    arrays = small_set() | {TRAIN_IMAGES: glowing, TEST_IMAGES: glowing[:10]}
+    assert quietly("idx", save(tmp_path / "dark", arrays))[1] == []
+    photographs = np.random.default_rng(0).integers(0, 256, glowing.shape).astype(np.uint8)
+    arrays |= {TRAIN_IMAGES: photographs}
+    assert quietly("idx", save(tmp_path / "photographs", arrays))[1] == []
+    arrays |= {TRAIN_IMAGES: 255 - glowing}
+    (line,) = quietly("idx", save(tmp_path / "bright", arrays))[1]
+    assert line.startswith(f"{tmp_path / 'bright'}: these images are dark on a bright background")
+    assert "255 - images turns them into it" in line
+
+
+# What a data set promises
+
+
+GREY = np.zeros((3, 4, 4), np.uint8)
+ROWS = np.zeros((3, 16), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("images", "sentence"),
+    [
+        (GREY / 255, r"uint8 \(n, h, w\) .* got float64 \(3, 4, 4\); .*\(255 \* x\)\.round"),
+        (GREY.astype(np.int64), "got int64"),
+        (ROWS.astype(np.int32), "got int32"),
+        (np.zeros(3, np.uint8), r"got uint8 \(3,\)"),
+        (ROWS.astype(bool), "got bool"),
+        (ROWS.astype(complex), "got complex128"),
+        (ROWS.astype(object), "got object"),
+        (np.where(np.arange(48).reshape(3, 16) == 37, np.nan, ROWS), "1 of 48 .* row 2, column 5"),
+        (np.where(np.arange(48).reshape(3, 16) > 40, -np.inf, ROWS), "7 of 48 .* row 2, column 9"),
+        (GREY[:0], "expected at least one"),
+    ],
+)
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_data_set_says_what_is_wrong_with_it(images, sentence, part):
+    good = GREY if images.dtype.kind != "f" or images.ndim > 2 else ROWS
+    train, test = (images, good) if part == "train" else (good, images)
+    with pytest.raises(InputError, match=f"by me, {part}.* images: .*{sentence}") as caught:
+        Dataset("mine", train, None, test, None, "by me", {})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_data_set_has_a_label_for_each_image():
+    with pytest.raises(InputError, match="expected a label for each, got 3 images and 2 labels"):
+        Dataset("mine", GREY, np.zeros(2, np.uint8), GREY, None, "by me", {})
+
+
 def test_idx_never_falls_back(tmp_path):
     assert "--data idx needs --data-dir" in refusal("idx")
     assert "there is no train-images-idx3-ubyte and no" in refusal("idx", tmp_path)
+
+
+def test_a_choice_that_was_mistyped():
+    assert "unknown data 'minst' (did you mean 'mnist'?); choose one of auto, mnist" in refusal(
+        "minst"
+    )
+    with pytest.raises(InputError, match=r"mixture 'rings' \(did you mean 'ring'\?\); choose"):
+        mixture_points("rings", 3, 3)
 
 
 def test_an_unknown_choice():
@@ -566,8 +698,62 @@ def test_no_mirror_has_it(change, two_mirrors, small_mnist, small_strokes):
 
 def test_a_cache_that_cannot_be_written(tmp_path, small_strokes):
     (tmp_path / "cache").write_bytes(b"in the way")
-    assert "(" + str(tmp_path / "cache" / "mnist") in refusal("mnist")
-    assert quietly("auto")[0].name == "strokes"
+    sentence = f"({tmp_path / 'cache' / 'mnist'}: the cache cannot be written into ("
+    assert sentence in refusal("mnist") and "set TINYGEN_CACHE_DIR to a folder" in refusal("mnist")
+    data, (line,) = quietly("auto")
+    assert data.name == "strokes" and "set TINYGEN_CACHE_DIR" in line
+
+
+def test_a_complete_cache_is_only_read(tmp_path, monkeypatch, small_mnist):
+    save(tmp_path / "cache" / "mnist", small_mnist)
+    monkeypatch.setattr(datasets, "download", lambda *_, **__: pytest.fail("it was written into"))
+    assert quietly("mnist")[1] == []
+
+
+@pytest.mark.parametrize("fault", ["cut", "another file", "empty", "unzipped under another name"])
+def test_a_damaged_file_in_the_cache_is_fetched_again(
+    tmp_path, change, small_mnist, two_mirrors, fault
+):
+    change("mnist", mirrors=(two_mirrors[0].url,))
+    two_mirrors[0].files = zipped(tmp_path, small_mnist)
+    cache = save(tmp_path / "cache" / "mnist", small_mnist)
+    path, good = cache / f"{TEST_LABELS}.gz", two_mirrors[0].files[f"{TEST_LABELS}.gz"]
+    if fault == "unzipped under another name":
+        path.unlink()
+        path = cache / TEST_LABELS.replace("-idx", ".idx")
+    path.write_bytes({"cut": good[:-3], "another file": gzip.compress(b"no")}.get(fault, b""))
+    data, said = quietly("mnist")
+    np.testing.assert_array_equal(data.test_labels, small_mnist[TEST_LABELS])
+    assert [re.sub(": expected.*; ", ": ...; ", line) for line in said] == [
+        f"{path}: ...; fetching it again", f"Downloading {two_mirrors[0].url}{TEST_LABELS}.gz",
+    ]  # fmt: skip
+    assert sorted(p.name for p in cache.iterdir()) == sorted(f"{n}.gz" for n in datasets.FILES)
+    assert quietly("mnist")[1] == []
+
+
+@pytest.mark.parametrize("choice", ["auto", "mnist"])
+@pytest.mark.parametrize("again", ["damaged, too", "not there"])
+def test_it_is_fetched_again_once_only(tmp_path, change, small_mnist, two_mirrors, choice, again):
+    change("mnist", mirrors=(two_mirrors[0].url,))
+    cache = save(tmp_path / "cache" / "mnist", small_mnist)
+    path = cache / f"{TEST_LABELS}.gz"
+    path.write_bytes(b"damaged")
+    if again == "damaged, too":
+        two_mirrors[0].files = {path.name: b"damaged as well"}
+    message = refusal(choice)
+    assert message.startswith(f"{path}: expected") and "could not be fetched again (127" in message
+    assert two_mirrors[0].asked == [path.name] and path.read_bytes() == b"damaged"
+
+
+def test_a_users_own_file_is_never_touched(tmp_path, monkeypatch, change, small_mnist, two_mirrors):
+    change("mnist", mirrors=(two_mirrors[0].url,))
+    two_mirrors[0].files = zipped(tmp_path, small_mnist)
+    path = save(tmp_path / "mine", small_mnist) / f"{TEST_LABELS}.gz"
+    path.write_bytes(b"damaged")
+    monkeypatch.setenv("TINYGEN_DATA_DIR", str(path.parent))
+    for data_dir in (path.parent, None):
+        assert refusal("mnist", data_dir).startswith(f"{path}: expected an IDX file")
+    assert two_mirrors[0].asked == [] and path.read_bytes() == b"damaged"
 
 
 # No network
@@ -617,9 +803,25 @@ def test_the_cache_is_where_pooch_has_it():
     code = "from tinygen.data import locations; print(locations.cache_folder())"
     out = subprocess.run(
         [sys.executable, "-c", code],
+        env=os.environ | {"TINYGEN_CACHE_DIR": ""},  # as if it were not set
         capture_output=True,
         text=True,
         check=True,
         cwd=Path(__file__).parents[2],
     )
     assert out.stdout.strip() == str(pooch.os_cache("tinygen"))
+
+
+def test_the_cache_can_be_moved():
+    code = "from tinygen.data import locations; print(locations.cache_folder())"
+    home = str(Path.home())
+    for value, folder in (("/some/where", "/some/where"), ("~/x", f"{home}/x")):
+        out = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ
+            | {"TINYGEN_CACHE_DIR": value, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert out.stdout.strip() == str(Path(folder))

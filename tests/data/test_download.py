@@ -104,7 +104,8 @@ def test_a_bar_on_a_terminal_only(tmp_path, monkeypatch, two_mirrors):
 
 def test_a_folder_that_cannot_be_made(tmp_path, two_mirrors):
     (tmp_path / "file").write_bytes(b"in the way")
-    with pytest.raises(DownloadError, match=re.escape(f"{tmp_path / 'file'}: File exists")):
+    sentence = f"{tmp_path / 'file'}: the cache cannot be written into (File exists); set TINYGEN"
+    with pytest.raises(InputError, match=re.escape(sentence)):
         fetched(tmp_path / "file", two_mirrors)
     assert two_mirrors[0].asked == []
 

@@ -71,7 +71,7 @@ def test_of_images_that_are_equally_wrong_the_first_comes_first() -> None:
     q = np.tile([0.2, 0.8], (5, 1))
     assert most_wrong(q, [0, 0, 1, 0, 0], 3).tolist() == [0, 1, 3]
     many = np.tile([[0.2, 0.8], [0.4, 0.6]], (500, 1))
-    assert most_wrong(many, np.zeros(1000), 1000).tolist() == [
+    assert most_wrong(many, np.zeros(1000, int), 1000).tolist() == [
         *range(0, 1000, 2),
         *range(1, 1000, 2),
     ]
@@ -93,3 +93,12 @@ def test_no_mistakes_give_no_images() -> None:
 def test_shapes_that_do_not_fit_are_refused(q: Any, labels: Any, words: str) -> None:
     with pytest.raises(ValueError, match=rf"^most_wrong: expected \(n, classes\) \(n,\), {words}"):
         most_wrong(q, labels, 3)
+
+
+@pytest.mark.parametrize("wrong", [[0.7, 1.2], ["0", "1"], [True, False]])
+def test_classes_that_are_no_integers_are_refused(wrong: Any) -> None:
+    """0.7 was counted as class 0."""
+    for call in (lambda: confusion(wrong, [0, 1], 2), lambda: confusion([0, 1], wrong, 2),
+                 lambda: most_wrong([[0.5, 0.5]] * 2, wrong, 2)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"expected integers"):
+            call()

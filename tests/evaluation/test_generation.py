@@ -331,3 +331,11 @@ def test_the_nearest_row_is_that_of_a_loop(monkeypatch):
     expected = [min(range(20), key=lambda k: np.linalg.norm(x - b[k])) for x in a]
     assert nearest(a, b).tolist() == expected
     assert nearest(b, b).tolist() == [*range(20)]
+
+
+def test_distances_of_bytes_are_refused():
+    """The square of the byte 20 is 144."""
+    x = np.array([[20]], np.uint8)
+    for a, b in ((x, x), (x, x / 255), (x / 255, x)):
+        with pytest.raises(TypeError, match="nearest: expected floats, got uint8"):
+            nearest(a, b)

@@ -162,3 +162,9 @@ def test_at_most_a_thousand_choose_sigma(monkeypatch):
 
 def test_an_estimate_in_words():
     assert str(ParzenEstimate(224.7, 2.1, 0.2)) == "225 +- 2 nats"
+
+
+def test_generated_images_of_bytes_are_refused():
+    images = np.zeros((200, 2, 2), np.uint8)
+    with pytest.raises(TypeError, match="parzen: expected floats, got uint8"):
+        parzen_beside_training(images.reshape(200, 4)[:50], images, images)

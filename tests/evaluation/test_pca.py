@@ -177,3 +177,11 @@ def test_a_linear_autoencoder_finds_the_subspace_of_pca(monkeypatch, stroke_imag
     floor = np.mean((pca.reconstruct(x) - x) ** 2)
     # The error is quadratic in the angles.
     assert float(model.loss(p, x)) == pytest.approx(floor, rel=1e-5)
+
+
+def test_bytes_are_no_pixels_from_0_to_1():
+    images = np.random.default_rng(0).integers(0, 256, (9, 2, 2)).astype(np.uint8)
+    pca = PCA.fit(images, 2)
+    for f in (pca.encode, pca.reconstruct):
+        with pytest.raises(TypeError, match="PCA: expected floats, got uint8"):
+            f(images.reshape(9, 4))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from running import ROOT, command, environment, run_here
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -53,9 +53,9 @@ DATA = bars()
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own; and no waiting for the disk."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TINYGEN_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("os.fsync", lambda file: None)
-    return tmp_path / "tinygen" / "models"
+    return tmp_path / "models"
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_it_is_trained_once_and_read_from_then_on(
 def test_whoever_trains_it_gets_the_same(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So the hash names it, on any day and in any folder."""
     first = judge()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache / "another"))
+    monkeypatch.setenv("TINYGEN_CACHE_DIR", str(cache / "another"))
     assert judge().sha256 == first.sha256
 
 
@@ -149,7 +149,7 @@ def test_no_compiled_kernel_has_a_part_in_it(monkeypatch: pytest.MonkeyPatch, ca
         context.setattr(NUMPY, "_adam", compiled)
         first = judge()
         rows()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache / "another"))
+    monkeypatch.setenv("TINYGEN_CACHE_DIR", str(cache / "another"))
     assert judge().sha256 == first.sha256
 
 
@@ -157,7 +157,7 @@ def test_the_same_figures_are_printed_by_every_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """With one thread of BLAS and numba, and with two threads and no numba."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "one"))
+    monkeypatch.setenv("TINYGEN_CACHE_DIR", str(tmp_path / "one"))
     assert run_here("--smoke", name="mnist_judge") == 0
     here = capsys.readouterr().out
     assert "training the judge of strokes, once" in here
@@ -170,7 +170,7 @@ def test_the_same_figures_are_printed_by_every_process(
     path = f"{tmp_path / 'no'}{os.pathsep}{ROOT}"
     there = subprocess.run(
         command("--smoke", name="mnist_judge"),
-        env=environment(XDG_CACHE_HOME=str(tmp_path / "two"), PYTHONPATH=path, **threads),
+        env=environment(TINYGEN_CACHE_DIR=str(tmp_path / "two"), PYTHONPATH=path, **threads),
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     # Not the hash alone, but all figures: the VAE is the same one, too.
@@ -276,7 +276,7 @@ def test_ctrl_c_says_what_was_stopped_and_the_next_call_goes_on(
             judge()
     stopped = judge()
     assert len(steps) == STEPS, "no step was made twice"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache / "straight"))
+    monkeypatch.setenv("TINYGEN_CACHE_DIR", str(cache / "straight"))
     assert judge().sha256 == stopped.sha256
 
 
@@ -348,10 +348,9 @@ def test_it_says_once_that_it_waits_for_another_process(
     class Recording(Progress):
         def say(self, text: str) -> None:
             lines.append(text)
-            fcntl.flock(other, fcntl.LOCK_UN)
+            other.release()
 
-    with (folder / "lock").open() as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+    with FileLock(folder / "lock") as other:
         progress = Recording(1, {})
         if what == "judge":
             assert judge(progress=progress).sha256 == read.sha256

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -433,7 +434,7 @@ def test_a_class_with_too_few_images_is_said_and_used(
 def test_without_a_checkpoint_an_encoder_is_trained_once(
     labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("TINYGEN_CACHE_DIR", str(tmp_path / "cache"))
     flags = ("--data", "idx", "--data-dir", labelled, "--mode", "code,finetune", "--labels", "20",
              "--draws", "1", "--jobs", "1", "--epochs", "1")  # fmt: skip
     once = "training the encoder of idx, once; it is kept in the cache\n"
@@ -442,7 +443,7 @@ def test_without_a_checkpoint_an_encoder_is_trained_once(
     assert first.returncode == again.returncode == 0
     assert first.stdout.count(once) == 1 and once not in again.stdout
     assert "encoder   the denoising autoencoder\n" in first.stdout
-    (folder,) = (tmp_path / "cache" / "tinygen" / "models").glob("encoder-*")
+    (folder,) = (tmp_path / "cache" / "models").glob("encoder-*")
     kept = tg.load(folder)
     assert kept.model == Autoencoder(25, input_noise=1.0)
     summaries = [summary_of(tmp_path / run) for run in ("a", "b")]
@@ -532,24 +533,48 @@ def straight(labelled: Path, coder: Path, tmp_path_factory: pytest.TempPathFacto
     return out
 
 
-def test_ctrl_c_at_a_terminal(tiny: Any, straight: Path, tmp_path: Path) -> None:
-    """It reaches both processes, and nothing is lost; and that they are two changes nothing."""
-    flags = (*tiny, *IN_PROCESSES, "--jobs", "2", "--out", tmp_path)
-    process = start_there(*flags, name=NAME, start_new_session=True)
+def begun(flags: Any, out: Path) -> subprocess.Popen[str]:
+    """An experiment of which two trainings, in two processes, have begun."""
+    process = start_there(*flags, "--jobs", "2", "--out", out, name=NAME, start_new_session=True)
     deadline = time.monotonic() + 100
-    while len([*tmp_path.glob("cells/*/checkpoint.npz")]) < 2:  # both of them have begun
+    while len([*out.glob("cells/*/checkpoint.npz")]) < 2:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGINT)
+    return process
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+@pytest.mark.parametrize(("sent", "to_all"), [("SIGINT", True), ("SIGTERM", False)])
+def test_a_signal_at_a_terminal_and_one_to_the_parent_alone(
+    tiny: Any, straight: Path, tmp_path: Path, sent: str, to_all: bool
+) -> None:
+    """All processes end, and nothing is lost; and that they are two changes nothing."""
+    flags = (*tiny, *IN_PROCESSES)
+    process = begun(flags, tmp_path)
+    (os.killpg if to_all else os.kill)(process.pid, getattr(signal, sent))
+    # Until nobody can write to stdout any more: no worker outlives its parent.
     out, told = process.communicate(timeout=100)
     assert (process.returncode, out) == (130, ""), told
     assert told.startswith("stopped") and told.count("\n") == 1
     assert "--resume" in told or told == "stopped\n"  # where there was nothing to save
     assert not (tmp_path / "summary.json").exists()
     assert len([*tmp_path.glob("cells/*/summary.json")]) < 6  # there is something left to do
-    done = run_there(*flags, "--resume", name=NAME)
+    assert not [*tmp_path.rglob(".lock")]
+    done = run_there(*flags, "--resume", "--out", tmp_path, name=NAME)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert end_of(straight) == end_of(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_workers_save_and_end_where_their_parent_is_killed(tiny: Any, tmp_path: Path) -> None:
+    flags = (*tiny, *IN_PROCESSES, "--epochs", "50000")
+    process = begun(flags, tmp_path)
+    process.kill()
+    process.communicate(timeout=60)  # until nobody can write to stdout any more
+    for path in tmp_path.glob("cells/*/checkpoint.npz"):
+        assert checkpoint.read_meta(path)["step"] > 0
+    done = run_there(*flags, "--out", tmp_path, name=NAME)
+    assert done.returncode == 2 and "holds an unfinished run" in done.stderr  # and no lock is left
 
 
 def test_an_unfinished_run_is_not_lost(
@@ -642,16 +667,16 @@ def relabelled(folder: Path, train: Any = None, test: Any = None, images: int = 
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (("--labels", "x"), "argument --labels: expected a whole number, got 'x'"),
-        (("--labels", "20,"), "argument --labels: expected a whole number, got ''"),
+        (("--labels", "x"), "argument --labels: expected a whole number in digits, got 'x'"),
+        (("--labels", "20,"), "argument --labels: expected a whole number in digits, got ''"),
         (("--labels", "0"), "argument --labels: expected at least 1, got 0"),
         (("--labels", "-5"), "argument --labels: "),
-        (("--labels", "2.5"), "argument --labels: expected a whole number, got '2.5'"),
+        (("--labels", "2.5"), "argument --labels: expected a whole number in digits, got '2.5'"),
         (("--labels", "251"), "251 labels were asked for, and there are 250"),
         (("--labels", "20,1000"), "1000 labels were asked for, and there are 250"),
         (("--labels", "9"), "9 labels would leave some of the 10 classes without any"),
-        (("--mode", "magic"), "argument --mode: 'magic' is none of pixels, pca, code, frozen"),
-        (("--mode", "pixels,"), "argument --mode: '' is none of pixels"),
+        (("--mode", "magic"), "argument --mode: invalid choice: 'magic'; choose one of pixels"),
+        (("--mode", "pixels,"), "argument --mode: invalid choice: ''; choose one of pixels"),
         (("--mode", "scratch+", "--labels", "all"), "learns from images without labels"),
         (("--mode", "scratch+,finetune+", "--labels", "all"), "--labels all there are none"),
         (("--features", "first"), "argument --features: invalid choice: 'first'"),

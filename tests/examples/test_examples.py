@@ -8,8 +8,9 @@ import subprocess
 
 import numpy as np
 import pytest
-from running import command, environment, example, run_captured, run_here, run_there
+from running import ROOT, command, environment, example, run_captured, run_here, run_there
 
+from tinygen import plots
 from tinygen.models import Autoencoder
 from tinygen.parameters import Parameters
 from tinygen.training import checkpoint, command_line
@@ -20,6 +21,23 @@ FILES = {
     "checkpoint.npz", "metrics.jsonl", "summary.json", "filters.png", "loss.png",
     "reconstructions.png",
 }  # fmt: skip
+
+
+PICTURES = ("codes", "compare", "confusion", "images_in_rows", "line_plot", "loss_curves",
+            "mixture")  # fmt: skip
+"""By which the pictures after a run begin."""
+ONE = ("--epochs", "1")
+FIGURES_FIRST = {
+    "mnist_autoencoder": ONE,
+    "mnist_vae": (*ONE, "--nll-samples", "0"),
+    "mnist_gan": ONE,
+    "gan_ring": ONE,
+    "compare_autoencoders": ONE,
+    "vae_scaling": ONE,
+    "vae_estimators": ONE,
+    "encoder_classifier": ("--mode", "pixels", "--labels", "20", "--draws", "1"),
+    "encoder_generator": ("--way", "densities", *ONE),
+}
 
 
 @pytest.fixture
@@ -180,3 +198,36 @@ def test_restart_begins_anew_over_an_unfinished_run(tmp_path):
     assert run_here(*flags) == 2
     assert run_here(*flags, "--restart", "--seed", "1") == 0
     assert json.loads((tmp_path / "summary.json").read_text())["config"]["seed"] == 1
+
+
+EVERY = [path.stem for path in (ROOT / "examples").rglob("*.py") if path.parent.name != "start"]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_help_where_docstrings_are_left_out(name, monkeypatch):
+    """As python -OO leaves them out."""
+    assert "usage: " in example(name).flags().format_help()
+    monkeypatch.setattr(example(name), "__doc__", None)
+    assert "usage: " in example(name).flags().format_help()
+
+
+def test_a_run_where_docstrings_and_asserts_are_left_out(tmp_path):
+    python, *flags = command("--smoke", "--epochs", "1", "--quiet", "--out", tmp_path)
+    done = subprocess.run([python, "-OO", *flags], env=environment(), capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert set(os.listdir(tmp_path)) == FILES
+
+
+@pytest.mark.parametrize("name", FIGURES_FIRST)
+def test_a_picture_that_fails_loses_no_figures(name, tmp_path, monkeypatch):
+    """The summary is written before the first picture is drawn."""
+
+    def fail(*arguments, **options):
+        raise RuntimeError("no picture")
+
+    for picture in PICTURES:
+        monkeypatch.setattr(plots, picture, fail)
+    with pytest.raises(RuntimeError, match="no picture"):
+        run_here("--smoke", *FIGURES_FIRST[name], "--quiet", "--out", tmp_path, name=name)
+    assert json.loads((tmp_path / "summary.json").read_text())["task"] == name

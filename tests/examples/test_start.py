@@ -37,7 +37,9 @@ def strokes(
 
 def run(name: str) -> None:
     """As ``python examples/start/<name>.py`` does, with nothing changed but the data."""
-    runpy.run_path(str(path_of(name)), run_name="__main__")
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(path_of(name)), run_name="__main__")
+    assert not end.value.code
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -95,6 +97,21 @@ def test_the_same_seed_gives_the_same_line(
         example(name).main()
         lines.append(capsys.readouterr().out)
     assert "epoch  1: last batch" in lines[0] and lines[0] == lines[1]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_data_that_cannot_be_had_are_one_sentence(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load() -> None:
+        raise tg.InputError("there are no data")
+
+    monkeypatch.setattr("tinygen.data.load", load)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(path_of(name)), run_name="__main__")
+    captured = capsys.readouterr()
+    assert (end.value.code, captured.out) == (2, "")
+    assert captured.err == "error: there are no data\n"
 
 
 # The gradients by hand that the comments name.

@@ -107,7 +107,7 @@ def check_moments_of_draws() -> None:
 def measured(loss: Callable[[Any], Any], p: tg.Parameters) -> Any:
     """The gradient by central differences, one parameter after the other."""
     moves = 1e-5 * np.eye(p.flat.size)
-    ups, downs = ([float(loss(p.like(p.flat + s * v))) for v in moves] for s in (1, -1))
+    ups, downs = ([loss(p.like(p.flat + s * v)).item() for v in moves] for s in (1, -1))
     return (np.array(ups) - downs) / 2e-5
 
 
@@ -198,7 +198,7 @@ def check_figures(gradients: str, loss: str) -> None:
         ),
     }
     for name, value in expected.items():
-        assert float(figures[name]) == pytest.approx(float(value), rel=1e-11)
+        assert float(figures[name]) == pytest.approx(value.item(), rel=1e-11)
 
 
 def check_ratio(gradients: str) -> None:

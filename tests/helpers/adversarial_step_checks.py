@@ -143,7 +143,7 @@ def directional_derivatives(
     f: Callable[[Any], Any], p: tg.Parameters, directions: Any
 ) -> np.ndarray:
     h = 1e-5
-    ups, downs = ([float(f(p.like(p.flat + s * v))) for v in directions] for s in (h, -h))
+    ups, downs = ([f(p.like(p.flat + s * v)).item() for v in directions] for s in (h, -h))
     return (np.array(ups) - downs) / (2 * h)
 
 
@@ -274,7 +274,7 @@ def check_figures(gradients: str, name: str) -> None:
         "discriminator_norm": np.linalg.norm(d.flat - learner.d.flat) / RATE,
         "generator_norm": np.linalg.norm(g.flat - learner.g.flat) / RATE,
     }
-    numbers = {key: float(x) for key, x in expected.items()}
+    numbers = {key: x.item() for key, x in expected.items()}
     assert figures == {key: pytest.approx(x, rel=1e-10) for key, x in numbers.items()}
 
 

@@ -75,5 +75,5 @@ def assert_directional_derivatives(
     """The gradient is that of the loss, by central differences along three random directions."""
     for v in np.random.default_rng(0).standard_normal((3, p.flat.size)):
         v /= np.linalg.norm(v)
-        measured = directional_derivative(lambda q: float(loss(q)), p, v, step=1e-5)
+        measured = directional_derivative(lambda q: loss(q).item(), p, v, step=1e-5)
         assert measured == pytest.approx(float(gradient.flat @ v), abs=tolerance)

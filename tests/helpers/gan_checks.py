@@ -112,7 +112,7 @@ def check_losses_of_a_linear_discriminator(loss: str, classes: int, pack: int) -
     norm = np.sqrt((W**2).sum())
     penalty = {"wasserstein-gp": 10 * (norm - 1) ** 2, "r1": norm**2 / 2}.get(loss, 0.0)
     expected = expected_of_d(loss, a, b, smoothing) + penalty
-    found = float(model.discriminator_loss(d, real, fake, labels, alpha, masks))
+    found = model.discriminator_loss(d, real, fake, labels, alpha, masks).item()
     # 1e-12 under the root of the norm is 1e-11 in its square here; without it, rounding.
     assert found == pytest.approx(expected, rel=1e-10 if loss == "wasserstein-gp" else 1e-13)
 
@@ -184,7 +184,7 @@ def check_penalty_by_differences(loss: str, name: str) -> None:
     _, d, (real, fake, labels, alpha, masks), _ = turn(model)
     with_it = model.discriminator_loss(d, real, fake, labels, alpha, masks)
     without = replace(model, penalty=0.0)
-    found = float(with_it - without.discriminator_loss(d, real, fake, labels, alpha, masks))
+    found = (with_it - without.discriminator_loss(d, real, fake, labels, alpha, masks)).item()
     if loss == "r1":
         v = measured_derivatives(model, d, real, labels, masks[0])
         expected = 2.0 / 2 * (v**2).sum(axis=1).mean()
@@ -202,7 +202,7 @@ def check_interpolates() -> None:
     critic = TanhCritic(model)
     a, b = (critic.logits(d, x) for x in (real, fake))
     for one in (0.0, 1.0):
-        found = float(model.discriminator_loss(d, real, fake, alpha=np.full_like(alpha, one)))
+        found = model.discriminator_loss(d, real, fake, alpha=np.full_like(alpha, one)).item()
         v = critic.derivatives(d, real if one else fake)
         penalty = 10 * ((np.sqrt((v**2).sum(axis=1)) - 1) ** 2).mean()
         assert found == pytest.approx(b.mean() - a.mean() + penalty, rel=1e-10)
@@ -292,7 +292,7 @@ def check_dropout_masks() -> None:
     whole = np.ones((3, 5))
     a, b = (TanhCritic(model, m).logits(d, x) for m, x in ((masks[0], real), (masks[1], fake)))
     penalty = TanhCritic(model, masks[2]).penalty(d, real, fake, alpha)
-    found = float(model.discriminator_loss(d, real, fake, labels, alpha, masks))
+    found = model.discriminator_loss(d, real, fake, labels, alpha, masks).item()
     assert found == pytest.approx(b.mean() - a.mean() + penalty, rel=1e-10)
     nothing_dropped = model.logits(d, real, None, (whole,), training=True)
     np.testing.assert_array_equal(model.logits(d, real), nothing_dropped)

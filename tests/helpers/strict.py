@@ -5,14 +5,15 @@ into a NumPy array by itself, mixing with NumPy arrays, functions and keywords t
 CuPy does silently is done here just as silently: indices out of range wrap around, and of several
 values stored at one index the "wrong" one stays. What would wait for a GPU, `count_syncs` notes.
 
-Checked against the sources of CuPy 13 and 14: cupy/_core/core.pyx, _routines_indexing.pyx,
-cupy/random/_generator_api.pyx. Where CuPy is more lenient (a NumPy array as an index, say), this
-is stricter on purpose.
+Checked against the sources of CuPy 14.2: cupy/_core/core.pyx has the methods, operators and
+conversions of arrays, _routines_indexing.pyx what indices do and which dtypes `add.at` takes,
+_kernel.pyx the keywords of ufuncs, _reduction.pyx axes, and cupy/random/_generator_api.pyx what is
+drawn; `test_what_the_strict_namespace_has_cupy_has` compares names and keywords with CuPy itself.
+Where CuPy is more lenient (a NumPy array as an index, say), this is stricter on purpose.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 
 from tinygen.backend import register
 from tinygen.backend.base import seed_sequence
-from tinygen.backend.numpy_backend import adam_numpy
+from tinygen.backend.numpy_backend import NUMPY, adam_numpy
 
 _watching: list[list[str]] = []
 _seeing: list[dict[np.dtype, None]] = []
@@ -103,10 +104,6 @@ class StrictArray:
         _sync("int")
         return int(self._a)
 
-    def __index__(self) -> int:
-        _sync("index")
-        return operator.index(self._a)
-
     def __bool__(self) -> bool:
         _sync("bool")
         return bool(self._a)
@@ -161,12 +158,15 @@ class StrictArray:
         return StrictArray(self._a.swapaxes(axis1, axis2))
 
     def astype(self, dtype: Any, copy: bool = True) -> StrictArray:
-        return StrictArray(self._a.astype(_dtype(dtype), copy=copy))
+        dtype = _dtype(dtype)
+        return self if not copy and dtype == self.dtype else StrictArray(self._a.astype(dtype))
 
     def copy(self) -> StrictArray:
         return StrictArray(self._a.copy())
 
     def fill(self, value: Any) -> None:
+        if type(value) is StrictArray:
+            _sync("fill")  # core.pyx asks whether it is 0
         self._a.fill(_raw(value))
 
 
@@ -219,14 +219,7 @@ def _tuple(index: Any) -> tuple[Any, ...]:
 
 
 def _checked(part: Any) -> Any:
-    if part is Ellipsis:
-        return part
-    if isinstance(part, slice):
-        for bound in (part.start, part.stop, part.step):
-            if isinstance(bound, StrictArray):
-                _sync("index")
-        return slice(*(_raw(bound) for bound in (part.start, part.stop, part.step)))
-    return _raw(part)
+    return part if part is Ellipsis else _raw(part)
 
 
 def _axes_used(part: Any) -> int:
@@ -255,7 +248,7 @@ KEYWORDS |= {
     **dict.fromkeys(("argsort", "sort"), "axis kind"),
     **dict.fromkeys(("count_nonzero", "squeeze", "expand_dims", "flip"), "axis"),
     **dict.fromkeys(("transpose", "permute_dims"), "axes"),
-    **dict.fromkeys(("reshape", "swapaxes", "moveaxis", "broadcast_to", "broadcast_arrays"), ""),
+    **dict.fromkeys(("reshape", "swapaxes", "moveaxis", "broadcast_arrays"), ""),
     **dict.fromkeys(("outer", "inner", "vdot", "diag", "isclose", "array_equal"), ""),
     "may_share_memory": "",
     **dict.fromkeys(("zeros", "ones", "empty", "eye", "tri"), "dtype"),
@@ -263,6 +256,7 @@ KEYWORDS |= {
     "allclose": "rtol atol equal_nan",
     "arange": "dtype",
     "clip": "out",
+    "pad": "constant_values",
     "concatenate": "axis out",
     "dot": "out",
     "einsum": "optimize",
@@ -303,15 +297,36 @@ class _Function:
         return _wrapped(y) if out is None else out
 
 
+class _AlongAxes(_Function):
+    """Whoever names an axis must have it: a 0-d array has none, and NumPy takes its 0 and -1.
+
+    From _get_axis in cupy/_core/_reduction.pyx, scan_core in _routines_math.pyx, and
+    _ndarray_argsort in _routines_sorting.pyx.
+    """
+
+    def __call__(self, x: Any, *arguments: Any, **options: Any) -> Any:
+        axis = arguments[0] if arguments else options.get("axis")
+        if axis is not None and getattr(x, "shape", None) == ():
+            for each in axis if isinstance(axis, tuple) else (axis,):
+                raise np.exceptions.AxisError(each, 0)
+        return super().__call__(x, *arguments, **options)
+
+
+ALONG_AXES = """
+    all amax amin any argmax argmin argsort count_nonzero cumprod cumsum flip max mean min prod sort
+    std sum var
+""".split()  # noqa: SIM905
+
+
 class _Add(_Function):
     """Addition, with the one `at` that tinygen uses."""
 
-    # CUDA has atomic additions for these, not for int64.
-    ATOMIC = ("float16", "float32", "float64", "int32", "uint32", "uint64")
+    # From _scatter_op_single in cupy/_core/_routines_indexing.pyx: what CUDA adds atomically.
+    ATOMIC = ("int32", "int64", "float16", "float32", "float64", "uint32", "uint64")
 
     def at(self, a: StrictArray, index: Any, b: Any) -> None:
         if a.dtype.name not in self.ATOMIC:
-            raise TypeError(f"scatter_add only supports {', '.join(self.ATOMIC)} as data type")
+            raise TypeError(f"cupy.add.at only supports {', '.join(self.ATOMIC)} as data type")
         np.add.at(_raw(a), _index(index, _raw(a)), _raw(b))
 
 
@@ -326,7 +341,8 @@ class StrictNamespace:
 
     def __init__(self) -> None:
         for name, keywords in {**KEYWORDS, **SYNCING}.items():
-            setattr(self, name, (_Add if name == "add" else _Function)(name, keywords))
+            kind = _Add if name == "add" else _AlongAxes if name in ALONG_AXES else _Function
+            setattr(self, name, kind(name, keywords))
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
@@ -362,6 +378,14 @@ class StrictNamespace:
     def take(self, x: StrictArray, indices: Any, axis: int | None = None) -> StrictArray:
         return _wrapped(np.take(_raw(x), _raw(indices), axis=axis, mode="wrap"))
 
+    def broadcast_to(self, x: StrictArray, shape: Any) -> StrictArray:
+        """A view that may be written into, unlike NumPy's: a write changes all of its copies.
+
+        From broadcast_to in cupy/_core/_routines_manipulation.pyx.
+        """
+        view = np.broadcast_to(_raw(x), shape)
+        return StrictArray(np.lib.stride_tricks.as_strided(_raw(x), view.shape, view.strides))
+
     def copyto(
         self, to: StrictArray, x: Any, casting: Any = "same_kind", where: Any = True
     ) -> None:
@@ -376,8 +400,10 @@ def _install() -> None:
 
     def binary(function: Any, reflected: bool = False) -> Any:
         def method(x: StrictArray, z: Any) -> Any:
-            if type(z) is not StrictArray and getattr(type(z), "__array_ufunc__", 1) is None:
-                return NotImplemented  # a Tensor; it knows what to do
+            if hasattr(z, "__array_function__") and not isinstance(z, (np.ndarray, np.generic)):
+                # A Tensor. CuPy calls NumPy's ufunc (ndarray.__mul__ in _core/core.pyx), which asks
+                # the __array_ufunc__ of both and comes to the Tensor's, as CuPy's declines.
+                return NotImplemented
             return function(z, x) if reflected else function(x, z)
 
         return method
@@ -396,7 +422,8 @@ def _install() -> None:
         function = getattr(XP, name)
         setattr(StrictArray, f"__{short}__", binary(function))
         setattr(StrictArray, f"__r{short}__", binary(function, reflected=True))
-        setattr(StrictArray, f"__i{short}__", in_place(function))
+        if short != "matmul":  # core.pyx has no __imatmul__: `a @= b` makes another array
+            setattr(StrictArray, f"__i{short}__", in_place(function))
     for short, name in {
         "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
         "ne": "not_equal",
@@ -454,6 +481,12 @@ class StrictBackend:
 
     def generator(self, seed: Any) -> Any:
         return StrictGenerator(seed)
+
+    def erf(self, x: Any) -> Any:
+        return _wrapped(NUMPY.erf(_raw(x)))
+
+    def lgamma(self, x: Any) -> Any:
+        return _wrapped(NUMPY.lgamma(_raw(x)))
 
     def synchronize(self) -> None:
         _sync("synchronize")

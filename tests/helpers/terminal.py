@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import struct
 import sys
-import termios
 import threading
 
 import pytest
@@ -22,6 +19,7 @@ class Terminal:
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *streams: str) -> None:
+        fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
         self._controller, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
         self._file = os.fdopen(terminal, "w", encoding="utf-8")

@@ -216,8 +216,8 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, Any], sentence: str) ->
     ("wrong", "sentence"),
     [
         ({"reads": "first"}, "unknown reads 'first'"),
-        ({"latent": -1}, "latent must be a whole number, at least 0, got -1"),
-        ({"latent": 2.0}, "latent must be a whole number, at least 0, got 2.0"),
+        ({"latent": -1}, "latent must be at least 0, got -1"),
+        ({"latent": 2.0}, "latent must be a whole number, got 2.0"),
         ({"input_noise": -0.1}, "input_noise must be at least 0, got -0.1"),
         ({"weight_decay": float("nan")}, "weight_decay must be at least 0, got nan"),
         ({"weight_decay": float("inf")}, "weight_decay must be at least 0, got inf"),

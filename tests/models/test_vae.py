@@ -247,7 +247,7 @@ def test_a_weight_of_float64_does_not_spread() -> None:
         ({"beta": float("inf")}, "beta must be at least 0"),
         ({"free_bits": float("nan")}, "free_bits must be at least 0"),
         ({"kl_warm_up": -1}, "kl_warm_up must be at least 0"),
-        ({"kl_warm_up": 2.5}, "kl_warm_up must be at least 0"),
+        ({"kl_warm_up": 2.5}, "kl_warm_up must be a whole number"),
         ({"free_bits": 0.1, "objective": "iwae"}, "which the objective iwae has not"),
         ({"binarize": True, "likelihood": "gaussian"}, "need the likelihood bernoulli"),
     ],

@@ -397,7 +397,7 @@ MUTANTS: dict[str, Plant] = {
     "biases are not taken over": in_model(
         ('for name in (f"W{k}", f"b{k}"):', 'for name in (f"W{k}",):')
     ),
-    "the answers are not centred": in_model(("(self.extract(x) - self.mean)", "self.extract(x)")),
+    "the answers are not centred": in_model(("(raw - self.mean)", "raw")),
     "the answers' norm grows with their width": in_model((" * raw.shape[1] ** 0.5)", ")")),
     "what never changes is blown up": in_model(
         ("xp.maximum(std, least)", "xp.maximum(std, 1e-12)")

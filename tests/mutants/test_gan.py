@@ -24,7 +24,7 @@ from mutants import Plant, both, in_functions, mutated, rows_of, table_tests
 import tinygen as tg
 from tinygen import optim as optim_file
 from tinygen.autograd import OPS, op
-from tinygen.autograd.engine import raw
+from tinygen.autograd.operators import raw
 from tinygen.backend.numpy_backend import adam_numpy
 from tinygen.byhand import chain, pieces
 from tinygen.byhand import gan as byhand

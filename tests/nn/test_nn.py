@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
+import re
+import subprocess
+import sys
 import warnings
 from math import sqrt
 
@@ -406,7 +412,7 @@ def test_a_mask_for_one_row_is_not_spread_over_all(backend):
         net(p, x, training=True, masks=net.draw_masks(backend.generator(0), 1))
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1.0, 2.0, float("nan")])
+@pytest.mark.parametrize("rate", ["0.5", None, -0.1, 1.0, 2.0, float("nan")])
 def test_a_rate_that_makes_no_sense_is_refused(rate):
     with pytest.raises(ValueError, match="the rate must be at least 0 and below 1"):
         Dropout(rate)
@@ -759,3 +765,165 @@ def test_uniform_biases_are_pytorchs(torch):
     ours = BIASES["uniform"](np.random.default_rng(0), (25, 20_000))
     # Means of 20,000 squares, each with the relative standard error sqrt(0.8 / 20,000) = 0.63 %.
     assert abs((ours**2).mean() / (theirs**2).mean() - 1) < 4.5 * 0.0063 * sqrt(2)
+
+
+# Widths, dtypes and copies.
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+@pytest.mark.parametrize(
+    "make", [Dense, Maxout, lambda i, _: LayerNorm(i), lambda i, _: BatchNorm(i)]
+)
+def test_a_width_may_be_an_integer_of_numpy_and_becomes_one_of_python(make, kind):
+    layer = make(kind(3), kind(2))
+    assert layer.shapes == make(3, 2).shapes
+    assert all(type(n) is int for shape in layer.shapes.values() for n in shape)
+    json.dumps(dict(layer.shapes))
+
+
+@pytest.mark.parametrize("width", [2.0, np.float64(2), "2", None, True, np.array([2, 3])])
+def test_a_width_that_is_no_whole_number_is_refused(width):
+    with pytest.raises(tg.InputError, match="Dense: widths must be whole numbers"):
+        Dense(3, width)
+
+
+def test_a_network_has_two_widths_or_more():
+    for sizes in ([], [784], 784):
+        with pytest.raises(tg.InputError, match="mlp: expected two widths or more, got"):
+            mlp(sizes)
+
+
+def test_an_activation_may_be_a_function(backend):
+    x = on(backend, normal(5, 3), np.float64)
+    for f in (tg.tanh, lambda x: tg.tanh(x)):
+        net, named = mlp([3, 4, 2], f), mlp([3, 4, 2], "tanh")
+        p = named.initialise(0, np.float64, backend)
+        np.testing.assert_array_equal(backend.to_numpy(net(p, x)), backend.to_numpy(named(p, x)))
+
+
+@pytest.mark.parametrize("kind", [LayerNorm, BatchNorm])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(3, 1), (3, 4), (1,), ()])
+def test_a_norm_of_another_width_than_its_input_is_refused(backend, kind, training, shape):
+    """LayerNorm(5) of (3, 1) was (3, 5)."""
+    layer = kind(5)
+    p = {name: on(backend, value) for name, value in layer.initialise(None).items()}
+    if not training and kind is BatchNorm:
+        layer(p, on(backend, normal(4, 5)), training=True)
+    for x in (on(backend, np.ones(shape)), tg.Tensor(on(backend, np.ones(shape)))):
+        with pytest.raises(tg.InputError, match=re.escape(f"{kind.__name__}: x is {shape}")):
+            layer(p, x, training=training)
+
+
+@pytest.mark.parametrize("kind", [LayerNorm, BatchNorm])
+@pytest.mark.parametrize("name", ["gamma", "beta"])
+def test_parameters_of_a_norm_do_not_broadcast(kind, name):
+    p = {"gamma": np.ones(5), "beta": np.zeros(5)}
+    for shape in ((1,), (4, 5), ()):
+        with pytest.raises(tg.InputError, match=rf"{kind.__name__}: .*{name}.* expected"):
+            kind(5)(p | {name: np.ones(shape)}, normal(4, 5), training=True)
+
+
+def test_statistics_of_another_width_are_refused():
+    layer, p = BatchNorm(5), {"gamma": np.ones(5), "beta": np.zeros(5)}
+    with pytest.raises(tg.InputError, match=r"BatchNorm: .*statistics.* \(1,\)"):
+        layer(p, normal(4, 5), statistics={"mean": np.ones(1), "variance": np.ones(1)})
+
+
+def test_batch_norm_is_of_rows_and_layer_norm_of_any_axes_before_the_last():
+    x = normal(2, 4, 5)
+    p = {"gamma": np.ones(5), "beta": np.zeros(5)}
+    np.testing.assert_array_equal(LayerNorm(5)(p, x)[1], LayerNorm(5)(p, x[1]))
+    for wrong in (x, x[0, 0]):
+        with pytest.raises(tg.InputError, match=r"BatchNorm: x is \(.*5,?\).*expected \(n, 5\)"):
+            BatchNorm(5)(p, wrong, training=True)
+
+
+@pytest.mark.parametrize("kind", [LayerNorm, BatchNorm])
+def test_numbers_of_numpy_do_not_make_a_norm_wider(kind):
+    layer = kind(3, epsilon=np.float64(1e-5))
+    if kind is BatchNorm:
+        layer = kind(3, epsilon=np.float64(1e-5), momentum=np.float64(0.1))
+    p = {"gamma": np.ones(3, np.float32), "beta": np.zeros(3, np.float32)}
+    x = normal(4, 3).astype(np.float32)
+    assert layer(p, x, training=True).dtype == np.float32
+    assert layer(p, x).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "layer", [Dense(3, 2), Dense(3, 2, biases=None), Maxout(3, 2), LayerNorm(3), BatchNorm(3)],
+    ids=lambda layer: type(layer).__name__,
+)  # fmt: skip
+def test_layers_of_integers_are_refused(backend, layer):
+    p = {name: on(backend, value) for name, value in layer.initialise(random).items()}
+    x = backend.asarray(np.arange(6).reshape(2, 3).astype(np.uint8))
+    with pytest.raises(TypeError, match="expected floats, got uint8"):
+        layer(p, x, training=True)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, int, bool, complex])
+def test_masks_and_parameters_are_floats(backend, dtype):
+    net = mlp([3, 4, 2], dropout=0.5)
+    with pytest.raises(TypeError, match="Dropout: expected a dtype of floats, got"):
+        net.draw_masks(backend.generator(0), 5, dtype)
+    with pytest.raises(TypeError, match="initialise: expected a dtype of floats, got"):
+        net.initialise(0, dtype, backend)
+
+
+def test_a_mask_of_booleans_is_refused():
+    """It would drop units without scaling up the others."""
+    net = mlp([3, 4, 2], dropout=0.5)
+    p = net.initialise(0)
+    with pytest.raises(TypeError, match="Dropout: expected floats, got bool"):
+        net(p, np.ones((5, 3), np.float32), training=True, masks=[np.ones((5, 4), bool)])
+
+
+@pytest.mark.parametrize("wrong", [(2,), (2, 3), (1, 1), ()])
+def test_an_initialiser_of_ones_own_gives_the_shape_that_it_is_asked_for(wrong):
+    with pytest.raises(tg.InputError, match=r"W1: .* expected \(3, 2\)"):
+        Sequential(Dense(3, 2, weights=lambda generator, shape: np.ones(wrong))).initialise(0)
+    with pytest.raises(tg.InputError, match=r"b1: .* expected \(2,\)"):
+        Sequential(Dense(3, 2, biases=lambda generator, shape: np.ones(shape))).initialise(0)
+
+
+NETWORKS = {
+    "functions": Sequential(Dense(3, 4), tg.tanh, Dense(4, 2, "glorot_normal", "uniform"), tg.relu),
+    "norms": mlp([3, 4, 2], "gelu", norm="layer"),
+    "statistics": Sequential(Dense(3, 4, "lecun_uniform", None), BatchNorm(4), Dense(4, 2)),
+    "maxout": mlp([3, 4, 2], "maxout", dropout=0.5),
+}
+
+
+@pytest.mark.parametrize("copy_of", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_can_be_copied_and_pickled(name, copy_of):
+    net, x = NETWORKS[name], normal(5, 3)
+    p = net.initialise(0, np.float64)
+    if name == "statistics":
+        net(p, x, training=True)
+    twin, q = copy_of(net), copy_of(p)
+    assert q.shapes == p.shapes and not np.shares_memory(p.flat, q.flat)
+    np.testing.assert_array_equal(twin.initialise(0, np.float64).flat, p.flat)
+    if name == "statistics":  # initialise() has forgotten them
+        net(p, x, training=True)
+        twin = copy_of(net)
+    np.testing.assert_array_equal(twin(q, x), net(p, x))
+    q.flat[...] = 0
+    assert p["W1"].any()
+
+
+def test_an_op_is_pickled_by_its_name_and_copied_as_itself():
+    for f in filter(callable, (getattr(tg.ops, name) for name in tg.ops.__all__)):
+        assert pickle.loads(pickle.dumps(f)) is f is copy.deepcopy(f)
+
+
+def test_a_network_is_read_in_another_process(tmp_path):
+    """One that has not imported tinygen, as a worker of a pool."""
+    net = NETWORKS["functions"]
+    p, x = net.initialise(0), np.ones((2, 3), np.float32)
+    path = tmp_path / "network"
+    path.write_bytes(pickle.dumps((net, p, x)))
+    code = "import pickle, sys; net, p, x = pickle.load(open(sys.argv[1], 'rb'));"
+    code += "sys.stdout.buffer.write(net(p, x).tobytes())"
+    answer = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True)
+    assert answer.stdout == net(p, x).tobytes()

@@ -68,7 +68,7 @@ def trained(model: GAN, draw: Any, steps: int = 1000, rate: float = 0.02) -> tup
     for step in range(steps):
         _, g = loss(d, *draw(step))
         adam.update(d, g, schedule(step))
-    return d, float(model.discriminator_loss(d, *draw(steps)))
+    return d, model.discriminator_loss(d, *draw(steps)).item()
 
 
 def trained_between(model: GAN, p: Any, q: Any, steps: int = 1000) -> tuple[Any, float]:

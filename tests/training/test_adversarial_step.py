@@ -435,10 +435,17 @@ def test_steps_are_the_same_on_every_backend_and_wait_for_nothing(
                 state.add(figures, N)
         assert not syncs
         assert all(x.shape == () and x.dtype == np.float32 for x in figures.values())
-        ends.append([place.to_numpy(x) for x in (learner.parameters.flat, learner.average.flat)])
-    for here, there in zip(*ends, strict=True):
+        both = {**learner.parameters, **{f"average {k}": x for k, x in learner.average.items()}}
+        ends.append({k: place.to_numpy(x) for k, x in both.items()})
+    here, there = ends
+    if backend.name == "cupy" and model.loss == "wasserstein-gp":
+        # What a critic adds to all of its scores cancels. The gradient is a rounding, of which Adam
+        # makes a step of 1e-3, and CuPy adds in another order.
+        last = max(k for k in here if k.startswith("discriminator.b"))
+        del here[last], there[last]
+    for k in here:
         # The same float32 arithmetic in another library: a few roundings, three steps of 1e-3.
-        np.testing.assert_allclose(there, here, atol=5e-6)
+        np.testing.assert_allclose(there[k], here[k], atol=5e-6, err_msg=k)
 
 
 @BOTH_KINDS

@@ -160,8 +160,9 @@ def test_an_array_file_of_numpy_itself_is_no_checkpoint(tmp_path):
 def test_nothing_there_a_folder_and_a_pipe(tmp_path):
     assert "there is no checkpoint" in refused(tmp_path / "nothing")
     assert "it is a folder or a device" in refused(tmp_path)
-    os.mkfifo(tmp_path / "pipe")
-    assert "it is a folder or a device" in refused(tmp_path / "pipe")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        assert "it is a folder or a device" in refused(tmp_path / "pipe")
 
 
 def test_another_shape_or_dtype_is_named(tmp_path):
@@ -545,6 +546,29 @@ def test_an_error_that_is_not_the_disks_passes_through(tmp_path):
             file.write(b"half")
             raise error
     assert os.listdir(tmp_path) == ["x"] and (tmp_path / "x").read_text() == "before"
+
+
+@pytest.mark.parametrize("refusals", [1, 3, 100])
+def test_a_file_that_somebody_reads_is_replaced_a_moment_later(tmp_path, monkeypatch, refusals):
+    """Windows does not let it be renamed over as long as it is open."""
+    write_text(tmp_path / "x", "before")
+    replace, tries = os.replace, []
+
+    def refuse(*paths):
+        tries.append(paths)
+        if len(tries) <= refusals:
+            raise PermissionError(errno.EACCES, "Access is denied")
+        replace(*paths)
+
+    monkeypatch.setattr("os.replace", refuse)
+    if refusals < 100:
+        write_text(tmp_path / "x", "after")
+        assert len(tries) == refusals + 1
+    else:
+        with pytest.raises(PermissionError, match="Access is denied"):
+            write_text(tmp_path / "x", "after")
+    assert os.listdir(tmp_path) == ["x"]
+    assert (tmp_path / "x").read_text() == ("before" if refusals == 100 else "after")
 
 
 def test_text_is_utf_8_whatever_the_locale(tmp_path):

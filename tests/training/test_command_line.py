@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -24,6 +24,7 @@ from tinygen.errors import InputError
 from tinygen.training import Diverged, Interrupted, checkpoint, command_line
 
 MISSING = object()
+not_on_windows = pytest.mark.skipif(os.name == "nt", reason="POSIX has these signals, pipes, paths")
 
 
 @pytest.fixture(autouse=True)
@@ -69,8 +70,9 @@ def stderr_line(capsys):
 REFUSED = {
     ("--epochs", "0"): "argument --epochs: expected at least 1, got 0",
     ("--epochs", "-3"): "argument --epochs: expected at least 1, got -3",
-    ("--epochs", "2.5"): "argument --epochs: expected a whole number, got '2.5'",
-    ("--epochs", "9" * 5000): "argument --epochs: expected a whole number, got",
+    ("--epochs", "2.5"): "argument --epochs: expected a whole number in digits, got '2.5'",
+    ("--epochs", "1e3"): "argument --epochs: expected a whole number in digits, got '1e3'",
+    ("--epochs", "9" * 5000): "argument --epochs: expected a whole number in digits, got",
     ("--epochs", "9" * 500): "argument --epochs: expected at most 50000, got",
     ("--epochs",): "argument --epochs: expected one argument",
     ("--lr", "nan"): "argument --lr: expected a number above 0 and at most 10, got nan",
@@ -83,9 +85,12 @@ REFUSED = {
     ("--warm-up", "1"): "argument --warm-up: expected a number at least 0 and at most 0.9, got 1",
     ("--latent", "0"): "argument --latent: expected at least 1, got 0",
     ("--latent", "9" * 30): "argument --latent: expected at most",
-    ("--hidden", "0"): "argument --hidden: expected at least 1, got 0",
-    ("--hidden", "5,,5"): "argument --hidden: expected a whole number, got ''",
-    ("--hidden", "5;5"): "argument --hidden: expected a whole number, got '5;5'",
+    ("--hidden", "0"): "argument --hidden: expected at least 1, got 0 in '0'; write widths as",
+    ("--hidden=-5,4",): "argument --hidden: expected at least 1, got -5 in '-5,4'; write widths",
+    ("--hidden", "5,,5"): "got '' in '5,,5'; write widths as 512,256",
+    ("--hidden", "400,"): "got '' in '400,'; write widths as 512,256",
+    ("--hidden", "400 200"): "got '400 200' in '400 200'; write widths as 512,256",
+    ("--hidden", "5;5"): "argument --hidden: expected a whole number in digits, got '5;5'",
     ("--batch-size", "0"): "argument --batch-size: expected at least 1, got 0",
     ("--batch-size", "251"): "--batch-size 251: idx has 250 training images",
     ("--show-every", "0"): "argument --show-every: expected at least 1, got 0",
@@ -96,6 +101,12 @@ REFUSED = {
     ("--dtype", "float16"): "argument --dtype: invalid choice: 'float16'",
     ("--data", "cifar"): "argument --data: invalid choice: 'cifar'",
     ("--activation", "swish"): "argument --activation: invalid choice: 'swish'",
+    ("--activation", "rellu"): "'rellu' (did you mean 'relu'?); choose one of ",
+    ("--activation", "ReLU"): "'ReLU' (did you mean 'relu'?); choose one of ",
+    ("--gradients", "by_hand"): "(did you mean 'by-hand'?); choose one of autograd, by-hand",
+    ("--backend", "cuppy"): "unknown backend 'cuppy' (did you mean 'cupy'?); choose one of numpy",
+    ("--output", "sigmoidal"): "invalid choice: 'sigmoidal' (did you mean 'sigmoid'?)",
+    ("--preset", "hintn"): "invalid choice: 'hintn' (did you mean 'hinton'?)",
     ("--weights", "ones"): "argument --weights: invalid choice: 'ones'",
     ("--optimizer", "lion"): "argument --optimizer: invalid choice: 'lion'",
     ("--reconstruction", "l1"): "argument --reconstruction: invalid choice: 'l1'",
@@ -105,10 +116,19 @@ REFUSED = {
     ("--weight-decay=-1",): "argument --weight-decay: expected a number at least 0, got -1",
     ("--code-l1", "nan"): "argument --code-l1: expected a number at least 0, got nan",
     ("--input-noise", "inf"): "argument --input-noise: expected a number at least 0, got inf",
-    ("--epoch", "3"): "unrecognized arguments: --epoch 3",
+    ("--epoch", "3"): "unrecognized arguments: --epoch 3 (did you mean '--epochs'?)",
+    ("-epochs", "3"): "unrecognized arguments: -epochs 3 (did you mean '--epochs'?)",
+    ("epochs=3",): "unrecognized arguments: epochs=3 (did you mean '--epochs'?)",
+    ("--batch_size=9",): "unrecognized arguments: --batch_size=9 (did you mean '--batch-size'?)",
+    ("--zzz",): "error: unrecognized arguments: --zzz",
     ("--one\ntwo",): "unrecognized arguments: --one two",
     ("stray",): "unrecognized arguments: stray",
     ("--data-dir", "/nowhere"): "/nowhere: expected a folder with data, cannot read it",
+    ("--out", ""): "argument --out: expected a path, got an empty text; the folder here is .",
+    ("--out=",): "argument --out: expected a path, got an empty text; the folder here is .",
+    ("--data-dir", ""): "argument --data-dir: expected a path, got an empty text",
+    ("--data-dir", str(ROOT / "setup.cfg")): "setup.cfg: expected a folder with data, cannot read",
+    ("--out", "~nobody-here/run"): "argument --out: ~nobody-here/run: there is no such home folder",
     ("--out", "/proc/run"): "--out /proc/run: cannot be written into (",
     ("--out", str(ROOT / "setup.cfg")): "setup.cfg: cannot be written into (",
     ("--out", str(ROOT / "setup.cfg" / "run")): "setup.cfg/run: cannot be written into (",
@@ -116,7 +136,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("flags", REFUSED, ids=lambda flags: " ".join(flags)[:40])
+def spelled(flags):
+    """A case of the table by its beginning; what the system says of paths is POSIX's there."""
+    path = flags[0] in ("--out", "--data-dir") and flags[1]
+    return pytest.param(flags, id=" ".join(flags)[:40], marks=[not_on_windows] if path else [])
+
+
+@pytest.mark.parametrize("flags", [spelled(flags) for flags in REFUSED])
 def test_refused_in_one_sentence_with_nothing_lost(finished, capsys, flags):
     folder, base = finished
     before = contents(folder)
@@ -139,11 +165,20 @@ def test_a_damaged_file_of_data_loses_nothing(finished, capsys, tmp_path):
     assert contents(folder) == before
 
 
+NO_GPU = """
+from types import SimpleNamespace
+__version__ = "14.2.0"
+cuda = SimpleNamespace(runtime=SimpleNamespace(runtimeGetVersion=lambda: 12090))
+def __getattr__(name):
+    raise RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+"""
+
+
 @pytest.mark.parametrize(
     ("cupy", "sentence"),
     [
-        ("raise ImportError('No module named cupy')", "needs CuPy: install tinygen[cuda12]"),
-        ("def is_available(): return False", "needs a GPU: CuPy is installed, but"),
+        ("raise ImportError('No module named cupy')", "needs CuPy; install it with pip install"),
+        (NO_GPU, "needs a GPU: CuPy is installed, but finds no CUDA device"),
     ],
 )
 def test_cupy_absent_and_cupy_without_a_gpu(data, tmp_path, capsys, monkeypatch, cupy, sentence):
@@ -346,6 +381,45 @@ def test_schedules_stay_within_the_rate(name, steps, warm_up):
         assert rates.index(max(rates)) <= max(0, round(warm_up * steps))
 
 
+@pytest.mark.parametrize("spelled", [("--out=~/a b",), ("--out", "~/a b")])
+def test_a_home_folder_is_understood(data, tmp_path, monkeypatch, spelled):
+    """The shell leaves the ~ of --out=~/x alone."""
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    shutil.copytree(data, tmp_path / "data")
+    monkeypatch.chdir(tmp_path / "data")
+    before = contents(tmp_path / "data")
+    assert run_here(*TINY, "--data-dir=~/data", *spelled, "--quiet") == 0
+    assert (tmp_path / "a b" / "summary.json").exists()
+    assert contents(tmp_path / "data") == before
+
+
+PATHS = {
+    "mnist_vae": ("--out", "--data-dir"),
+    "mnist_judge": ("--data-dir",),
+    "gan_losses": ("--out",),
+    "gan_seeds": ("--out",),
+    "encoder_classifier": ("--out", "--data-dir", "--checkpoint"),
+    "encoder_generator": ("--out", "--data-dir", "--checkpoint"),
+}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_every_flag_that_takes_a_path_expands_it_and_takes_no_empty_one(name, monkeypatch):
+    monkeypatch.setenv("HOME", str(ROOT))
+    monkeypatch.setenv("USERPROFILE", str(ROOT))
+    taken = {
+        a.option_strings[0]: a
+        for a in example(name).flags()._actions
+        if a.metavar in ("DIR", "RUN")
+    }
+    assert set(taken) == set(PATHS[name])
+    for action in taken.values():
+        assert action.type("~/x") == ROOT / "x"
+        with pytest.raises(argparse.ArgumentTypeError, match="got an empty text"):
+            action.type("")
+
+
 # Exit codes.
 
 
@@ -426,6 +500,7 @@ def test_a_terminal_shows_a_bar_that_leaves_clean_lines(data, tmp_path, monkeypa
     assert max(len(line) for line in lines if str(data) not in line) <= COLUMNS
 
 
+@not_on_windows
 def test_a_reader_that_goes_away(data, tmp_path):
     script = 'set -o pipefail; "$@" | head -1'
     flags = command(*TINY, "--data-dir", data, "--out", tmp_path / "run")
@@ -476,10 +551,11 @@ def run_and_send(sent, after, flags):
     return process.returncode, err
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+@not_on_windows
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM", "SIGKILL"])
 def test_a_real_signal_at_a_random_moment(data, tmp_path, undisturbed, sent):
     """test_trainer.py stops runs at every step; here a signal may arrive between any two."""
-    out = tmp_path / "run"
+    out, sent = tmp_path / "run", signal.Signals[sent]
     flags = (*TINY, *LONG, "--data-dir", data, "--out", out)
     code, err = run_and_send(sent, random.Random().uniform(0.05, 0.4), flags)
     if sent == signal.SIGKILL and code == -signal.SIGKILL:
@@ -525,6 +601,7 @@ def test_a_disk_that_is_full(finished, capsys):
     before = contents(folder)
     assert len(before["checkpoint.npz"]) > 4000
     capsys.readouterr()
+    resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
     try:

@@ -313,6 +313,102 @@ def test_a_checkpoint_that_does_not_say_what_size_takes_no_images(
         tg.load(tmp_path).prepare(IMAGES)
 
 
+@pytest.mark.parametrize("name", ["autoencoder", "vae", "classifier", "encoder"])
+def test_bytes_and_integers_are_refused_and_prepare_is_named(
+    backend: Any, tmp_path: Path, name: str
+) -> None:
+    """Fed to a model as they are, bytes of 0 to 255 would be pixels 255 times too bright."""
+    saved(tmp_path, name, place=backend)
+    trained = tg.load(tmp_path, backend)
+    who = trained.encoder if name in WITH_BOTH else trained
+    for wrong in (IMAGES.reshape(7, 9), IMAGES.reshape(7, 9).astype(np.int64)):
+        with pytest.raises(InputError, match=r"floats, got u?int\d+; trained\.prepare\(images\)"):
+            who(backend.asarray(wrong))
+    with pytest.raises(InputError, match="got list"):
+        who([[0.5] * 9])
+
+
+def test_a_float_for_an_array_of_the_graph(tmp_path: Path) -> None:
+    """What is differentiated with respect to the image is a Tensor, and goes through."""
+    saved(tmp_path, "autoencoder")
+    trained = tg.load(tmp_path)
+    x = tg.Tensor(trained.prepare(IMAGES), requires_grad=True)
+    (trained.encoder(x) * 1.0).sum().backward()
+    assert x.grad.shape == (7, 9)
+
+
+@pytest.mark.parametrize(
+    ("images", "sentence"),
+    [
+        (
+            IMAGES / 255,
+            r"expected uint8 images, got float64; .* images\.reshape\(len\(images\), -1\)",
+        ),
+        (IMAGES.astype(np.int64), "expected uint8 images, got int64"),
+        (IMAGES[0], r"of 3 x 3 pixels, got 3; images\[None\] is a batch of one"),
+        (IMAGES[0].tolist(), r"images\[None\]"),
+    ],
+)
+def test_what_is_no_batch_of_bytes_is_told_what_to_be(
+    tmp_path: Path, images: Any, sentence: str
+) -> None:
+    saved(tmp_path, "autoencoder")
+    for call in (tg.load(tmp_path).prepare, tg.load(tmp_path).encoder.prepare):
+        with pytest.raises(InputError, match=sentence):
+            call(images)
+
+
+def test_lists_are_host_arrays_too(tmp_path: Path) -> None:
+    saved(tmp_path, "autoencoder")
+    trained = tg.load(tmp_path)
+    rows = [[0.5, -1.0, 2.0]]
+    np.testing.assert_array_equal(trained.decode(rows), trained.decode(np.array(rows)))
+
+
+def test_rows_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    saved(tmp_path, "autoencoder", data=DATA | {"shape": [9], "preprocessing": "none"})
+    trained = tg.load(tmp_path)
+    x = np.random.default_rng(0).standard_normal((4, 9)).astype(np.float32)
+    np.testing.assert_array_equal(trained.prepare(x), x)
+    x[2, 1] = np.nan
+    with pytest.raises(InputError, match=r"1 of 36 values .* row 2, column 1"):
+        trained.prepare(x)
+
+
+@pytest.mark.parametrize("trained_on", [0.0, 1.0])
+def test_ink_on_paper_for_a_model_of_the_opposite_is_warned_of(
+    tmp_path: Path, trained_on: float
+) -> None:
+    saved(tmp_path, "autoencoder", data=DATA | {"background": trained_on})
+    trained = tg.load(tmp_path)
+    same = np.full((5, 3, 3), 255 * int(trained_on), np.uint8)
+    trained.prepare(same)  # warnings are errors here
+    with pytest.warns(UserWarning, match=r"255 - images inverts them") as warned:
+        trained.prepare(255 - same)
+    assert warned[0].filename == __file__ and len(warned) == 1
+    with pytest.warns(UserWarning, match=r"background of \d.00, those"):
+        trained.encode(255 - same)
+
+
+def test_a_run_records_its_background(tmp_path: Path) -> None:
+    from tinygen.training.run_dir import about
+
+    data = write_tiny_data(tmp_path / "data")
+    assert run_here(*TINY, "--data-dir", data, "--out", tmp_path / "run", "--quiet") == 0
+    images = idx.read(data / "train-images-idx3-ubyte")
+    inner = images[:, 1:-1, 1:-1].astype(float).sum()
+    expected = (images.astype(float).sum() - inner) / (255 * 250 * (25 - 9))
+    assert tg.load(tmp_path / "run").data["background"] == pytest.approx(expected, abs=5e-4)
+    assert about(tg.data.mixture_points("ring", 3, 3))["background"] is None
+
+
+def test_a_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    saved(tmp_path / "run", "autoencoder")
+    assert tg.load("~/run").path == tmp_path / "run" / "checkpoint.npz"
+
+
 # Elsewhere.
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tinygen.training.parallel import train_in_processes
+from tinygen.training.parallel import default_jobs, train_in_processes
 
 # Processes of their own import what they call, which they cannot from a test's module.
 POWER_OF_TWO: Any = partial(partial, pow, 2)
@@ -41,3 +41,10 @@ def test_ctrl_c_here_begins_nothing_more() -> None:
     with pytest.raises(KeyboardInterrupt):
         train_in_processes(POWER_OF_TWO, range(10_000), 1, finished)
     assert len(results) == 1 and signal.getsignal(signal.SIGINT) is before
+
+
+def test_how_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert (default_jobs("numpy"), default_jobs("cupy")) == (6, 1)
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert default_jobs("numpy") == 1

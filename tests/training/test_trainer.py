@@ -13,11 +13,12 @@ import pytest
 from running import before_each_step, press_at, rows_without_time
 from strict import STRICT, count_syncs
 
+import tinygen as tg
 from tinygen import optim, value_and_grad
 from tinygen.backend import get_backend
 from tinygen.backend.numpy_backend import adam_numpy
 from tinygen.errors import InputError
-from tinygen.models import Autoencoder
+from tinygen.models import VAE, Autoencoder
 from tinygen.training import (
     Diverged,
     Interrupted,
@@ -26,6 +27,7 @@ from tinygen.training import (
     RunDir,
     SingleLossLearner,
     Trainer,
+    stopping,
 )
 
 NUMPY = get_backend("numpy")
@@ -104,6 +106,34 @@ def test_too_few_images_for_a_step_are_refused(tmp_path):
         run.fit()
 
 
+@pytest.mark.parametrize(
+    ("model", "value", "sentence"),
+    [
+        (PLAIN, np.nan, r"1 of \d+ values are NaN or infinite, the first in row 7, column 2"),
+        (PLAIN, 200.0, r"expected values in \[0, 1\], got 0\S* to 200; divide by 255\?"),
+        (VAE(9), -0.5, r"expected values in \[0, 1\], got -0.5 to"),
+        (VAE(9, likelihood="gaussian"), np.inf, "1 of"),
+    ],
+    ids=["nan", "bytes as floats", "bernoulli", "infinite"],
+)
+def test_images_that_cannot_be_learned_are_refused_before_the_first_step(
+    tmp_path, model, value, sentence
+):
+    x = np.random.default_rng(0).random((50, 9)).astype(np.float32)
+    x[7, 2] = value
+    run = Run(tmp_path, model)
+    with pytest.raises(InputError, match=f"^images: {sentence}"):
+        run.trainer.fit(run.backend.asarray(x), run.evaluate)
+    assert run.state.step == 0 and not run.trainer.run_dir.checkpoint.exists()
+
+
+def test_points_and_gaussian_images_may_lie_anywhere(tmp_path):
+    x = 3 * np.random.default_rng(0).standard_normal((len(IMAGES), 9)).astype(np.float32)
+    run = Run(tmp_path, VAE(9, (3,), 2, likelihood="gaussian"))
+    run.trainer.fit(run.backend.asarray(x), lambda: {})
+    assert run.state.step == STEPS
+
+
 # Stopped and gone on.
 
 
@@ -168,6 +198,68 @@ def test_ctrl_c_during_an_evaluation(tmp_path):
             run.fit()
         assert len(rows(run.run_dir)) == epoch
         assert Run(tmp_path / f"{epoch}").resume().fit().end == straight.end
+
+
+def test_ctrl_c_after_the_last_epochs_line_is_not_lost(tmp_path, monkeypatch):
+    """Nothing is trained after it, so only the trainer's end can notice."""
+    run = Run(tmp_path)
+
+    def interrupted_late(trainer, figures):
+        right(trainer, figures)
+        if len(trainer.state.history) == EPOCHS:
+            signal.raise_signal(signal.SIGINT)
+
+    right = Trainer._end_epoch
+    monkeypatch.setattr(Trainer, "_end_epoch", interrupted_late)
+    with pytest.raises(Interrupted, match=f"after step {STEPS} of {STEPS};"):
+        run.fit()
+    monkeypatch.undo()
+    assert len(rows(Run(tmp_path).resume().fit().run_dir)) == EPOCHS
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGBREAK"])
+def test_other_signals_save_as_ctrl_c_does(tmp_path, name):
+    number = getattr(signal, name, None)
+    if number is None or signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip(f"no {name} here")
+    with pytest.raises(Interrupted, match="stopped after step 5 of"):
+        Run(tmp_path).fit(lambda step: step == 4 and signal.raise_signal(number))
+    assert Run(tmp_path).resume().state.step == 5
+
+
+def test_a_run_that_is_asked_by_its_process_to_stop(tmp_path):
+    """As in a worker whose parent is gone."""
+    try:
+        with pytest.raises(Interrupted, match="stopped after step 3 of"):
+            Run(tmp_path).fit(lambda step: step == 2 and stopping.requested.set())
+    finally:
+        stopping.requested.clear()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"batch_size": 4}, "batch_size 8, seed 3, drop_last False; expected batch_size 4, seed 3"),
+        ({"seed": 4}, "seed 3, drop_last False; expected batch_size 8, seed 4"),
+        ({"drop_last": True}, "drop_last False; expected batch_size 8, seed 3, drop_last True"),
+    ],
+)
+def test_a_checkpoint_of_other_batches_is_refused(tmp_path, change, words):
+    """Also where a script asks, whose configuration may be empty."""
+    Run(tmp_path).fit()
+    other = Run(tmp_path, **change)
+    before = other.learner.parameters.flat.copy()
+    with pytest.raises(InputError, match=f"the checkpoint is of a run with .*{words}"):
+        other.resume()
+    np.testing.assert_array_equal(other.learner.parameters.flat, before)
+    assert other.state.step == 0
+
+
+def test_a_checkpoint_of_before_does_not_say_its_batches_and_loads(tmp_path, monkeypatch):
+    monkeypatch.setattr(Plan, "batches", lambda plan: None)
+    Run(tmp_path).fit()
+    monkeypatch.undo()
+    assert Run(tmp_path, epochs=EPOCHS + 1).resume().state.step == STEPS
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path):
@@ -329,6 +421,44 @@ def plant(monkeypatch, at, value=np.nan):
         return x, corrupted, masks
 
     monkeypatch.setattr(Trainer, "draw", draw)
+
+
+def test_labels_that_hold_nan_are_refused_before_the_first_step(tmp_path):
+    labels = np.ones((42, 3), np.float32)
+    labels[7, 2] = np.nan
+    run = Run(tmp_path, learner=Noting)
+    with pytest.raises(InputError, match=r"labels: 1 of 126 values .* row 7, column 2"):
+        run.fit(labels=labels)
+    assert not run.run_dir.checkpoint.exists()
+
+
+class Script:
+    """A model of a user's own script, which has a loss and no more."""
+
+    def draw(self, x, generator, step):
+        return (x,)
+
+
+@pytest.mark.parametrize("by", ["autograd", "hand"])
+def test_a_model_without_gradients_of_its_own_diverges_in_a_sentence(tmp_path, by):
+    def loss(p, x):
+        return tg.sum(tg.exp(1e4 * p["W"]) * x)
+
+    def by_hand(p, x, out):
+        out.flat[...] = np.inf
+        return np.float32(np.inf), out
+
+    p = tg.Parameters.zeros({"W": (9,)}, np.float32, NUMPY)
+    p["W"][...] = 1
+    gradients = value_and_grad(loss) if by == "autograd" else by_hand
+    learner = SingleLossLearner(Script(), p, optim.SGD, gradients)
+    plan = Plan(1, BATCH, 0, 5, optim.constant(0.1), {})
+    run_dir = RunDir(tmp_path)
+    run_dir.open()
+    trainer = Trainer(learner, plan, run_dir, Progress(1, {}, quiet=True), NUMPY)
+    words = {"autograd": "at step 1, exp made 9 of", "hand": "the update of step 1 made W NaN or"}
+    with pytest.raises(Diverged, match=f"the loss became (inf|nan): {words[by]}"):
+        trainer.fit(IMAGES, dict)
 
 
 def test_an_infinite_loss(tmp_path):

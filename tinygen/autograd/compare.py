@@ -58,6 +58,7 @@ def compare_gradients(
             worst parameter, the worst index in it, the ratio of both numbers there, and the
             parameters whose gradients agree: a mistake lies between these and the others. Also
             if a function changes what it was given, since then the other one sees something else.
+        ValueError: they differ, and a function returns something else when it is called again.
 
     >>> f = lambda p, x: (p["W"] * x, {"W": x})
     >>> g = lambda p, x: (p["W"] * x, {"W": x / 2})
@@ -67,9 +68,19 @@ def compare_gradients(
     Traceback (most recent call last):
     tinygen...GradientError: W: the first gradient is 2, the second 1, ratio 2; ...
     """
-    (J, of_f), (K, of_g) = (
-        _called(which, h, p, data) for which, h in (("first", f), ("second", g))
-    )
+    functions = {"first": f, "second": g}
+    results = {which: _called(which, h, p, data) for which, h in functions.items()}
+    try:
+        return _compared(*results["first"], *results["second"], tolerance)
+    except GradientError:
+        for which, h in functions.items():
+            _refuse_random(which, results[which], _called(which, h, p, data))
+        raise
+
+
+def _compared(
+    J: float, of_f: dict[str, Any], K: float, of_g: dict[str, Any], tolerance: float | None
+) -> GradientComparison:
     for name in {**of_f, **of_g}:
         first, second = (_kind(of.get(name)) for of in (of_f, of_g))
         if first != second:
@@ -120,6 +131,16 @@ def _called(
         raise GradientError(f"the {which} function changes the parameters or data it was given")
     loss, gradients = result
     return float(loss), {name: np.array(_host(x)) for name, x in gradients.items()}
+
+
+def _refuse_random(which: str, result: tuple[float, dict[str, Any]], again: Any) -> None:
+    """A function that draws its own noise has no gradient to compare."""
+    one, other = ([np.asarray(J), *g.values()] for J, g in (result, again))
+    if len(one) != len(other) or not all(map(_equal, one, other)):
+        raise ValueError(
+            f"compare_gradients: two calls of the {which} function differ; what it draws, such as "
+            "noise or a dropout mask, must be part of the data"
+        )
 
 
 def _host(x: Any) -> Any:

@@ -4,52 +4,30 @@ A `Tensor` is an array that knows which `Op` computed it, from which other tenso
 its own partial derivatives and nothing else. `grad` goes back over the record and applies the chain
 rule once to each tensor. docs/autograd.md works an example through this file.
 
-The second half of Tensor only calls ops by their names, and may be skipped.
+What the syntax of Python does with a Tensor is in operators.py.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter
-from threading import local
 from typing import Any, overload
 
 import numpy as np
 
+from tinygen.autograd.operators import Operators, has_gradient, raw
+from tinygen.autograd.recording import ENGINE
+from tinygen.autograd.registry import OPS, array_of_list, unexpected_keyword
 from tinygen.backend import Array, backend_of, namespace
 from tinygen.backend.writes import WRITES, next_number
 from tinygen.parameters import Parameters
 
-
-class _Engine(local):
-    """What the engine is doing now; each thread has its own."""
-
-    recording = True
-    watch: Callable[..., None] | None = None
-    """Called with the name, the arguments and the result of everything that is computed."""
-
-
-ENGINE = _Engine()
-
-
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """Record nothing inside, in this thread: results are leaves without a gradient."""
-    before = ENGINE.recording
-    ENGINE.recording = False
-    try:
-        yield
-    finally:
-        ENGINE.recording = before
-
-
 # Tensors.
 
 
-class Tensor:
+class Tensor(Operators):
     """An array, and how it was computed.
 
     A tensor that the user creates is a *leaf*. One that an op computes from tensors that require a
@@ -57,7 +35,7 @@ class Tensor:
 
     Args:
         x: an array of any backend, used as it is, not copied. Python numbers and
-            lists become float32.
+            lists of them become float32.
         requires_grad: whether `backward` computes a gradient for this tensor.
 
     Attributes:
@@ -80,50 +58,45 @@ class Tensor:
     _hooks: list[Callable[[Any], Any]] | None = None
     _retains = False
 
-    __array_ufunc__ = None  # NumPy then leaves `array * tensor` to Tensor.__rmul__
-    __array_priority__ = 1000.0  # and so does CuPy
+    __array_priority__ = 1000.0  # CuPy then leaves `array * tensor` to Tensor.__rmul__
 
     def __init__(self, x: Any, requires_grad: bool = False) -> None:
         if type(x) is Tensor:
             raise TypeError("Tensor: got a Tensor; use x.detach() for a leaf with the same values")
-        if type(x) in (bool, int, float, list, tuple):  # np.float64 is a float, too, and stays one
+        if type(x) in (bool, int, float):  # np.float64 is a float, too, and stays one
             x = np.asarray(x, dtype=np.float32)
+        elif isinstance(x, (list, tuple)):
+            x = array_of_list(x, np.float32)
         elif isinstance(x, np.generic):
             x = np.asarray(x)
         backend_of(x)  # refuses what is no array
-        if requires_grad and x.dtype.kind != "f":
-            raise TypeError(f"Tensor: only floats have gradients, got {x.dtype}")
+        if x.dtype.kind not in "fiub":
+            raise TypeError(f"Tensor: expected an array of real numbers, got {_kind(x)}")
         self.array = x
-        self.requires_grad = requires_grad
+        self._requires_grad = False
         self._number = next_number()
+        if requires_grad:
+            self.requires_grad = True
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
+    def requires_grad(self) -> bool:
+        """Whether a gradient is computed for this tensor; of a leaf it can be set."""
+        return self._requires_grad
 
-    @property
-    def ndim(self) -> int:
-        return self.array.ndim
-
-    @property
-    def size(self) -> int:
-        return self.array.size
-
-    @property
-    def dtype(self) -> Any:
-        return self.array.dtype
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if not self.is_leaf:
+            raise ValueError(
+                f"requires_grad of the result of {self._op} follows from its arguments; "
+                "use x.detach() for a leaf without a gradient"
+            )
+        if wanted and self.dtype.kind != "f":
+            raise TypeError(f"Tensor: only floats have gradients, got {self.dtype}")
+        self._requires_grad = bool(wanted)
 
     @property
     def is_leaf(self) -> bool:
         return self._op is None
-
-    def numpy(self) -> Any:
-        """The values as a NumPy array on the host. On a GPU this waits for the device."""
-        return backend_of(self.array).to_numpy(self.array)
-
-    def item(self) -> float:
-        """The single value as a Python number. On a GPU this waits for the device."""
-        return self.array.item()
 
     def detach(self) -> Tensor:
         """A leaf with the same values, in the same memory, through which no gradient flows."""
@@ -170,50 +143,6 @@ class Tensor:
         hooks.append(hook)
         return lambda: hooks.remove(hook)
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        """Write into a leaf, in place; a graph that still needs the old values will refuse."""
-        if not self.is_leaf:
-            raise ValueError(
-                f"the result of {self._op} cannot be written in place: its gradient would be "
-                "wrong; build a new tensor with where() or concatenate()"
-            )
-        if type(value) is Tensor:
-            if value.requires_grad and ENGINE.recording:
-                raise ValueError(
-                    "a value that requires a gradient cannot be written into a tensor, where its "
-                    "gradient would be lost; use where() or concatenate(), or write x.detach()"
-                )
-            value = value.array
-        try:
-            self.array[index] = value
-        finally:  # what fails halfway has written something
-            WRITES.note(self.array)
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("a Tensor with no axes has no length")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
-
-    def __format__(self, form: str) -> str:
-        return format(self.item(), form) if form else str(self)
-
-    def __int__(self) -> int:
-        return int(self.array)
-
-    def __float__(self) -> float:
-        return float(self.array)
-
-    def __bool__(self) -> bool:
-        return bool(self.array)
-
-    def __array__(self, *_: Any, **__: Any) -> Any:
-        raise TypeError("a Tensor does not turn into an array by itself; use x.array or x.numpy()")
-
-    __hash__ = object.__hash__
-
     def __init_subclass__(cls) -> None:
         raise TypeError("a Tensor has no subclasses: ops recognise it by its exact type")
 
@@ -224,144 +153,12 @@ class Tensor:
                 f"the result of {self._op} cannot be copied or pickled without its graph; "
                 "use x.detach()"
             )
-        return Tensor, (self.array, self.requires_grad)
+        return Tensor, (self.array, self._requires_grad)
 
     def __repr__(self) -> str:
         op = f", op={self._op}" if self._op is not None else ""
-        needs = ", requires_grad=True" if self.requires_grad and self.is_leaf else ""
+        needs = ", requires_grad=True" if self._requires_grad and self.is_leaf else ""
         return f"Tensor({self.array}{op}{needs})"
-
-    # Arithmetic, reductions and shapes are ops, which tinygen.ops defines; here they are called by
-    # their names, so that a formula serves arrays and Tensors.
-
-    def __add__(self, other: Any) -> Tensor:
-        return OPS["add"](self, other)
-
-    def __radd__(self, other: Any) -> Tensor:
-        return OPS["add"](other, self)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return OPS["subtract"](self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return OPS["subtract"](other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return OPS["multiply"](self, other)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return OPS["multiply"](other, self)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return OPS["divide"](self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return OPS["divide"](other, self)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return OPS["power"](self, other)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return OPS["power"](other, self)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return OPS["matmul"](self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return OPS["matmul"](other, self)
-
-    def __neg__(self) -> Tensor:
-        return OPS["negative"](self)
-
-    def __abs__(self) -> Tensor:
-        return OPS["absolute"](self)
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return OPS["getitem"](self, index=index)
-
-    # A comparison has no gradient; it answers with an array of booleans.
-
-    def __lt__(self, other: Any) -> Array:
-        return self.array < raw(other)
-
-    def __le__(self, other: Any) -> Array:
-        return self.array <= raw(other)
-
-    def __gt__(self, other: Any) -> Array:
-        return self.array > raw(other)
-
-    def __ge__(self, other: Any) -> Array:
-        return self.array >= raw(other)
-
-    def __eq__(self, other: Any) -> Array:
-        return self.array == raw(other)
-
-    def __ne__(self, other: Any) -> Array:
-        return self.array != raw(other)
-
-    def exp(self) -> Tensor:
-        """``e ** x``, element by element."""
-        return OPS["exp"](self)
-
-    def log(self) -> Tensor:
-        """The natural logarithm, element by element."""
-        return OPS["log"](self)
-
-    def sqrt(self) -> Tensor:
-        """The square root, element by element."""
-        return OPS["sqrt"](self)
-
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """The sum over `axis`; over all axes by default."""
-        return OPS["sum"](self, axis=axis, keepdims=keepdims)
-
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """The mean over `axis`; over all axes by default."""
-        return OPS["mean"](self, axis=axis, keepdims=keepdims)
-
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """The largest element along `axis`; of all by default."""
-        return OPS["max"](self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """The smallest element along `axis`; of all by default."""
-        return OPS["min"](self, axis=axis, keepdims=keepdims)
-
-    @property
-    def T(self) -> Tensor:
-        """The axes reversed: a matrix transposed."""
-        return OPS["transpose"](self)
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """The axes in another order, by default reversed."""
-        return OPS["transpose"](self, axes=_as_tuple(axes) or None)
-
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        """Two axes exchanged."""
-        return OPS["swapaxes"](self, axis1=axis1, axis2=axis2)
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """The same elements in another shape; one length may be -1."""
-        return OPS["reshape"](self, shape=_as_tuple(shape))
-
-    def astype(self, dtype: Any) -> Tensor:
-        """The values as another dtype."""
-        return OPS["astype"](self, dtype=dtype)
-
-
-Axis = int | tuple[int, ...] | None
-
-
-def _as_tuple(numbers: tuple[Any, ...]) -> tuple[int, ...]:
-    """Allow both ``reshape(2, 3)`` and ``reshape((2, 3))``."""
-    if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)):
-        return tuple(numbers[0])
-    return numbers
-
-
-def raw(x: Any) -> Any:
-    """The array of a Tensor; anything else as it is."""
-    return x.array if type(x) is Tensor else x
 
 
 def leaves(parameters: Any) -> dict[str, Tensor]:
@@ -377,8 +174,8 @@ def leaves(parameters: Any) -> dict[str, Tensor]:
 
 Partial = Callable[..., Any]
 
-OPS: dict[str, Op] = {}
-"""Every op by its name."""
+LISTS = (list, tuple)
+"""What an op takes for an array."""
 
 
 class _WithPosition:
@@ -411,6 +208,12 @@ class Op:
         self.arguments = [p.name for p in signature if p.kind != p.KEYWORD_ONLY]
         self.variadic = any(p.kind == p.VAR_POSITIONAL for p in signature)
         self.defaults = {p.name: p.default for p in signature if p.kind == p.KEYWORD_ONLY}
+        for p in signature:  # left out of a call, it would be left out of the partials' as well
+            if p.kind != p.KEYWORD_ONLY and p.default is not p.empty:
+                raise TypeError(
+                    f"op {self.name}: expected the argument {p.name} without a default, got "
+                    f"{p.name}={p.default!r}; what has one stands behind a *, as an option"
+                )
         expected = ["d" + name for name in self.arguments]
         if list(partials) != expected:
             raise TypeError(
@@ -431,12 +234,16 @@ class Op:
     @overload
     def __call__(self, *arguments: Any, **options: Any) -> Any: ...
     def __call__(self, *arguments: Any, **options: Any) -> Any:
+        if options and not options.keys() <= self.defaults.keys():
+            arguments, options = self._by_position(arguments, options)
         try:
             for x in arguments:
                 if type(x) is Tensor:
                     return self._record(arguments, options)
+                if type(x) in LISTS:
+                    return self(*self._without_lists(arguments), **options)
             return self.forward(*arguments, **options)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
             if str(error).startswith(self.name + ":"):
                 raise
             raise self._explain(error, [raw(x) for x in arguments]) from error
@@ -447,22 +254,53 @@ class Op:
         for x in arguments:
             if type(x) is Tensor:
                 arrays.append(x.array)
-                differentiable |= x.requires_grad and self.partials[len(arrays) - 1] is not None
+                differentiable |= x._requires_grad
+            elif type(x) in LISTS:
+                return self(*self._without_lists(arguments), **options)
             else:
+                if isinstance(x, np.ndarray):
+                    backend_of(x)  # refuses a matrix, which multiplies otherwise
                 arrays.append(x)
         y = self.forward(*arrays, **options)
         if ENGINE.watch is not None:
             ENGINE.watch(self.name, arrays, y)
         t = Tensor.__new__(Tensor)  # without the checks of __init__: this runs at every op
         t.array = y
-        t.requires_grad = False
+        t._requires_grad = False
         t._number = next_number()
+        kind = y.dtype.kind if hasattr(y, "dtype") else "no array"
         # A result that is no float, as of astype(int), is constant: only floats have gradients.
-        if differentiable and ENGINE.recording and y.dtype.kind == "f":
-            t.requires_grad = True
+        if differentiable and ENGINE.recording and kind == "f":
+            t._requires_grad = True
             t._op, t._parents, t._arrays = self, arguments, arrays
             t._options = {**self.defaults, **options} if self.defaults else options
+        elif kind not in "fiub":
+            raise TypeError(f"expected the result to be an array of real numbers, got {_kind(y)}")
         return t
+
+    def _without_lists(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A list in the place of ``*xs`` is taken apart; others are arrays as their neighbours."""
+        last = len(self.arguments) - 1
+        if self.variadic and len(arguments) == last + 1:
+            return (*arguments[:last], *arguments[last])
+        arrays = [raw(x) for x in arguments if hasattr(x, "dtype")]
+        dtype = next((x.dtype for x in arrays if x.dtype.kind == "f"), np.float32)
+        backend = backend_of(arrays[0] if arrays else 0)
+        return tuple(
+            backend.asarray(array_of_list(x, dtype)) if type(x) in LISTS else x for x in arguments
+        )
+
+    def _by_position(
+        self, arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arrays that were given by the names of the arguments, put into their order."""
+        known = {} if self.variadic else dict.fromkeys(self.arguments[len(arguments) :])
+        named = [name for name in known if name in options]
+        unknown = [name for name in options if name not in self.defaults and name not in named]
+        if unknown or named != [*known][: len(named)]:
+            raise unexpected_keyword(self.forward, (unknown or named)[0])
+        by_name = {name: x for name, x in options.items() if name not in named}
+        return (*arguments, *(options[name] for name in named)), by_name
 
     def _explain(self, error: Exception, arrays: Any) -> Exception:
         """The same kind of error, saying which op it was and what it got."""
@@ -472,10 +310,15 @@ class Op:
                 f"by keyword it takes {', '.join(self.defaults) or 'nothing'}"
             )
         got = ", ".join(f"{self.argument(i)} is {_kind(x)}" for i, x in enumerate(arrays))
-        kind = next(k for k in (IndexError, ValueError, TypeError) if isinstance(error, k))
+        # What lacks an attribute, such as ndim, is of the wrong type.
+        kind = next((k for k in (IndexError, ValueError) if isinstance(error, k)), TypeError)
         return kind(f"{self.name}: {got}; {error}")
 
     def __str__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> str:
+        """Pickled by its name in its module, as a function is, and copied as itself."""
         return self.name
 
     def __repr__(self) -> str:
@@ -508,10 +351,9 @@ def op(**partials: Partial | None) -> Callable[[Callable[..., Any]], Op]:
 
     def decorate(forward: Callable[..., Any]) -> Op:
         new = Op(forward, partials)
-        known = OPS.get(new.name, new)
-        if known.__module__ != new.__module__:  # the same cell of a notebook may be run again
-            raise TypeError(f"op {new.name}: {known.__module__} has one of this name already")
-        OPS[new.name] = new
+        # A cell of a notebook may be run again; a relu of one's own leaves tinygen's in the table.
+        if OPS.setdefault(new.name, new).__module__ == new.__module__:
+            OPS[new.name] = new
         return new
 
     return decorate
@@ -523,6 +365,16 @@ def _kind(x: Any) -> str:
 
 
 # The backward pass.
+
+
+@op(dg=lambda dy, y, g, x: dy, dx=None)
+def gradient(g: Array, x: Array) -> Array:
+    """A copy of `g`, as a function of `x` as well, with respect to which its derivative is 0.
+
+    So a gradient that happens to be constant, as of relu, can be differentiated once more.
+    """
+    return namespace(g).array(g)
+
 
 Gradients = dict[int, Any]
 """Gradients by the ``id`` of their tensor."""
@@ -567,9 +419,9 @@ def grad(
 def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]:
     """Turn ``f(parameters, *data) -> loss`` into ``(parameters, *data) -> (loss, gradients)``.
 
-    The parameters are a `Parameters`, a mapping of names to arrays, or a single array; the
-    gradients have the same layout. With `Parameters`, ``out=`` takes those of an earlier step, to
-    write into.
+    The parameters are a `Parameters`, a mapping of names to arrays, a list or tuple of arrays, or a
+    single array; the gradients have the same layout. With `Parameters`, ``out=`` takes those of an
+    earlier step, to write into.
     Further keywords go to `f`.
 
     >>> import numpy as np
@@ -580,26 +432,58 @@ def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]
     def with_gradients(
         parameters: Any, *data: Any, out: Parameters | None = None, **options: Any
     ) -> tuple[Array, Any]:
-        is_mapping = isinstance(parameters, Mapping)
-        named = leaves(parameters if is_mapping else {"x": parameters})
-        loss = f(named if is_mapping else named["x"], *data, **options)
+        xs = leaves_like(parameters)
+        loss = f(xs, *data, **options)
         if type(loss) is not Tensor:
             raise TypeError(
                 f"value_and_grad: the function returned a {type(loss).__name__}, "
                 "expected a Tensor that depends on the parameters"
             )
+        wanted = _as_list(xs)
+        nodes = _topological_order(loss)
+        _refuse_outer_leaves(nodes, wanted)
         if not isinstance(parameters, Parameters):
             if out is not None:
                 raise TypeError("value_and_grad: out= needs parameters that are a Parameters")
-            gradients = grad(loss, named)
-            return loss.array, gradients if is_mapping else gradients["x"]
-        by_id = _walk_back(loss, None, _topological_order(loss), list(named.values()))
+            return loss.array, grad(loss, xs)
+        by_id = _walk_back(loss, None, nodes, wanted)
         out = parameters.room_for_gradients(out)
-        for name, leaf in named.items():
+        for name, leaf in xs.items():
             out[name][...] = by_id.get(id(leaf), 0)
         return loss.array, out
 
     return with_gradients
+
+
+def leaves_like(parameters: Any) -> Any:
+    """A leaf for each array, in the layout of the `parameters`."""
+    one = not isinstance(parameters, (Mapping, list, tuple))
+    arrays = [parameters] if one else [*_values(parameters)]
+    if any(type(x) is Tensor for x in arrays):
+        raise TypeError(
+            "value_and_grad: expected arrays as parameters, got a Tensor; for a gradient of a "
+            "gradient use grad(..., create_graph=True)"
+        )
+    if isinstance(parameters, Mapping):
+        return leaves(parameters)
+    if one or not any(hasattr(x, "dtype") for x in arrays):
+        return Tensor(parameters, requires_grad=True)
+    return [Tensor(x, requires_grad=True) for x in arrays]
+
+
+def _refuse_outer_leaves(nodes: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
+    """To a leaf from outside, such as an outer value_and_grad's, the result is a constant.
+
+    It is older than the parameters' leaves; what the function makes for itself is younger.
+    """
+    first = min((t._number for t in wanted), default=0)
+    for t in nodes:
+        if t._number < first:
+            raise ValueError(
+                f"value_and_grad: the loss also depends on a Tensor {t.shape} that requires a "
+                "gradient and is none of the parameters; for a gradient of a gradient use "
+                "grad(..., create_graph=True), for a constant x.detach()"
+            )
 
 
 def _walk_back(
@@ -628,7 +512,7 @@ def _walk_back(
             continue
         dt = gradients.pop(key)
         if t._hooks:
-            dt = _run_hooks(t, dt)
+            dt = _run_hooks(t, _own(dt, t))
         if key in asked:
             complete[key] = dt
             owned.discard(key)
@@ -649,7 +533,7 @@ def _topological_order(y: Tensor) -> list[Tensor]:
 
     A tensor is numbered after its parents, so the order of the numbers is such an order.
     """
-    if type(y) is not Tensor or not y.requires_grad:
+    if not has_gradient(y):
         raise ValueError(
             "this result depends on no tensor that requires a gradient; "
             "make a leaf with Tensor(x, requires_grad=True), outside of no_grad()"
@@ -664,7 +548,7 @@ def _topological_order(y: Tensor) -> list[Tensor]:
                 "pass retain_graph=True to that one"
             )
         for x in t._parents:
-            if type(x) is Tensor and x.requires_grad and id(x) not in seen:
+            if type(x) is Tensor and x._requires_grad and id(x) not in seen:
                 seen[id(x)] = x
                 waiting.append(x)
     return sorted(seen.values(), key=attrgetter("_number"))
@@ -689,6 +573,8 @@ def _vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> list[tuple[
     if t._number < WRITES.latest:
         _refuse_stale(t)
     y, arguments = (t, parents) if create_graph else (t.array, t._arrays)
+    if create_graph and any(raw(x) is not a for x, a in zip(parents, t._arrays, strict=True)):
+        raise RuntimeError(f"{op}: the array of an argument was replaced since it was recorded")
     products = []
     for i, x in enumerate(parents):
         if id(x) in needed and op.partials[i] is not None:
@@ -696,7 +582,7 @@ def _vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> list[tuple[
             if not hasattr(dx, "shape"):
                 dx = _from_number(dx, x, g, op, i)
             if dx.shape != x.array.shape:
-                dx = _unbroadcast(dx, x.array.shape, op)
+                dx = _unbroadcast(dx, y, i, arguments, op)
             if dx.dtype != x.array.dtype:
                 dx = dx.astype(x.array.dtype)
             products.append((x, dx))
@@ -736,16 +622,25 @@ def _from_number(dx: Any, x: Tensor, g: Any, op: Op, i: int) -> Any:
     )
 
 
-def _unbroadcast(g: Any, shape: tuple[int, ...], op: Any) -> Any:
-    """Sum `g` over the axes along which `shape` was repeated."""
-    new = g.ndim - len(shape)
-    if new < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[new:], strict=True)):
+def _unbroadcast(dx: Any, y: Any, i: int, arguments: Sequence[Any], op: Op) -> Any:
+    """Sum `dx` over the axes along which argument i was repeated.
+
+    It was repeated to the shape of the result, or else to lengths that another argument has.
+    """
+    shape = arguments[i].shape
+    lengths = {1}.union(*(getattr(x, "shape", ()) for j, x in enumerate(arguments) if j != i))
+    new = dx.ndim - len(shape)
+    repeated = [k for k, n in enumerate(dx.shape) if k < new or n != shape[k - new]]
+    if (
+        new < 0
+        or any(k >= new and shape[k - new] != 1 for k in repeated)
+        or not (dx.shape == y.shape or lengths.issuperset(dx.shape[k] for k in repeated))
+    ):
         raise ValueError(
-            f"{op}: a partial has shape {tuple(g.shape)}, its argument {shape}; expected that "
-            "shape, or what broadcasting makes of it"
+            f"{op}: the partial d{op.argument(i)} has shape {tuple(dx.shape)}, its argument "
+            f"{shape}; expected that shape, or what broadcasting makes of it"
         )
-    repeated = [new + i for i, n in enumerate(shape) if n == 1 and g.shape[new + i] != 1]
-    return g.sum(axis=(*range(new), *repeated), keepdims=True).reshape(shape)
+    return dx.sum(axis=tuple(repeated), keepdims=True).reshape(shape)
 
 
 def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
@@ -791,17 +686,18 @@ def _arrays_in(value: Any) -> Iterator[Any]:
 
 
 def _run_hooks(t: Tensor, g: Any) -> Any:
-    """The gradient that the hooks of `t` make of `g`."""
-    if type(g) is not Tensor:
-        g = namespace(g).array(g)  # a hook may write into it, and others may hold the same array
+    """The gradient that the hooks of `t` make of `g`, which belongs to them: they may write."""
     for hook in tuple(t._hooks or ()):
         new = hook(g)
         if new is None:
             continue
-        if tuple(new.shape) != t.shape or new.dtype != t.dtype or type(new) is not type(g):
+        if isinstance(new, np.generic) and not t.shape:  # what NumPy makes of 2 * g then
+            new = np.asarray(new)
+        if type(new) is not type(g) or new.shape != t.shape or new.dtype != t.dtype:
+            got = f"{tuple(new.shape)} {new.dtype}" if hasattr(new, "dtype") else repr(new)
             raise ValueError(
-                f"a hook returned {type(new).__name__} {tuple(new.shape)} {new.dtype} for a "
-                f"gradient that is {type(g).__name__} {t.shape} {t.dtype}"
+                f"a hook returned {type(new).__name__} {got} for a gradient that is "
+                f"{type(g).__name__} {t.shape} {t.dtype}"
             )
         g = new
     return g
@@ -812,17 +708,25 @@ def _copy_out(gradients: Gradients, t: Tensor, create_graph: bool) -> Any:
     g = gradients.get(id(t))
     if g is None:
         zeros = namespace(t.array).zeros(t.shape, t.dtype)
-        return Tensor(zeros) if create_graph else zeros
-    return g if create_graph else namespace(t.array).array(g)
+        g = Tensor(zeros) if create_graph else zeros
+    return _own(g, t)
+
+
+def _own(g: Any, t: Tensor) -> Any:
+    """A gradient of `t` that nobody else holds; a recorded one depends on `t`, if only by zero."""
+    if type(g) is Tensor:
+        return gradient(g, t)
+    return namespace(g).array(g)
+
+
+def _values(several: Any) -> Any:
+    return several.values() if isinstance(several, Mapping) else several
 
 
 def _as_list(wrt: Any) -> list[Tensor]:
-    if type(wrt) is Tensor:
-        wanted = [wrt]
-    else:
-        wanted = list(wrt.values() if isinstance(wrt, Mapping) else wrt)
+    wanted = [wrt] if type(wrt) is Tensor else [*_values(wrt)]
     for i, x in enumerate(wanted):
-        if type(x) is not Tensor or not x.requires_grad:
+        if not has_gradient(x):
             raise TypeError(
                 f"grad: wrt number {i} is no tensor that requires a gradient, "
                 f"but a {type(x).__name__}"

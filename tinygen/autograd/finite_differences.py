@@ -86,12 +86,15 @@ def check_gradients(
 
     Raises:
         GradientError: naming the input, the index, and both derivatives.
+        ValueError: `f` returns something else when it is called again, so nothing can be said of
+            its gradient; noise and dropout masks must be inputs, or drawn before.
 
     >>> from tinygen.ops import tanh
     >>> check_gradients(lambda x: tanh(x * x), np.float64([0.5, -2.0])).checks
     3
     """
     names, arrays, call = _arranged(f, inputs)
+    _refuse_random(call, arrays)
     _check_kinds(call, names, arrays)
     doubles = [namespace(a).array(a, dtype=np.float64) for a in arrays]
     report = GradientReport()
@@ -268,6 +271,22 @@ def _contracted(ys: list[Tensor], cotangents: list[Array]) -> Tensor:
     for y, c in zip(ys[1:], cotangents[1:], strict=True):
         total = total + (y * c).sum()
     return total
+
+
+def _refuse_random(call: Callable[..., Any], arrays: list[Array]) -> None:
+    """Differences of a function that draws its own noise are those of the noise."""
+    first, second = (
+        [y.numpy() for y in _listed(call([Tensor(a, requires_grad=True) for a in arrays]))]
+        for _ in range(2)
+    )
+    same = len(first) == len(second) and all(
+        np.array_equal(y, again, equal_nan=True) for y, again in zip(first, second, strict=True)
+    )
+    if not same:
+        raise ValueError(
+            "check_gradients: two calls of the function at the same point differ; what it draws, "
+            "such as noise or a dropout mask, must be an input or drawn before"
+        )
 
 
 def _check_kinds(call: Callable[..., Any], names: Sequence[str], arrays: list[Array]) -> None:

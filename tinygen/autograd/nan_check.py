@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tinygen.autograd.engine import ENGINE, raw
+from tinygen.autograd.operators import raw
+from tinygen.autograd.recording import ENGINE
 from tinygen.backend import namespace
 
 

@@ -14,12 +14,26 @@ import numpy as np
 
 from tinygen.backend.base import Array, Backend, Generator
 from tinygen.backend.numpy_backend import NUMPY
-from tinygen.errors import InputError
+from tinygen.errors import refuse_unknown
 
-__all__ = ["Array", "Backend", "Generator", "backend_of", "get_backend", "namespace", "register"]
+__all__ = [
+    "Array",
+    "Backend",
+    "Generator",
+    "backend_of",
+    "float_namespace",
+    "get_backend",
+    "namespace",
+    "refuse_integers",
+    "register",
+]
 
 NAMES = ("numpy", "cupy")
 
+_EXPECTED_FLOATS = (
+    "expected floats, got {}; convert with x.astype(np.float32), "
+    "and images with tinygen.data.as_floats"
+)
 _backend_of_type: dict[type, Backend] = {np.ndarray: NUMPY}
 _namespace_of_type: dict[type, Any] = {np.ndarray: np}
 
@@ -34,23 +48,57 @@ def get_backend(name: str) -> Backend:
     """The backend called `name`, one of `NAMES`.
 
     Raises:
-        InputError: the name is unknown, CuPy is not installed, or there is no GPU.
+        InputError: the name is unknown, or CuPy is not installed or does not work; the message says
+            how to mend that.
     """
+    refuse_unknown("backend", name, NAMES)
     if name == "numpy":
         return NUMPY
-    if name == "cupy":
-        from tinygen.backend.cupy_backend import connect
+    from tinygen.backend.cupy_backend import connect
 
-        backend = connect()
-        register(backend.xp.ndarray, backend)
-        return backend
-    raise InputError(f"unknown backend {name!r}; choose one of {', '.join(NAMES)}")
+    backend = connect()
+    register(backend.xp.ndarray, backend)
+    return backend
 
 
 def namespace(x: Any) -> ModuleType:
     """The module that computes on `x`: ``numpy`` or ``cupy`` (or a registered one)."""
     xp = _namespace_of_type.get(type(x))
     return xp if xp is not None else backend_of(x).xp
+
+
+def float_namespace(x: Any) -> ModuleType:
+    """The same for an array that has to hold floats.
+
+    Integers would compute something else, and no error tells: the negative of a byte is positive,
+    the exponential of one is a float16, and pixels from 0 to 255 are no probabilities.
+
+    Raises:
+        TypeError: it holds integers, booleans, complex numbers or objects.
+    """
+    try:
+        if x.dtype.kind != "f":
+            raise TypeError(_EXPECTED_FLOATS.format(x.dtype))
+    except AttributeError:
+        pass  # a Python number, which takes any dtype; anything else is no array
+    return namespace(x)
+
+
+def refuse_integers(*arrays: Any, where: str = "") -> None:
+    """All of these must hold floats, as in `float_namespace`; they may be Tensors.
+
+    Args:
+        where: what the message begins with; an op says by itself which one it is.
+
+    Raises:
+        TypeError: one of them holds something else, or is neither an array nor a number.
+    """
+    for x in arrays:
+        try:
+            if x.dtype.kind != "f":
+                raise TypeError(f"{where and where + ': '}{_EXPECTED_FLOATS.format(x.dtype)}")
+        except AttributeError:
+            backend_of(x)
 
 
 def backend_of(x: Any) -> Backend:
@@ -67,7 +115,11 @@ def backend_of(x: Any) -> Backend:
 
 
 def _recognise(x: Any) -> Backend:
-    if isinstance(x, (int, float, np.generic, np.ndarray)):
+    if isinstance(x, np.ndarray) and not isinstance(x, np.memmap):
+        raise TypeError(  # matrices multiply otherwise, and masks get lost on the way
+            f"expected a plain array, got {type(x).__name__}; np.asarray(x) is one, without a mask"
+        )
+    if isinstance(x, (int, float, np.generic, np.memmap)):
         return NUMPY
     cupy = sys.modules.get("cupy")  # an array of CuPy can only exist once CuPy was imported
     if isinstance(x, getattr(cupy, "ndarray", ())):

@@ -42,6 +42,12 @@ class Backend(Protocol):
     def generator(self, seed: int | Sequence[int]) -> Generator:
         """A generator whose stream depends on `seed` alone, such as ``(seed, step)``."""
 
+    def erf(self, x: Array) -> Array:
+        """The error function of each element."""
+
+    def lgamma(self, x: Array) -> Array:
+        """``log |Gamma(x)|`` of each element."""
+
     def synchronize(self) -> None:
         """Wait until all work that was queued is done."""
 

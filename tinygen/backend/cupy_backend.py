@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
@@ -9,27 +10,92 @@ from typing import Any
 from tinygen.backend.base import Array, Generator, seed_sequence
 from tinygen.errors import InputError
 
+OLDEST = 14
+"""The first CuPy that promotes dtypes as NumPy 2 does (NEP 50)."""
+
+FAILURES = {
+    r"Insufficient_?Driver|Driver_?Mismatch|Unsupported_?Ptx|Stub_?Library": (
+        "an NVIDIA driver for CUDA {cuda}: CUDA 12 needs version 525 or newer, CUDA 13 needs 580",
+        "update the one that `nvidia-smi` shows, or if that is older than 580, pip install "
+        '"cupy-cuda12x[ctk]>=14.1"',
+    ),
+    r"No_?Device|Invalid_?Device:": (
+        "a GPU: CuPy is installed, but finds no CUDA device",
+        "`nvidia-smi -L` lists them, and CUDA_VISIBLE_DEVICES must not hide them",
+    ),
+    r"Devices?_?Unavailable|prohibited|System_?Not_?Ready": (
+        "a GPU that it may use: this one is busy, or reserved for another process",
+        "`sudo nvidia-smi -c DEFAULT` lets processes use it side by side, and "
+        "CUDA_VISIBLE_DEVICES=1 takes another",
+    ),
+    r"No_?Kernel_?Image|No_?Binary|Device_?Function|Invalid_?Ptx|gpu-architecture": (
+        "a CuPy that knows this GPU",
+        'a GPU newer than CUDA 12 needs pip install "cupy-cuda13x[ctk]>=14.1", one older than '
+        'Turing pip install "cupy-cuda12x[ctk]>=14.1"',
+    ),
+    r"Out_?Of_?Memory|Memory_?Allocation|Status_(Alloc|Not_Init)": (
+        "free memory on the GPU",
+        "`nvidia-smi` lists the processes that hold it, and CUDA_VISIBLE_DEVICES=1 takes another "
+        "GPU",
+    ),
+    r"DynamicLib|ImportError|Compile|NVRTC|headers": (
+        "CUDA's libraries and headers, which CuPy by itself does not bring",
+        'pip install "cupy-cuda{cuda}x[ctk]>=14.1" does',
+    ),
+    "": (
+        "a GPU that computes, and CuPy's first operations failed",
+        '`python -c "import cupy; cupy.show_config()"` prints what CuPy works with',
+    ),
+}
+"""What stands in CuPy's message, or in the name of its error; what is needed then, and how to get
+it. The first that fits counts.
+
+The names are those of CUDA's runtime (cudaErrorNoDevice) and driver (CUDA_ERROR_NO_DEVICE), which
+`cupy_backends/cuda/api` puts before its messages. Libraries are loaded when they are first used
+(`cupy_backends/cuda/libs`), so that only an operation shows what is missing. Drivers:
+https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
+"""
+
 
 @lru_cache(maxsize=1)
 def connect() -> CupyBackend:
-    """The backend on the current GPU.
+    """The backend on the current GPU, after it has shown that it can compute.
 
     Raises:
-        InputError: CuPy is not installed, or it sees no GPU that it can use.
+        InputError: CuPy is not installed or too old, or its first operations fail; the message
+            says how to mend that.
     """
     try:
         import cupy
-    except ImportError as error:
-        raise InputError(
-            "the cupy backend needs CuPy: install tinygen[cuda12] or tinygen[cuda13], "
-            f"or use --backend numpy ({error})"
-        ) from None
-    if not cupy.is_available():
-        raise InputError(
-            "the cupy backend needs a GPU: CuPy is installed, but finds no CUDA device; "
-            "use --backend numpy"
+    except Exception as error:  # absent, broken, or for another NumPy: that is no ImportError
+        raise _refusal(
+            "CuPy", 'install it with pip install "cupy-cuda12x[ctk]>=14.1", or cupy-cuda13x', error
+        ) from error
+    if int(cupy.__version__.split(".")[0]) < OLDEST:
+        raise _refusal(
+            f"CuPy {OLDEST} or newer, got {cupy.__version__}",
+            'pip install "cupy-cuda12x[ctk]>=14.1", or cupy-cuda13x',
         )
-    return CupyBackend(cupy)
+    backend = CupyBackend(cupy)
+    try:
+        noise = backend.generator(0).standard_normal((2, 2), dtype=cupy.float32)
+        float(cupy.exp(noise @ noise).sum())  # waits, so that what failed on the GPU fails here
+    except Exception as error:  # CuPy's errors have no common type
+        shown = f"{type(error).__name__}: {error}"
+        needed, mend = next(
+            both for pattern, both in FAILURES.items() if re.search(pattern, shown, re.IGNORECASE)
+        )
+        cuda = cupy.cuda.runtime.runtimeGetVersion() // 1000  # the one that CuPy was built for
+        raise _refusal(needed.format(cuda=cuda), mend.format(cuda=cuda), error) from error
+    return backend
+
+
+def _refusal(needed: str, mend: str, error: Exception | None = None) -> InputError:
+    """One sentence, with the first line of what CuPy says itself."""
+    # Where CuPy explains at length, the error that made it do so is shorter.
+    lines = str((error and error.__cause__) or error or "").strip().splitlines()
+    said = f" ({lines[0].rstrip()})" if lines else ""
+    return InputError(f"the cupy backend needs {needed}; {mend}, or use --backend numpy{said}")
 
 
 class CupyBackend:
@@ -53,6 +119,18 @@ class CupyBackend:
         # Philox is counter based: making one costs a small kernel and no wait, so every step can
         # have its own.
         return self.xp.random.Generator(self.xp.random.Philox4x3210(seed_sequence(seed)))
+
+    def erf(self, x: Array) -> Array:
+        return self._special.erf(x).astype(x.dtype, copy=False)  # of float16 it is wider
+
+    def lgamma(self, x: Array) -> Array:
+        return self._special.gammaln(x).astype(x.dtype, copy=False)
+
+    @cached_property
+    def _special(self) -> Any:
+        import cupyx.scipy.special
+
+        return cupyx.scipy.special
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,6 +34,12 @@ class NumpyBackend:
 
     def generator(self, seed: int | Sequence[int]) -> Generator:
         return np.random.default_rng(seed_sequence(seed))
+
+    def erf(self, x: Array) -> Array:
+        return _each(math.erf, x)
+
+    def lgamma(self, x: Array) -> Array:
+        return _each(_lgamma, x)
 
     def synchronize(self) -> None:
         """NumPy has finished whenever it returns."""
@@ -69,6 +76,19 @@ class NumpyBackend:
             else:
                 self._adam = adam_numba
         return self._adam
+
+
+def _each(f: Callable[[float], float], x: Array) -> Array:
+    """`f` of each element: NumPy has no such function, and SciPy is needed for nothing else."""
+    x = np.asarray(x, getattr(x, "dtype", float))
+    return np.fromiter(map(f, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
+
+
+def _lgamma(x: float) -> float:
+    try:
+        return math.lgamma(x)
+    except (ValueError, OverflowError):  # at a pole, or too large
+        return math.inf
 
 
 def adam_numpy(

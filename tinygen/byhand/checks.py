@@ -5,18 +5,19 @@ model's name, and says what was expected and what it got. Checks raise
 
     ValueError   an unknown option, or shapes that do not fit
     InputError   (a ValueError, too) a combination that makes no sense, or is not covered by hand
-    TypeError    arrays of several dtypes or libraries
+    TypeError    arrays of several dtypes or libraries, or of integers
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from math import inf
+from numbers import Integral
 
-from tinygen.backend import Array, namespace
+from tinygen.backend import Array, namespace, refuse_integers
 from tinygen.byhand.pieces import ACTIVATIONS, SUMS
-from tinygen.errors import InputError
+from tinygen.errors import InputError, did_you_mean
 
 LIKELIHOODS = ("bernoulli", "gaussian")
 OBJECTIVES = ("elbo", "iwae")
@@ -250,10 +251,13 @@ def refuse_width(what: str, rows: Array, whose: str, p: Mapping[str, Array]) -> 
 # Options.
 
 
-def refuse_unknown(model: str, what: str, value: str, known: Iterable[str]) -> None:
+def refuse_unknown(model: str, what: str, value: str, known: Collection[str]) -> None:
     """An option must be one of those that exist."""
     if value not in known:
-        raise ValueError(f"{model}: unknown {what} {value!r}; choose one of {', '.join(known)}")
+        meant = did_you_mean(value, known)
+        raise ValueError(
+            f"{model}: unknown {what} {value!r}{meant}; choose one of {', '.join(known)}"
+        )
 
 
 def refuse_reconstruction(activation: str, output: str, reconstruction: str) -> None:
@@ -405,7 +409,7 @@ def refuse_other_judge(
     d: Mapping[str, Array], names: Names, activation: str, n: int, columns: int, pack: int
 ) -> None:
     """A discriminator must take so many columns an image, and `pack` must divide the n images."""
-    if not isinstance(pack, int) or pack < 1 or n % pack:
+    if not isinstance(pack, Integral) or pack < 1 or n % pack:
         raise InputError(f"gan: pack is {pack}; it needs to divide the {n} images of a batch")
     given = refuse_sizes("gan", d, names, pack * columns, activation)
     if given != 1:
@@ -432,7 +436,8 @@ def named(masks: Masks) -> dict[str, Array]:
 def refuse_mixtures(
     model: str, x: Array, others: Mapping[str, Array | None], called: str = "x"
 ) -> None:
-    """All arrays must have the dtype and the library of `x`, which a message calls `called`."""
+    """All arrays must be floats of the dtype and library of `x`, which messages call `called`."""
+    refuse_integers(x, where=model)
     xp, dtype = namespace(x), x.dtype
     for name, array in others.items():
         if array is not None and (array.dtype != dtype or namespace(array) is not xp):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array
+from tinygen.backend import Array, namespace
 from tinygen.backend.base import seed_sequence
 from tinygen.errors import InputError
 
@@ -48,7 +48,7 @@ def as_floats(images: Array, dtype: Any = np.float32) -> Array:
     are. All stay on their backend.
 
     Raises:
-        InputError: the images are not uint8, so that dividing by 255 would be wrong.
+        InputError: the images are neither, so that dividing by 255 would be wrong.
 
     >>> as_floats(np.array([[[0, 51], [204, 255]]], np.uint8)).tolist()
     [[0.0, 0.20000000298023224, 0.800000011920929, 1.0]]
@@ -56,10 +56,58 @@ def as_floats(images: Array, dtype: Any = np.float32) -> Array:
     if images.dtype.kind == "f" and images.ndim == 2:
         return images.astype(dtype)
     if images.dtype != np.uint8:
-        raise InputError(f"images: expected pixels of uint8, got {images.dtype}")
+        raise InputError(
+            f"images: expected pixels of uint8, got {images.dtype} {images.shape}; "
+            "floats are expected in rows (n, d)"
+        )
     x = images.reshape(len(images), prod(images.shape[1:])).astype(dtype)
     x /= 255  # in place, and by a Python number: both keep float32
     return x
+
+
+def require_finite(what: str, rows: Array, unit_interval: bool = False) -> None:
+    """Refuse rows of floats with a NaN or an infinity, once, before a model sees them.
+
+    It looks at all values, so it waits for a GPU; pixels of uint8 need no look.
+
+    Args:
+        what: the rows' name, for the message.
+        unit_interval: whether values must lie in [0, 1], too, as probabilities do.
+
+    Raises:
+        InputError: they do not; the message says where.
+
+    >>> require_finite("images", np.array([[0.5, 200.0]]), unit_interval=True)
+    Traceback (most recent call last):
+    tinygen.errors.InputError: images: expected values in [0, 1], got 0.5 to 200; divide by 255?
+    """
+    if rows.dtype.kind != "f" or not rows.size:
+        return
+    xp = namespace(rows)
+    finite = xp.isfinite(rows)
+    if not bool(finite.all()):
+        row, column = divmod(int(finite.argmin()), rows[0].size)
+        number = finite.size - int(finite.sum())
+        raise InputError(
+            f"{what}: {number} of {finite.size} values are NaN or infinite, the first in row {row}"
+            f", column {column}"
+        )
+    least, most = float(rows.min()), float(rows.max())
+    if unit_interval and not 0 <= least <= most <= 1:
+        way = "; divide by 255?" if least >= 0 and 1 < most <= 255 else ""
+        raise InputError(f"{what}: expected values in [0, 1], got {least:g} to {most:g}{way}")
+
+
+def background(images: np.ndarray) -> float:
+    """The mean of the outermost pixels of images of uint8, from 0 for black to 1 for white.
+
+    (n, h, w) or (n, h, w, c) on the host. It tells ink on paper from digits that glow in the dark.
+
+    >>> background(np.array([[[255, 255, 255], [255, 0, 255], [255, 255, 255]]], np.uint8))
+    1.0
+    """
+    rows, columns = images[:, [0, -1]], images[:, 1:-1, [0, -1]]
+    return float(rows.sum() + columns.sum()) / (255 * (rows.size + columns.size))
 
 
 def in_order(images: Array, dtype: Any = np.float32, size: int = 1000) -> Iterator[Array]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,9 +75,10 @@ def static(dataset: Dataset, data_dir: str | os.PathLike[str] | None = None) -> 
 
 def _find(data_dir: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Path]]:
     """The first folder that has any of the files, and where each of them lies."""
-    places = [*locations.places("mnist", data_dir), locations.cache_folder() / "mnist"]
+    places: list[Path] = []
     paths: dict[str, Path] = {}
-    for folder in places:
+    for folder in _places(data_dir):
+        places.append(folder)
         for file in LINES:
             for path in (folder / f"{file}.gz", folder / file):
                 if os.path.lexists(path):  # a dangling link is refused when it is read
@@ -91,6 +93,11 @@ def _find(data_dir: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Path
             f"but there is no {' and no '.join(missing)}; the other choice is --binarize dynamic"
         )
     return folder, paths
+
+
+def _places(data_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
+    yield from locations.places("mnist", data_dir)
+    yield locations.cache_folder() / "mnist"
 
 
 def _read(path: Path, lines: int) -> tuple[np.ndarray, str]:

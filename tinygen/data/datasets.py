@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygen.data import idx, locations, mixtures, strokes
+from tinygen.data.batches import background, require_finite
 from tinygen.data.download import DownloadError, download
 from tinygen.errors import InputError, refuse_unknown
 
@@ -30,6 +31,10 @@ class Dataset:
     has none. `source` is one printable phrase; `sha256` maps each file to the hash of its
     uncompressed bytes, or "train" and "test" to the hash of the pixels that were drawn. Of images
     that were drawn the factors are known: name -> (n,) float32, see `tinygen.data.strokes.FACTORS`.
+
+    Raises:
+        InputError: images are of another kind, or not all of one shape; one is NaN or infinite;
+            there are none; or there is not one label for each.
     """
 
     name: str
@@ -41,6 +46,16 @@ class Dataset:
     sha256: dict[str, str]
     train_factors: dict[str, np.ndarray] | None = None
     test_factors: dict[str, np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        train, test = self.train_images, self.test_images
+        _require_images(f"{self.source}, training images", train, self.train_labels)
+        _require_images(f"{self.source}, test images", test, self.test_labels)
+        if train.shape[1:] != test.shape[1:]:
+            raise InputError(
+                f"{self.source}: expected images of one shape, "
+                f"got {_size(train)} for training and {_size(test)} for testing"
+            )
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -67,6 +82,28 @@ class Dataset:
             test_labels=None if self.test_labels is None else self.test_labels[:test],
             test_factors=_cut(self.test_factors, test),
         )
+
+
+def _require_images(what: str, images: np.ndarray, labels: np.ndarray | None) -> None:
+    """What a `Dataset` promises of its images, of which each part has at least one."""
+    pixels = images.dtype == np.uint8 and images.ndim > 1
+    if not pixels and (images.dtype.kind != "f" or images.ndim != 2):
+        raise InputError(
+            f"{what}: expected uint8 (n, h, w) or (n, h, w, c), or rows (n, d) of floats, "
+            f"got {images.dtype} {images.shape}; of floats in [0, 1], (255 * x).round()"
+            ".astype(np.uint8) are such pixels, and x.reshape(len(x), -1) such rows"
+        )
+    if images.ndim == 4 and images.shape[3] not in (1, 3):
+        raise InputError(
+            f"{what}: expected (n, h, w), or (n, h, w, c) with 1 or 3 channels, got {images.shape}"
+        )
+    if images.size == 0:
+        raise InputError(f"{what}: expected at least one, got a shape of {images.shape}")
+    if labels is not None and len(images) != len(labels):
+        raise InputError(
+            f"{what}: expected a label for each, got {len(images)} images and {len(labels)} labels"
+        )
+    require_finite(what, images)
 
 
 def _cut(factors: dict[str, np.ndarray] | None, n: int) -> dict[str, np.ndarray] | None:
@@ -170,6 +207,9 @@ DATASETS = {
 }
 """The data sets that can be downloaded; mirrors are tried in the order they stand in."""
 
+BRIGHT = 0.75
+"""From here on a mean background is that of ink on paper; photographs have about 0.5, MNIST 0."""
+
 FILES = DATASETS["mnist"].files
 """What the four files of `--data idx` are called."""
 
@@ -187,13 +227,15 @@ def load(
     """Load the data set of that name, one of `CHOICES`.
 
     mnist, and any other in `DATASETS`
-        From the first folder that has any of its files: DIR/NAME, DIR, where DIR is `data_dir` and
-        then $TINYGEN_DATA_DIR; or else the user's cache, into which missing files are downloaded.
-        Since the files of many are called alike, those of all but MNIST must be in a subfolder
-        NAME of $TINYGEN_DATA_DIR. `Source` says how they are checked.
+        From the first folder that has any of its files: DIR/NAME, DIR/MNIST/raw (or what else
+        torchvision calls it), DIR, where DIR is `data_dir` and then $TINYGEN_DATA_DIR; or else the
+        user's cache, into which missing files are downloaded, and damaged ones once more. Since the
+        files of many are called alike, those of all but MNIST must be in a subfolder of
+        $TINYGEN_DATA_DIR. `Source` says how they are checked.
     idx
         Any other data in four such files, in `data_dir` or else $TINYGEN_DATA_DIR: images of one
-        shape, (h, w) or (h, w, c), and a label for each image.
+        shape, (h, w) or (h, w, c), and a label for each image. `say` gets a line if they are dark
+        on a bright background.
     strokes
         Drawn here from `seed`: 60,000 and 10,000 stroke digits.
     auto
@@ -202,14 +244,14 @@ def load(
     `progress` shows a bar while downloading, if on a terminal.
 
     Raises:
-        InputError: the data cannot be had, or a file is not what it should be. A bad file is never
-            skipped in favour of another place.
+        InputError: the data cannot be had, or a file is not what it should be. A bad file of the
+            user's is never skipped in favour of another place, nor changed.
     """
     refuse_unknown("data", choice, CHOICES)
     if choice == "strokes":
         return stroke_digits(seed)
     if choice == "idx":
-        return _load_idx(data_dir)
+        return _load_idx(data_dir, say)
     name = locations.DEFAULT if choice == "auto" else choice
     try:
         return _load_published(name, data_dir, say, progress)
@@ -261,11 +303,18 @@ def _hashes(train: np.ndarray, test: np.ndarray) -> dict[str, str]:
             "test": hashlib.sha256(test.data).hexdigest()}  # fmt: skip
 
 
-def _load_idx(data_dir: str | os.PathLike[str] | None) -> Dataset:
-    folder = data_dir or os.environ.get("TINYGEN_DATA_DIR")
+def _load_idx(data_dir: str | os.PathLike[str] | None, say: Callable[[str], object]) -> Dataset:
+    folder = locations.named_folder(data_dir)
     if not folder:
         raise InputError("--data idx needs --data-dir DIR, the folder that has the four files")
-    return _read_all("idx", "the IDX files", Path(folder).expanduser(), FILES, _read_own)
+    dataset = _read_all("idx", "the IDX files", folder, FILES, _read_own)
+    if background(dataset.train_images) > BRIGHT:
+        say(
+            f"{folder}: these images are dark on a bright background, those of MNIST bright on a "
+            "dark one; a model trained on one kind does not fit the other, and 255 - images "
+            "turns them into it"
+        )
+    return dataset
 
 
 def _load_published(
@@ -280,21 +329,40 @@ def _load_published(
             return _read_all(name, source.title, folder, source.files, read)
         say(f"{folder} has none of {source.title}'s files; looking further")
     cache = locations.cache_folder() / name
-    present = locations.find(cache, source.files) if cache.exists() else {}
-    missing = [f"{file}.gz" for file in source.files if file not in present]
+    present = locations.find(cache, source.files) if os.path.isdir(cache) else {}
 
     def check(archive: str, path: Path) -> None:
         _read_published(name, archive.removesuffix(".gz"), path, downloaded=True)
 
+    def fetch(files: list[str]) -> None:
+        archives = [f"{file}.gz" for file in files]
+        download(archives, source.mirrors, cache, check, say=say, progress=progress)
+
+    def read_or_fetch(file: str, path: Path) -> tuple[np.ndarray, str]:
+        try:
+            return read(file, path)
+        except InputError as problem:
+            say(f"{problem}; fetching it again")
+            damage = problem
+        try:
+            fetch([file])
+        except InputError as problem:
+            raise InputError(f"{damage}; it could not be fetched again ({problem})") from None
+        archive = cache / f"{file}.gz"
+        if path != archive:  # or it would be preferred next time
+            path.unlink()
+        return read(file, archive)
+
     try:
-        download(missing, source.mirrors, cache, check, say=say, progress=progress)
-    except DownloadError as problem:
+        if missing := [file for file in source.files if file not in present]:
+            fetch(missing)
+    except InputError as problem:
         raise DownloadError(
             f"{source.title} could not be downloaded ({problem}); to use it, put "
             f"{', '.join(source.files)} (plain or .gz) into DIR/{name} and say --data-dir DIR or "
             "set TINYGEN_DATA_DIR=DIR"
         ) from None
-    return _read_all(name, source.title, cache, source.files, read)
+    return _read_all(name, source.title, cache, source.files, read_or_fetch)
 
 
 def _read_all(
@@ -309,18 +377,6 @@ def _read_all(
     for file, path in locations.find_all(folder, files).items():
         arrays[file], sha256[file] = read(file, path)
     train_images, train_labels, test_images, test_labels = arrays.values()
-    _require_labels(folder, "training", train_images, train_labels)
-    _require_labels(folder, "test", test_images, test_labels)
-    if train_images.shape[1:] != test_images.shape[1:]:
-        raise InputError(
-            f"{folder}: expected images of one shape, "
-            f"got {_size(train_images)} for training and {_size(test_images)} for testing"
-        )
-    if train_images.ndim == 4 and train_images.shape[3] not in (1, 3):
-        raise InputError(
-            f"{folder}: expected images (n, h, w), or (n, h, w, c) with 1 or 3 channels, "
-            f"got {train_images.shape}"
-        )
     return Dataset(
         name=name,
         train_images=train_images,
@@ -332,16 +388,6 @@ def _read_all(
     )
 
 
-def _require_labels(folder: Path, part: str, images: np.ndarray, labels: np.ndarray) -> None:
-    if len(images) != len(labels):
-        raise InputError(
-            f"{folder}: expected a label for each {part} image, "
-            f"got {len(images)} images and {len(labels)} labels"
-        )
-    if images.size == 0:
-        raise InputError(f"{folder}: expected {part} images, got a shape of {images.shape}")
-
-
 def _size(images: np.ndarray) -> str:
     return " x ".join(map(str, images.shape[1:]))
 
@@ -351,7 +397,12 @@ def _kind(file: str) -> idx.Kind:
 
 
 def _read_own(file: str, path: Path) -> tuple[np.ndarray, str]:
-    return idx.read_hashed(path, expect=_kind(file))
+    """A file of the user's, of which no hash is known that would tell an old one."""
+    array, sha256 = idx.read_hashed(path, expect=_kind(file))
+    zipped = path.with_name(f"{path.name}.gz")
+    if zipped.exists() and idx.read_hashed(zipped, expect=_kind(file))[1] != sha256:
+        raise InputError(f"{path} and {zipped.name} differ: expected one of them, or equal ones")
+    return array, sha256
 
 
 def _read_published(

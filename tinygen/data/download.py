@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from tinygen.data.locations import make_in_cache
 from tinygen.errors import InputError
 from tinygen.files import replacing
 
@@ -28,7 +29,7 @@ def download(
     say: Callable[[str], object] = print,
     progress: bool = True,
 ) -> None:
-    """Download files into a folder, each from the first mirror that has it and has it right.
+    """Download files into a folder of the cache, each from the first mirror that has it right.
 
     A mirror that fails once is asked for no other file: waiting for it once is enough. Nothing is
     left of a download that fails or is interrupted; files that were complete before it stay.
@@ -40,11 +41,9 @@ def download(
 
     Raises:
         DownloadError: each mirror, and why it did not do.
+        InputError: the folder cannot be written into.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise DownloadError(f"{folder}: {problem.strerror}") from None
+    make_in_cache(folder)
     mirrors, problems = list(mirrors), []
     for file in files:
         while mirrors:

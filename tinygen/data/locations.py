@@ -5,38 +5,104 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from tinygen.errors import InputError
 
 DEFAULT = "mnist"
 """The data set that is meant where none is named."""
 
+TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
+"""What torchvision calls its folders of the data sets, in which ``raw`` has the files."""
 
-def places(name: str, data_dir: str | os.PathLike[str] | None) -> list[Path]:
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path that a user named, with the home folder in the place of a leading ~ or ~name.
+
+    Raises:
+        InputError: there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{path}: there is no such home folder; a folder of that name is ./{path}"
+        ) from None
+
+
+def named_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
+    """The folder `data_dir`, or else that of $TINYGEN_DATA_DIR; None if neither is set.
+
+    Raises:
+        InputError: it is the variable's, and is no folder.
+    """
+    if data_dir:
+        return expanded(data_dir)
+    variable = os.environ.get("TINYGEN_DATA_DIR")
+    if not variable:
+        return None
+    folder = expanded(variable)
+    if not os.path.isdir(folder):
+        raise InputError(f"TINYGEN_DATA_DIR={variable}: expected a folder with data, it is none")
+    return folder
+
+
+def places(name: str, data_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
     """The folders that a user named, in the order in which they are searched.
 
-    DIR/name before DIR, where DIR is `data_dir` and then $TINYGEN_DATA_DIR. The variable applies to
-    every run, and many data sets have files of the same names: so of the variable's DIR itself only
-    the default data set is read, and all others need a subfolder of their name there.
+    Of DIR, which is `data_dir` and then $TINYGEN_DATA_DIR, first DIR/name, then torchvision's
+    folder in DIR, then DIR itself. The variable applies to every run, and many data sets have files
+    of the same names: so of the variable's DIR itself only the default data set is read, and all
+    others need a subfolder there.
+
+    Raises:
+        InputError: when it is the variable's turn, and it names no folder.
     """
-    places = []
     if data_dir:
-        folder = Path(data_dir).expanduser()
-        places += [folder / name, folder] if os.path.isdir(folder / name) else [folder]
-    if variable := os.environ.get("TINYGEN_DATA_DIR"):
-        folder = Path(variable).expanduser()
-        if os.path.isdir(folder / name):
-            places.append(folder / name)
+        folder = expanded(data_dir)
+        yield from _subfolders(name, folder)
+        yield folder
+    if variable := named_folder(None):
+        yield from _subfolders(name, variable)
         if name == DEFAULT:
-            places.append(folder)
-    return places
+            yield variable
+
+
+def _subfolders(name: str, folder: Path) -> list[Path]:
+    below = [folder / name, folder / TORCHVISION.get(name, name) / "raw"]
+    return [path for path in below if os.path.isdir(path)]
 
 
 def cache_folder() -> Path:
-    """What pooch.os_cache("tinygen") answers, without the time it takes to import pooch."""
+    """$TINYGEN_CACHE_DIR, or else the system's place for the caches of a user's programs.
+
+    That is what pooch.os_cache("tinygen") answers, without the time it takes to import pooch.
+
+    Raises:
+        InputError: the variable begins with ~name, and there is no such home folder.
+    """
+    if variable := os.environ.get("TINYGEN_CACHE_DIR"):
+        return expanded(variable)
     from platformdirs import user_cache_dir
 
     return Path(user_cache_dir("tinygen"))
+
+
+def make_in_cache(folder: Path) -> None:
+    """Make a folder of the cache, if it is not there, and see that it can be written into.
+
+    Raises:
+        InputError: it cannot; the message says how to have the cache elsewhere.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        raise InputError(
+            f"{folder}: the cache cannot be written into ({problem.strerror or problem}); "
+            "set TINYGEN_CACHE_DIR to a folder that can"
+        ) from None
 
 
 def find(folder: Path, files: Collection[str]) -> dict[str, Path]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend.base import seed_sequence
-from tinygen.errors import InputError
+from tinygen.errors import InputError, refuse_unknown
 
 STREAM = 22
 """Keeps the points apart from everything else that is drawn from the same seed."""
@@ -55,8 +55,12 @@ MIXTURES = {mixture.name: mixture for mixture in (_ring(), _grid())}
 def points(name: str, n: int, seed: int = 0, part: int = 0, dtype: Any = np.float64) -> Any:
     """n points of the mixture of that name, ``(n, 2)``; another `part` of a seed holds others.
 
+    Raises:
+        InputError: there is no mixture of that name, or n is below 1.
+
     >>> points("ring", 3, seed=1).shape
     (3, 2)
     """
+    refuse_unknown("mixture", name, MIXTURES)
     generator = np.random.default_rng(seed_sequence((seed, STREAM, part)))
     return MIXTURES[name].draw(n, generator, dtype)

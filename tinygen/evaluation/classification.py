@@ -14,12 +14,12 @@ def confusion(labels: Any, predictions: Any, classes: int) -> np.ndarray:
     fraction of all images off the diagonal.
 
     Raises:
-        ValueError: the shapes differ, or a class is not in ``0 .. classes-1``.
+        ValueError: the shapes differ, or a class is no integer in ``0 .. classes-1``.
 
     >>> confusion([0, 0, 1], [0, 1, 1], classes=2).tolist()
     [[1, 1], [0, 1]]
     """
-    labels, predictions = (np.asarray(x, np.int64) for x in (labels, predictions))
+    labels, predictions = (_classes("confusion", x) for x in (labels, predictions))
     if labels.ndim != 1 or labels.shape != predictions.shape:
         raise ValueError(f"confusion: expected (n,) (n,), got {labels.shape} {predictions.shape}")
     for x in (labels, predictions):
@@ -40,14 +40,22 @@ def most_wrong(probabilities: Any, labels: Any, most: int) -> np.ndarray:
         most: how many to return at most.
 
     Raises:
-        ValueError: the shapes do not fit together.
+        ValueError: the shapes do not fit together, or the labels are no integers.
 
     >>> most_wrong([[0.6, 0.4], [0.9, 0.1], [0.8, 0.2]], [1, 1, 0], most=5).tolist()
     [1, 0]
     """
-    q, labels = np.asarray(probabilities), np.asarray(labels, np.int64)
+    q, labels = np.asarray(probabilities), _classes("most_wrong", labels)
     if q.ndim != 2 or labels.shape != q.shape[:1]:
         raise ValueError(f"most_wrong: expected (n, classes) (n,), got {q.shape} {labels.shape}")
     of_true_class = q[np.arange(len(q)), labels]
     order = np.argsort(of_true_class, kind="stable")
     return order[q.argmax(axis=1)[order] != labels[order]][:most]
+
+
+def _classes(name: str, labels: Any) -> Any:
+    """Labels as int64; floats would be cut off, and 0.7 be counted as class 0."""
+    labels = np.asarray(labels)
+    if labels.size and labels.dtype.kind not in "iu":  # an empty list is one of floats
+        raise ValueError(f"{name}: expected integers as classes, got {labels.dtype}")
+    return labels.astype(np.int64)

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygen.backend import refuse_integers
+
 BLOCK = 4_000_000
 """Distances that are in memory at a time: 32 MB of float64, and as much again for temporaries."""
 
@@ -236,6 +238,7 @@ def nearest(a: Any, b: Any) -> np.ndarray:
     >>> nearest(np.array([[0.0, 1], [4, 4]]), np.array([[5.0, 4], [0, 0], [9, 9]])).tolist()
     [1, 0]
     """
+    refuse_integers(a, b, where="nearest")  # the squares of bytes wrap around
     return np.concatenate([d2.argmin(axis=1) for _, d2 in squared_distances(a, b)])
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygen.backend import refuse_integers
 from tinygen.data.batches import in_order
 
 BLOCK = 5000
@@ -51,7 +52,8 @@ class PCA:
         return cls(mean, vectors[:, ::-1][:, :k].T.copy(), variances[::-1][:k].copy())
 
     def encode(self, x: Any) -> Any:
-        """``(n, d) -> (n, k)``."""
+        """``(n, d) -> (n, k)``, of pixels in [0, 1]."""
+        refuse_integers(x, where="PCA")
         return (x - self.mean) @ self.components.T
 
     def decode(self, z: Any) -> Any:

@@ -7,7 +7,6 @@ BLAS, which adds in another order with more, and without a compiled Adam, which 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
 
 from tinygen import optim
@@ -212,21 +212,23 @@ def _digest(x: Any) -> str:
 @contextmanager
 def _alone(folder: Path, what: str, progress: Progress) -> Iterator[None]:
     """Wait until no other process does the same; the system lets go of it when one dies."""
+    lock = FileLock(folder / "lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("w")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress.say(f"waiting for another process that {what}")
+            lock.acquire()
     except OSError as error:
         raise InputError(
             f"{folder}: models that are trained once are kept there, but it cannot be written "
-            f"into ({error.strerror or error})"
+            f"into ({error.strerror or error}); set TINYGEN_CACHE_DIR to a folder that can"
         ) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.say(f"waiting for another process that {what}")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @on_one_thread

@@ -22,9 +22,10 @@ from tinygen.backend import Array
 from tinygen.byhand import aae as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.models.autoencoder import Autoencoder
-from tinygen.models.encoder_decoder import RECONSTRUCTIONS, EncoderDecoder, convert_to_floats
+from tinygen.models.encoder_decoder import RECONSTRUCTIONS, EncoderDecoder
 from tinygen.models.gan import GAN
 from tinygen.models.gradients import LossAndGrads, choose
+from tinygen.models.options import convert_options
 from tinygen.ops import ACTIVATIONS
 from tinygen.parameters import Parameters
 
@@ -88,10 +89,9 @@ class AdversarialAutoencoder(EncoderDecoder):
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
+        convert_options(self)
         refuse_unknown("reconstruction", self.reconstruction, RECONSTRUCTIONS)
         refuse_unknown("activation", self.activation, ACTIVATIONS)  # maxout is D's alone
-        if self.penalty is not None:
-            convert_to_floats(self, "penalty")
         _ = self.autoencoder, self.gan  # building them checks the widths and the other names
 
     @cached_property

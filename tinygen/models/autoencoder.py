@@ -13,8 +13,9 @@ from typing import Any
 from tinygen.backend import Array
 from tinygen.byhand import autoencoder as byhand
 from tinygen.losses import l1, l2
-from tinygen.models.encoder_decoder import EncoderDecoder, convert_to_floats
+from tinygen.models.encoder_decoder import EncoderDecoder
 from tinygen.models.gradients import LossAndGrads, of_one_loss
+from tinygen.models.options import convert_options
 from tinygen.parameters import part
 
 
@@ -57,7 +58,7 @@ class Autoencoder(EncoderDecoder):
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
-        convert_to_floats(self, "weight_decay", "code_l1", "input_noise")
+        convert_options(self)
         _ = self.encoder, self.decoder  # building them checks the widths and the other names
 
     @property

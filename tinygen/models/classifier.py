@@ -18,8 +18,9 @@ from tinygen.backend import Array, Backend, namespace
 from tinygen.byhand import classifier as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import cross_entropy, l2
-from tinygen.models.encoder_decoder import Encoder, convert_to_floats
+from tinygen.models.encoder_decoder import Encoder
 from tinygen.models.gradients import LossAndGrads, of_one_loss
+from tinygen.models.options import convert_options
 from tinygen.nn import Dense, Dropout, Sequential
 from tinygen.ops import ACTIVATIONS, affine, concatenate, softmax
 from tinygen.parameters import Parameters
@@ -62,11 +63,11 @@ class Classifier:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        convert_options(self)
         refuse_unknown("activation", self.activation, ACTIVATIONS)
         refuse_unknown("reads", self.reads, READS)
-        convert_to_floats(self, "input_noise", "weight_decay")
-        if not isinstance(self.latent, int) or self.latent < 0:
-            raise InputError(f"latent must be a whole number, at least 0, got {self.latent}")
+        if self.latent < 0:
+            raise InputError(f"latent must be at least 0, got {self.latent}")
         _ = self.net  # building it checks the widths and the other names
 
     @cached_property
@@ -274,8 +275,18 @@ class Frozen:
         return q
 
     def features(self, x: Array) -> Array:
-        """The head's input: ``(n, pixels) -> (n, width)``."""
-        return (self.extract(x) - self.mean) * self.scale
+        """The head's input: ``(n, pixels) -> (n, width)``.
+
+        Raises:
+            InputError: `extract` returned another width, which might broadcast.
+        """
+        raw = self.extract(x)
+        if raw.ndim != 2 or not raw.shape[1:] == self.mean.shape == self.scale.shape:
+            raise InputError(
+                f"Frozen: features are {raw.shape}, mean is {self.mean.shape}, scale is "
+                f"{self.scale.shape}; expected (n, {self.head.pixels}) and one number a column"
+            )
+        return (raw - self.mean) * self.scale
 
     def draw(
         self, x: Array, generator: Any, step: int = 0, labels: Array | None = None

@@ -14,6 +14,7 @@ from tinygen.byhand import autoencoder as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import binary_cross_entropy_with_logits, mse
 from tinygen.models.gradients import LossAndGrads, of_one_loss
+from tinygen.models.options import convert_options
 from tinygen.nn import Sequential, mlp
 from tinygen.nn.sequential import initialise_parameters
 from tinygen.ops import sigmoid
@@ -82,6 +83,7 @@ class Encoder(DenseModel):
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
+        convert_options(self)
         _ = self.net  # building it checks the widths and the names
 
     @property
@@ -124,6 +126,7 @@ class Decoder(DenseModel):
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
+        convert_options(self)
         refuse_unknown("reconstruction", self.reconstruction, RECONSTRUCTIONS)
         refuse_unknown("output", self.output, OUTPUTS)
         if self.reconstruction == "bce" and self.output != "sigmoid":
@@ -241,15 +244,3 @@ class EncoderDecoder:
     def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
         self.encoder.net.fill(p, generator, "encoder.")
         self.decoder.net.fill(p, generator, "decoder.")
-
-
-def convert_to_floats(model: Any, *names: str) -> None:
-    """Make options of a frozen dataclass Python floats; a NumPy float64 would widen float32.
-
-    Raises:
-        InputError: one is negative or not finite.
-    """
-    for name in names:
-        object.__setattr__(model, name, float(getattr(model, name)))
-        if not 0 <= getattr(model, name) < np.inf:
-            raise InputError(f"{name} must be at least 0, got {getattr(model, name)}")

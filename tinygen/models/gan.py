@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +22,8 @@ from tinygen.backend import Array, Backend, backend_of, namespace
 from tinygen.byhand import checks
 from tinygen.byhand import gan as byhand
 from tinygen.errors import InputError, refuse_unknown
-from tinygen.models.encoder_decoder import convert_to_floats
 from tinygen.models.gradients import LossAndGrads, choose
+from tinygen.models.options import convert_options
 from tinygen.nn import Sequential, mlp
 from tinygen.nn.sequential import initialise_parameters
 from tinygen.ops import concatenate, mean, reshape, sigmoid, softplus, sqrt, square, sum
@@ -120,20 +119,19 @@ class GAN:
     biases: str = "zeros"
 
     def __post_init__(self) -> None:
+        convert_options(self)
         refuse_unknown("loss", self.loss, LOSSES)
         refuse_unknown("output", self.output, OUTPUTS)
         if self.penalty is not None and self.loss not in PENALTIES:
             raise InputError(f"the loss {self.loss} has no gradient penalty to weigh")
-        convert_to_floats(self, "smoothing", *(() if self.penalty is None else ("penalty",)))
         if self.smoothing >= 1:
             raise InputError(f"smoothing must be below 1, got {self.smoothing}")
         if self.smoothing and self.loss == "wasserstein-gp":
             raise InputError("smoothing needs labels, which the loss wasserstein-gp has not")
-        for name, least in (("pack", "1 image"), ("classes", "0")):
-            count: Any = getattr(self, name)
-            if not isinstance(count, Integral) or count < int(least[0]):
-                raise InputError(f"{name} must be at least {least}, got {count}")
-            object.__setattr__(self, name, int(count))  # JSON has no NumPy integers
+        if self.pack < 1:
+            raise InputError(f"pack must be at least 1 image, got {self.pack}")
+        if self.classes < 0:
+            raise InputError(f"classes must be at least 0, got {self.classes}")
         if self.loss in PENALTIES and self.discriminator_norm == "batch":
             raise InputError(
                 f"the loss {self.loss} penalises the gradient at each image by itself, which a "
@@ -422,9 +420,9 @@ class GAN:
     def _interpolates(self, real: Array, fake: Array, alpha: Array | None) -> Tensor:
         """``alpha real + (1 - alpha) fake``, with one alpha for all images of a pack."""
         expected, shape = (real.shape[0] // self.pack, 1), getattr(alpha, "shape", None)
-        if shape != expected:
+        if alpha is None or shape != expected:
             raise InputError(f"wasserstein-gp: alpha is {shape}, expected {expected}")
-        repeated = namespace(alpha).repeat(alpha, self.pack, axis=0)
+        repeated = alpha if self.pack == 1 else namespace(alpha).repeat(alpha, self.pack, axis=0)
         return Tensor(fake + repeated * (real - fake), requires_grad=True)
 
     def _in_step(self, d: Mapping[str, Any], x: Any, labels: Array | None, masks: Masks) -> Any:

@@ -15,8 +15,9 @@ from tinygen.backend import Array, namespace
 from tinygen.byhand import vae as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import bernoulli_nll, gaussian_kl, gaussian_nll
-from tinygen.models.encoder_decoder import EncoderDecoder, convert_to_floats
+from tinygen.models.encoder_decoder import EncoderDecoder
 from tinygen.models.gradients import LossAndGrads, of_one_loss
+from tinygen.models.options import convert_options
 from tinygen.ops import exp, logsumexp, maximum, mean, reshape, sum
 from tinygen.parameters import part
 
@@ -71,12 +72,12 @@ class VAE(EncoderDecoder):
     heads: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
+        convert_options(self)
         refuse_unknown("likelihood", self.likelihood, LIKELIHOODS)
         refuse_unknown("objective", self.objective, OBJECTIVES)
-        convert_to_floats(self, "beta", "free_bits")
         if self.samples < 1:
             raise InputError(f"samples must be at least 1, got {self.samples}")
-        if not isinstance(self.kl_warm_up, int) or self.kl_warm_up < 0:
+        if self.kl_warm_up < 0:
             raise InputError(f"kl_warm_up must be at least 0 steps, got {self.kl_warm_up}")
         if self.free_bits and self.objective == "iwae":
             raise InputError("free bits need a separate KL term, which the objective iwae has not")
@@ -201,9 +202,13 @@ def reparameterise(mu: Any, log_var: Any, noise: Any) -> Any:
     ``(n, c), (n, c), (k, n, c) -> (k, n, c)``.
 
     Raises:
-        ValueError: the shape of the noise does not fit; broadcasting would correlate the draws.
+        ValueError: the shapes do not fit; broadcasting would correlate the draws.
         TypeError: its dtype does not fit.
     """
+    if log_var.shape != mu.shape:
+        raise ValueError(
+            f"reparameterise: means are {mu.shape}, log_var is {log_var.shape}; expected one shape"
+        )
     if noise.ndim != 3 or not noise.size or noise.shape[1:] != mu.shape:
         raise ValueError(
             f"reparameterise: noise is {noise.shape}, means are {mu.shape}; "

@@ -6,6 +6,7 @@ They are drawn on the host, so that NumPy and CuPy begin with the same numbers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -16,43 +17,43 @@ Draw = Callable[["np.random.Generator", tuple[int, ...]], Any]
 """``(generator, (inputs, outputs)) -> float64 host array`` of that shape."""
 
 
-def _normal(variance: Callable[[int, int], float], source: str) -> Draw:
-    def draw(generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
-        return generator.standard_normal(shape) * sqrt(variance(*shape))
-
-    draw.__doc__ = f"Normal with the variance of {source}."
-    return draw
+def _normal(
+    variance: Callable[[int, int], float], generator: np.random.Generator, shape: tuple[int, ...]
+) -> Any:
+    return generator.standard_normal(shape) * sqrt(variance(*shape))
 
 
-def _uniform(variance: Callable[[int, int], float], source: str) -> Draw:
-    def draw(generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
-        # A uniform variable on (-a, a) has variance a^2 / 3.
-        limit = sqrt(3 * variance(*shape))
-        return generator.uniform(-limit, limit, shape)
-
-    draw.__doc__ = f"Uniform with the variance of {source}."
-    return draw
+def _uniform(
+    variance: Callable[[int, int], float], generator: np.random.Generator, shape: tuple[int, ...]
+) -> Any:
+    # A uniform variable on (-a, a) has variance a^2 / 3.
+    limit = sqrt(3 * variance(*shape))
+    return generator.uniform(-limit, limit, shape)
 
 
 def _glorot(inputs: int, outputs: int) -> float:
+    """The variance of Glorot and Bengio 2010."""
     return 2 / (inputs + outputs)
 
 
 def _he(inputs: int, outputs: int) -> float:
+    """The variance of He et al. 2015."""
     return 2 / inputs
 
 
 def _lecun(inputs: int, outputs: int) -> float:
+    """The variance of LeCun et al. 1998."""
     return 1 / inputs
 
 
+# partial and no closure, so that a layer can be pickled.
 WEIGHTS: dict[str, Draw] = {
-    "glorot_normal": _normal(_glorot, "Glorot and Bengio 2010: 2 / (inputs + outputs)"),
-    "glorot_uniform": _uniform(_glorot, "Glorot and Bengio 2010: 2 / (inputs + outputs)"),
-    "he_normal": _normal(_he, "He et al. 2015: 2 / inputs"),
-    "he_uniform": _uniform(_he, "He et al. 2015: 2 / inputs"),
-    "lecun_normal": _normal(_lecun, "LeCun et al. 1998: 1 / inputs"),
-    "lecun_uniform": _uniform(_lecun, "LeCun et al. 1998: 1 / inputs"),
+    "glorot_normal": partial(_normal, _glorot),
+    "glorot_uniform": partial(_uniform, _glorot),
+    "he_normal": partial(_normal, _he),
+    "he_uniform": partial(_uniform, _he),
+    "lecun_normal": partial(_normal, _lecun),
+    "lecun_uniform": partial(_uniform, _lecun),
 }
 """Initialisers of weight matrices ``(inputs, outputs)``."""
 

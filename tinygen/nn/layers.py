@@ -8,13 +8,14 @@ wanted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from tinygen.autograd.engine import raw
-from tinygen.backend import Array, namespace
+from tinygen.autograd.operators import raw
+from tinygen.backend import Array, namespace, refuse_integers
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.nn.initialisers import BIASES, WEIGHTS, Draw
 from tinygen.ops import affine, matmul, max, mean, reshape, sqrt, variance
@@ -55,7 +56,7 @@ class Dense(Layer):
         weights: str | Draw = "he_normal",
         biases: str | Draw | None = "zeros",
     ) -> None:
-        _refuse_width(type(self).__name__, inputs, outputs)
+        inputs, outputs = _whole_numbers(type(self).__name__, inputs, outputs)
         self.inputs, self.outputs = inputs, outputs
         self.weights = _named("weights", weights, WEIGHTS)
         self.biases = None if biases is None else _named("biases", biases, BIASES)
@@ -69,7 +70,10 @@ class Dense(Layer):
         return drawn
 
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        return affine(x, p["W"], p["b"]) if self.biases else matmul(x, p["W"])
+        if self.biases:
+            return affine(x, p["W"], p["b"])
+        refuse_integers(x, where=type(self).__name__)
+        return matmul(x, p["W"])
 
 
 class Maxout(Dense):
@@ -87,13 +91,13 @@ class Maxout(Dense):
         weights: str | Draw = "he_normal",
         biases: str | Draw | None = "zeros",
     ) -> None:
-        _refuse_width("Maxout", inputs, outputs, pieces)
+        inputs, outputs, pieces = _whole_numbers("Maxout", inputs, outputs, pieces)
         super().__init__(inputs, outputs * pieces, weights, biases)
         self.outputs, self.pieces = outputs, pieces
 
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         a = super().__call__(p, x)
-        return max(reshape(a, shape=(x.shape[0], self.pieces, self.outputs)), axis=1)
+        return max(reshape(a, shape=(a.shape[0], self.pieces, self.outputs)), axis=1)
 
 
 class Dropout(Layer):
@@ -105,28 +109,36 @@ class Dropout(Layer):
     """
 
     def __init__(self, rate: float) -> None:
-        if not 0 <= rate < 1:
-            raise InputError(f"Dropout: the rate must be at least 0 and below 1, got {rate}")
+        if not isinstance(rate, (int, float, np.number)) or not 0 <= rate < 1:
+            raise InputError(f"Dropout: the rate must be at least 0 and below 1, got {rate!r}")
         self.rate = float(rate)
 
     def draw_mask(self, generator: Any, shape: tuple[int, ...], dtype: Any) -> Array:
         """0 with probability `rate`, else ``1 / (1 - rate)``."""
+        refuse_integer_dtype("Dropout", dtype)
         keep = generator.random(shape, dtype=np.float32) >= self.rate
         return keep.astype(dtype) * (1 / (1 - self.rate))
 
 
 class LayerNorm(Layer):
-    """Normalises each row to mean 0 and variance 1, then scales and shifts (Ba et al. 2016)."""
+    """Normalises each row to mean 0 and variance 1, then scales and shifts (Ba et al. 2016).
+
+    ``(..., width) -> (..., width)``.
+
+    Raises:
+        InputError: the input, or a parameter, has another width.
+    """
 
     def __init__(self, width: int, epsilon: float = 1e-5) -> None:
-        _refuse_width("LayerNorm", width)
-        self.epsilon = epsilon
+        (width,) = _whole_numbers("LayerNorm", width)
+        self.epsilon = float(epsilon)  # a NumPy float64 would widen float32
         self.shapes = {"gamma": (width,), "beta": (width,)}
 
     def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
         return _scale_and_shift(self.shapes)
 
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        _refuse_other_width("LayerNorm", x, p, self.shapes)
         m, v = mean(x, axis=-1, keepdims=True), variance(x, axis=-1, keepdims=True)
         return _normalised(x, m, v, self.epsilon) * p["gamma"] + p["beta"]
 
@@ -138,12 +150,15 @@ class BatchNorm(Layer):
     their running averages; outside of training it uses those averages. They are the only state
     that a layer has, and `Sequential.statistics` returns them to be saved. With momentum 0 there
     are none: outside of training the layer needs the statistics that `Sequential.calibrate`
-    returns.
+    returns. ``(n, width) -> (n, width)``.
+
+    Raises:
+        InputError: the input, a parameter or a statistic has another width.
     """
 
     def __init__(self, width: int, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
-        _refuse_width("BatchNorm", width)
-        self.epsilon, self.momentum = epsilon, momentum
+        (width,) = _whole_numbers("BatchNorm", width)
+        self.epsilon, self.momentum = float(epsilon), float(momentum)
         self.shapes = {"gamma": (width,), "beta": (width,)}
         self.statistics: dict[str, Array] = {}
 
@@ -160,6 +175,7 @@ class BatchNorm(Layer):
         statistics: Mapping[str, Array] | None = None,
     ) -> Any:
         """`statistics`, if given, replace the running averages."""
+        _refuse_other_width("BatchNorm", x, p, self.shapes, axes=2)
         known = statistics or self.statistics
         if training:
             m, v = _statistics(x)
@@ -167,6 +183,11 @@ class BatchNorm(Layer):
                 self._update_averages(raw(m), raw(v), x.shape[0])
         elif known:
             m, v = known["mean"], known["variance"]
+            if not m.shape == v.shape == x.shape[1:]:
+                raise InputError(
+                    f"BatchNorm: x is {x.shape}, its statistics are {m.shape} and {v.shape}; "
+                    f"expected {x.shape[1:]}"
+                )
         else:
             raise InputError("BatchNorm: it has no statistics before its first training batch")
         return _normalised(x, m, v, self.epsilon) * p["gamma"] + p["beta"]
@@ -202,10 +223,35 @@ def _scale_and_shift(shapes: Shapes) -> dict[str, Any]:
     return {"gamma": np.ones(shapes["gamma"]), "beta": np.zeros(shapes["beta"])}
 
 
-def _refuse_width(layer: str, *widths: int) -> None:
-    if not all(isinstance(w, int) and w >= 1 for w in widths):
+def _refuse_other_width(
+    layer: str, x: Any, p: Mapping[str, Any], shapes: Shapes, axes: int | None = None
+) -> None:
+    """An axis of length 1, of the input or of a parameter, would broadcast."""
+    refuse_integers(x, where=layer)
+    gamma, beta, width = p["gamma"].shape, p["beta"].shape, shapes["gamma"]
+    if not x.shape[-1:] == gamma == beta == width or axes not in (None, len(x.shape)):
+        raise InputError(
+            f"{layer}: x is {x.shape}, gamma is {gamma}, beta is {beta}; "
+            f"expected ({'n' if axes else '...'}, {width[0]}), {width}, {width}"
+        )
+
+
+def refuse_integer_dtype(what: str, dtype: Any) -> None:
+    """Masks and parameters are floats.
+
+    Raises:
+        TypeError: `dtype` is another one.
+    """
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"{what}: expected a dtype of floats, got {np.dtype(dtype)}")
+
+
+def _whole_numbers(layer: str, *widths: Any) -> tuple[int, ...]:
+    """The widths as Python's integers: NumPy's are good, but JSON has none."""
+    if not all(isinstance(w, Integral) and type(w) is not bool and int(w) >= 1 for w in widths):
         given = " and ".join(map(str, widths))
         raise InputError(f"{layer}: widths must be whole numbers, at least 1, got {given}")
+    return tuple(map(int, widths))
 
 
 def _named(what: str, name: str | Draw, table: Mapping[str, Draw]) -> Draw:

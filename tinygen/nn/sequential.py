@@ -8,9 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, Backend, get_backend
+from tinygen.backend import Array, Backend, get_backend, refuse_integers
 from tinygen.errors import InputError, refuse_unknown
-from tinygen.nn.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm, Maxout
+from tinygen.nn.layers import (
+    BatchNorm,
+    Dense,
+    Dropout,
+    Layer,
+    LayerNorm,
+    Maxout,
+    refuse_integer_dtype,
+)
 from tinygen.ops import ACTIVATIONS
 from tinygen.parameters import Parameters, Shapes
 
@@ -63,6 +71,12 @@ class Sequential:
         for layer, names in zip(self.layers, self._names, strict=True):
             if names:
                 for short, value in layer.initialise(generator).items():
+                    expected = layer.shapes[short]
+                    if np.shape(value) != expected:  # it might broadcast
+                        raise InputError(
+                            f"{names[short]}: its initialiser returned {np.shape(value)}, "
+                            f"expected {expected}"
+                        )
                     p[prefix + names[short]][...] = value
 
     @property
@@ -172,6 +186,7 @@ def initialise_parameters(
     backend: Backend | str,
 ) -> Parameters:
     """Parameters that `fill` writes on the host in float64: the same on every backend."""
+    refuse_integer_dtype("initialise", dtype)
     backend = get_backend(backend) if isinstance(backend, str) else backend
     host = Parameters.zeros(shapes, np.float64, get_backend("numpy"))
     fill(host, np.random.default_rng(seed))
@@ -180,7 +195,7 @@ def initialise_parameters(
 
 def mlp(
     sizes: Sequence[int],
-    activation: str = "relu",
+    activation: str | Callable[[Any], Any] = "relu",
     dropout: float = 0.0,
     weights: str = "he_normal",
     biases: str = "zeros",
@@ -189,7 +204,9 @@ def mlp(
     """Dense layers of the given widths, with an activation between them and none at the end.
 
     Args:
-        activation: a name in `tinygen.ops.ACTIVATIONS`, or "maxout", of 5 pieces.
+        sizes: the widths, two or more.
+        activation: a name in `tinygen.ops.ACTIVATIONS`, a function of one array, or "maxout", of 5
+            pieces.
         norm: one of `NORMS`, between a hidden layer and its activation. A batch norm is one
             without running averages; see `Sequential.calibrate`.
 
@@ -198,7 +215,10 @@ def mlp(
     >>> mlp([784, 512, 32], norm="batch").shapes
     {'W1': (784, 512), 'gamma2': (512,), 'beta2': (512,), 'W3': (512, 32), 'b3': (32,)}
     """
-    refuse_unknown("activation", activation, (*ACTIVATIONS, "maxout"))
+    if not np.iterable(sizes) or len(sizes) < 2:
+        raise InputError(f"mlp: expected two widths or more, got {sizes}")
+    if not callable(activation):
+        refuse_unknown("activation", activation, (*ACTIVATIONS, "maxout"))
     refuse_unknown("norm", norm, NORMS)
     if activation == "maxout" and norm != "none":
         raise InputError(f"maxout has no place for a {norm} norm before its activation")
@@ -214,7 +234,7 @@ def mlp(
         else:
             layers.append(Dense(inputs, outputs, weights, biases))
         if activation != "maxout":
-            layers.append(ACTIVATIONS[activation])
+            layers.append(activation if callable(activation) else ACTIVATIONS[activation])
         if dropout:
             layers.append(Dropout(dropout))
     return Sequential(*layers, Dense(*last, weights, biases))
@@ -224,4 +244,5 @@ def _drop(x: Any, mask: Array) -> Any:
     # A mask with a single row would broadcast, and drop the same units in every row.
     if mask.shape != x.shape:
         raise InputError(f"Dropout: the mask is {mask.shape}, x is {x.shape}; expected one shape")
+    refuse_integers(mask, where="Dropout")
     return x * mask

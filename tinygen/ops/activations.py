@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from math import pi, sqrt
 
-from tinygen.autograd.engine import op, raw
-from tinygen.backend import Array, namespace
-from tinygen.ops.arithmetic import exp, minimum
-from tinygen.ops.reductions import sum
+from tinygen.autograd.engine import op
+from tinygen.autograd.operators import raw
+from tinygen.autograd.registry import composed
+from tinygen.backend import Array, float_namespace, namespace, refuse_integers
+from tinygen.ops.arithmetic import exp, minimum, multiply
+from tinygen.ops.reductions import allowed_axis, sum, wide_sum
+from tinygen.ops.special import erf
 
 GELU_SCALE = sqrt(2 / pi)
 GELU_CUBE = 0.044715
@@ -21,7 +24,7 @@ def linear(x: Array) -> Array:
 @op(dx=lambda g, y, x: g * (y > 0))
 def relu(x: Array) -> Array:
     """``max(x, 0)``; its derivative at 0 is taken to be 0."""
-    return namespace(x).maximum(x, 0)
+    return float_namespace(x).maximum(x, 0)
 
 
 @op(dx=lambda g, y, x, *, slope: g * _leaky_derivative(raw(x), slope))
@@ -29,7 +32,7 @@ def leaky_relu(x: Array, *, slope: float = 0.01) -> Array:
     """`x` where positive, ``slope x`` elsewhere, with a slope from 0 to 1 (Maas et al. 2013)."""
     if not 0 <= slope <= 1:
         raise ValueError(f"expected a slope from 0 to 1, got {slope}")
-    return namespace(x).maximum(x, slope * x)  # where() costs 15 times as much
+    return float_namespace(x).maximum(x, slope * x)  # where() costs 15 times as much
 
 
 def _leaky_derivative(x: Array, slope: float) -> Array:
@@ -39,7 +42,7 @@ def _leaky_derivative(x: Array, slope: float) -> Array:
 @op(dx=lambda g, y, x: g * (1 + minimum(y, 0.0)))
 def elu(x: Array) -> Array:
     """`x` where positive, ``exp(x) - 1`` elsewhere (Clevert et al. 2016, with alpha = 1)."""
-    xp = namespace(x)
+    xp = float_namespace(x)
     # exp(m) - 1 loses its digits near 0, and NumPy's expm1 is slow; tanh(m / 2) (exp(m) + 1) is
     # the same number, exact and fast.
     m = xp.minimum(x, 0)
@@ -50,31 +53,45 @@ def _gelu_gate(x: Array) -> Array:
     return sigmoid((2 * GELU_SCALE) * (x + GELU_CUBE * x * x * x))
 
 
-def _gelu_derivative(x: Array) -> Array:
+def _gelu_derivative(x: Array, approximate: bool) -> Array:
+    if not approximate:
+        return _normal_cdf(x) + x * exp(-0.5 * x * x) / sqrt(2 * pi)
     s = _gelu_gate(x)
     return s + x * s * (1 - s) * (2 * GELU_SCALE) * (1 + (3 * GELU_CUBE) * x * x)
 
 
-@op(dx=lambda g, y, x: g * _gelu_derivative(x))
-def gelu(x: Array) -> Array:
-    """``0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))``.
+def _normal_cdf(x: Array) -> Array:
+    """Phi(x), the probability that a standard normal number is below `x`."""
+    return 0.5 * (1 + erf(x / sqrt(2)))
 
-    This is the tanh form of Hendrycks and Gimpel (2016); it differs from ``x Phi(x)`` by less
-    than 0.0005. It is computed as ``x sigmoid(2 u)``, which is the same as ``0.5 x (1 + tanh(u))``.
+
+@op(dx=lambda g, y, x, *, approximate: g * _gelu_derivative(x, approximate))
+def gelu(x: Array, *, approximate: bool = True) -> Array:
+    """``0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))``, or ``x Phi(x)`` if not `approximate`.
+
+    Both are by Hendrycks and Gimpel (2016); they differ by less than 0.0005. The tanh form is
+    computed as ``x sigmoid(2 u)``, which is the same as ``0.5 x (1 + tanh(u))``.
     """
-    return x * _gelu_gate(x)
+    refuse_integers(x)
+    return x * (_gelu_gate(x) if approximate else _normal_cdf(x))
+
+
+@composed
+def silu(x: Array) -> Array:
+    """``x sigmoid(x)``, also called swish (Elfwing et al. 2018; Ramachandran et al. 2017)."""
+    return multiply(x, sigmoid(x))
 
 
 @op(dx=lambda g, y, x: g * (1 - y * y))
 def tanh(x: Array) -> Array:
     """The hyperbolic tangent."""
-    return namespace(x).tanh(x)
+    return float_namespace(x).tanh(x)
 
 
 @op(dx=lambda g, y, x: g * y * (1 - y))
 def sigmoid(x: Array) -> Array:
     """``1 / (1 + exp(-x))``, without overflow: with ``e = exp(-|x|)`` it is 1 or e over 1 + e."""
-    xp = namespace(x)
+    xp = float_namespace(x)
     e = xp.exp(-abs(x))
     return xp.maximum(x >= 0, e) / (1 + e)
 
@@ -82,24 +99,24 @@ def sigmoid(x: Array) -> Array:
 @op(dx=lambda g, y, x: g * sigmoid(x))
 def softplus(x: Array) -> Array:
     """``log(1 + exp(x))``, written as ``max(x, 0) + log(1 + exp(-|x|))``."""
-    xp = namespace(x)
+    xp = float_namespace(x)
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-abs(x)))
 
 
 @op(dx=lambda g, y, x, *, axis: y * (g - sum(g * y, axis=axis, keepdims=True)))
 def softmax(x: Array, *, axis: int = -1) -> Array:
     """``exp(x) / sum exp(x)`` along `axis`, shifted by the maximum so that nothing overflows."""
-    xp = namespace(x)
-    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
-    return e / xp.sum(e, axis=axis, keepdims=True)
+    xp = float_namespace(x)
+    e = xp.exp(x - xp.max(x, axis=allowed_axis(x, axis), keepdims=True))
+    return (e / wide_sum(e, axis)).astype(e.dtype, copy=False)
 
 
 @op(dx=lambda g, y, x, *, axis: g - exp(y) * sum(g, axis=axis, keepdims=True))
 def log_softmax(x: Array, *, axis: int = -1) -> Array:
     """``x - log sum exp(x)`` along `axis`, shifted by the maximum."""
-    xp = namespace(x)
-    shifted = x - xp.max(x, axis=axis, keepdims=True)
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+    xp = float_namespace(x)
+    shifted = x - xp.max(x, axis=allowed_axis(x, axis), keepdims=True)
+    return (shifted - xp.log(wide_sum(xp.exp(shifted), axis))).astype(shifted.dtype, copy=False)
 
 
 ACTIVATIONS = {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
-from tinygen.autograd.engine import op, raw
-from tinygen.backend import Array, namespace
+from tinygen.autograd.engine import op
+from tinygen.autograd.operators import raw
+from tinygen.autograd.registry import composed
+from tinygen.backend import Array, float_namespace, namespace, refuse_integers
 
 # In every partial: y is the op's result, g the gradient of the loss with respect to y.
 
@@ -64,31 +66,31 @@ def sign(x: Array) -> Array:
 @op(dx=lambda g, y, x: g * y)
 def exp(x: Array) -> Array:
     """``e ** x``."""
-    return namespace(x).exp(x)
+    return float_namespace(x).exp(x)
 
 
 @op(dx=lambda g, y, x: g * (y + 1))
 def expm1(x: Array) -> Array:
     """``e ** x - 1``, exact for small `x`."""
-    return namespace(x).expm1(x)
+    return float_namespace(x).expm1(x)
 
 
 @op(dx=lambda g, y, x: g / x)
 def log(x: Array) -> Array:
     """The natural logarithm."""
-    return namespace(x).log(x)
+    return float_namespace(x).log(x)
 
 
 @op(dx=lambda g, y, x: g / (1 + x))
 def log1p(x: Array) -> Array:
     """``log(1 + x)``, exact for small `x`."""
-    return namespace(x).log1p(x)
+    return float_namespace(x).log1p(x)
 
 
 @op(dx=lambda g, y, x: g * 0.5 / y)
 def sqrt(x: Array) -> Array:
     """The square root."""
-    return namespace(x).sqrt(x)
+    return float_namespace(x).sqrt(x)
 
 
 @op(dx=lambda g, y, x: g * 2.0 * x)
@@ -100,13 +102,13 @@ def square(x: Array) -> Array:
 @op(dx=lambda g, y, x: g * cos(x))
 def sin(x: Array) -> Array:
     """The sine of `x` in radians."""
-    return namespace(x).sin(x)
+    return float_namespace(x).sin(x)
 
 
 @op(dx=lambda g, y, x: -g * sin(x))
 def cos(x: Array) -> Array:
     """The cosine of `x` in radians."""
-    return namespace(x).cos(x)
+    return float_namespace(x).cos(x)
 
 
 @op(
@@ -115,6 +117,7 @@ def cos(x: Array) -> Array:
 )
 def logaddexp(x: Array, z: Array) -> Array:
     """``log(exp(x) + exp(z))`` without overflow."""
+    refuse_integers(x, z)
     return namespace(_array_of(x, z)).logaddexp(x, z)
 
 
@@ -134,6 +137,13 @@ def maximum(x: Array, z: Array) -> Array:
 def minimum(x: Array, z: Array) -> Array:
     """The smaller of both; where they are equal, each gets half of the gradient."""
     return namespace(_array_of(x, z)).minimum(x, z)
+
+
+@composed
+def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
+    """`x`, but not below `min` and not above `max`; where it is equal to one, see `maximum`."""
+    x = x if min is None else maximum(x, min)
+    return x if max is None else minimum(x, max)
 
 
 @op(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygen.autograd.engine import op
-from tinygen.backend import Array, namespace
+from tinygen.backend import Array, namespace, refuse_integers
 from tinygen.ops.shaping import broadcast_to, reshape, transpose
 
 
@@ -13,7 +13,7 @@ from tinygen.ops.shaping import broadcast_to, reshape, transpose
 )
 def matmul(x: Array, W: Array) -> Array:
     """``x @ W`` by NumPy's rules: ``(..., n, i) (..., i, o) -> (..., n, o)``, and vectors."""
-    if x.ndim == 0 or W.ndim == 0:
+    if not getattr(x, "ndim", 0) or not getattr(W, "ndim", 0):
         raise ValueError("a number is no matrix")
     return x @ W
 
@@ -25,6 +25,7 @@ def matmul(x: Array, W: Array) -> Array:
 )
 def affine(x: Array, W: Array, b: Array) -> Array:
     """``x W + b``, a dense layer: ``(n, i) (i, o) (o,) -> (n, o)``."""
+    refuse_integers(x, W, b)
     if x.ndim != 2 or W.ndim != 2 or x.shape[1] != W.shape[0]:
         raise ValueError(
             f"affine: x is {x.shape}, W is {W.shape}; x needs as many columns as W has rows"
@@ -43,24 +44,29 @@ def affine(x: Array, W: Array, b: Array) -> Array:
     dxs=lambda i, g, y, subscripts, *xs: _einsum_partial(i, g, subscripts, xs),
 )
 def einsum(subscripts: str, *xs: Array) -> Array:
-    """Einstein summation with an explicit result, such as ``"bi,io->bo"``.
+    """Einstein summation, such as ``"bi,io->bo"``.
 
-    Each operand names each of its axes once; there is no ``...``.
+    Without an arrow, the result has the axes that are named once, in alphabetical order. Each
+    operand names each of its axes once; there is no ``...``.
     """
-    inputs, _ = _subscripts(subscripts, xs)
+    inputs, result = _subscripts(subscripts, xs)
     if any(len(s) != len({*s}) for s in inputs):
         raise ValueError(f"{subscripts!r} names an axis twice in one operand")
-    return namespace(xs[0]).einsum(subscripts.replace(" ", ""), *xs)
+    return namespace(xs[0]).einsum(",".join(inputs) + "->" + result, *xs)
 
 
 def _subscripts(subscripts: str, xs: tuple[Array, ...]) -> tuple[list[str], str]:
+    if not isinstance(subscripts, str):
+        raise TypeError("expected the subscripts, such as 'bi,io->bo', before the operands")
     left, arrow, result = subscripts.replace(" ", "").partition("->")
     inputs = left.split(",")
-    letters = left.replace(",", "") + result
-    if not arrow or not (letters.isalpha() or not letters) or len(inputs) != len(xs):
+    letters = left.replace(",", "")
+    if not arrow:
+        result = "".join(sorted(s for s in {*letters} if letters.count(s) == 1))
+    if not (letters + result or "a").isalpha() or len(inputs) != len(xs):
         raise ValueError(
             f"{subscripts!r} must name the axes of {len(xs)} operands by letters and, "
-            "after an arrow, the axes of the result"
+            "after an arrow, those of the result"
         )
     return inputs, result
 
@@ -76,7 +82,8 @@ def _einsum_partial(i: int, g: Array, subscripts: str, xs: tuple[Array, ...]) ->
                 *(x for _, x in others), g)  # fmt: skip
     length = dict(zip(reachable, dx.shape, strict=True))
     reduced = tuple(length.get(s, 1) for s in inputs[i])
-    whole = tuple(length.get(s, n) for s, n in zip(inputs[i], xs[i].shape, strict=True))
+    # An axis of length 1 is repeated, as in broadcasting, here in `xs[i]` or there in the others.
+    whole = tuple(n if m == 1 else m for m, n in zip(reduced, xs[i].shape, strict=True))
     return broadcast_to(reshape(dx, shape=reduced), shape=whole)
 
 

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
-from tinygen.autograd.engine import Axis, op, raw
-from tinygen.backend import Array, namespace
+import numpy as np
+
+from tinygen.autograd.engine import op
+from tinygen.autograd.operators import Axis, raw
+from tinygen.autograd.registry import composed
+from tinygen.backend import Array, float_namespace, namespace
 from tinygen.ops.arithmetic import exp
-from tinygen.ops.shaping import broadcast_to, reshape
+from tinygen.ops.shaping import broadcast_to, flipped, reshape
+
+LARGEST_FLOAT16 = 65504
+
+
+def allowed_axis(x: Array, axis: Axis) -> Axis:
+    """`axis` as every library takes it: a number has no axis, but NumPy's sum takes 0 and -1."""
+    return axis if getattr(x, "ndim", 0) or axis not in (0, -1) else None
 
 
 def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
-    if axis is None:
+    if axis is None or x.ndim == 0:
         return tuple(range(x.ndim))
     axes = axis if isinstance(axis, tuple) else (axis,)
-    return tuple(a % (x.ndim or 1) for a in axes)  # a number may be reduced along axis 0, too
+    return tuple(a % x.ndim for a in axes)
 
 
 def _with_axes(y: Array, x: Array, axis: Axis) -> Array:
@@ -23,21 +35,29 @@ def _with_axes(y: Array, x: Array, axis: Axis) -> Array:
     return reshape(y, shape=tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 
 
-def _count(x: Array, axis: Axis) -> int:
-    return prod(x.shape[i] for i in _axes(x, axis))
+def _count(x: Array, axis: Axis) -> Any:
+    """How many elements of `x` are reduced to one: a number that float16 can be divided by."""
+    n = prod(x.shape[i] for i in _axes(x, axis))
+    return np.float32(n) if n > LARGEST_FLOAT16 and x.dtype == np.float16 else n
+
+
+def wide_sum(x: Array, axis: Axis, keepdims: bool = True) -> Array:
+    """The sum over `axis`, of float16 in float32, where more than 65,504 ones have a sum."""
+    wide = np.float32 if x.dtype.itemsize < 4 else None
+    return namespace(x).sum(x, axis=allowed_axis(x, axis), keepdims=keepdims, dtype=wide)
 
 
 def _winners(x: Array, y: Array, axis: Axis) -> Array:
     """1 / k at each of the k elements along `axis` that are equal to the result, else 0."""
     x, y = raw(x), raw(y)
     equal = (x == _with_axes(y, x, axis)).astype(x.dtype)
-    return equal / equal.sum(axis=_axes(x, axis), keepdims=True)
+    return equal / wide_sum(equal, axis)
 
 
 @op(dx=lambda g, y, x, *, axis, keepdims: broadcast_to(_with_axes(g, x, axis), shape=x.shape))
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum over `axis`."""
-    return namespace(x).sum(x, axis=axis, keepdims=keepdims)
+    return namespace(x).sum(x, axis=allowed_axis(x, axis), keepdims=keepdims)
 
 
 @op(
@@ -47,32 +67,72 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over `axis`."""
-    return namespace(x).mean(x, axis=axis, keepdims=keepdims)
+    return namespace(x).mean(x, axis=allowed_axis(x, axis), keepdims=keepdims)
 
 
 @op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * _winners(x, y, axis))
 def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The largest element along `axis`; several equal ones share the gradient evenly."""
-    return namespace(x).max(x, axis=axis, keepdims=keepdims)
+    return namespace(x).max(x, axis=allowed_axis(x, axis), keepdims=keepdims)
 
 
 @op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * _winners(x, y, axis))
 def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The smallest element along `axis`; several equal ones share the gradient evenly."""
-    return namespace(x).min(x, axis=axis, keepdims=keepdims)
+    return namespace(x).min(x, axis=allowed_axis(x, axis), keepdims=keepdims)
+
+
+@op(dx=None)
+def argmax(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
+    """The index of the largest element along `axis`, the first of several: an integer."""
+    return namespace(x).argmax(x, axis=allowed_axis(x, axis), keepdims=keepdims)
 
 
 @op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * exp(x - _with_axes(y, x, axis)))
 def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """``log sum exp(x)`` over `axis`, shifted by the maximum so that nothing overflows."""
-    xp = namespace(x)
-    top = xp.max(x, axis=axis, keepdims=True)
+    xp = float_namespace(x)
+    top = xp.max(x, axis=allowed_axis(x, axis), keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)  # inf - inf would be NaN
-    y = xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True)) + top
+    y = (xp.log(wide_sum(xp.exp(x - top), axis)) + top).astype(top.dtype, copy=False)
     return y if keepdims else xp.squeeze(y, axis=_axes(x, axis))
 
 
-def variance(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The mean squared distance from the mean over `axis` (division by n, not by n - 1)."""
+# At 0 the norm has no derivative. There the divisor is 1, and the gradient that of the point: 0.
+@op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g / (y + (raw(y) == 0)), x, axis) * x)
+def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The Euclidean norm ``sqrt(sum x^2)`` over `axis`; its derivative at 0 is taken to be 0."""
+    xp = float_namespace(x)
+    wide = x.astype(np.result_type(x.dtype, np.float32), copy=False)
+    return xp.sqrt(wide_sum(wide * wide, axis, keepdims)).astype(x.dtype, copy=False)
+
+
+@op(dx=lambda g, y, x, *, axis: reshape(
+        flipped(cumsum(flipped(g, axis), axis=axis), axis), shape=x.shape
+    )
+)  # fmt: skip
+def cumsum(x: Array, *, axis: int | None = None) -> Array:
+    """The sums of the elements up to each one along `axis`; with None, of all in a row."""
+    return namespace(x).cumsum(x, axis=allowed_axis(x, axis))
+
+
+@composed
+def variance(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Array:
+    """The mean squared distance from the mean over `axis`; division is by ``n - ddof``."""
     d = x - mean(x, axis=axis, keepdims=True)
-    return mean(d * d, axis=axis, keepdims=keepdims)
+    y = mean(d * d, axis=axis, keepdims=keepdims)
+    return y * (_count(x, axis) / _freedom("variance", x, axis, ddof)) if ddof else y
+
+
+@composed
+def std(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Array:
+    """The root of `variance`; where that is 0, the derivative is taken to be 0, as of `norm`."""
+    d = x - mean(x, axis=axis, keepdims=True)
+    return norm(d, axis=axis, keepdims=keepdims) * _freedom("std", x, axis, ddof) ** -0.5
+
+
+def _freedom(name: str, x: Array, axis: Axis, ddof: int) -> float:
+    n = int(_count(x, axis))
+    if n <= ddof:
+        raise ValueError(f"{name}: expected more elements than ddof, got {n} and ddof={ddof}")
+    return n - ddof

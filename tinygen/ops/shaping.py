@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import wraps
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from tinygen.autograd.engine import op, raw
+from tinygen.autograd.engine import Op, op
+from tinygen.autograd.operators import raw
+from tinygen.autograd.registry import composed
 from tinygen.backend import Array, backend_of, namespace
 
 Shape = tuple[int, ...]
+
+MANY = 128
+"""So many arrays are concatenated by one op."""
 
 
 @op(dx=lambda g, y, x, *, shape: reshape(g, shape=x.shape))
@@ -36,17 +44,94 @@ def swapaxes(x: Array, *, axis1: int, axis2: int) -> Array:
     return x.swapaxes(axis1, axis2)
 
 
+@op(dx=lambda g, y, x, *, axis: reshape(g, shape=x.shape))
+def squeeze(x: Array, *, axis: int | Shape | None = None) -> Array:
+    """`x` without its axes of length 1, or without those of them that `axis` names."""
+    return namespace(x).squeeze(x, axis=axis)
+
+
+@op(dx=lambda g, y, x, *, axis: reshape(g, shape=x.shape))
+def expand_dims(x: Array, *, axis: int | Shape) -> Array:
+    """`x` with an axis of length 1 more, which is number `axis` of the result."""
+    return namespace(x).expand_dims(x, axis=axis)
+
+
+@op(dx=lambda g, y, x, *, widths, value: getitem(g, index=_inside(x, widths)))
+def pad(x: Array, *, widths: Any, value: float = 0.0) -> Array:
+    """`x` with a border of one value.
+
+    Args:
+        widths: of the border: a number for all sides, ``(before, after)`` for all axes, or such a
+            pair for each axis.
+    """
+    return namespace(x).pad(x, widths, constant_values=value)
+
+
+def _inside(x: Array, widths: Any) -> tuple[slice, ...]:
+    before = np.broadcast_to(widths, (x.ndim, 2))[:, 0]
+    return tuple(slice(int(b), int(b) + n) for b, n in zip(before, x.shape, strict=True))
+
+
+@composed
+def split(x: Array, sections: int | Sequence[int], *, axis: int = 0) -> list[Array]:
+    """`x` cut along `axis` into that many equal parts, or in front of the given indices."""
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"split: axis {axis} is out of range for an array of {x.ndim} axes")
+    n = x.shape[axis]
+    if isinstance(sections, (int, np.integer)):
+        if sections < 1 or n % sections:
+            raise ValueError(f"split: axis {axis} has {n} elements, got {sections} equal sections")
+        sections = [i * (n // sections) for i in range(1, sections)]
+    elif not np.iterable(sections):
+        raise TypeError(f"split: expected a number of sections or indices, got {sections!r}")
+    before = (slice(None),) * (axis % x.ndim)
+    bounds = pairwise([0, *sections, n])
+    return [getitem(x, index=(*before, slice(start, end))) for start, end in bounds]
+
+
+def _members(name: str, xs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arrays in one list, as NumPy takes them, or those given one by one."""
+    if not xs or not isinstance(xs[0], (list, tuple)):
+        return xs
+    if len(xs) == 2 and isinstance(xs[1], int):
+        raise TypeError(f"{name}: got {xs[1]} by position; the axis is a keyword, axis={xs[1]}")
+    return tuple(xs[0]) if len(xs) == 1 else xs
+
+
+def _in_groups(join: Op) -> Callable[..., Any]:
+    """`join` for any number of arrays: n partials, each of which is given all n, would be n^2."""
+
+    @wraps(join.forward)
+    def joined(*xs: Array, **options: Any) -> Array:
+        xs = _members(join.name, xs)
+        while len(xs) > MANY:
+            xs = tuple(join(*xs[i : i + MANY], **options) for i in range(0, len(xs), MANY))
+        return join(*xs, **options)
+
+    return joined
+
+
+@composed
+@_in_groups
 @op(dxs=lambda i, g, y, *xs, axis: _slab(i, g, xs, axis))
-def concatenate(*xs: Array, axis: int = 0) -> Array:
-    """The arrays one behind the other along `axis`."""
+def concatenate(*xs: Array, axis: int | None = 0) -> Array:
+    """The arrays, or those in one list, one behind the other along `axis`.
+
+    With ``axis=None``, all elements of the first come before all of the second.
+    """
+    if not xs:
+        raise ValueError("expected arrays, got none")
     return namespace(xs[0]).concatenate(xs, axis=axis)
 
 
+@composed
 def stack(*xs: Array, axis: int = 0) -> Array:
-    """Arrays of one shape side by side along a new `axis`."""
-    shapes = {tuple(x.shape): None for x in xs}
-    if len(shapes) != 1:
-        raise ValueError(f"stack: the arrays need one shape, got {', '.join(map(str, shapes))}")
+    """Arrays of one shape, or those in one list, side by side along a new `axis`."""
+    xs = _members("stack", xs)
+    shapes = {getattr(x, "shape", type(x).__name__): None for x in xs}
+    if len(shapes) != 1 or not hasattr(xs[0], "shape"):
+        got = ", ".join(map(str, shapes)) or "none"
+        raise ValueError(f"stack: the arrays need one shape, got {got}")
     if not -xs[0].ndim - 1 <= axis <= xs[0].ndim:
         raise ValueError(f"stack: axis {axis} is out of range for arrays of {xs[0].ndim} axes")
     at = axis % (xs[0].ndim + 1)
@@ -80,14 +165,21 @@ def scatter(x: Array, *, index: Any, shape: Shape) -> Array:
 def _inverse(axes: Shape | None) -> Shape | None:
     if axes is None:
         return None
-    return tuple(int(i) for i in np.argsort([a % len(axes) for a in axes]))
+    return tuple(np.argsort(np.mod(axes, np.size(axes)), axis=None).tolist())
 
 
-def _slab(i: int, g: Array, xs: tuple[Array, ...], axis: int) -> Array:
+def _slab(i: int, g: Array, xs: tuple[Array, ...], axis: int | None) -> Array:
     """The part of `g` that belongs to the i-th of the concatenated arrays."""
-    axis %= xs[0].ndim
-    start = sum(x.shape[axis] for x in xs[:i])
-    return getitem(g, index=(slice(None),) * axis + (slice(start, start + xs[i].shape[axis]),))
+    lengths = [x.size if axis is None else x.shape[axis] for x in xs[: i + 1]]
+    before = (slice(None),) * (0 if axis is None else axis % xs[0].ndim)
+    part = getitem(g, index=(*before, slice(sum(lengths[:-1]), sum(lengths))))
+    return part if axis is not None else reshape(part, shape=xs[i].shape)
+
+
+def flipped(x: Array, axis: int | None) -> Array:
+    """The elements along `axis` in the other order."""
+    before = (slice(None),) * (0 if axis is None else axis % x.ndim)
+    return getitem(x, index=(*before, slice(None, None, -1)))
 
 
 def _parts(index: Any) -> tuple[Any, ...]:

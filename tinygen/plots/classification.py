@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tinygen.plots.drawing import DPI, save
+from tinygen.plots.drawing import DPI, picture, save
 
 
+@picture
 def confusion(path: Path, counts: Any, title: str) -> None:
     """A confusion matrix: true classes in rows, predicted ones in columns, mistakes coloured.
 

@@ -11,12 +11,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from tinygen.plots.drawing import CLASS_COLOURS, DPI, save, set_round_ticks
+from tinygen.plots.drawing import CLASS_COLOURS, DPI, picture, save, set_round_ticks
 
 CURVE_COLOURS = CLASS_COLOURS[[0, 1, 4, 8, 7]]
 """The colours that differ the most as thin lines."""
 
 
+@picture
 def line_plot(
     path: Path,
     x: Sequence[float],
@@ -73,6 +74,7 @@ def loss_curves(
     line_plot(path, [row["epoch"] for row in history], named, "epoch", ylabel, lines)
 
 
+@picture
 def functions(
     path: Path,
     x: Any,

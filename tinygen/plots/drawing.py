@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -31,6 +34,24 @@ CLASS_COLOURS = np.array(
         "#94a4a2",
     ]
 )
+
+
+P = ParamSpec("P")
+
+
+def picture(draw: Callable[P, None]) -> Callable[P, None]:
+    """Let a function draw with matplotlib's own settings, whatever those of the user are.
+
+    They may ask for LaTeX, and that there is none shows when all the training is done.
+    """
+
+    @wraps(draw)
+    def drawn(*arguments: P.args, **options: P.kwargs) -> None:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            draw(*arguments, **options)
+
+    return drawn
 
 
 def as_images(rows: Any, shape: tuple[int, ...]) -> Any:

@@ -14,6 +14,7 @@ from tinygen.plots.drawing import (
     DPI,
     as_images,
     hide_frame,
+    picture,
     save,
     show_image,
     strip,
@@ -21,6 +22,7 @@ from tinygen.plots.drawing import (
 )
 
 
+@picture
 def images_in_rows(path: Path, rows: Mapping[str, Any], shape: tuple[int, ...]) -> None:
     """Rows of images below one another, with the name of each row at its left.
 
@@ -36,6 +38,7 @@ def images_in_rows(path: Path, rows: Mapping[str, Any], shape: tuple[int, ...]) 
     save(figure, path)
 
 
+@picture
 def sheet(
     path: Path, images: Any, shape: tuple[int, ...], columns: int, title: str | None = None
 ) -> None:
@@ -52,6 +55,7 @@ def sheet(
     save(figure, path)
 
 
+@picture
 def manifold(
     path: Path,
     images: Any,
@@ -83,6 +87,7 @@ def manifold(
     save(figure, path)
 
 
+@picture
 def captioned(
     path: Path, images: Any, captions: Sequence[str], shape: tuple[int, ...], columns: int = 8
 ) -> None:
@@ -103,6 +108,7 @@ def captioned(
     save(figure, path)
 
 
+@picture
 def filters(path: Path, W: Any, shape: tuple[int, ...], most: int = 64) -> None:
     """The first layer's weights as images, those with the largest norm first.
 

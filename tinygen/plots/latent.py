@@ -17,6 +17,7 @@ from tinygen.plots.drawing import (
     DPI,
     SAMPLE_COLOUR,
     hide_frame,
+    picture,
     save,
     set_round_ticks,
     strip,
@@ -25,6 +26,7 @@ from tinygen.plots.drawing import (
 ACTIVE_COLOUR, INACTIVE_COLOUR = "#3f90da", "#b0b0b0"
 
 
+@picture
 def codes(
     path: Path,
     panels: Mapping[str, Any],
@@ -65,6 +67,7 @@ def codes(
     save(figure, path)
 
 
+@picture
 def kl_per_dimension(path: Path, kl: Any, threshold: float = 0.01) -> None:
     """The KL of each latent dimension in descending order, of 200 at most.
 
@@ -101,6 +104,7 @@ class ModelPanel:
     codes: Any
 
 
+@picture
 def compare(
     path: Path,
     originals: Any,

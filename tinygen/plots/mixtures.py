@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from tinygen.plots.drawing import DATA_COLOUR, DPI, SAMPLE_COLOUR, save
+from tinygen.plots.drawing import DATA_COLOUR, DPI, SAMPLE_COLOUR, picture, save
 
 FIELD_COLOURS = ("#a9cbf2", "#ffffff", "#ffd9a0")
 """Where a discriminator's probability of "real" is 0, 1/2 and 1; interpolated between."""
@@ -43,6 +43,7 @@ def emphasise(probabilities: Any) -> Any:
     return 0.5 + 0.5 * np.sign(sure) * np.sqrt(abs(sure))
 
 
+@picture
 def mixture(
     path: Path,
     samples: Any,

@@ -15,9 +15,12 @@ from typing import Any, NoReturn
 from tinygen import optim
 from tinygen.backend import NAMES
 from tinygen.data import CHOICES
-from tinygen.errors import InputError
+from tinygen.data.locations import expanded
+from tinygen.errors import InputError, did_you_mean
 from tinygen.nn import BIASES, WEIGHTS
 from tinygen.ops import ACTIVATIONS
+from tinygen.training.run_dir import release_claims
+from tinygen.training.stopping import as_ctrl_c
 from tinygen.training.trainer import Diverged, Interrupted
 
 DATA = "data_sha256"
@@ -34,10 +37,17 @@ OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, but refusing with one sentence instead of a page of usage."""
+    """argparse, but refusing with one sentence, which says what was probably meant."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            meant = did_you_mean(unknown[0].partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+        return known
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -54,26 +64,32 @@ class _Formatter(argparse.HelpFormatter):
         return f"{action.help} (default: {shown})"
 
 
-def bare_parser(description: str) -> argparse.ArgumentParser:
-    """A parser without any flags, which refuses as all examples do."""
+def bare_parser(about: str | None) -> argparse.ArgumentParser:
+    """A parser without any flags, which refuses as all examples do.
+
+    Args:
+        about: the docstring of an example, whose first line is shown; ``python -OO`` has none.
+    """
+    description = (about or "").partition("\n")[0]
     return _Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
 
 
-def parser(task: str, description: str, data: bool = True) -> argparse.ArgumentParser:
+def parser(task: str, about: str | None, data: bool = True) -> argparse.ArgumentParser:
     """A parser with the flags that every example has; the example adds its own.
 
     Args:
         task: the example's name; its run goes to ``runs/<task>`` by default.
+        about: as in `bare_parser`.
         data: whether one can say which data to use.
     """
-    p = bare_parser(description)
+    p = bare_parser(about)
     p.set_defaults(task=task)
     add = p.add_argument_group("running").add_argument
     add("--backend", default="numpy", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     add("--gradients", **choice(("autograd", "by-hand"), "where they come from"))
     add("--dtype", **choice(("float32", "float64"), "of all numbers"))
     add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="of all randomness")
-    add("--out", type=Path, metavar="DIR", help=f"folder of the run, else runs/{task}")
+    add("--out", type=path, metavar="DIR", help=f"folder of the run, else runs/{task}")
     add("--resume", action="store_true", help="go on from the run's checkpoint")
     add("--restart", action="store_true", help="begin anew, even over an unfinished run")
     add("--quiet", action="store_true", help="print errors only")
@@ -81,7 +97,7 @@ def parser(task: str, description: str, data: bool = True) -> argparse.ArgumentP
     if data:
         add = p.add_argument_group("data").add_argument
         add("--data", **choice(CHOICES, "auto is mnist, or strokes where there is no network"))
-        add("--data-dir", type=Path, metavar="DIR", help="folder of the four IDX files")
+        add("--data-dir", type=path, metavar="DIR", help="folder of the four IDX files")
     add = p.add_argument_group("training").add_argument
     add("--epochs", type=whole(1, MOST_EPOCHS), default=10, metavar="N",
         help="passes over the images")  # fmt: skip
@@ -140,7 +156,7 @@ def parse(
     """
     if presets:
         about = f"a recipe that other flags may change: {', '.join(presets)}"
-        p.add_argument("--preset", choices=tuple(presets), metavar="NAME", help=about)
+        p.add_argument("--preset", type=name_in(tuple(presets)), metavar="NAME", help=about)
     first, _ = p.parse_known_args(arguments)
     if presets and first.preset:
         p.set_defaults(**presets[first.preset])
@@ -157,8 +173,7 @@ def configuration(args: argparse.Namespace) -> dict[str, Any]:
     # What a preset or --smoke sets is there by its own name, and the data by their hashes.
     without = {"out", "resume", "restart", "quiet", "show_every", "data", "data_dir", "task"}
     without |= {"preset", "smoke"}
-    items = sorted(vars(args).items())
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in items if k not in without}
+    return {k: _plain(v) for k, v in sorted(vars(args).items()) if k not in without}
 
 
 def refuse_other_configuration(saved: dict[str, Any], now: dict[str, Any], where: Path) -> None:
@@ -198,18 +213,20 @@ def schedule(args: argparse.Namespace, steps: int) -> optim.Schedule:
     return optim.warm_up(fall, rising)
 
 
-def run(
-    main: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None
-) -> int:
+def run(main: Callable[..., None], arguments: Sequence[str] | None = None) -> int:
     """Call `main` and turn what it raises into one sentence on stderr and an exit code.
 
+    Args:
+        main: takes the arguments; without any it is called without.
+
     Returns:
-        0 done, 2 the input was refused, 130 stopped by Ctrl-C, 1 anything else.
+        0 done, 2 the input was refused, 130 stopped by Ctrl-C or another signal, 1 anything else.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a path may have letters that it cannot encode
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        main(arguments)
+        with as_ctrl_c():
+            main() if arguments is None else main(arguments)
     except InputError as error:
         return _told(f"error: {error}", 2)
     except Interrupted as stop:
@@ -225,13 +242,40 @@ def run(
         return _told(f"error: {error.filename or 'a file'}: {error.strerror or error}", 1)
     except MemoryError as error:
         return _told(f"error: there is not enough memory ({error})", 1)
+    finally:
+        release_claims()
     return 0
 
 
 def choice(names: Sequence[str], what: str, default: str | None = None) -> dict[str, Any]:
     """The keywords of a flag that takes one of some names, the first one unless told otherwise."""
     help_ = f"{what}: {', '.join(names)}"
-    return {"choices": names, "default": default or names[0], "metavar": "NAME", "help": help_}
+    about = {"default": default or names[0], "metavar": "NAME", "help": help_}
+    return {"type": name_in(names), **about}
+
+
+def name_in(names: Sequence[str]) -> Callable[[str], str]:
+    """A type for argparse: one of some names. Its own choices would not say what was meant."""
+
+    def convert(text: str) -> str:
+        if text not in names:
+            meant = did_you_mean(text, names)
+            raise argparse.ArgumentTypeError(
+                f"invalid choice: {text!r}{meant}; choose one of {', '.join(names)}"
+            )
+        return text
+
+    return convert
+
+
+def path(text: str) -> Path:
+    """A type for argparse: a path, in which ~ is the home folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty text; the folder here is .")
+    try:
+        return expanded(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
@@ -241,7 +285,9 @@ def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
         try:
             value = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number in digits, got {text!r}"
+            ) from None
         if value < least:
             raise argparse.ArgumentTypeError(f"expected at least {least}, got {value}")
         if value > most:
@@ -274,7 +320,19 @@ def real(
 
 def widths(text: str) -> tuple[int, ...]:
     """A type for argparse: ``512,256``; an empty text is no layer."""
-    return tuple(whole(1, MOST_UNITS)(part) for part in text.split(",")) if text else ()
+    if not text:
+        return ()
+    try:
+        return tuple(whole(1, MOST_UNITS)(part) for part in text.split(","))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error} in {text!r}; write widths as 512,256") from None
+
+
+def _plain(value: Any) -> Any:
+    """The value of a flag as JSON has it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
 
 
 def _shown(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, Backend, get_backend
-from tinygen.data import as_floats
+from tinygen.data.batches import as_floats, background, require_finite
+from tinygen.data.locations import expanded
 from tinygen.errors import InputError
 from tinygen.models.encoder_decoder import Decoder, Encoder
 from tinygen.models.serialization import from_description
@@ -88,21 +90,56 @@ class TrainedModel:
     def prepare(self, images: Any) -> Array:
         """Host images (n, h, w) of uint8 as rows of floats in [0, 1], on the model's backend.
 
-        A VAE that was trained on black and white pixels gets grey ones.
+        A VAE that was trained on black and white pixels gets grey ones. Ink on white paper, given
+        to a model of bright digits on a dark background, or the other way round, is warned of.
 
         Raises:
-            InputError: they have another size than those that it was trained on.
+            InputError: they have another size than those that it was trained on, or another type.
         """
+        images = images if hasattr(images, "shape") else np.asarray(images)
         shape = self.data.get("shape")
         expected = shape if isinstance(shape, list) else []
         if list(images.shape[1:]) != expected:
+            one = "; images[None] is a batch of one" if list(images.shape) == expected else ""
             raise InputError(
                 f"{self.path}: the model is of images of {_by(expected)} pixels, "
-                f"got {_by(images.shape[1:])}"
+                f"got {_by(images.shape[1:])}{one}"
             )
+        if images.ndim > 2 and images.dtype != np.uint8:
+            raise InputError(
+                f"{self.path}: expected uint8 images, got {images.dtype}; floats in [0, 1] need no "
+                "preparation but images.reshape(len(images), -1)"
+            )
+        require_finite("images", images)
+        self._compare_background(images)
         return as_floats(self.backend.asarray(images), self.parameters.flat.dtype)
 
+    def _compare_background(self, images: Any) -> None:
+        """Warn of images that are dark where those of the training are bright."""
+        trained = self.data.get("background")  # older checkpoints do not say
+        if not isinstance(trained, float) or images.ndim < 3 or not images.size:
+            return
+        if abs((new := background(images)) - trained) > 0.5:
+            warnings.warn(
+                f"the images have a mean background of {new:.2f}, those that {self.path} was "
+                f"trained on one of {trained:.2f}, where 0 is black and 1 is white; "
+                "255 - images inverts them",
+                stacklevel=3,
+            )
+
     def __call__(self, *arrays: Array) -> Any:
+        """The model's answer to arrays such as those of `prepare`.
+
+        Raises:
+            InputError: an array is not of floats.
+        """
+        for array in arrays:
+            if (dtype := getattr(array, "dtype", None)) is None or dtype.kind != "f":
+                raise InputError(
+                    f"{self.path}: expected arrays of floats, got {dtype or type(array).__name__}; "
+                    "trained.prepare(images) makes them of images of uint8, and trained.encode and "
+                    "trained.decode take what is on the host as it is"
+                )
         return self.model(self.parameters, *arrays)
 
     def encode(self, images: Any) -> Any:
@@ -122,7 +159,7 @@ class TrainedModel:
         """
         decoder = self if isinstance(self.model, Decoder) else self.decoder
         dtype, asarray = decoder.parameters.flat.dtype, decoder.backend.asarray
-        return decoder._from_host(codes, lambda z: asarray(z.astype(dtype)))
+        return decoder._from_host(np.asarray(codes), lambda z: asarray(z.astype(dtype)))
 
     def _from_host(self, rows: Any, prepare: Callable[[Any], Array]) -> Any:
         """The model's output for host rows, which `prepare` moves to the backend; on the host."""
@@ -139,7 +176,7 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
     """The model that a run left behind.
 
     Args:
-        path: the folder of the run, or its ``checkpoint.npz``.
+        path: the folder of the run, or its ``checkpoint.npz``; ~ is the home folder.
         backend: where its parameters shall lie.
 
     Returns:
@@ -149,7 +186,7 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
     Raises:
         InputError: there is no checkpoint, it is damaged, or it does not say which model it holds.
     """
-    path = Path(path)
+    path = expanded(path)
     file = RunDir(path).checkpoint if path.is_dir() else path
     backend = get_backend(backend) if isinstance(backend, str) else backend
     meta = checkpoint.read_meta(file)

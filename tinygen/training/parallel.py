@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import connection
 from typing import Any
 
+from tinygen.training import stopping
+from tinygen.training.progress import warn
+from tinygen.training.run_dir import release_claims
 from tinygen.training.trainer import Interrupted
+
+
+def default_jobs(backend: str) -> int:
+    """How many trainings at a time: one for each core, but one in all on a GPU.
+
+    There each process has a CUDA context of its own, which takes memory, and contexts take turns.
+    """
+    return 1 if backend == "cupy" else os.cpu_count() or 1
 
 
 def train_in_processes(
@@ -19,6 +35,9 @@ def train_in_processes(
 ) -> None:
     """Do all of the trainings, `jobs` at a time.
 
+    Whatever ends this process, a signal that it cannot catch included, ends the others: each saves
+    a checkpoint of the training that it is at, and goes.
+
     Args:
         prepare: called once in each process; returns the function that does a training. It goes to
             the processes, as the trainings do, so it must be something that can be pickled, such
@@ -27,36 +46,75 @@ def train_in_processes(
         finished: called in this process, with a training and with what the function returned.
 
     Raises:
-        KeyboardInterrupt, Interrupted: on Ctrl-C, after the trainings that had begun have saved
-            their checkpoints; no other begins. An error of a training is raised here, too.
+        KeyboardInterrupt, Interrupted: on Ctrl-C, or if a process was killed, after the trainings
+            that had begun have saved their checkpoints; no other begins. An error of a training is
+            raised here, too.
     """
     spawn = multiprocessing.get_context("spawn")
-    stop = spawn.Event()
-    with ProcessPoolExecutor(jobs, spawn, _begin, (prepare, stop)) as pool:
-        # Ctrl-C reaches all processes of a terminal. A worker leaves it to the training that it
-        # is at, and to this process; it inherits that from here, where it is started.
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        futures = {pool.submit(_train, training): training for training in trainings}
-        signal.signal(signal.SIGINT, handler)
+    # Nothing is ever sent: what waits at one end learns that the other one is closed, or dead.
+    end, ours = spawn.Pipe(duplex=False)
+    with end, ours, ProcessPoolExecutor(jobs, spawn, _begin, (prepare, end)) as pool:
+        with _signals_wait():
+            futures = {pool.submit(_train, training): training for training in trainings}
         try:
             for future in as_completed(futures):
                 finished(futures[future], future.result())
+        except BaseException as error:
+            ours.close()
+            if isinstance(error, BrokenProcessPool):
+                warn("a process was killed, perhaps for want of memory")
+                raise Interrupted("a process was killed") from None
+            raise
         finally:
-            stop.set()
             pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """No signal arrives in here, nor in a process that is started here before it is ready."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# In a worker.
+
 _train_one: Callable[[Any], Any]
-_stop: Any
-"""Of a worker: what does a training, and whether it is to begin nothing more."""
+_at_work = threading.Lock()
 
 
-def _begin(prepare: Callable[[], Callable[[Any], Any]], stop: Any) -> None:
-    global _train_one, _stop
-    _train_one, _stop = prepare(), stop
+def _begin(prepare: Callable[[], Callable[[Any], Any]], end: Any) -> None:
+    global _train_one
+    # A terminal sends a signal to all of its processes. The parent obeys, and this one follows it.
+    for number in stopping.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping.SIGNALS)
+    threading.Thread(target=_go_with_the_parent, args=(end,), daemon=True).start()
+    _train_one = prepare()
+
+
+def _go_with_the_parent(end: Any) -> None:
+    """Wait for its end, stop the training, and leave, as nobody may be there who says when."""
+    connection.wait([end])
+    stopping.requested.set()
+    with _at_work:
+        pass  # no other training begins
+    if parent := multiprocessing.parent_process():
+        parent.join(10)  # if it lives, it ends this process in the usual way
+    os._exit(1)
 
 
 def _train(training: Any) -> Any:
-    if _stop.is_set():  # trainings wait in a process for their turn
-        raise Interrupted(f"{training} was not begun")
-    return _train_one(training)
+    with _at_work:
+        if stopping.requested.is_set():  # trainings wait in a process for their turn
+            raise Interrupted(f"{training} was not begun")
+        try:
+            return _train_one(training)
+        finally:
+            release_claims()

@@ -35,6 +35,14 @@ class Plan:
         """Steps of an epoch over n images."""
         return n // self.batch_size if self.drop_last else math.ceil(n / self.batch_size)
 
+    def batches(self) -> dict[str, Any]:
+        """What decides which images and which noise a step gets, so that it cannot be changed."""
+        return {
+            "batch_size": int(self.batch_size),
+            "seed": int(self.seed),
+            "drop_last": bool(self.drop_last),
+        }
+
     def has_frame(self, epoch: int, most: int) -> bool:
         """Whether an epoch, counted from 1, gives one of the at most so many frames of a film."""
         frames = min(most, self.epochs)

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import platform
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 import tinygen
 from tinygen.backend import Backend
 from tinygen.data import Dataset
+from tinygen.data.batches import background
 from tinygen.errors import InputError
 from tinygen.files import write_text
 from tinygen.models.encoder_decoder import RECONSTRUCTIONS
 from tinygen.training import checkpoint
+from tinygen.training.progress import warn
+
+EXPERIMENTS = {
+    "encoder_classifier": ("cells/*",),
+    "encoder_generator": ("encoder", "generator", "adversarial"),
+    "gan_seeds": ("seed-*",),
+}
+"""The experiments that are many trainings, with the folders in which these leave checkpoints."""
+
+_claimed: dict[Path, tuple[FileLock, list[Path]]] = {}
+"""The folders that are this process's own: their locks, and what it has made of the paths there."""
 
 
 class RunDir:
@@ -42,6 +58,47 @@ class RunDir:
             raise InputError(
                 f"--out {self.folder}: cannot be written into ({error.strerror or error})"
             ) from None
+
+    def claim(self, task: str) -> None:
+        """Open the folder for one task, and keep other processes out until `release_claims`.
+
+        The system lets go of the lock when this process dies, whatever it dies of. A run may claim
+        a folder again that its own process has.
+
+        Raises:
+            InputError: the folder cannot be written into, another process is writing into it, or it
+                holds a run of another task.
+        """
+        made = [path for path in (self.folder, *self.folder.parents) if not os.path.exists(path)]
+        self.open()
+        if (folder := self.folder.resolve()) not in _claimed:
+            lock = FileLock(folder / ".lock", thread_local=False)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise InputError(
+                    f"another run is writing into {self.folder}; choose another --out, or wait"
+                ) from None
+            except OSError as error:  # as on some network drives
+                warn(
+                    f"warning: {self.folder} cannot be locked ({error.strerror or error}); "
+                    "do not start a second run there"
+                )
+            _claimed[folder] = lock, made
+        there = {self._task_of_summary()} | {
+            other
+            for other, folders in EXPERIMENTS.items()
+            if any(any(self.folder.glob(f"{name}/checkpoint.npz")) for name in folders)
+        }
+        if others := there - {task, None}:
+            raise InputError(f"{self.folder} holds a run of {others.pop()}; choose another --out")
+
+    def _task_of_summary(self) -> str | None:
+        """Of which task the folder has a finished run, as far as one can tell."""
+        with suppress(OSError, ValueError, AttributeError):
+            task = json.loads(self.summary.read_bytes()).get("task")
+            return task if isinstance(task, str) else None
+        return None
 
     @property
     def checkpoint(self) -> Path:
@@ -123,6 +180,22 @@ class RunDir:
         )
 
 
+@atexit.register
+def release_claims() -> None:
+    """Leave the folders that were claimed to others; those in which nothing was left are removed.
+
+    `command_line.run` calls it at the end of a run, and Python at the end of a script.
+    """
+    while _claimed:
+        _, (lock, made) = _claimed.popitem()
+        with suppress(OSError):  # Windows removes it with the lock
+            Path(lock.lock_file).unlink()
+        lock.release()
+        for path in made:
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
+
+
 def about(dataset: Dataset) -> dict[str, Any]:
     """What a run records of its data."""
     images = dataset.train_images
@@ -134,6 +207,7 @@ def about(dataset: Dataset) -> dict[str, Any]:
         "test": len(dataset.test_images),
         "shape": list(images.shape[1:]),
         "preprocessing": "none" if images.dtype.kind == "f" else "uint8 / 255",
+        "background": None if images.ndim == 2 else round(background(images), 3),
     }
 
 

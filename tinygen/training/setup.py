@@ -93,8 +93,8 @@ def set_up(
     """
     backend = get_backend(args.backend)
     run_dir = RunDir(args.out)
+    run_dir.claim(args.task)
     saved = run_dir.saved_configuration() if args.resume else None
-    run_dir.open()
     if saved is None and not args.restart:
         run_dir.refuse_unfinished()
     progress = Progress(args.epochs, columns, args.quiet)

@@ -8,20 +8,19 @@ on to the same end, bit for bit.
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 
 from tinygen.autograd.nan_check import count_nonfinite
 from tinygen.backend import Array, Backend
-from tinygen.data.batches import as_floats, epoch_order, index_batches
+from tinygen.data.batches import as_floats, epoch_order, index_batches, require_finite
 from tinygen.errors import InputError
 from tinygen.models.serialization import describe
-from tinygen.training import checkpoint
+from tinygen.training import checkpoint, stopping
 from tinygen.training.learners.learner import Learner
 from tinygen.training.nan_search import first_fault
 from tinygen.training.plan import Plan
@@ -34,7 +33,7 @@ Batch = tuple[Array, ...]
 
 
 class Interrupted(Exception):
-    """The user pressed Ctrl-C; a checkpoint was saved. The message says where."""
+    """The run was asked to stop, as by Ctrl-C; a checkpoint was saved. The message says where."""
 
 
 class Diverged(Exception):
@@ -77,10 +76,14 @@ class Trainer:
             labels: ``(n, ...)`` on `backend`; those of a batch go with it to ``learner.draw``.
 
         Raises:
-            Interrupted: after Ctrl-C, with a checkpoint saved.
+            Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with a checkpoint saved.
             Diverged: the loss is not finite; the last good checkpoint stays.
-            InputError: `state` was restored from a checkpoint of another run, or no batch is full.
+            InputError: `state` was restored from a checkpoint of another run, no batch is full, or
+                `images` hold what the model cannot learn: NaN, or 200 where it answers in [0, 1].
         """
+        require_finite("images", images, _answers_in_unit_interval(self.learner.model))
+        if labels is not None:
+            require_finite("labels", labels)
         self.images, self.labels = images, labels
         self.steps_per_epoch = self.plan.steps(len(images))
         if not self.steps_per_epoch:
@@ -94,15 +97,21 @@ class Trainer:
         # The last row is missing if the process was killed before it was written.
         self.run_dir.write_history(self.state.history)
         # NumPy need not warn of overflow: the trainer looks for NaN and infinity itself.
-        with _interrupts() as self.interrupted, np.errstate(all="ignore"):
-            while len(self.state.history) < self.plan.epochs:
+        with stopping.noted() as self.interrupted, np.errstate(all="ignore"):
+            while len(self.state.history) < self.plan.epochs and not self.interrupted():
                 self._train_epoch()
                 self._end_epoch(evaluate())
+        if self.interrupted():  # asked here, as also after the last epoch none may be lost
+            raise self._stopped()
 
     def save(self) -> None:
         """Write a checkpoint; the one before survives until it is complete."""
         self.state.seconds = self._seconds()
-        about = {"model": describe(self.learner.model), "data": self.plan.data}
+        about = {
+            "model": describe(self.learner.model),
+            "data": self.plan.data,
+            "plan": self.plan.batches(),
+        }
         path, config = self.run_dir.checkpoint, self.plan.config
         self.state.save(path, self.learner, self.backend, config, about)
 
@@ -110,8 +119,15 @@ class Trainer:
         """Go back to the checkpoint.
 
         Raises:
-            InputError: it is damaged, or of another architecture; then nothing has changed.
+            InputError: it is damaged, of another architecture, or of a run that has other batches;
+                then nothing has changed.
         """
+        saved, now = checkpoint.read_meta(self.run_dir.checkpoint).get("plan"), self.plan.batches()
+        if saved not in (None, now):  # older checkpoints do not say
+            raise InputError(
+                f"{self.run_dir.checkpoint}: the checkpoint is of a run with {_listed(saved)}; "
+                f"expected {_listed(now)}"
+            )
         self.state.restore(self.run_dir.checkpoint, self.learner, self.backend)
 
     # An epoch.
@@ -150,8 +166,6 @@ class Trainer:
         self.save()
         self.run_dir.write_history(state.history)
         self.progress.row(row)
-        if self.interrupted():
-            raise self._stopped()
 
     def batches(self) -> Iterator[Batch]:
         """What is left of the epoch."""
@@ -244,22 +258,11 @@ class Trainer:
         )
 
 
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """A function that says whether Ctrl-C was pressed; a second Ctrl-C stops at once."""
-    pressed: list[int] = []
+def _listed(plan: Any) -> str:
+    return ", ".join(f"{k} {x}" for k, x in plan.items()) if isinstance(plan, dict) else str(plan)
 
-    def handler(number: int, frame: Any) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
 
-    try:
-        before = signal.signal(signal.SIGINT, handler)
-    except ValueError:  # not in the main thread, where signals do not arrive
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _answers_in_unit_interval(model: Any) -> bool:
+    """Whether a model's images are probabilities, or grey values from 0 to 1."""
+    likelihood, output = (getattr(model, name, None) for name in ("likelihood", "output"))
+    return likelihood == "bernoulli" or output == "sigmoid"

@@ -54,5 +54,6 @@ class SingleLossLearner:
 
     def watched(self) -> SingleLossLearner:
         twin = copy(self)
-        twin.gradients = self.model.gradients("autograd")
+        if hasattr(self.model, "gradients"):  # else those that it has may be autograd's as well
+            twin.gradients = self.model.gradients("autograd")
         return twin

@@ -1,0 +1,29 @@
+"""Whether computations are recorded, which each thread decides for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import local
+
+
+class _Engine(local):
+    """What the engine is doing now; each thread has its own."""
+
+    recording = True
+    watch: Callable[..., None] | None = None
+    """Called with the name, the arguments and the result of everything that is computed."""
+
+
+ENGINE = _Engine()
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing inside, in this thread: results are leaves without a gradient."""
+    before = ENGINE.recording
+    ENGINE.recording = False
+    try:
+        yield
+    finally:
+        ENGINE.recording = before

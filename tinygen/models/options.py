@@ -1,0 +1,83 @@
+"""The options of a model as plain Python values, which can be compared and written down as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from math import inf
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from tinygen.errors import InputError
+from tinygen.nn import BIASES, WEIGHTS
+from tinygen.ops import ACTIVATIONS
+
+FUNCTIONS = [*ACTIVATIONS.items(), *WEIGHTS.items(), *BIASES.items()]
+"""Functions by the names that stand for them in a checkpoint."""
+
+
+def convert_options(model: Any) -> None:
+    """Give each option of a frozen dataclass the type of its field, if it is clear what is meant.
+
+    A NumPy number becomes Python's (a float64 would widen float32), a list of widths, or a single
+    one, a tuple, and an activation or an initialiser its name.
+
+    Raises:
+        InputError: an option is of another type, or a float is negative or not finite.
+    """
+    for field in fields(model):
+        value = getattr(model, field.name)
+        object.__setattr__(model, field.name, CONVERSIONS[str(field.type)](field.name, value))
+
+
+def _integer(name: str, value: Any) -> int:
+    if not _is_integer(value):
+        raise InputError(f"{name} must be a whole number, got {value!r}")
+    return int(value)
+
+
+def _integers(name: str, value: Any) -> tuple[int, ...]:
+    given = [value] if _is_integer(value) else value
+    if isinstance(given, str) or not np.iterable(given) or not all(map(_is_integer, given)):
+        raise InputError(f"{name} must be whole numbers, such as (512, 256), got {value!r}")
+    return tuple(map(int, given))
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and type(value) is not bool
+
+
+def _float(name: str, value: Any) -> float:
+    if not isinstance(value, Real) or not 0 <= float(value) < inf:
+        raise InputError(f"{name} must be at least 0, got {value!r}")
+    return float(value)
+
+
+def _float_or_none(name: str, value: Any) -> float | None:
+    return None if value is None else _float(name, value)
+
+
+def _name(name: str, value: Any) -> str:
+    known = next((n for n, function in FUNCTIONS if function is value), value)
+    if not isinstance(known, str):
+        raise InputError(f"{name} must be a name, got {value!r}")
+    return str(known)
+
+
+def _bool(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+CONVERSIONS: dict[str, Callable[[str, Any], Any]] = {
+    "int": _integer,
+    "tuple[int, ...]": _integers,
+    "float": _float,
+    "float | None": _float_or_none,
+    "str": _name,
+    "bool": _bool,
+}
+"""How an option is converted, by the annotation of its field."""

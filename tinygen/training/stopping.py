@@ -1,0 +1,77 @@
+"""Signals that ask a run to stop: Ctrl-C, SIGTERM, and a terminal that is closed."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# Windows has no SIGHUP, and only Windows has Ctrl-Break.
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
+)
+
+requested = threading.Event()
+"""Asks the training of this process to stop, as a signal does."""
+
+
+@contextmanager
+def noted() -> Iterator[Callable[[], bool]]:
+    """A function that says whether the run was asked to stop; the same signal again stops at once.
+
+    Another signal does not: a system may send several, and a terminal as well as a parent.
+    """
+    received: set[int] = set()
+
+    def handler(number: int, frame: Any) -> None:
+        if number in received:
+            raise KeyboardInterrupt
+        received.add(number)
+
+    with _handled_by(handler):
+        yield lambda: bool(received) or requested.is_set()
+
+
+@contextmanager
+def as_ctrl_c() -> Iterator[None]:
+    """Every one of the signals raises KeyboardInterrupt, and none is lost.
+
+    What is raised within a callback from C, or within a destructor, goes no further than to
+    Python's hook for such errors, which raises it again a moment later.
+    """
+    hook = sys.unraisablehook
+
+    def again(error: Any) -> None:
+        if error.exc_type is KeyboardInterrupt:  # not here, which is a place of that kind, too
+            threading.Timer(0.01, _thread.interrupt_main).start()
+        else:
+            hook(error)
+
+    sys.unraisablehook = again
+    try:
+        with _handled_by(signal.default_int_handler):
+            yield
+    finally:
+        sys.unraisablehook = hook
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, Any], Any]) -> Iterator[None]:
+    """Those of the signals that are not ignored, as SIGHUP is under nohup, get a handler."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # signals arrive nowhere else
+        before = {s: signal.getsignal(s) for s in SIGNALS}
+        before = {s: was for s, was in before.items() if was not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
