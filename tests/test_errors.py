@@ -44,3 +44,5 @@ def test_of_several_the_most_similar_is_said() -> None:
     assert did_you_mean("--batchsize", ["--batch", "--batch-size"]) == (
         " (did you mean '--batch-size'?)"
     )
+    for name in ("--loss", "--gpu", "--bs"):  # two dashes are no resemblance
+        assert did_you_mean(name, ["--lr", "--output", "--biases"]) == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,23 @@ def test_a_model_has_all_of_its_rooms(name: str) -> None:
 
 def test_helpers_are_no_tests() -> None:
     assert not list((TESTS / "helpers").glob("test_*.py"))
+
+
+def test_an_editable_install_is_a_plain_path() -> None:
+    """With another root than the package's folder pip would lay a hook, which others do not see."""
+    setup = ConfigParser()
+    setup.read(TESTS.parent / "setup.cfg")
+    assert setup["options"]["package_dir"].split() == ["=", "."]
+
+
+@pytest.mark.parametrize("cuda", ["12", "13"])
+def test_cupy_is_installed_with_its_toolkit(cuda: str) -> None:
+    """Without it CuPy can be imported, and no kernel compiles."""
+    setup = ConfigParser()
+    setup.read(TESTS.parent / "setup.cfg")
+    needed = f"cupy-cuda{cuda}x[ctk]>=14.1"
+    assert setup["options.extras_require"][f"cuda{cuda}"].split() == [needed]
+    assert needed in (TESTS.parent / "docs/backends.md").read_text()
 
 
 def test_a_folder_that_is_called_tinygen_hides_nothing(tmp_path: Path) -> None:

@@ -483,3 +483,32 @@ def test_soft_labels_have_two_axes(backend, shape):
     z = on(backend, np.zeros(shape))
     with pytest.raises(ValueError, match=r"cross_entropy: logits are .* expected logits"):
         cross_entropy(z, on(backend, np.ones(shape) / 3))
+
+
+@pytest.mark.parametrize("labels", [[], np.zeros(0, int), np.zeros((0, 3))])
+def test_there_is_no_cross_entropy_of_no_rows(labels):
+    """It was a division by zero."""
+    with pytest.raises(ValueError, match=r"cross_entropy: logits are \(0, 3\), labels are \(0, ?"):
+        cross_entropy(np.zeros((0, 3)), labels)
+    with pytest.raises(ValueError, match=r"cross_entropy: logits are \(\)"):
+        cross_entropy(1.0, labels)
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")
+def test_the_gradient_of_the_squared_error_of_nothing_is_nothing(backend):
+    y, dx = value_and_gradient(
+        backend, lambda x: mse(x, on(backend, np.zeros((0, 3)))), np.ones((0, 3))
+    )
+    assert np.isnan(float(y)) and dx.shape == (0, 3)
+
+
+def test_a_list_beside_an_array_is_told_where():
+    x = np.zeros((1, 2))
+    for call, name in (
+        (lambda: binary_cross_entropy_with_logits(x, [[0, 1]]), "binary_cross_entropy_with_logits"),
+        (lambda: gaussian_nll(x, [0.0], x), "gaussian_nll"),
+    ):
+        with pytest.raises(TypeError, match=f"^{name}: expected an array or a number, got list"):
+            call()
+    with pytest.raises(ValueError, match=r"log_var is \(\); expected \(1,\), \(2,\) or the shape"):
+        gaussian_nll(x, 0.0, x)

@@ -382,6 +382,14 @@ def test_the_norm_of_float16_is_not_one(backend):
     assert g.flat.dtype == np.float16
 
 
+@pytest.mark.parametrize("optimizer", [Adam, AdamW, RMSProp])
+def test_moving_averages_of_squares_need_more_than_float16(backend, optimizer):
+    """A step on gradients of 0.0001 made the parameters infinite."""
+    with pytest.raises(TypeError, match=rf"^{optimizer.__name__}: expected .* got float16"):
+        optimizer(parameters(backend, dtype=np.float16))
+    SGD(parameters(backend, dtype=np.float16), momentum=0.9)
+
+
 # Schedules.
 
 STEPS = 50
@@ -618,3 +626,15 @@ def test_pytorch_comes_to_the_same_place(torch, make, textbook, options):
     ours = follow(tg.get_backend("numpy"), lambda p: make(p, **options), 0.1)
     # Twelve steps in float64; the formulas are grouped in another way.
     np.testing.assert_allclose(ours, w.detach().numpy(), rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("others", [{"W": np.ones(3)}, [np.ones(3)], tg.Tensor([1.0])])
+def test_what_is_no_parameters_is_named(others):
+    got = f"expected a Parameters, .*, got a {type(others).__name__}"
+    p = Parameters({"W": (3,)}, np.ones(3))
+    with pytest.raises(TypeError, match="Adam: " + got):
+        Adam(others)
+    with pytest.raises(TypeError, match="SGD: " + got):
+        SGD(p).update(others, p, 0.1)
+    with pytest.raises(TypeError, match="clip_by_norm: " + got):
+        clip_by_norm(others, 1.0)

@@ -293,3 +293,53 @@ def test_taking_a_part_waits_for_nothing():
         p.part("critic.")
         p.only("generator.", "critic.")
     assert syncs == []
+
+
+def test_a_vector_that_is_assigned_is_written(backend):
+    """A new vector beside the views would be what the optimiser sees, and not the network."""
+    p = counting(backend)
+    flat = p.flat
+    leaf = leaves(p)["b1"]
+    loss = (leaf * leaf).sum()
+    p.flat = p.flat - 1
+    p.flat *= 2
+    assert p.flat is flat and backend.to_numpy(p["b1"]).tolist() == [10, 12]
+    with pytest.raises(RuntimeError, match="was written in place"):
+        grad(loss, leaf)
+    for wrong, shape in ((p.flat[:1], r"\(1,\)"), (1.0, r"\(\)")):
+        with pytest.raises(ValueError, match=rf"needs shape \(17,\), got {shape}"):
+            p.flat = wrong
+
+
+def test_a_list_has_the_shape_of_its_parameter():
+    p = Parameters({"W": (2, 2)}, np.zeros(4))
+    p["W"] = [[1, 2], [3, 4]]
+    assert p.flat.tolist() == [1, 2, 3, 4]
+    with pytest.raises(ValueError, match=r"W \(2, 2\): got a value of shape \(2,\)"):
+        p["W"] = [1, 2]
+
+
+def test_gradients_are_written_into_parameters():
+    p = Parameters({"W": (2,)}, np.zeros(2))
+    with pytest.raises(TypeError, match=r"out: expected a Parameters, .* got a dict"):
+        p.room_for_gradients({"W": np.zeros(2)})
+
+
+def test_a_shape_that_is_no_tuple_is_named():
+    for make in (
+        lambda shapes: Parameters(shapes, np.zeros(7)),
+        lambda shapes: Parameters.zeros(shapes, np.float32, get_backend("numpy")),
+    ):
+        with pytest.raises(TypeError, match=r"a tuple such as \(3,\) as the shape of b, got 3"):
+            make({"W": (2, 2), "b": 3})
+
+
+def test_gathered_of_gradients_that_are_not_there_yet():
+    p = Parameters({"W": (2,)}, np.zeros(2))
+    with pytest.raises(ValueError, match=r"expected the layout .*W \(2,\)\), got {'W': None}"):
+        p.gathered({"W": None})
+
+
+def test_data_in_the_place_of_parameters():
+    with pytest.raises(TypeError, match="arrays by name, before the data, got a ndarray"):
+        part(np.ones(3), "encoder.")

@@ -26,5 +26,6 @@ def did_you_mean(name: object, names: Collection[str]) -> str:
     >>> did_you_mean("ReLu", ["elu", "relu", "tanh"]), did_you_mean("sine", ["elu"])
     (" (did you mean 'relu'?)", '')
     """
-    similar = get_close_matches(str(name).lower(), names, n=1)
-    return f" (did you mean {similar[0]!r}?)" if similar else ""
+    bare = {other.lstrip("-"): other for other in names}  # what all flags begin with says nothing
+    similar = get_close_matches(str(name).lower().lstrip("-"), bare, n=1)
+    return f" (did you mean {bare[similar[0]]!r}?)" if similar else ""

@@ -14,7 +14,7 @@ import numpy as np
 from tinygen.autograd.engine import Tensor, op
 from tinygen.autograd.operators import raw
 from tinygen.autograd.registry import composed
-from tinygen.backend import Array, backend_of, float_namespace, namespace, refuse_integers
+from tinygen.backend import Array, backend_of, float_namespace, namespace, require_floats
 from tinygen.ops import absolute, exp, expm1, log_softmax, mean, reshape, sigmoid, sum, where
 
 __all__ = [
@@ -33,8 +33,8 @@ LOG_2PI = log(2 * pi)
 
 
 @op(
-    dx=lambda g, y, x, t: (g * (2 / x.size)) * (x - t),
-    dt=lambda g, y, x, t: (g * (2 / x.size)) * (t - x),
+    dx=lambda g, y, x, t: (g * (2 / max(x.size, 1))) * (x - t),
+    dt=lambda g, y, x, t: (g * (2 / max(x.size, 1))) * (t - x),
 )
 def mse(x: Array, t: Array) -> Array:
     """Mean squared error: the mean of ``(x - t)^2`` over all elements of two arrays of one shape.
@@ -101,11 +101,11 @@ def gaussian_nll(mean: Array | Tensor, log_var: Array | Tensor, x: Array | Tenso
     array([2.838])
     """
     _refuse_other_rows("gaussian_nll", mean, x)
-    refuse_integers(log_var, where="gaussian_nll")
+    require_floats(log_var, where="gaussian_nll")
     if _shape(log_var) not in ((1,), mean.shape[-1:], mean.shape):
         raise ValueError(
             f"gaussian_nll: means are {mean.shape}, log_var is {_shape(log_var)}; "
-            "expected one number, one for each column, or the shape of the means"
+            f"expected (1,), {mean.shape[-1:]} or the shape of the means"
         )
     d = x - mean
     return 0.5 * sum(d * d * exp(-log_var) + (log_var + LOG_2PI), axis=-1)
@@ -147,14 +147,15 @@ def cross_entropy(z: Array | Tensor, labels: Any) -> Array | Tensor:
     >>> round(float(cross_entropy(np.float32([[0, 0], [0, 0]]), [0, 1])), 4)
     0.6931
     """
-    refuse_integers(z, where="cross_entropy")
-    t = _as_labels(labels)
-    if t.dtype.kind in "iu" and z.ndim == 2 and t.shape == z.shape[:1]:
-        t = one_hot(raw(t), z.shape[1], z.dtype)
-    elif t.dtype.kind != "f" or z.ndim != 2 or t.shape != z.shape:
+    require_floats(z, where="cross_entropy")
+    t, shape = _as_labels(labels), _shape(z)
+    rows = len(shape) == 2 and shape[0] > 0  # the mean over none is no number
+    if t.dtype.kind in "iu" and rows and t.shape == shape[:1]:
+        t = one_hot(raw(t), shape[1], z.dtype)
+    elif t.dtype.kind != "f" or not rows or t.shape != shape:
         raise ValueError(
-            f"cross_entropy: logits are {z.shape}, labels are {t.shape} {t.dtype}; "
-            "expected logits (n, k) and one integer a row, or one row of k probabilities"
+            f"cross_entropy: logits are {shape}, labels are {t.shape} {t.dtype}; "
+            "expected logits (n, k) and one integer a row, or k floats a row, its probabilities"
         )
     if type(t) is not Tensor and t is not labels:  # built here, on the host perhaps
         t = backend_of(raw(z)).asarray(t, z.dtype)
@@ -188,7 +189,7 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
 @composed
 def l1(x: Array | Tensor) -> Array | Tensor:
     """The sum of ``|x|``: a penalty that makes entries exactly zero."""
-    refuse_integers(x, where="l1")
+    require_floats(x, where="l1")
     return sum(absolute(x))
 
 
@@ -218,7 +219,7 @@ def _as_labels(labels: Any) -> Any:
 
 def _refuse_other_rows(name: str, z: Array | Tensor, t: Array | Tensor) -> None:
     """Each row of the output needs a row of the target; an axis of length 1 would broadcast."""
-    refuse_integers(z, t, where=name)
+    require_floats(z, t, where=name)
     z_shape, t_shape = _shape(z), _shape(t)
     missing = len(z_shape) - len(t_shape)
     if missing < 0 or z_shape[missing:] != t_shape or len(t_shape) < min(2, len(z_shape)):
@@ -230,7 +231,7 @@ def _refuse_other_rows(name: str, z: Array | Tensor, t: Array | Tensor) -> None:
 
 def _refuse_other_shape(name: str, x: Array, t: Array) -> None:
     """(n, 1) against (n,) would broadcast to (n, n) without a word."""
-    refuse_integers(x, t, where=name)
+    require_floats(x, t, where=name)
     if _shape(x) != _shape(t):
         raise ValueError(
             f"{name}: output is {_shape(x)}, target is {_shape(t)}; expected one shape"

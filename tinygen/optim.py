@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygen.backend import Array, backend_of, namespace
 from tinygen.backend.writes import WRITES
-from tinygen.parameters import Parameters
+from tinygen.parameters import Parameters, refuse_other_types
 
 Schedule = Callable[[int], float]
 """The learning rate of a step; steps count from 0."""
@@ -28,6 +28,12 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Parameters, *state: str) -> None:
+        refuse_other_types(type(self).__name__, parameters)
+        if "v" in state and parameters.flat.dtype.itemsize < 4:
+            raise TypeError(
+                f"{type(self).__name__}: expected parameters of float32 or float64, got "
+                f"{parameters.flat.dtype}, in which the square of a gradient of 0.0001 is 0"
+            )
         xp = namespace(parameters.flat)
         self.steps = 0
         self.state: dict[str, Array] = {name: xp.zeros_like(parameters.flat) for name in state}
@@ -43,6 +49,7 @@ class Optimizer:
                 ``tinygen.grad(loss, leaves(parameters))`` gives.
             rate: the learning rate of this step.
         """
+        refuse_other_types(type(self).__name__, parameters)
         if not isinstance(gradients, Parameters):
             gradients = parameters.gathered(gradients)
         x, g = parameters.flat, gradients.flat
@@ -226,6 +233,7 @@ def clip_by_norm(gradients: Parameters, limit: float) -> Array:
     """
     if not limit > 0:
         raise ValueError(f"clip_by_norm: the limit must be above 0, got {limit}")
+    refuse_other_types("clip_by_norm", gradients)
     g = gradients.flat
     xp = namespace(g)
     wide = g.astype(np.result_type(g.dtype, np.float32), copy=False)

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from tinygen.backend import Array, Backend, backend_of, namespace
 from tinygen.backend.writes import WRITES
 
@@ -32,23 +34,37 @@ class Parameters(Mapping[str, Array]):
     """
 
     def __init__(self, shapes: Shapes, flat: Array) -> None:
-        sizes = [prod(shape) for shape in shapes.values()]
+        sizes = _sizes(shapes)
         if flat.shape != (sum(sizes),):
             raise ValueError(
                 f"parameters: the shapes need a vector of {sum(sizes)}, got shape {flat.shape}"
             )
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
-        self.flat = flat
+        self._flat = flat
         self._views = {}
         start = 0
         for (name, shape), size in zip(self.shapes.items(), sizes, strict=True):
             self._views[name] = flat[start : start + size].reshape(shape)
             start += size
 
+    @property
+    def flat(self) -> Array:
+        """The vector; what is assigned is written into it, so that the views show it."""
+        return self._flat
+
+    @flat.setter
+    def flat(self, vector: Array) -> None:
+        shape = _shape_of(vector)
+        if shape != self._flat.shape:
+            raise ValueError(f"parameters: flat needs shape {self._flat.shape}, got {shape}")
+        if vector is not self._flat:
+            self._flat[...] = vector
+        self.note_write()
+
     @classmethod
     def zeros(cls, shapes: Shapes, dtype: object, backend: Backend) -> Parameters:
         """Parameters of `shapes` that are all zero, on `backend`."""
-        size = sum(prod(shape) for shape in shapes.values())
+        size = sum(_sizes(shapes))
         return cls(shapes, backend.xp.zeros(size, dtype))
 
     def like(self, flat: Array) -> Parameters:
@@ -67,6 +83,7 @@ class Parameters(Mapping[str, Array]):
         """
         if out is None:
             return self.like(namespace(self.flat).empty_like(self.flat))
+        refuse_other_types("out", out)
         if (
             list(out.shapes.items()) != list(self.shapes.items())
             or out.flat.dtype != self.flat.dtype
@@ -87,7 +104,7 @@ class Parameters(Mapping[str, Array]):
         Raises:
             ValueError: the names or shapes are others.
         """
-        shapes = {name: tuple(x.shape) for name, x in named.items()}
+        shapes = {name: getattr(x, "shape", None) for name, x in named.items()}
         if shapes != self.shapes:
             raise ValueError(f"expected the layout {self}, got {shapes}")
         copied = self.zeros_like()
@@ -149,7 +166,7 @@ class Parameters(Mapping[str, Array]):
     def __setitem__(self, name: str, value: Any) -> None:
         """Write into the view, so that ``p["W"] -= ...`` does what it says."""
         view = self[name]
-        shape = getattr(value, "shape", view.shape)
+        shape = _shape_of(value)
         if shape not in (view.shape, ()):
             raise ValueError(f"parameter {name} {view.shape}: got a value of shape {shape}")
         if value is not view:
@@ -167,11 +184,44 @@ class Parameters(Mapping[str, Array]):
         return f"Parameters({self.flat.size} {self.flat.dtype}: {inside})"
 
 
+def refuse_other_types(where: str, parameters: object) -> None:
+    """An optimiser moves one flat vector, which a dict or a list of arrays is not."""
+    if not isinstance(parameters, Parameters):
+        raise TypeError(
+            f"{where}: expected a Parameters, such as net.initialise(seed=0) returns, "
+            f"got a {type(parameters).__name__}"
+        )
+
+
+def refuse_unnamed(parameters: object) -> None:
+    """Whoever passes the data first is told so."""
+    if not isinstance(parameters, Mapping):
+        raise TypeError(
+            "expected parameters, arrays by name, before the data, "
+            f"got a {type(parameters).__name__}"
+        )
+
+
+def _shape_of(x: Any) -> tuple[int, ...]:
+    """That of an array of any backend, or of Python's numbers in lists."""
+    return x.shape if hasattr(x, "shape") else np.shape(x)
+
+
+def _sizes(shapes: Shapes) -> list[int]:
+    for name, shape in shapes.items():
+        if not isinstance(shape, (tuple, list)):
+            raise TypeError(
+                f"parameters: expected a tuple such as (3,) as the shape of {name}, got {shape!r}"
+            )
+    return [prod(shape) for shape in shapes.values()]
+
+
 def part(parameters: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     """The entries whose names begin with `prefix`, without it: the encoder of an autoencoder, say.
 
     >>> part({"encoder.W1": 1, "encoder.b1": 2, "decoder.W1": 3}, "encoder.")
     {'W1': 1, 'b1': 2}
     """
+    refuse_unnamed(parameters)
     n = len(prefix)
     return {name[n:]: x for name, x in parameters.items() if name.startswith(prefix)}

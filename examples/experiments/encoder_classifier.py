@@ -338,6 +338,8 @@ def train_all(experiment: Experiment, cells: Sequence[Cell]) -> dict[Cell, dict[
         try:
             train_in_processes(partial(in_a_process, args), cells, args.jobs, finished)
         except (KeyboardInterrupt, Interrupted):
+            if not [*args.out.glob("cells/*/checkpoint.npz")]:  # nothing that could go on
+                raise
             raise Interrupted(
                 f"stopped after {len(results)} of {len(cells)} trainings; {args.out} has what was "
                 "done, the same command with --resume goes on"

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
+from itertools import takewhile
 from math import inf, nan
 from pathlib import Path
 from statistics import mean, stdev
@@ -20,7 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tinygen.errors import InputError
+from tinygen.errors import InputError, did_you_mean
 from tinygen.files import write_text
 from tinygen.training import Diverged, Progress, RunDir, checkpoint, command_line
 from tinygen.training.parallel import default_jobs
@@ -45,12 +46,22 @@ def flags() -> argparse.ArgumentParser:
         help="trainings at a time, else one for each core, but 1 on a GPU")  # fmt: skip
     add("--out", type=command_line.path, metavar="DIR",
         help="folder of the runs, else runs/seeds/EXAMPLE")  # fmt: skip
-    add("--resume", action="store_true", help="go on with the runs that are there")
-    add("--restart", action="store_true", help="begin anew, even over unfinished runs")
+    either = p.add_mutually_exclusive_group().add_argument
+    either("--resume", action="store_true", help="go on with the runs that are there")
+    either("--restart", action="store_true", help="begin anew, even over unfinished runs")
     add("script", type=command_line.name_in(SCRIPTS), metavar="EXAMPLE",
         help=f"one of {', '.join(SCRIPTS)}")  # fmt: skip
     add("rest", nargs=argparse.REMAINDER, metavar="...", help="its flags")
     return p
+
+
+def refuse_unknown_flags(words: Sequence[str]) -> None:
+    """Of those before the example's name; argparse would take such a flag's value for the name."""
+    for word in takewhile(lambda word: word not in SCRIPTS, words):
+        flag = word.partition("=")[0]
+        if flag.startswith("--") and flag not in (*OURS, "--help"):
+            meant = did_you_mean(flag, OURS)
+            raise InputError(f"{flag}: no such flag{meant}; those of an example follow its name")
 
 
 def backend_in(rest: Sequence[str]) -> str:
@@ -170,6 +181,7 @@ def train_all(args: argparse.Namespace) -> tuple[dict[int, Any], dict[int, BaseE
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    refuse_unknown_flags(sys.argv[1:] if arguments is None else arguments)
     args = flags().parse_args(arguments)
     args.out = args.out or Path("runs") / "seeds" / args.script
     for flag in (word.split("=")[0] for word in args.rest):

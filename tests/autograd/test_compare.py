@@ -190,3 +190,18 @@ def test_a_function_that_adds_a_parameter_is_refused() -> None:
 
     with pytest.raises(tg.GradientError, match="the first function changes the parameters or data"):
         tg.compare_gradients(adds, gives(1.0, G), dict(G))
+
+
+def test_functions_that_draw_their_own_noise_are_not_judged():
+    random = np.random.default_rng(0)
+
+    def noisy(p):
+        noise = random.standard_normal(3)
+        return (p["W"] * noise).sum(), {"W": noise}
+
+    def quiet(p):
+        return p["W"].sum(), {"W": np.ones(3)}
+
+    for f, g, which in ((noisy, quiet, "first"), (quiet, noisy, "second")):
+        with pytest.raises(ValueError, match=f"two calls of the {which} function differ"):
+            tg.compare_gradients(f, g, {"W": np.ones(3)})

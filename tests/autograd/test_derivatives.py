@@ -115,6 +115,21 @@ def test_a_direction_of_another_layout_is_refused():
             tg.hvp(lambda p: net(p, DATA).sum(), P, other)
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda f: tg.jacobian(f, X),
+        lambda f: tg.jvp(f, X, V),
+        lambda f: tg.hvp(lambda y: (f(y) * f(y)).sum(), X, V),
+    ],
+)
+def test_inside_of_a_function_they_are_no_constants(inner):
+    """Of z, on which they depend, they have a derivative, and would be taken to have none."""
+    for outer in (lambda z: z, lambda z: z * 2):
+        with pytest.raises(ValueError, match=r"also depends on a Tensor .* create_graph=True"):
+            tg.value_and_grad(lambda z: (z * inner(lambda y: y * outer(z))).sum())(X)  # noqa: B023
+
+
 def test_what_is_no_tensor_is_refused():
     for f in (tg.jacobian, lambda f, x: tg.jvp(f, x, x), lambda f, x: tg.hvp(f, x, x)):
         with pytest.raises(TypeError, match="returned a float, expected a Tensor"):

@@ -33,7 +33,7 @@ def test_integers_are_refused_even_where_everything_is_of_one_dtype(
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int64])
-def test_both_players_and_the_generator_refuse_integers(backend: Any, kind: Any) -> None:
+def test_both_players_and_the_generator_require_floats(backend: Any, kind: Any) -> None:
     p = GAME.initialise(0, np.float64, backend)
     p = p.like(p.flat.astype(kind))
     g, d = p.part("generator."), p.part("discriminator.")

@@ -348,6 +348,8 @@ def test_the_folders_of_torchvision(
     ):
         data, said = quietly(name, root if by == "flag" else None)
         assert data.source == f"{DATASETS[name].title} in {root / folder / 'raw'}" and not said
+        if by == "flag":  # of the folder itself
+            assert quietly(name, root / folder)[0].source == data.source
     np.testing.assert_array_equal(data.train_images, small_set(6)[TRAIN_IMAGES])
 
 
@@ -451,6 +453,8 @@ ROWS = np.zeros((3, 16), np.float32)
     [
         (GREY / 255, r"uint8 \(n, h, w\) .* got float64 \(3, 4, 4\); .*\(255 \* x\)\.round"),
         (GREY.astype(np.int64), "got int64"),
+        (GREY.tolist(), "expected an array of NumPy, got a list"),
+        (np.ma.masked_equal(GREY, 0), "expected an array of NumPy, got a MaskedArray"),
         (ROWS.astype(np.int32), "got int32"),
         (np.zeros(3, np.uint8), r"got uint8 \(3,\)"),
         (ROWS.astype(bool), "got bool"),
@@ -463,7 +467,7 @@ ROWS = np.zeros((3, 16), np.float32)
 )
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_a_data_set_says_what_is_wrong_with_it(images, sentence, part):
-    good = GREY if images.dtype.kind != "f" or images.ndim > 2 else ROWS
+    good = ROWS if np.asarray(images).dtype.kind == "f" and np.ndim(images) == 2 else GREY
     train, test = (images, good) if part == "train" else (good, images)
     with pytest.raises(InputError, match=f"by me, {part}.* images: .*{sentence}") as caught:
         Dataset("mine", train, None, test, None, "by me", {})
@@ -473,6 +477,12 @@ def test_a_data_set_says_what_is_wrong_with_it(images, sentence, part):
 def test_a_data_set_has_a_label_for_each_image():
     with pytest.raises(InputError, match="expected a label for each, got 3 images and 2 labels"):
         Dataset("mine", GREY, np.zeros(2, np.uint8), GREY, None, "by me", {})
+
+
+@pytest.mark.parametrize("labels", [np.eye(3), np.full(3, np.nan), np.array(["a", "b", "c"])])
+def test_a_label_is_a_whole_number(labels):
+    with pytest.raises(InputError, match=r"by me, test images: expected labels \(n,\) of whole"):
+        Dataset("mine", GREY, None, GREY, labels, "by me", {})
 
 
 def test_idx_never_falls_back(tmp_path):

@@ -143,3 +143,17 @@ def test_a_gap_is_refused_and_named(labels: Any, missing: int) -> None:
 def test_labels_that_number_no_classes_are_refused(labels: Any, got: str) -> None:
     with pytest.raises(InputError, match=f"expected whole numbers from 0 on, got {got}$"):
         number_of_classes(np.array(labels, np.int64))
+
+
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [
+        ([0, 1, 1.5], r"float64 \(3,\)"),
+        (["0", "1"], r"<U1 \(2,\)"),
+        ([[1, 0], [0, 1]], r"int64 \(2, 2\)"),
+    ],
+)
+def test_labels_of_another_kind_are_not_rounded(labels: Any, got: str) -> None:
+    """1.5 once counted as class 1."""
+    with pytest.raises(InputError, match=rf"expected whole numbers \(n,\) from 0 on, got {got}$"):
+        number_of_classes(np.array(labels))

@@ -333,6 +333,12 @@ def test_the_nearest_row_is_that_of_a_loop(monkeypatch):
     assert nearest(b, b).tolist() == [*range(20)]
 
 
+def test_the_nearest_row_in_float16():
+    """The square of 300 is infinite there, and every row was nearest to the first."""
+    x = np.float16([[300, 1], [1, 300], [200, 200]])
+    assert nearest(x, x).tolist() == [0, 1, 2]
+
+
 def test_distances_of_bytes_are_refused():
     """The square of the byte 20 is 144."""
     x = np.array([[20]], np.uint8)

@@ -577,6 +577,17 @@ def test_workers_save_and_end_where_their_parent_is_killed(tiny: Any, tmp_path: 
     assert done.returncode == 2 and "holds an unfinished run" in done.stderr  # and no lock is left
 
 
+def test_ctrl_c_before_any_training_began_promises_no_resume(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(example(NAME), "train_in_processes", interrupted)
+    done = told_here(capsys, *tiny, "--jobs", "2", "--out", tmp_path / "run")
+    assert (done.returncode, done.stderr) == (130, "stopped\n")
+
+
 def test_an_unfinished_run_is_not_lost(
     tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

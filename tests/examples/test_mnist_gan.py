@@ -1244,6 +1244,8 @@ def figures_missing(text):
         ((RING, "--quiet"), "--quiet cannot be given: it is set for each run"),
         ((RING, "--seed=3"), "--seed cannot be given: it is set for each run"),
         ((RING, "--smoke", "--resume"), "--resume must stand before gan_ring"),
+        (("--sed", "3", RING), "--sed: no such flag (did you mean '--seeds'?)"),
+        (("--smoke", RING), "--smoke: no such flag; those of an example follow its name"),
         ((MNIST, "--out=there"), "--out must stand before mnist_gan"),
         ((MNIST, "--jobs", "2"), "--jobs must stand before mnist_gan"),
         ((), "EXAMPLE"),

@@ -927,3 +927,9 @@ def test_a_network_is_read_in_another_process(tmp_path):
     code += "sys.stdout.buffer.write(net(p, x).tobytes())"
     answer = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True)
     assert answer.stdout == net(p, x).tobytes()
+
+
+def test_the_input_before_the_parameters():
+    net = Sequential(Dense(3, 2))
+    with pytest.raises(TypeError, match="arrays by name, before the data, got a ndarray"):
+        net(np.ones((4, 3)), net.initialise(0))

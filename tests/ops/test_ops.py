@@ -6,6 +6,8 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from strict import STRICT, count_syncs, see_dtypes
 
 import tinygen as tg
 from tinygen import OPS, Tensor, check_gradients, grad, ops
+from tinygen.autograd.operators import raw
 from tinygen.ops import einsum, getitem, matmul, scatter, stack, variance
 
 random = np.random.default_rng(7)
@@ -783,6 +786,29 @@ def test_more_elements_than_float16_can_count(backend, axis):
         assert tg.norm(x + 3).item() == np.float16(3 * math.sqrt(n))
 
 
+def test_sums_of_float16_do_not_stop_at_2048(backend):
+    """Where one more is rounded away: the gradient of a bias under 3,000 rows was 2048."""
+    n = 3000
+    x = Tensor(backend.asarray(np.ones((n, 2), np.float16)), requires_grad=True)
+    b = Tensor(backend.asarray(np.zeros(2, np.float16)), requires_grad=True)
+    assert tg.sum(x, axis=0).numpy().tolist() == [n, n]
+    assert tg.cumsum(x[:, 0]).numpy()[-1] == n
+    g = backend.asarray(np.ones((n, 2), np.float16))
+    for create_graph in (False, True):
+        db, dx = grad(x + b, [b, x], g=g, create_graph=create_graph)
+        assert raw(db).tolist() == [n, n] and db.dtype == dx.dtype == np.float16
+    assert float(grad(tg.cumsum(x[:, 0]), x, g=g[:, 0])[0, 0]) == n
+    many = Tensor(backend.asarray(np.zeros(70_000, np.float16)), requires_grad=True)
+    assert tg.variance(many, ddof=1).dtype == np.float16
+
+
+def test_the_norm_of_tiny_numbers_has_a_derivative(backend):
+    """One over them is infinite."""
+    x = Tensor(backend.asarray(np.float16([3e-6, 4e-6])), requires_grad=True)
+    dx = backend.to_numpy(grad(tg.norm(x), x))
+    np.testing.assert_allclose(dx, [0.6, 0.8], rtol=0.02)  # multiples of 2^-24
+
+
 def test_the_norm_of_zeros_has_a_derivative_of_0(backend):
     """And so has the standard deviation of equal numbers, whatever they are."""
     x = Tensor(backend.asarray(np.array([[0.0, 0.0], [3.0, 4.0]])), requires_grad=True)
@@ -930,6 +956,30 @@ def test_split(backend):
             tg.split(t, wrong, axis=axis)
 
 
+def test_many_parts_are_cut_as_numpy_cuts_them(monkeypatch):
+    """Out of blocks, or each part's gradient would be as large as all of them together."""
+    monkeypatch.setattr("tinygen.ops.shaping.MANY", 3)
+    x = Tensor(normal(2, 20), requires_grad=True)
+    for sections in (20, 10, [3, 1, 7, -2, 30, 2, 2], [-30, 5]):
+        parts, expected = tg.split(x, sections, axis=1), np.split(x.array, sections, axis=1)
+        for part, numbers in zip(parts, expected, strict=True):
+            np.testing.assert_array_equal(part.numpy(), numbers)
+        y = sum((float(k) * part).sum() for k, part in enumerate(parts))
+        times = np.zeros(20)
+        for k, places in enumerate(np.split(np.arange(20), sections)):
+            times[places] += k
+        assert grad(y, x).tolist() == [times.tolist()] * 2
+
+
+@pytest.mark.parametrize("rows", [lambda x: tg.split(x, len(x)), lambda x: [*x]])
+def test_no_row_of_many_has_a_gradient_as_large_as_all(rows):
+    x = Tensor(np.zeros((300, 2)), requires_grad=True)
+    parts = rows(x)
+    assert all(part._parents[0].size <= 2 * 128 for part in parts)
+    y = sum((float(k) * part).sum() for k, part in enumerate(parts))
+    assert grad(y, x)[:, 1].tolist() == [*range(300)]
+
+
 def test_argmax(backend):
     x = np.array([[1.0, 5.0, 5.0], [7.0, 2.0, 0.0]])
     t = Tensor(backend.asarray(x), requires_grad=True)
@@ -984,6 +1034,17 @@ def test_cross_entropy(backend):
             tg.cross_entropy(x, wrong)
 
 
+def test_einsum_of_many_arrays_takes_them_two_at_a_time():
+    """In one go, a product of 19 matrices of 3 by 3 would be 3^20 terms, and minutes."""
+    letters = "abcdefghijklmnopqrst"
+    xs = [Tensor(normal(3, 3), requires_grad=True) for _ in letters[1:]]
+    y = einsum(",".join(a + b for a, b in pairwise(letters)) + "->at", *xs)
+    product = reduce(matmul, xs)
+    np.testing.assert_allclose(y.numpy(), product.numpy(), rtol=1e-11)  # of 19 products
+    for g, expected in zip(grad(y.sum(), xs), grad(product.sum(), xs), strict=True):
+        np.testing.assert_allclose(g, expected, rtol=1e-10)
+
+
 def test_einsum_with_spaces_and_repeated_arguments():
     x = normal(3, 3)
     check_gradients(lambda x: einsum("ij , jk -> ik", x, x), x, order=2, elementwise=True)
@@ -1028,6 +1089,8 @@ def test_errors_name_the_op_and_the_shapes():
     )
     assert "b is (3,), W is (4, 2)" in refused(tg.affine, (5, 4), (4, 2), (3,))
     assert "a number is no matrix" in refused(matmul, (), (3, 3))
+    for shapes in ((2, 3), (4, 2)), ((2, 3), (4,)), ((3,), (4, 2)), ((3,), (4,)):
+        assert "float32; x needs as many columns as W has rows" in refused(matmul, *shapes)
     assert refused(lambda x: x.reshape(4), (3,)).startswith("reshape: x is (3,) float32; ")
     assert refused(lambda x: x.sum(axis=2), (3, 3)).startswith("sum: x is (3, 3) float32; ")
     assert "one shape, got (2,), (3,)" in refused(stack, (2,), (3,))

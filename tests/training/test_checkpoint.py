@@ -492,7 +492,7 @@ def test_a_process_that_is_killed_while_writing_leaves_the_old_one(tmp_path, whe
     np.testing.assert_array_equal(arrays["m"], ARRAYS["m"])
     saved(tmp_path, meta={"step": 5})  # what the dead process left is not in the way
     assert checkpoint.read_meta(path)["step"] == 5
-    RunDir(tmp_path).open()  # sweeps up what the dead process left
+    RunDir(tmp_path).sweep()
     assert os.listdir(tmp_path) == ["checkpoint.npz"]
 
 

@@ -74,12 +74,13 @@ def test_a_process_may_claim_a_folder_again(tmp_path: Path) -> None:
 
 
 def test_of_two_runs_that_start_together_one_is_refused(tmp_path: Path, capsys: Any) -> None:
-    """And the other one is not disturbed by that."""
-    other = hold(tmp_path)
+    """And the other one is not disturbed by that, though it be writing its checkpoint."""
+    other, writing = hold(tmp_path), tmp_path / ".checkpoint.npz.0.unfinished"
+    writing.touch()
     done = run_captured(capsys, "--smoke", "--restart", "--out", tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: another run is writing into")
-    assert os.listdir(tmp_path) == [".lock"]
+    assert sorted(os.listdir(tmp_path)) == [writing.name, ".lock"]
     other.communicate()
 
 

@@ -116,6 +116,7 @@ REFUSED = {
     ("--weight-decay=-1",): "argument --weight-decay: expected a number at least 0, got -1",
     ("--code-l1", "nan"): "argument --code-l1: expected a number at least 0, got nan",
     ("--input-noise", "inf"): "argument --input-noise: expected a number at least 0, got inf",
+    ("--resume", "--restart"): "argument --restart: not allowed with argument --resume",
     ("--epoch", "3"): "unrecognized arguments: --epoch 3 (did you mean '--epochs'?)",
     ("-epochs", "3"): "unrecognized arguments: -epochs 3 (did you mean '--epochs'?)",
     ("epochs=3",): "unrecognized arguments: epochs=3 (did you mean '--epochs'?)",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from running import environment
@@ -54,15 +52,6 @@ def test_what_is_ignored_stays_ignored(number: int) -> None:
         assert signal.getsignal(number) is signal.SIG_IGN
     finally:
         signal.signal(number, before)
-
-
-def test_ctrl_c_in_a_callback_from_c_is_not_swallowed() -> None:
-    hook = sys.unraisablehook
-    press = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt), stopping.as_ctrl_c():
-        press()
-        time.sleep(10)
-    assert sys.unraisablehook is hook
 
 
 def test_a_system_without_sighup(tmp_path) -> None:

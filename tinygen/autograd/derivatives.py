@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.autograd.engine import Tensor, grad, leaves_like
+from tinygen.autograd.engine import (
+    Tensor,
+    grad,
+    in_container_of,
+    leaves_like,
+    refuse_outer_leaves,
+    topological_order,
+)
 from tinygen.autograd.operators import raw
 from tinygen.backend import Array, backend_of
 from tinygen.parameters import Parameters
@@ -21,8 +28,8 @@ def jacobian(f: Callable[..., Tensor], x: Any, *data: Any) -> Any:
     """The derivative of each element of ``f(x)`` with respect to each element of `x`.
 
     Returns:
-        An array of shape ``(*f(x).shape, *x.shape)``, or a dict or list of them. Each element of
-        ``f(x)`` costs a backward pass.
+        An array of shape ``(*f(x).shape, *x.shape)``, or a dict, list or tuple of them. Each
+        element of ``f(x)`` costs a backward pass.
 
     >>> jacobian(lambda x: x * x, np.array([1.0, 3.0]))
     array([[2., 0.],
@@ -39,7 +46,7 @@ def jacobian(f: Callable[..., Tensor], x: Any, *data: Any) -> Any:
     whole = {k: rows[k].reshape((*y.shape, *t.shape)) for k, t in named.items()}
     if type(xs) is Tensor:
         return whole[None]
-    return whole if isinstance(xs, Mapping) else [*whole.values()]
+    return whole if isinstance(xs, Mapping) else in_container_of(xs, [*whole.values()])
 
 
 def jvp(f: Callable[..., Tensor], x: Any, v: Any, *data: Any) -> Array:
@@ -76,6 +83,7 @@ def _called(f: Callable[..., Tensor], x: Any, data: tuple[Any, ...]) -> tuple[An
     y = f(xs, *data)
     if type(y) is not Tensor:
         raise TypeError(f"the function returned a {type(y).__name__}, expected a Tensor")
+    refuse_outer_leaves(topological_order(y), [*_named(xs, xs).values()])
     return xs, y
 
 
@@ -83,7 +91,7 @@ def _named(several: Any, layout: Any) -> dict[Any, Any]:
     """Arrays by name, or by position in a list; a single one is called None."""
     if isinstance(layout, Mapping) and isinstance(several, Mapping):
         return dict(several)
-    if isinstance(layout, list) and isinstance(several, (list, tuple)):
+    if isinstance(layout, (list, tuple)) and isinstance(several, (list, tuple)):
         return dict(enumerate(several))
     return {None: several}
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from tinygen.autograd.operators import Operators, has_gradient, raw
 from tinygen.autograd.recording import ENGINE
-from tinygen.autograd.registry import OPS, array_of_list, unexpected_keyword
+from tinygen.autograd.registry import OPS, array_of_list, signature_of, unexpected_keyword
 from tinygen.backend import Array, backend_of, namespace
 from tinygen.backend.writes import WRITES, next_number
 from tinygen.parameters import Parameters
@@ -57,8 +57,6 @@ class Tensor(Operators):
     _options: dict[str, Any] = {}  # noqa: RUF012  nobody writes into it
     _hooks: list[Callable[[Any], Any]] | None = None
     _retains = False
-
-    __array_priority__ = 1000.0  # CuPy then leaves `array * tensor` to Tensor.__rmul__
 
     def __init__(self, x: Any, requires_grad: bool = False) -> None:
         if type(x) is Tensor:
@@ -119,7 +117,7 @@ class Tensor(Operators):
             accumulate: add to the ``.grad`` that is there. By default it is replaced, so that no
                 ``zero_grad()`` can be forgotten.
         """
-        nodes = _topological_order(self)
+        nodes = topological_order(self)
         wanted = [t for t in nodes if t._op is None or t._retains]
         gradients = _walk_back(self, g, nodes, wanted, create_graph, retain_graph)
         for t in wanted:
@@ -212,18 +210,37 @@ class Op:
             if p.kind != p.KEYWORD_ONLY and p.default is not p.empty:
                 raise TypeError(
                     f"op {self.name}: expected the argument {p.name} without a default, got "
-                    f"{p.name}={p.default!r}; what has one stands behind a *, as an option"
+                    f"{p.name}={p.default!r}; put an option after a *, so that it is keyword-only"
                 )
         expected = ["d" + name for name in self.arguments]
         if list(partials) != expected:
             raise TypeError(
                 f"op {self.name}: expected the partials {', '.join(expected)}, "
-                f"got {', '.join(partials) or 'none'}"
+                f"got {', '.join(partials) or 'none'}; an argument without a derivative gets None, "
+                "or is an option after a *"
             )
+        for name, dx in partials.items():
+            self._refuse_other_form(name, dx)
         each = tuple(partials.values())
         self.partials: tuple[Partial | None, ...] | _WithPosition = (
             _WithPosition(each) if self.variadic else each
         )
+
+    def _refuse_other_form(self, name: str, dx: Partial | None) -> None:
+        """A partial that cannot be called is told now, not in a backward pass."""
+        with_position = self.variadic and name == "d" + self.arguments[-1]
+        form = [*(["i"] if with_position else []), "g", "y", *self.arguments]
+        try:
+            if dx is not None:
+                inspect.signature(dx).bind(*form, **self.defaults)
+        except ValueError:
+            pass  # a function written in C, which may have no signature
+        except TypeError:
+            options = ["*", *self.defaults] if self.defaults else []
+            got = f"{name}{inspect.signature(dx)}" if callable(dx) else repr(dx)
+            raise TypeError(
+                f"op {self.name}: expected {name}({', '.join([*form, *options])}), got {got}"
+            ) from None
 
     def argument(self, i: int) -> str:
         """The name of argument i, for messages."""
@@ -268,7 +285,7 @@ class Op:
         t.array = y
         t._requires_grad = False
         t._number = next_number()
-        kind = y.dtype.kind if hasattr(y, "dtype") else "no array"
+        kind = y.dtype.kind if hasattr(y, "strides") else "no array"  # as a Tensor is none
         # A result that is no float, as of astype(int), is constant: only floats have gradients.
         if differentiable and ENGINE.recording and kind == "f":
             t._requires_grad = True
@@ -279,10 +296,7 @@ class Op:
         return t
 
     def _without_lists(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        """A list in the place of ``*xs`` is taken apart; others are arrays as their neighbours."""
-        last = len(self.arguments) - 1
-        if self.variadic and len(arguments) == last + 1:
-            return (*arguments[:last], *arguments[last])
+        """Lists become arrays of the dtype and the library of the arrays beside them."""
         arrays = [raw(x) for x in arguments if hasattr(x, "dtype")]
         dtype = next((x.dtype for x in arrays if x.dtype.kind == "f"), np.float32)
         backend = backend_of(arrays[0] if arrays else 0)
@@ -290,17 +304,19 @@ class Op:
             backend.asarray(array_of_list(x, dtype)) if type(x) in LISTS else x for x in arguments
         )
 
-    def _by_position(
-        self, arguments: tuple[Any, ...], options: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _by_position(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Arrays that were given by the names of the arguments, put into their order."""
-        known = {} if self.variadic else dict.fromkeys(self.arguments[len(arguments) :])
-        named = [name for name in known if name in options]
-        unknown = [name for name in options if name not in self.defaults and name not in named]
-        if unknown or named != [*known][: len(named)]:
-            raise unexpected_keyword(self.forward, (unknown or named)[0])
-        by_name = {name: x for name, x in options.items() if name not in named}
-        return (*arguments, *(options[name] for name in named)), by_name
+        signature = inspect.signature(self.forward)
+        for name in options:
+            if name not in self.defaults and (self.variadic or name not in self.arguments):
+                raise unexpected_keyword(self.forward, name)
+        try:
+            bound = signature.bind(*arguments, **options)
+        except TypeError as error:
+            raise TypeError(
+                f"{self.name}: {error}; its signature is {signature_of(self.forward)}"
+            ) from None
+        return bound.args, bound.kwargs
 
     def _explain(self, error: Exception, arrays: Any) -> Exception:
         """The same kind of error, saying which op it was and what it got."""
@@ -312,7 +328,7 @@ class Op:
         got = ", ".join(f"{self.argument(i)} is {_kind(x)}" for i, x in enumerate(arrays))
         # What lacks an attribute, such as ndim, is of the wrong type.
         kind = next((k for k in (IndexError, ValueError) if isinstance(error, k)), TypeError)
-        return kind(f"{self.name}: {got}; {error}")
+        return kind(f"{self.name}: {got and got + '; '}{error}")
 
     def __str__(self) -> str:
         return self.name
@@ -322,10 +338,10 @@ class Op:
         return self.name
 
     def __repr__(self) -> str:
-        return f"<op {self.name}{inspect.signature(self.forward)}>"
+        return f"<op {self.name}{signature_of(self.forward)}>"
 
 
-def op(**partials: Partial | None) -> Callable[[Callable[..., Any]], Op]:
+def op(*others: Any, **partials: Partial | None) -> Callable[[Callable[..., Any]], Op]:
     """Turn a function of arrays into an op; its partials stand on it in the order of its arguments.
 
     The function takes arrays by position and everything else by keyword. A partial of an argument
@@ -349,6 +365,12 @@ def op(**partials: Partial | None) -> Callable[[Callable[..., Any]], Op]:
     >>> del OPS["cube"]
     """
 
+    if others:
+        raise TypeError(
+            "op: expected the partials by name, as in @op(dx=lambda g, y, x: ...), "
+            f"got {_kind(others[0])}"
+        )
+
     def decorate(forward: Callable[..., Any]) -> Op:
         new = Op(forward, partials)
         # A cell of a notebook may be run again; a relu of one's own leaves tinygen's in the table.
@@ -361,14 +383,16 @@ def op(**partials: Partial | None) -> Callable[[Callable[..., Any]], Op]:
 
 def _kind(x: Any) -> str:
     shape = getattr(x, "shape", None)
-    return repr(x) if shape is None else f"{tuple(shape)} {x.dtype}"
+    if shape is not None:
+        return f"{'Tensor ' if type(x) is Tensor else ''}{tuple(shape)} {x.dtype}"
+    return repr(x) if len(repr(x)) < 60 else f"a {type(x).__name__}"
 
 
 # The backward pass.
 
 
 @op(dg=lambda dy, y, g, x: dy, dx=None)
-def gradient(g: Array, x: Array) -> Array:
+def gradient_of(g: Array, x: Array) -> Array:
     """A copy of `g`, as a function of `x` as well, with respect to which its derivative is 0.
 
     So a gradient that happens to be constant, as of relu, can be differentiated once more.
@@ -407,13 +431,13 @@ def grad(
     (27.0, 18.0)
     """
     wanted = _as_list(wrt)
-    gradients = _walk_back(y, g, _topological_order(y), wanted, create_graph, retain_graph)
+    gradients = _walk_back(y, g, topological_order(y), wanted, create_graph, retain_graph)
     results = [_copy_out(gradients, x, create_graph) for x in wanted]
     if type(wrt) is Tensor:
         return results[0]
     if isinstance(wrt, Mapping):
         return dict(zip(wrt, results, strict=True))
-    return tuple(results) if isinstance(wrt, tuple) else results
+    return in_container_of(wrt, results)
 
 
 def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]:
@@ -429,6 +453,9 @@ def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]
     (np.float32(5.0), array([2., 4.], dtype=float32))
     """
 
+    if not callable(f):
+        raise TypeError(f"value_and_grad: expected a function, got a {type(f).__name__}")
+
     def with_gradients(
         parameters: Any, *data: Any, out: Parameters | None = None, **options: Any
     ) -> tuple[Array, Any]:
@@ -440,8 +467,8 @@ def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]
                 "expected a Tensor that depends on the parameters"
             )
         wanted = _as_list(xs)
-        nodes = _topological_order(loss)
-        _refuse_outer_leaves(nodes, wanted)
+        nodes = topological_order(loss)
+        refuse_outer_leaves(nodes, wanted)
         if not isinstance(parameters, Parameters):
             if out is not None:
                 raise TypeError("value_and_grad: out= needs parameters that are a Parameters")
@@ -459,19 +486,35 @@ def leaves_like(parameters: Any) -> Any:
     """A leaf for each array, in the layout of the `parameters`."""
     one = not isinstance(parameters, (Mapping, list, tuple))
     arrays = [parameters] if one else [*_values(parameters)]
-    if any(type(x) is Tensor for x in arrays):
-        raise TypeError(
-            "value_and_grad: expected arrays as parameters, got a Tensor; for a gradient of a "
-            "gradient use grad(..., create_graph=True)"
-        )
+    for x in arrays:
+        if type(x) is Tensor:
+            raise TypeError(
+                "expected arrays as parameters, got a Tensor; for a gradient of a gradient use "
+                "grad(..., create_graph=True)"
+            )
+        if not hasattr(x, "dtype") and _holds_several(x):
+            raise TypeError(
+                f"expected an array for each parameter, got a {type(x).__name__} of several; "
+                "put all of them into one mapping, by names such as 'encoder.W'"
+            )
     if isinstance(parameters, Mapping):
         return leaves(parameters)
     if one or not any(hasattr(x, "dtype") for x in arrays):
         return Tensor(parameters, requires_grad=True)
-    return [Tensor(x, requires_grad=True) for x in arrays]
+    return in_container_of(parameters, [Tensor(x, requires_grad=True) for x in arrays])
 
 
-def _refuse_outer_leaves(nodes: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
+def _holds_several(x: Any) -> bool:
+    is_list = isinstance(x, (list, tuple))
+    return isinstance(x, Mapping) or (is_list and any(getattr(part, "ndim", 0) for part in x))
+
+
+def in_container_of(several: Any, values: list[Any]) -> Any:
+    """The values in a tuple, named or not, if `several` is one, else in a list."""
+    return getattr(type(several), "_make", tuple)(values) if isinstance(several, tuple) else values
+
+
+def refuse_outer_leaves(nodes: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
     """To a leaf from outside, such as an outer value_and_grad's, the result is a constant.
 
     It is older than the parameters' leaves; what the function makes for itself is younger.
@@ -480,8 +523,8 @@ def _refuse_outer_leaves(nodes: Sequence[Tensor], wanted: Sequence[Tensor]) -> N
     for t in nodes:
         if t._number < first:
             raise ValueError(
-                f"value_and_grad: the loss also depends on a Tensor {t.shape} that requires a "
-                "gradient and is none of the parameters; for a gradient of a gradient use "
+                f"the result also depends on a Tensor {t.shape} that requires a gradient and is "
+                "none of the parameters; for a gradient of a gradient use "
                 "grad(..., create_graph=True), for a constant x.detach()"
             )
 
@@ -528,11 +571,16 @@ def _walk_back(
     return complete
 
 
-def _topological_order(y: Tensor) -> list[Tensor]:
+def topological_order(y: Tensor) -> list[Tensor]:
     """`y` and all that it depends on and that requires a gradient, parents before children.
 
     A tensor is numbered after its parents, so the order of the numbers is such an order.
     """
+    if callable(y):
+        raise TypeError(
+            "grad: expected a Tensor, such as a loss, got a function; for functions there is "
+            "value_and_grad"
+        )
     if not has_gradient(y):
         raise ValueError(
             "this result depends on no tensor that requires a gradient; "
@@ -579,12 +627,12 @@ def _vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> list[tuple[
     for i, x in enumerate(parents):
         if id(x) in needed and op.partials[i] is not None:
             dx = op.partials[i](g, y, *arguments, **t._options)
-            if not hasattr(dx, "shape"):
-                dx = _from_number(dx, x, g, op, i)
+            if type(dx) is not type(g):
+                dx = _of_another_type(dx, x, g, op, i)
             if dx.shape != x.array.shape:
                 dx = _unbroadcast(dx, y, i, arguments, op)
             if dx.dtype != x.array.dtype:
-                dx = dx.astype(x.array.dtype)
+                dx = _converted(dx, x, op, i)
             products.append((x, dx))
     return products
 
@@ -612,14 +660,35 @@ def _accumulate(gradients: Gradients, owned: set[int], key: int, dx: Any) -> Non
             owned.add(key)
 
 
-def _from_number(dx: Any, x: Tensor, g: Any, op: Op, i: int) -> Any:
-    """A partial may be the number 0; of anything else that is no array, the op is told."""
+NUMPYS = (np.ndarray, np.generic)
+"""What NumPy computes: of 0-d arrays, scalars."""
+
+
+def _of_another_type(dx: Any, x: Tensor, g: Any, op: Op, i: int) -> Any:
+    """A partial may be the number 0, or a NumPy scalar for a 0-d array.
+
+    A Tensor among arrays would be returned to the user; an array among Tensors has no derivative;
+    and one on the host among those of a GPU would end up there.
+    """
+    recorded = type(g) is Tensor
     if isinstance(dx, (int, float)) and dx == 0:
         zeros = namespace(x.array).zeros(x.shape, x.dtype)
-        return Tensor(zeros) if type(g) is Tensor else zeros
+        return Tensor(zeros) if recorded else zeros
+    if isinstance(dx, NUMPYS) and isinstance(g, NUMPYS):
+        return dx
     raise TypeError(
-        f"{op}: the partial d{op.argument(i)} returned {dx!r}; expected an array of shape {x.shape}"
+        f"{op}: the partial d{op.argument(i)} returned {_kind(dx)}; "
+        f"expected {'a Tensor, made by ops,' if recorded else 'an array'} of shape {x.shape}"
     )
+
+
+def _converted(dx: Any, x: Tensor, op: Op, i: int) -> Any:
+    """`dx` in the dtype of `x`: a complex number would lose its imaginary part."""
+    if dx.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{op}: the partial d{op.argument(i)} returned {_kind(dx)}; expected real numbers"
+        )
+    return dx.astype(x.array.dtype)
 
 
 def _unbroadcast(dx: Any, y: Any, i: int, arguments: Sequence[Any], op: Op) -> Any:
@@ -640,6 +709,8 @@ def _unbroadcast(dx: Any, y: Any, i: int, arguments: Sequence[Any], op: Op) -> A
             f"{op}: the partial d{op.argument(i)} has shape {tuple(dx.shape)}, its argument "
             f"{shape}; expected that shape, or what broadcasting makes of it"
         )
+    if dx.dtype.itemsize < 4:  # float16, in which a sum of ones stops at 2048
+        dx = dx.astype(np.float32)
     return dx.sum(axis=tuple(repeated), keepdims=True).reshape(shape)
 
 
@@ -648,12 +719,14 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
     if g is None:
         if y.size != 1:
             raise ValueError(
-                f"a gradient starts at a single number, this result of {y._op} has shape "
+                f"a gradient starts at a single number, {_origin(y)} has shape "
                 f"{y.shape}; reduce it with sum() or mean(), or pass the cotangent g"
             )
         g = namespace(y.array).ones(y.shape, y.dtype)
     if not hasattr(g, "shape"):
         raise TypeError(f"the cotangent g must be an array or a Tensor, got {g!r}")
+    if g.dtype.kind not in "fiub":
+        raise TypeError(f"the cotangent g must be of real numbers, got {_kind(g)}")
     if tuple(g.shape) != y.shape:
         raise ValueError(f"the cotangent g has shape {tuple(g.shape)}, the result has {y.shape}")
     if g.dtype != y.dtype:
@@ -661,6 +734,10 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
     if create_graph:
         return g if type(g) is Tensor else Tensor(g)
     return raw(g)
+
+
+def _origin(t: Tensor) -> str:
+    return f"this result of {t._op}" if t._op else "this leaf"
 
 
 def _refuse_stale(t: Tensor) -> None:
@@ -715,7 +792,7 @@ def _copy_out(gradients: Gradients, t: Tensor, create_graph: bool) -> Any:
 def _own(g: Any, t: Tensor) -> Any:
     """A gradient of `t` that nobody else holds; a recorded one depends on `t`, if only by zero."""
     if type(g) is Tensor:
-        return gradient(g, t)
+        return gradient_of(g, t)
     return namespace(g).array(g)
 
 
@@ -729,6 +806,6 @@ def _as_list(wrt: Any) -> list[Tensor]:
         if not has_gradient(x):
             raise TypeError(
                 f"grad: wrt number {i} is no tensor that requires a gradient, "
-                f"but a {type(x).__name__}"
+                f"but a {type(x).__name__}; tg.leaves(parameters) makes such tensors"
             )
     return wanted

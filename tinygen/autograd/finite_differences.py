@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.autograd.engine import Tensor, grad
+from tinygen.autograd.operators import has_gradient, raw
 from tinygen.backend import Array, backend_of, namespace
 
 STEP = 6e-6
@@ -16,6 +17,10 @@ STEP = 6e-6
 
 STEPS = (1, 0.1, 10, 0.01, 100, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 """The usual step and, should that fail, others."""
+
+
+STREAM = 2718281828
+"""Sets the draws apart from those of ``default_rng(seed)``, where the inputs may be from."""
 
 
 class GradientError(AssertionError):
@@ -71,8 +76,8 @@ def check_gradients(
 
     Args:
         f: a function of Tensors that returns a Tensor of any shape, or a list of Tensors.
-        inputs: an array, a list of arrays (passed by position), or a mapping such as `Parameters`
-            (passed as one mapping).
+        inputs: an array or a Tensor, a list of them (passed by position), or a mapping such as
+            `Parameters` (passed as one mapping).
         order: 2 also checks the gradient of the gradient.
         elementwise: compare every single element as well.
         directions: how many random directions to try for each input.
@@ -87,18 +92,22 @@ def check_gradients(
     Raises:
         GradientError: naming the input, the index, and both derivatives.
         ValueError: `f` returns something else when it is called again, so nothing can be said of
-            its gradient; noise and dropout masks must be inputs, or drawn before.
+            its gradient; noise and dropout masks must be inputs, or drawn before. Or it writes into
+            its inputs, or its last partial into `g`.
 
     >>> from tinygen.ops import tanh
     >>> check_gradients(lambda x: tanh(x * x), np.float64([0.5, -2.0])).checks
     3
     """
+    if order not in (1, 2):
+        raise ValueError(f"check_gradients: expected the order 1 or 2, got {order}")
     names, arrays, call = _arranged(f, inputs)
-    _refuse_random(call, arrays)
+    _refuse_unrepeatable(call, names, arrays)
     _check_kinds(call, names, arrays)
     doubles = [namespace(a).array(a, dtype=np.float64) for a in arrays]
     report = GradientReport()
-    checker = _Checker(names, elementwise, directions, tolerance, np.random.default_rng(seed))
+    random = np.random.default_rng((seed, STREAM))
+    checker = _Checker(names, elementwise, directions, tolerance, random)
     checker.run(call, doubles, report, "")
     if order > 1:
         checker.run(_gradient_of(call, checker.random), doubles, report, "second order, ")
@@ -163,6 +172,7 @@ class _Checker:
                 claimed, measured = one.derivatives(v)
                 raise GradientError(
                     f"{where}: expected {measured:.12g} by central differences, got {claimed:.12g}"
+                    "; both are derivatives of sum(c * f), where c is random"
                 )
         # A corner of one element is one of every direction; then the elements have decided.
         if len(report.kinks) == corners:
@@ -209,6 +219,9 @@ class _OneInput:
             claimed, measured = self.derivatives(v, factor)
             error = abs(claimed - measured)
             usual = min(usual, error) if factor == 1 else usual
+            if not error <= allowed:  # Richardson: two steps tell the term of order h^2
+                claimed_2h, measured_2h = self.derivatives(v, 2 * factor)
+                error = abs(4 * (claimed - measured) - (claimed_2h - measured_2h)) / 3
             if error <= allowed < np.inf:
                 relative = error and error / max(scale, self.noise / self.tolerance)
                 report.worst = max(report.worst, relative)
@@ -273,12 +286,34 @@ def _contracted(ys: list[Tensor], cotangents: list[Array]) -> Tensor:
     return total
 
 
-def _refuse_random(call: Callable[..., Any], arrays: list[Array]) -> None:
-    """Differences of a function that draws its own noise are those of the noise."""
+def _refuse_unrepeatable(
+    call: Callable[..., Any], names: Sequence[str], arrays: list[Array]
+) -> None:
+    """Differences of a function that draws its own noise are those of the noise.
+
+    Where a function writes into its input, the next call is at another point, and a partial that
+    writes into the gradient is right alone and wrong in a graph where others get that gradient too.
+    """
+    before = [namespace(a).array(a) for a in arrays]
     first, second = (
         [y.numpy() for y in _listed(call([Tensor(a, requires_grad=True) for a in arrays]))]
         for _ in range(2)
     )
+    for name, a, old in zip(names, arrays, before, strict=True):
+        if bool(((a != old) & (old == old)).any()):
+            raise ValueError(
+                f"check_gradients: the function writes into its input {name}; expected a new array "
+                "as its result, and the input as it was"
+            )
+    xs = [Tensor(a, requires_grad=True) for a in arrays]
+    for y in filter(has_gradient, _listed(call(xs))):
+        c = namespace(y.array).ones(y.shape, y.dtype)
+        grad(y, xs, g=c, retain_graph=True)
+        if bool((c != 1).any()):
+            raise ValueError(
+                f"check_gradients: a partial of {y._op}, or of an op before it, writes into g; "
+                "expected a new array, since other ops need g"
+            )
     same = len(first) == len(second) and all(
         np.array_equal(y, again, equal_nan=True) for y, again in zip(first, second, strict=True)
     )
@@ -309,10 +344,12 @@ def _arranged(
     f: Callable[..., Any], inputs: Any
 ) -> tuple[list[str], list[Array], Callable[[list[Tensor]], Any]]:
     """Names and arrays of the inputs, and `f` as a function of a list of Tensors."""
+    if not callable(f):
+        raise TypeError(f"check_gradients: expected a function, got a {type(f).__name__}")
     if isinstance(inputs, Mapping):
-        names = list(inputs)
-        return names, list(inputs.values()), lambda xs: f(dict(zip(names, xs, strict=True)))
-    arrays = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        names, arrays = list(inputs), [raw(x) for x in inputs.values()]
+        return names, arrays, lambda xs: f(dict(zip(names, xs, strict=True)))
+    arrays = [raw(x) for x in inputs] if isinstance(inputs, (list, tuple)) else [raw(inputs)]
     return [str(i) for i in range(len(arrays))], arrays, lambda xs: f(*xs)
 
 

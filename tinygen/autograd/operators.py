@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tinygen.autograd.recording import ENGINE
-from tinygen.autograd.registry import COMPOSED, OPS
+from tinygen.autograd.registry import COMPOSED, NUMPYS_NAMES, OPS, as_keywords
 from tinygen.backend import Array, backend_of, namespace
 from tinygen.backend.writes import WRITES
 
@@ -80,7 +80,10 @@ class Operators:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
+        """Each row, of many out of blocks: its gradient is as large as what it is taken from."""
+        n, size = len(self), 128
+        blocks = [self] if n <= size else [self[i : i + size] for i in range(0, n, size)]
+        return (block[i] for block in blocks for i in range(len(block)))
 
     def __format__(self, form: str) -> str:
         return format(self.item(), form) if form else str(self)
@@ -120,12 +123,17 @@ class Operators:
                 return OPS[ufunc.__name__](*inputs)
             if all(loop[-1] in "?O" for loop in ufunc.types):  # such as less: yes or no
                 return getattr(namespace(self.array), ufunc.__name__)(*map(raw, inputs))
-        raise TypeError(_no_gradient(f"np.{ufunc.__name__}"))
+        how = f".{method}" * (method != "__call__")
+        if options:
+            how += f" with {', '.join(f'{name}=' for name in options)}"
+        raise TypeError(_no_gradient(f"np.{ufunc.__name__}{how}"))
 
     def __array_function__(self, function: Any, _: Any, inputs: Any, options: Any) -> Any:
-        """``np.sum(x, axis=0)`` is the op of this name."""
-        known = COMPOSED.get(function.__name__) or OPS.get(function.__name__)
-        if function.__module__ == "numpy" and known:
+        """``np.sum(x, 0)`` is the op of this name."""
+        name = NUMPYS_NAMES.get(function.__name__, function.__name__)
+        known = COMPOSED.get(name) or OPS.get(name)
+        if function.__module__ in ("numpy", "numpy.linalg") and known:
+            inputs, options = as_keywords(known, function, inputs, options)
             return known(*inputs, **options)
         raise TypeError(_no_gradient(f"{function.__module__}.{function.__name__}"))
 
@@ -207,10 +215,19 @@ class Operators:
                 f"{name} in place would replace a leaf that requires a gradient by a result; "
                 "update a leaf under no_grad(), or give the result a name of its own"
             )
-        if recorded or self._op is not None:
+        if recorded:
             return OPS[name](self, other)
+        if self._op is not None:
+            raise ValueError(
+                f"{name} in place cannot write into the result of {self._op}, nor into what that "
+                "is a view of; write into the leaf, or give the result a name of its own"
+            )
         try:
-            self.array = write(self.array, raw(other))
+            new = write(self.array, raw(other))
+            if new is not self.array and self.shape:  # CuPy has no @= in place
+                self.array[...] = new
+            else:
+                self.array = new
         finally:  # what fails halfway has written something
             WRITES.note(self.array)
         return self

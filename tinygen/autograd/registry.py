@@ -41,12 +41,28 @@ def composed(f: Callable[P, Result]) -> Callable[P, Result]:
     return checked
 
 
-NUMPYS_NAMES = {"dim": "axis", "dims": "axes", "keepdim": "keepdims", "correction": "ddof"}
-"""What a keyword of PyTorch's is called here."""
+NUMPYS_NAMES = {
+    "dim": "axis", "dims": "axes", "keepdim": "keepdims", "correction": "ddof", "var": "variance",
+    "a_min": "min", "a_max": "max", "pad_width": "widths", "constant_values": "value",
+}  # fmt: skip
+"""What a name of PyTorch's or NumPy's is here, where it is another one."""
+
+
+def as_keywords(known: Any, function: Any, inputs: Any, options: Any) -> tuple[Any, Any]:
+    """NumPy's function takes by position what the `known` one, which stands for it, takes by name.
+
+    Those of several arrays take any number of arrays by position, and nothing else.
+    """
+    kinds = [p.kind for p in inspect.signature(known).parameters.values()]
+    n = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if len(inputs) > n and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        names = [*inspect.signature(function).parameters][n:]
+        inputs, options = inputs[:n], dict(zip(names, inputs[n:], strict=False)) | options
+    return inputs, {NUMPYS_NAMES.get(name, name): x for name, x in options.items()}
 
 
 def unexpected_keyword(f: Callable[..., Any], name: str) -> TypeError:
-    signature = inspect.signature(f)
+    signature = signature_of(f)
     here = NUMPYS_NAMES.get(name)
     hint = f", here it is {here}=" if here in signature.parameters else ""
     return TypeError(
@@ -55,6 +71,19 @@ def unexpected_keyword(f: Callable[..., Any], name: str) -> TypeError:
     )
 
 
+def signature_of(f: Callable[..., Any]) -> inspect.Signature:
+    """The names and defaults of its arguments, for messages: without types."""
+    parameters = inspect.signature(f).parameters.values()
+    return inspect.Signature([p.replace(annotation=p.empty) for p in parameters])
+
+
 def array_of_list(x: Any, dtype: Any) -> Any:
-    """Python's numbers take the `dtype`; arrays in a list keep theirs."""
-    return np.asarray(x, None if any(hasattr(part, "dtype") for part in x) else dtype)
+    """Python's numbers take the `dtype`; arrays in a list, or in lists of it, keep theirs."""
+    return np.asarray(x, None if _holds_arrays(x) else dtype)
+
+
+def _holds_arrays(x: Any) -> bool:
+    return any(
+        hasattr(part, "dtype") or (isinstance(part, (list, tuple)) and _holds_arrays(part))
+        for part in x
+    )

@@ -24,8 +24,8 @@ __all__ = [
     "float_namespace",
     "get_backend",
     "namespace",
-    "refuse_integers",
     "register",
+    "require_floats",
 ]
 
 NAMES = ("numpy", "cupy")
@@ -84,7 +84,7 @@ def float_namespace(x: Any) -> ModuleType:
     return namespace(x)
 
 
-def refuse_integers(*arrays: Any, where: str = "") -> None:
+def require_floats(*arrays: Any, where: str = "") -> None:
     """All of these must hold floats, as in `float_namespace`; they may be Tensors.
 
     Args:
@@ -98,7 +98,10 @@ def refuse_integers(*arrays: Any, where: str = "") -> None:
             if x.dtype.kind != "f":
                 raise TypeError(f"{where and where + ': '}{_EXPECTED_FLOATS.format(x.dtype)}")
         except AttributeError:
-            backend_of(x)
+            if not isinstance(x, (int, float)):
+                raise TypeError(
+                    f"{where and where + ': '}expected an array or a number, got {type(x).__name__}"
+                ) from None
 
 
 def backend_of(x: Any) -> Backend:

@@ -15,7 +15,7 @@ from functools import cache
 from math import inf
 from numbers import Integral
 
-from tinygen.backend import Array, namespace, refuse_integers
+from tinygen.backend import Array, namespace, require_floats
 from tinygen.byhand.pieces import ACTIVATIONS, SUMS
 from tinygen.errors import InputError, did_you_mean
 
@@ -437,7 +437,7 @@ def refuse_mixtures(
     model: str, x: Array, others: Mapping[str, Array | None], called: str = "x"
 ) -> None:
     """All arrays must be floats of the dtype and library of `x`, which messages call `called`."""
-    refuse_integers(x, where=model)
+    require_floats(x, where=model)
     xp, dtype = namespace(x), x.dtype
     for name, array in others.items():
         if array is not None and (array.dtype != dtype or namespace(array) is not xp):

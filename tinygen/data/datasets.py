@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -34,7 +35,7 @@ class Dataset:
 
     Raises:
         InputError: images are of another kind, or not all of one shape; one is NaN or infinite;
-            there are none; or there is not one label for each.
+            there are none; or there is not one label for each, a whole number.
     """
 
     name: str
@@ -86,6 +87,8 @@ class Dataset:
 
 def _require_images(what: str, images: np.ndarray, labels: np.ndarray | None) -> None:
     """What a `Dataset` promises of its images, of which each part has at least one."""
+    if not isinstance(images, np.ndarray) or isinstance(images, np.ma.MaskedArray):
+        raise InputError(f"{what}: expected an array of NumPy, got a {type(images).__name__}")
     pixels = images.dtype == np.uint8 and images.ndim > 1
     if not pixels and (images.dtype.kind != "f" or images.ndim != 2):
         raise InputError(
@@ -99,6 +102,8 @@ def _require_images(what: str, images: np.ndarray, labels: np.ndarray | None) ->
         )
     if images.size == 0:
         raise InputError(f"{what}: expected at least one, got a shape of {images.shape}")
+    if labels is not None and ((y := np.asarray(labels)).ndim != 1 or y.dtype.kind not in "iu"):
+        raise InputError(f"{what}: expected labels (n,) of whole numbers, got {y.dtype} {y.shape}")
     if labels is not None and len(images) != len(labels):
         raise InputError(
             f"{what}: expected a label for each, got {len(images)} images and {len(labels)} labels"
@@ -228,7 +233,8 @@ def load(
 
     mnist, and any other in `DATASETS`
         From the first folder that has any of its files: DIR/NAME, DIR/MNIST/raw (or what else
-        torchvision calls it), DIR, where DIR is `data_dir` and then $TINYGEN_DATA_DIR; or else the
+        torchvision calls it; DIR may be its MNIST, too), DIR, where DIR is `data_dir` and then
+        $TINYGEN_DATA_DIR; or else the
         user's cache, into which missing files are downloaded, and damaged ones once more. Since the
         files of many are called alike, those of all but MNIST must be in a subfolder of
         $TINYGEN_DATA_DIR. `Source` says how they are checked.
@@ -350,7 +356,8 @@ def _load_published(
             raise InputError(f"{damage}; it could not be fetched again ({problem})") from None
         archive = cache / f"{file}.gz"
         if path != archive:  # or it would be preferred next time
-            path.unlink()
+            with suppress(OSError):
+                path.unlink()
         return read(file, archive)
 
     try:

@@ -69,7 +69,10 @@ def places(name: str, data_dir: str | os.PathLike[str] | None) -> Iterator[Path]
 
 
 def _subfolders(name: str, folder: Path) -> list[Path]:
-    below = [folder / name, folder / TORCHVISION.get(name, name) / "raw"]
+    theirs = TORCHVISION.get(name, name)
+    below = [folder / name, folder / theirs / "raw"]
+    if folder.name == theirs:  # one may name that folder, too
+        below.append(folder / "raw")
     return [path for path in below if os.path.isdir(path)]
 
 

@@ -14,15 +14,21 @@ def number_of_classes(labels: Any) -> int:
     """How many classes there are: labels are whole numbers from 0 on, and none is left out.
 
     Raises:
-        InputError: there are no labels, one is below 0, or a class has no image.
+        InputError: there are no labels, they are not whole numbers (n,) from 0 on, or a class has
+            no image.
 
     >>> number_of_classes(np.array([2, 0, 1, 1], np.uint8))
     3
     """
-    labels = np.asarray(labels, np.int64)
-    if not len(labels) or labels.min() < 0:
-        least = labels.min() if len(labels) else "none"
-        raise InputError(f"labels: expected whole numbers from 0 on, got {least}")
+    labels = np.asarray(labels)
+    if not labels.size:
+        raise InputError("labels: expected whole numbers from 0 on, got none")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"labels: expected whole numbers (n,) from 0 on, got {labels.dtype} {labels.shape}"
+        )
+    if labels.min() < 0:
+        raise InputError(f"labels: expected whole numbers from 0 on, got {labels.min()}")
     counts = np.bincount(labels)
     if not counts.all():
         raise InputError(

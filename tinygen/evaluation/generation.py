@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import refuse_integers
+from tinygen.backend import require_floats
 
 BLOCK = 4_000_000
 """Distances that are in memory at a time: 32 MB of float64, and as much again for temporaries."""
@@ -238,7 +238,9 @@ def nearest(a: Any, b: Any) -> np.ndarray:
     >>> nearest(np.array([[0.0, 1], [4, 4]]), np.array([[5.0, 4], [0, 0], [9, 9]])).tolist()
     [1, 0]
     """
-    refuse_integers(a, b, where="nearest")  # the squares of bytes wrap around
+    require_floats(a, b, where="nearest")  # the squares of bytes wrap around
+    # The squares of 256 and more are infinite in float16.
+    a, b = (x.astype(np.result_type(x, np.float32), copy=False) for x in (a, b))
     return np.concatenate([d2.argmin(axis=1) for _, d2 in squared_distances(a, b)])
 
 

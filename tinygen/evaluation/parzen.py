@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import refuse_integers
+from tinygen.backend import require_floats
 from tinygen.data.batches import as_floats
 from tinygen.errors import InputError
 from tinygen.evaluation.generation import squared_distances
@@ -76,7 +76,7 @@ def parzen_beside_training(
     Raises:
         InputError: fewer than 100 training images are left to choose sigma by.
     """
-    refuse_integers(images, where="parzen")
+    require_floats(images, where="parzen")
     n, points = len(images), as_floats(real_images)
     validation = as_floats(train_images[n:][-VALIDATION:])
     if len(validation) < VALIDATION // 10:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import refuse_integers
+from tinygen.backend import require_floats
 from tinygen.data.batches import in_order
 
 BLOCK = 5000
@@ -53,7 +53,7 @@ class PCA:
 
     def encode(self, x: Any) -> Any:
         """``(n, d) -> (n, k)``, of pixels in [0, 1]."""
-        refuse_integers(x, where="PCA")
+        require_floats(x, where="PCA")
         return (x - self.mean) @ self.components.T
 
     def decode(self, z: Any) -> Any:

@@ -185,6 +185,7 @@ def _trained(
     try:
         with _alone(run_dir.folder, f"trains the {name} of {dataset.name}", progress):
             run_dir.open()
+            run_dir.sweep()
             trainer = restored()
             if len(trainer.state.history) < epochs:
                 progress.say(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.autograd.operators import raw
-from tinygen.backend import Array, namespace, refuse_integers
+from tinygen.backend import Array, namespace, require_floats
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.nn.initialisers import BIASES, WEIGHTS, Draw
 from tinygen.ops import affine, matmul, max, mean, reshape, sqrt, variance
@@ -72,7 +72,7 @@ class Dense(Layer):
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         if self.biases:
             return affine(x, p["W"], p["b"])
-        refuse_integers(x, where=type(self).__name__)
+        require_floats(x, where=type(self).__name__)
         return matmul(x, p["W"])
 
 
@@ -115,7 +115,7 @@ class Dropout(Layer):
 
     def draw_mask(self, generator: Any, shape: tuple[int, ...], dtype: Any) -> Array:
         """0 with probability `rate`, else ``1 / (1 - rate)``."""
-        refuse_integer_dtype("Dropout", dtype)
+        require_float_dtype("Dropout", dtype)
         keep = generator.random(shape, dtype=np.float32) >= self.rate
         return keep.astype(dtype) * (1 / (1 - self.rate))
 
@@ -227,7 +227,7 @@ def _refuse_other_width(
     layer: str, x: Any, p: Mapping[str, Any], shapes: Shapes, axes: int | None = None
 ) -> None:
     """An axis of length 1, of the input or of a parameter, would broadcast."""
-    refuse_integers(x, where=layer)
+    require_floats(x, where=layer)
     gamma, beta, width = p["gamma"].shape, p["beta"].shape, shapes["gamma"]
     if not x.shape[-1:] == gamma == beta == width or axes not in (None, len(x.shape)):
         raise InputError(
@@ -236,7 +236,7 @@ def _refuse_other_width(
         )
 
 
-def refuse_integer_dtype(what: str, dtype: Any) -> None:
+def require_float_dtype(what: str, dtype: Any) -> None:
     """Masks and parameters are floats.
 
     Raises:

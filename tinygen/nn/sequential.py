@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, Backend, get_backend, refuse_integers
+from tinygen.backend import Array, Backend, get_backend, require_floats
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.nn.layers import (
     BatchNorm,
@@ -17,10 +17,10 @@ from tinygen.nn.layers import (
     Layer,
     LayerNorm,
     Maxout,
-    refuse_integer_dtype,
+    require_float_dtype,
 )
 from tinygen.ops import ACTIVATIONS
-from tinygen.parameters import Parameters, Shapes
+from tinygen.parameters import Parameters, Shapes, refuse_unnamed
 
 NORMS = ("none", "batch", "layer")
 
@@ -150,6 +150,7 @@ class Sequential:
                     f"Dropout: expected a mask for each of {drops} layers, got {len(masks)}; "
                     "pass masks=net.draw_masks(generator, n)"
                 )
+        refuse_unnamed(p)
         remaining = iter(masks)
         for layer, names in zip(self.layers, self._names, strict=True):
             own = {short: p[full] for short, full in names.items()}
@@ -186,7 +187,7 @@ def initialise_parameters(
     backend: Backend | str,
 ) -> Parameters:
     """Parameters that `fill` writes on the host in float64: the same on every backend."""
-    refuse_integer_dtype("initialise", dtype)
+    require_float_dtype("initialise", dtype)
     backend = get_backend(backend) if isinstance(backend, str) else backend
     host = Parameters.zeros(shapes, np.float64, get_backend("numpy"))
     fill(host, np.random.default_rng(seed))
@@ -244,5 +245,5 @@ def _drop(x: Any, mask: Array) -> Any:
     # A mask with a single row would broadcast, and drop the same units in every row.
     if mask.shape != x.shape:
         raise InputError(f"Dropout: the mask is {mask.shape}, x is {x.shape}; expected one shape")
-    refuse_integers(mask, where="Dropout")
+    require_floats(mask, where="Dropout")
     return x * mask

@@ -7,7 +7,7 @@ from math import pi, sqrt
 from tinygen.autograd.engine import op
 from tinygen.autograd.operators import raw
 from tinygen.autograd.registry import composed
-from tinygen.backend import Array, float_namespace, namespace, refuse_integers
+from tinygen.backend import Array, float_namespace, namespace, require_floats
 from tinygen.ops.arithmetic import exp, minimum, multiply
 from tinygen.ops.reductions import allowed_axis, sum, wide_sum
 from tinygen.ops.special import erf
@@ -72,7 +72,9 @@ def gelu(x: Array, *, approximate: bool = True) -> Array:
     Both are by Hendrycks and Gimpel (2016); they differ by less than 0.0005. The tanh form is
     computed as ``x sigmoid(2 u)``, which is the same as ``0.5 x (1 + tanh(u))``.
     """
-    refuse_integers(x)
+    require_floats(x)
+    if approximate not in (True, False):  # PyTorch's "none" would count as true
+        raise TypeError(f"expected approximate to be True or False, got {approximate!r}")
     return x * (_gelu_gate(x) if approximate else _normal_cdf(x))
 
 

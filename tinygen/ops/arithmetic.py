@@ -7,7 +7,7 @@ import math
 from tinygen.autograd.engine import op
 from tinygen.autograd.operators import raw
 from tinygen.autograd.registry import composed
-from tinygen.backend import Array, float_namespace, namespace, refuse_integers
+from tinygen.backend import Array, float_namespace, namespace, require_floats
 
 # In every partial: y is the op's result, g the gradient of the loss with respect to y.
 
@@ -117,7 +117,7 @@ def cos(x: Array) -> Array:
 )
 def logaddexp(x: Array, z: Array) -> Array:
     """``log(exp(x) + exp(z))`` without overflow."""
-    refuse_integers(x, z)
+    require_floats(x, z)
     return namespace(_array_of(x, z)).logaddexp(x, z)
 
 

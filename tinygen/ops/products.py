@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygen.autograd.engine import op
-from tinygen.backend import Array, namespace, refuse_integers
+from tinygen.backend import Array, namespace, require_floats
 from tinygen.ops.shaping import broadcast_to, reshape, transpose
 
 
@@ -15,6 +15,8 @@ def matmul(x: Array, W: Array) -> Array:
     """``x @ W`` by NumPy's rules: ``(..., n, i) (..., i, o) -> (..., n, o)``, and vectors."""
     if not getattr(x, "ndim", 0) or not getattr(W, "ndim", 0):
         raise ValueError("a number is no matrix")
+    if x.shape[-1] != W.shape[-2:][0]:
+        raise ValueError("x needs as many columns as W has rows")
     return x @ W
 
 
@@ -25,7 +27,7 @@ def matmul(x: Array, W: Array) -> Array:
 )
 def affine(x: Array, W: Array, b: Array) -> Array:
     """``x W + b``, a dense layer: ``(n, i) (i, o) (o,) -> (n, o)``."""
-    refuse_integers(x, W, b)
+    require_floats(x, W, b)
     if x.ndim != 2 or W.ndim != 2 or x.shape[1] != W.shape[0]:
         raise ValueError(
             f"affine: x is {x.shape}, W is {W.shape}; x needs as many columns as W has rows"
@@ -52,7 +54,8 @@ def einsum(subscripts: str, *xs: Array) -> Array:
     inputs, result = _subscripts(subscripts, xs)
     if any(len(s) != len({*s}) for s in inputs):
         raise ValueError(f"{subscripts!r} names an axis twice in one operand")
-    return namespace(xs[0]).einsum(",".join(inputs) + "->" + result, *xs)
+    # Of three and more in one go, each letter would be one more loop around all others.
+    return namespace(xs[0]).einsum(",".join(inputs) + "->" + result, *xs, optimize=len(xs) > 2)
 
 
 def _subscripts(subscripts: str, xs: tuple[Array, ...]) -> tuple[list[str], str]:

@@ -43,8 +43,12 @@ def _count(x: Array, axis: Axis) -> Any:
 
 def wide_sum(x: Array, axis: Axis, keepdims: bool = True) -> Array:
     """The sum over `axis`, of float16 in float32, where more than 65,504 ones have a sum."""
-    wide = np.float32 if x.dtype.itemsize < 4 else None
-    return namespace(x).sum(x, axis=allowed_axis(x, axis), keepdims=keepdims, dtype=wide)
+    return namespace(x).sum(x, axis=allowed_axis(x, axis), keepdims=keepdims, dtype=_wide(x))
+
+
+def _wide(x: Array) -> Any:
+    """The dtype to sum `x` in: in float16, the sum of ones along a first axis stops at 2048."""
+    return np.float32 if x.dtype.char == "e" else None
 
 
 def _winners(x: Array, y: Array, axis: Axis) -> Array:
@@ -57,6 +61,8 @@ def _winners(x: Array, y: Array, axis: Axis) -> Array:
 @op(dx=lambda g, y, x, *, axis, keepdims: broadcast_to(_with_axes(g, x, axis), shape=x.shape))
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum over `axis`."""
+    if _wide(x):
+        return wide_sum(x, axis, keepdims).astype(x.dtype)
     return namespace(x).sum(x, axis=allowed_axis(x, axis), keepdims=keepdims)
 
 
@@ -99,7 +105,10 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 # At 0 the norm has no derivative. There the divisor is 1, and the gradient that of the point: 0.
-@op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g / (y + (raw(y) == 0)), x, axis) * x)
+@op(dx=lambda g, y, x, *, axis, keepdims: (
+        _with_axes(g, x, axis) * (x / _with_axes(y + (raw(y) == 0), x, axis))
+    )
+)  # fmt: skip
 def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The Euclidean norm ``sqrt(sum x^2)`` over `axis`; its derivative at 0 is taken to be 0."""
     xp = float_namespace(x)
@@ -113,7 +122,8 @@ def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 )  # fmt: skip
 def cumsum(x: Array, *, axis: int | None = None) -> Array:
     """The sums of the elements up to each one along `axis`; with None, of all in a row."""
-    return namespace(x).cumsum(x, axis=allowed_axis(x, axis))
+    y = namespace(x).cumsum(x, axis=allowed_axis(x, axis), dtype=_wide(x))
+    return y.astype(x.dtype) if _wide(x) else y
 
 
 @composed
@@ -121,7 +131,7 @@ def variance(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int =
     """The mean squared distance from the mean over `axis`; division is by ``n - ddof``."""
     d = x - mean(x, axis=axis, keepdims=True)
     y = mean(d * d, axis=axis, keepdims=keepdims)
-    return y * (_count(x, axis) / _freedom("variance", x, axis, ddof)) if ddof else y
+    return y * (int(_count(x, axis)) / _freedom("variance", x, axis, ddof)) if ddof else y
 
 
 @composed

@@ -64,6 +64,8 @@ def pad(x: Array, *, widths: Any, value: float = 0.0) -> Array:
         widths: of the border: a number for all sides, ``(before, after)`` for all axes, or such a
             pair for each axis.
     """
+    if isinstance(widths, dict):  # which NumPy takes
+        raise TypeError(f"expected a number, a pair of them, or a pair for each axis, got {widths}")
     return namespace(x).pad(x, widths, constant_values=value)
 
 
@@ -84,9 +86,25 @@ def split(x: Array, sections: int | Sequence[int], *, axis: int = 0) -> list[Arr
         sections = [i * (n // sections) for i in range(1, sections)]
     elif not np.iterable(sections):
         raise TypeError(f"split: expected a number of sections or indices, got {sections!r}")
-    before = (slice(None),) * (axis % x.ndim)
-    bounds = pairwise([0, *sections, n])
-    return [getitem(x, index=(*before, slice(start, end))) for start, end in bounds]
+    bounds = []
+    for pair in pairwise([0, *sections, n]):
+        start, end, _ = slice(*pair).indices(n)
+        bounds.append((start, max(start, end)))
+    return _cut(x, axis % x.ndim, bounds)
+
+
+def _cut(x: Array, axis: int, bounds: list[tuple[int, int]]) -> list[Array]:
+    """Slices, many of them out of blocks: a gradient is as large as what its part is cut from."""
+    if len(bounds) <= MANY:
+        before = (slice(None),) * axis
+        return [getitem(x, index=(*before, slice(*bound))) for bound in bounds]
+    parts = []
+    for i in range(0, len(bounds), MANY):
+        group = bounds[i : i + MANY]
+        low, high = min(start for start, _ in group), max(end for _, end in group)
+        (block,) = _cut(x, axis, [(low, high)])
+        parts += _cut(block, axis, [(start - low, end - low) for start, end in group])
+    return parts
 
 
 def _members(name: str, xs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import factorial, nan, pi, sqrt
 
 from tinygen.autograd.engine import op
-from tinygen.backend import Array, backend_of, float_namespace, refuse_integers
+from tinygen.backend import Array, backend_of, float_namespace, require_floats
 from tinygen.ops.arithmetic import exp
 
 STEPS = 16
@@ -21,14 +21,14 @@ BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
 @op(dx=lambda g, y, x: g * (2 / sqrt(pi)) * exp(-x * x))
 def erf(x: Array) -> Array:
     """The error function: ``2 / sqrt(pi)`` times the integral of ``exp(-t^2)`` from 0 to `x`."""
-    refuse_integers(x)
+    require_floats(x)
     return backend_of(x).erf(x)
 
 
 @op(dx=lambda g, y, x: g * polygamma(x, order=0))
 def lgamma(x: Array) -> Array:
     """``log |Gamma(x)|``, the logarithm of ``(x - 1)!``; it has a derivative here for ``x > 0``."""
-    refuse_integers(x)
+    require_floats(x)
     return backend_of(x).lgamma(x)
 
 

@@ -84,14 +84,16 @@ def parser(task: str, about: str | None, data: bool = True) -> argparse.Argument
     """
     p = bare_parser(about)
     p.set_defaults(task=task)
-    add = p.add_argument_group("running").add_argument
+    running = p.add_argument_group("running")
+    add = running.add_argument
     add("--backend", default="numpy", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     add("--gradients", **choice(("autograd", "by-hand"), "where they come from"))
     add("--dtype", **choice(("float32", "float64"), "of all numbers"))
     add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="of all randomness")
     add("--out", type=path, metavar="DIR", help=f"folder of the run, else runs/{task}")
-    add("--resume", action="store_true", help="go on from the run's checkpoint")
-    add("--restart", action="store_true", help="begin anew, even over an unfinished run")
+    either = running.add_mutually_exclusive_group().add_argument
+    either("--resume", action="store_true", help="go on from the run's checkpoint")
+    either("--restart", action="store_true", help="begin anew, even over an unfinished run")
     add("--quiet", action="store_true", help="print errors only")
     add("--smoke", action="store_true", help="a tiny run, to see that all works")
     if data:

@@ -54,9 +54,9 @@ def train_in_processes(
     # Nothing is ever sent: what waits at one end learns that the other one is closed, or dead.
     end, ours = spawn.Pipe(duplex=False)
     with end, ours, ProcessPoolExecutor(jobs, spawn, _begin, (prepare, end)) as pool:
-        with _signals_wait():
-            futures = {pool.submit(_train, training): training for training in trainings}
         try:
+            with _signals_wait():
+                futures = {pool.submit(_train, training): training for training in trainings}
             for future in as_completed(futures):
                 finished(futures[future], future.result())
         except BaseException as error:
@@ -71,7 +71,7 @@ def train_in_processes(
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """No signal arrives in here, nor in a process that is started here before it is ready."""
+    """Signals wait: those to a process that is started here until it is ready, and one's own."""
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return

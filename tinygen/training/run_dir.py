@@ -52,8 +52,6 @@ class RunDir:
             self.folder.mkdir(parents=True, exist_ok=True)
             with TemporaryFile(dir=self.folder):
                 pass
-            for left in self.folder.glob(".*.unfinished"):  # by a process that was killed
-                left.unlink()
         except OSError as error:
             raise InputError(
                 f"--out {self.folder}: cannot be written into ({error.strerror or error})"
@@ -85,6 +83,7 @@ class RunDir:
                     "do not start a second run there"
                 )
             _claimed[folder] = lock, made
+            self.sweep()
         there = {self._task_of_summary()} | {
             other
             for other, folders in EXPERIMENTS.items()
@@ -92,6 +91,12 @@ class RunDir:
         }
         if others := there - {task, None}:
             raise InputError(f"{self.folder} holds a run of {others.pop()}; choose another --out")
+
+    def sweep(self) -> None:
+        """Remove what a killed process left unfinished; no other process may be writing here."""
+        for left in self.folder.glob(".*.unfinished"):
+            with suppress(OSError):
+                left.unlink()
 
     def _task_of_summary(self) -> str | None:
         """Of which task the folder has a finished run, as far as one can tell."""

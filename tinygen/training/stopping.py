@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,25 +38,9 @@ def noted() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def as_ctrl_c() -> Iterator[None]:
-    """Every one of the signals raises KeyboardInterrupt, and none is lost.
-
-    What is raised within a callback from C, or within a destructor, goes no further than to
-    Python's hook for such errors, which raises it again a moment later.
-    """
-    hook = sys.unraisablehook
-
-    def again(error: Any) -> None:
-        if error.exc_type is KeyboardInterrupt:  # not here, which is a place of that kind, too
-            threading.Timer(0.01, _thread.interrupt_main).start()
-        else:
-            hook(error)
-
-    sys.unraisablehook = again
-    try:
-        with _handled_by(signal.default_int_handler):
-            yield
-    finally:
-        sys.unraisablehook = hook
+    """Every one of the signals raises KeyboardInterrupt."""
+    with _handled_by(signal.default_int_handler):
+        yield
 
 
 @contextmanager

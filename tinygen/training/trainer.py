@@ -27,6 +27,7 @@ from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress
 from tinygen.training.run_dir import RunDir
 from tinygen.training.state import State
+from tinygen.training.threads import enough_threads
 
 Batch = tuple[Array, ...]
 """Images ``(n, d)`` as floats; and their labels, if there are any."""
@@ -97,7 +98,11 @@ class Trainer:
         # The last row is missing if the process was killed before it was written.
         self.run_dir.write_history(self.state.history)
         # NumPy need not warn of overflow: the trainer looks for NaN and infinity itself.
-        with stopping.noted() as self.interrupted, np.errstate(all="ignore"):
+        with (
+            stopping.noted() as self.interrupted,
+            enough_threads(self.learner, self.plan.batch_size),
+            np.errstate(all="ignore"),
+        ):
             while len(self.state.history) < self.plan.epochs and not self.interrupted():
                 self._train_epoch()
                 self._end_epoch(evaluate())

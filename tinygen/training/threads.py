@@ -1,0 +1,28 @@
+"""How many threads BLAS has for a training: one, where products are too small to pay for more."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from tinygen.training.learners.learner import Learner
+
+SMALL = 2**22
+"""Multiplications of a product of matrices up to which a second thread is not worth it.
+
+It gains nothing to speak of there. While other programs run, threads wait for one another, and the
+product takes many times as long; docs/results.md has the measurements.
+"""
+
+
+def enough_threads(learner: Learner, batch_size: int) -> Any:
+    """A context with one thread, if no layer multiplies ``(rows, i) (i, o)`` of more than `SMALL`.
+
+    Otherwise nothing is changed: the environment decides (OPENBLAS_NUM_THREADS and the like).
+    """
+    rows = batch_size * getattr(learner.model, "samples", 1)  # a VAE draws several codes an image
+    weights = [prod(shape) for shape in learner.parameters.shapes.values() if len(shape) == 2]
+    small = rows * max(weights, default=0) <= SMALL
+    return threadpool_limits(1 if small else None, user_api="blas")
