@@ -569,10 +569,15 @@ def test_a_signal_at_a_terminal_and_one_to_the_parent_alone(
 def test_workers_save_and_end_where_their_parent_is_killed(tiny: Any, tmp_path: Path) -> None:
     flags = (*tiny, *IN_PROCESSES, "--epochs", "50000")
     process = begun(flags, tmp_path)
+    paths = [*tmp_path.glob("cells/*/checkpoint.npz")]
+    deadline = time.monotonic() + 60
+    while not all(checkpoint.read_meta(path)["step"] for path in paths):  # that of epoch 1 is there
+        assert time.monotonic() < deadline
     process.kill()
     process.communicate(timeout=60)  # until nobody can write to stdout any more
-    for path in tmp_path.glob("cells/*/checkpoint.npz"):
-        assert checkpoint.read_meta(path)["step"] > 0
+    steps = [checkpoint.read_meta(path)["step"] for path in paths]
+    time.sleep(0.5)
+    assert [checkpoint.read_meta(path)["step"] for path in paths] == steps  # nobody goes on
     done = run_there(*flags, "--out", tmp_path, name=NAME)
     assert done.returncode == 2 and "holds an unfinished run" in done.stderr  # and no lock is left
 
