@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "models": "errors backend parameters autograd ops losses nn byhand",
     # An independent derivation: nothing of autograd, nor anything that is built on it.
     "byhand": "errors backend parameters",
+    "explain": "errors files backend parameters autograd ops losses nn models byhand",
     "optim": "backend parameters",
     "data": "errors files backend",
     # The command line offers the names of nn, ops and models.

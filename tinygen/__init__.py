@@ -22,26 +22,30 @@ from tinygen.parameters import Parameters
 __version__ = "0.1.0"
 
 # What is needed to look at a run or to fetch data, but not to compute, is imported when asked for.
-_LATER = ("data", "evaluation", "plots", "training")
+_LATER = ("data", "evaluation", "explain", "plots", "training")
+_LATER_FROM = {"load": "training", "name": "explain", "trace": "explain"}
 
 if TYPE_CHECKING:
     from tinygen import data as data
     from tinygen import evaluation as evaluation
+    from tinygen import explain as explain
     from tinygen import plots as plots
     from tinygen import training as training
+    from tinygen.explain import name as name
+    from tinygen.explain import trace as trace
     from tinygen.training import load as load
 else:
 
     def __getattr__(name: str) -> Any:
         if name in _LATER:
             return import_module(f"tinygen.{name}")
-        if name == "load":
-            return import_module("tinygen.training").load
+        if name in _LATER_FROM:
+            return getattr(import_module(f"tinygen.{_LATER_FROM[name]}"), name)
         raise AttributeError(f"module 'tinygen' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LATER, "load"])
+    return sorted([*globals(), *_LATER, *_LATER_FROM])
 
 
 __all__ = [

@@ -57,6 +57,7 @@ class Tensor(Operators):
     _options: dict[str, Any] = {}  # noqa: RUF012  nobody writes into it
     _hooks: list[Callable[[Any], Any]] | None = None
     _retains = False
+    _name: str | None = None
 
     def __init__(self, x: Any, requires_grad: bool = False) -> None:
         if type(x) is Tensor:
@@ -119,7 +120,7 @@ class Tensor(Operators):
         """
         nodes = topological_order(self)
         wanted = [t for t in nodes if t._op is None or t._retains]
-        gradients = _walk_back(self, g, nodes, wanted, create_graph, retain_graph)
+        gradients = walk_back(self, g, nodes, wanted, create_graph, retain_graph)
         for t in wanted:
             new = _copy_out(gradients, t, create_graph)
             t.grad = t.grad + new if accumulate and t.grad is not None else new
@@ -431,7 +432,7 @@ def grad(
     (27.0, 18.0)
     """
     wanted = _as_list(wrt)
-    gradients = _walk_back(y, g, topological_order(y), wanted, create_graph, retain_graph)
+    gradients = walk_back(y, g, topological_order(y), wanted, create_graph, retain_graph)
     results = [_copy_out(gradients, x, create_graph) for x in wanted]
     if type(wrt) is Tensor:
         return results[0]
@@ -473,12 +474,13 @@ def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]
             if out is not None:
                 raise TypeError("value_and_grad: out= needs parameters that are a Parameters")
             return loss.array, grad(loss, xs)
-        by_id = _walk_back(loss, None, nodes, wanted)
+        by_id = walk_back(loss, None, nodes, wanted)
         out = parameters.room_for_gradients(out)
         for name, leaf in xs.items():
             out[name][...] = by_id.get(id(leaf), 0)
         return loss.array, out
 
+    with_gradients.__wrapped__ = f  # type: ignore[attr-defined]  # for who wants its graph
     return with_gradients
 
 
@@ -529,7 +531,7 @@ def refuse_outer_leaves(nodes: Sequence[Tensor], wanted: Sequence[Tensor]) -> No
             )
 
 
-def _walk_back(
+def walk_back(
     y: Tensor,
     g: Any,
     nodes: list[Tensor],
@@ -542,7 +544,8 @@ def _walk_back(
     When a node's turn comes, all its consumers have had theirs, so its gradient is complete. Nodes
     are taken off the list, so that each is freed once it has had its turn.
     """
-    vjp = _vjp if ENGINE.watch is None else _watched_vjp
+    plain = ENGINE.watch is None and ENGINE.follow is None
+    vjp = _vjp if plain else _watched_vjp
     needed = _needed(nodes, wanted)
     asked = {id(t) for t in wanted}
     gradients: Gradients = {id(y): _seed(y, g, create_graph)}
@@ -561,11 +564,12 @@ def _walk_back(
             owned.discard(key)
         if t._op is None:
             continue
-        for x, dx in vjp(t, dt, needed, create_graph):
-            if id(x) in gradients:
-                _accumulate(gradients, owned, id(x), dx)
+        for i, dx in vjp(t, dt, needed, create_graph):
+            x = id(t._parents[i])  # type: ignore[index]  # it has parents, as it has an op
+            if x in gradients:
+                _accumulate(gradients, owned, x, dx)
             else:
-                gradients[id(x)] = dx
+                gradients[x] = dx
         if not (retain_graph or create_graph):
             t._parents, t._arrays = None, ()
     return complete
@@ -614,8 +618,8 @@ def _needed(nodes: list[Tensor], wanted: Sequence[Tensor]) -> set[int]:
     return needed
 
 
-def _vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> list[tuple[Tensor, Any]]:
-    """The parents that need a gradient, each with what `t` adds to it: ``g`` times a Jacobian."""
+def _vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> list[tuple[int, Any]]:
+    """What `t` adds to the gradients of its parents, by their number: ``g`` times a Jacobian."""
     op: Any = t._op
     parents: Any = t._parents
     if t._number < WRITES.latest:
@@ -633,16 +637,18 @@ def _vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> list[tuple[
                 dx = _unbroadcast(dx, y, i, arguments, op)
             if dx.dtype != x.array.dtype:
                 dx = _converted(dx, x, op, i)
-            products.append((x, dx))
+            products.append((i, dx))
     return products
 
 
 def _watched_vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> Any:
-    """The same while `ENGINE.watch` looks at every result."""
+    """The same while somebody looks at every result, or follows them from node to node."""
     products = _vjp(t, g, needed, create_graph)
-    for _, dx in products:
-        assert ENGINE.watch is not None
-        ENGINE.watch(f"the gradient of {t._op}", (g, *t._arrays), dx)
+    if ENGINE.watch is not None:
+        for _, dx in products:
+            ENGINE.watch(f"the gradient of {t._op}", (g, *t._arrays), dx)
+    if ENGINE.follow is not None:
+        ENGINE.follow(t, products)
     return products
 
 

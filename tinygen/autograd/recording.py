@@ -13,6 +13,8 @@ class _Engine(local):
     recording = True
     watch: Callable[..., None] | None = None
     """Called with the name, the arguments and the result of everything that is computed."""
+    follow: Callable[..., None] | None = None
+    """Called in a backward pass with each node and what it adds to the gradients of its parents."""
 
 
 ENGINE = _Engine()

@@ -1,0 +1,67 @@
+"""What an op computes and what its partials return, as formulas taken from its own source."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from functools import cache, partial
+from typing import Any
+
+from tinygen.autograd import Op
+
+
+@cache
+def formula(op: Op) -> str:
+    """What the op computes: ``"x * z"``.
+
+    It is what its function returns, if that is an expression of nothing but the arguments; or else
+    the formula that begins its docstring, or its name with the arguments.
+    """
+    returns = [node.value for node in ast.walk(_tree(op.forward)) if isinstance(node, ast.Return)]
+    if len(returns) == 1 and returns[0] is not None:
+        used = {node.id for node in ast.walk(returns[0]) if isinstance(node, ast.Name)}
+        if used <= {*op.arguments}:
+            return ast.unparse(returns[0])
+    if quoted := re.match(r"``(.+?)``", op.__doc__ or ""):
+        return quoted[1]
+    return f"{op.name}({', '.join(op.arguments)})"
+
+
+@cache
+def partial_formula(op: Op, i: int) -> str:
+    """What the partial of argument i returns, as it is written: ``"g * z"``; "0" for None."""
+    function = op.partials[i]
+    if function is None:
+        return "0"
+    if isinstance(function, partial):  # that of *xs, told which one it is of
+        function = function.func
+    name = f"d{op.argument(i)}"
+    for node in ast.walk(_tree(op.forward)):
+        if isinstance(node, ast.keyword) and node.arg == name:
+            return ast.unparse(
+                node.value.body if isinstance(node.value, ast.Lambda) else node.value
+            )
+    return getattr(function, "__name__", repr(function))
+
+
+def place(function: Any) -> str:
+    """Where a function stands: ``"tinygen/ops/arithmetic.py:27"``; "" where there is no file."""
+    try:
+        line = inspect.getsourcelines(function)[1]
+    except (OSError, TypeError):
+        return ""
+    module = inspect.getmodule(function)
+    package = module.__name__ if module else ""
+    if package.startswith("tinygen."):
+        return f"{package.replace('.', '/')}.py:{line}"
+    return f"{inspect.getsourcefile(function)}:{line}"
+
+
+def _tree(function: Any) -> ast.AST:
+    """The syntax of a function with its decorators; of nothing, where there is no source."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return ast.Module([], [])

@@ -1,0 +1,217 @@
+"""A forward and a backward pass, step by step: values, gradients, and who sent them to whom.
+
+`trace` makes a `Trace`, whose nodes are the tensors of the graph. What draws and prints them
+(`tinygen.explain.table`, `tinygen.explain.graphviz`) reads nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from tinygen.autograd import Op, Tensor
+from tinygen.autograd.engine import topological_order, walk_back
+from tinygen.autograd.operators import raw
+from tinygen.autograd.recording import ENGINE
+from tinygen.explain.names import Names
+from tinygen.explain.sources import partial_formula
+from tinygen.files import write_text
+
+NUMBER = -1
+"""The index of a constant that is a plain number."""
+
+
+@dataclass
+class Arrival:
+    """What a consumer sends to one of its arguments: its gradient times a Jacobian.
+
+    Attributes:
+        sender: the node that sends it.
+        argument: which argument of the sender's op this is, such as ``"W"``.
+        formula: the partial that computed it, as it is written in the op.
+        value: the array.
+    """
+
+    sender: Node
+    argument: str
+    formula: str
+    value: Any
+
+
+@dataclass
+class Node:
+    """A tensor of the graph, or a constant that an op was given.
+
+    Attributes:
+        index: its place in the forward pass, from 0 on; `NUMBER` for a plain number, which is an
+            input and no step.
+        name: what the program calls it, or else the op's name with a number.
+        op: what computed it; None for a leaf and for a constant.
+        inputs: the nodes that the op was given, with the names of its arguments.
+        options: those of the op.
+        value: the array.
+        line: the line of the program that asked for it, as ``"model.py:12: h = x @ W"``; "" if
+            nobody looked.
+        scopes: the functions inside of which it was computed, outermost first.
+        calls: a number for each of them, which no other call has.
+        gradient: that of the loss with respect to it; None if it needs none.
+        arrivals: what the gradient is the sum of, in the order in which it arrived.
+    """
+
+    index: int
+    name: str
+    op: Op | None
+    inputs: list[tuple[str, Node]]
+    options: dict[str, Any]
+    value: Any
+    line: str = ""
+    scopes: tuple[str, ...] = ()
+    calls: tuple[int, ...] = ()
+    gradient: Any = None
+    arrivals: list[Arrival] = field(default_factory=list)
+
+
+class Trace:
+    """The steps of a forward pass, and of the backward pass from its result.
+
+    Attributes:
+        nodes: in the order of the forward pass; the last one is the result.
+        visits: those that have a gradient, in the order of the backward pass.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor(3.0, requires_grad=True)
+    >>> a, b = x * x, x + 1
+    >>> y = a * b
+    >>> t = trace(y)
+    >>> [node.name for node in t.visits]
+    ['y', 'b', 'a', 'x']
+    >>> [float(arrival.value) for arrival in t["x"].arrivals]
+    [9.0, 12.0, 12.0]
+    """
+
+    def __init__(self, nodes: Sequence[Node], visits: Sequence[Node]) -> None:
+        self.nodes, self.visits = tuple(nodes), tuple(visits)
+
+    def __getitem__(self, name: str) -> Node:
+        """The last node of that name."""
+        for node in reversed(self.nodes):
+            if node.name == name:
+                return node
+        raise KeyError(f"no step is called {name!r}; there are {', '.join(self.names)}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all nodes, in the order of the forward pass."""
+        return tuple(node.name for node in self.nodes)
+
+    def __str__(self) -> str:
+        from tinygen.explain.table import table
+
+        return table(self)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the stepper: one page of HTML, without network, on which one steps through.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        from tinygen.explain.page import page
+
+        write_text(path, page(self, title=Path(path).stem))
+
+    def _repr_html_(self) -> str:
+        """The stepper in a notebook."""
+        from tinygen.explain.page import frame
+
+        return frame(self)
+
+    def dot(self) -> str:
+        """The graph in the language of Graphviz; see `tinygen.explain.graphviz`."""
+        from tinygen.explain.graphviz import dot
+
+        return dot(self)
+
+
+def trace(f: Callable[..., Tensor] | Tensor, *arguments: Any, **options: Any) -> Trace:
+    """Follow a forward pass and the backward pass behind it.
+
+    Args:
+        f: a function ``(parameters, *data) -> loss`` of Tensors, such as ``model.loss``; or a
+            Tensor, whose graph is there already (it is not freed).
+        arguments, options: what `f` is called with, as `value_and_grad` takes it.
+
+    Raises:
+        TypeError: `f` is neither, or returns no Tensor.
+        ValueError: the result depends on no parameter, or is no single number.
+        RuntimeError: the graph of the Tensor was freed by a backward pass.
+    """
+    names = Names()
+    if isinstance(f, Tensor):
+        if arguments or options:
+            raise TypeError("trace: a Tensor has a graph already; expected no further arguments")
+        names.of_caller(depth=2)
+        return _Follower(names).of(f)
+    if not callable(f):
+        raise TypeError(f"trace: expected a function or a Tensor, got a {type(f).__name__}")
+    loss = names.call(f, arguments, options)
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"trace: expected a Tensor, the function returned a {type(loss).__name__}")
+    return _Follower(names).of(loss)
+
+
+class _Follower:
+    """Makes the nodes of a graph, and notes what the backward pass sends along its edges."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.nodes: dict[int, Node] = {}
+        self.order: list[Node] = []
+        self.visits: list[Node] = []
+
+    def of(self, loss: Tensor) -> Trace:
+        tensors = topological_order(loss)
+        for t in tensors:
+            self._node(t)
+        with self._following():
+            gradients = walk_back(loss, None, [*tensors], tensors, retain_graph=True)
+        for t in reversed(tensors):
+            node = self.nodes[id(t)]
+            node.gradient = gradients.get(id(t))
+            if node.gradient is not None:
+                self.visits.append(node)
+        return Trace(self.order, self.visits)
+
+    def _node(self, x: Any) -> Node:
+        if id(x) in self.nodes:
+            return self.nodes[id(x)]
+        if not hasattr(x, "shape"):
+            return Node(NUMBER, repr(x), None, [], {}, x)
+        op = x._op if isinstance(x, Tensor) else None
+        parents = x._parents if op else ()
+        inputs = [(op.argument(i), self._node(p)) for i, p in enumerate(parents)] if op else []
+        node = Node(len(self.order), self.names.of(x), op, inputs, x._options if op else {}, raw(x))
+        node.line, node.scopes, node.calls = self.names.where(x)
+        self.order.append(node)
+        self.nodes[id(x)] = node
+        return node
+
+    @contextmanager
+    def _following(self) -> Iterator[None]:
+        before = ENGINE.follow
+        ENGINE.follow = self._note
+        try:
+            yield
+        finally:
+            ENGINE.follow = before
+
+    def _note(self, t: Tensor, products: Sequence[tuple[int, Any]]) -> None:
+        """Called by the backward pass with the products by the number of the argument."""
+        sender, op = self.nodes[id(t)], t._op
+        assert op is not None and t._parents is not None
+        for i, dx in products:
+            arrival = Arrival(sender, op.argument(i), partial_formula(op, i), dx)
+            self.nodes[id(t._parents[i])].arrivals.append(arrival)
