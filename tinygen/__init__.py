@@ -23,7 +23,9 @@ __version__ = "0.1.0"
 
 # What is needed to look at a run or to fetch data, but not to compute, is imported when asked for.
 _LATER = ("data", "evaluation", "explain", "plots", "training")
-_LATER_FROM = {"load": "training", "name": "explain", "trace": "explain"}
+_LATER_FROM = {"load": "training"} | dict.fromkeys(("name", "side_by_side", "trace"), "explain")
+# The checks of gradients that explain a failure stand for the plain ones of autograd.
+_LATER_FROM |= {"check_gradients": "explain", "compare_gradients": "explain"}
 
 if TYPE_CHECKING:
     from tinygen import data as data
@@ -31,10 +33,14 @@ if TYPE_CHECKING:
     from tinygen import explain as explain
     from tinygen import plots as plots
     from tinygen import training as training
+    from tinygen.explain import check_gradients as check_gradients
+    from tinygen.explain import compare_gradients as compare_gradients
     from tinygen.explain import name as name
+    from tinygen.explain import side_by_side as side_by_side
     from tinygen.explain import trace as trace
     from tinygen.training import load as load
 else:
+    del check_gradients, compare_gradients
 
     def __getattr__(name: str) -> Any:
         if name in _LATER:

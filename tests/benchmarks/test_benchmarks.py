@@ -14,6 +14,7 @@ import tinygen as tg
 
 sys.path.append(str(Path(__file__).parent))
 step = importlib.import_module("step")
+diagnosis = importlib.import_module("diagnosis")
 
 ARMS = [(model, arm) for model, arms in step.ARMS_OF.items() for arm in arms]
 
@@ -40,3 +41,10 @@ def test_the_arms_are_there() -> None:
             "tinygen autograd",
             "PyTorch, fused Adam",
         } <= {*arms}
+
+
+def test_some_wrong_gradients_are_explained() -> None:
+    """A few of those that the benchmark counts; it says more about those that are not."""
+    assert diagnosis.measure_planted(12) == {"right": 12}
+    counts = diagnosis.measure_ops("multiply", "affine", "softmax", "einsum", "getitem")
+    assert counts["named"] > 50 and {*counts} == {"named"}

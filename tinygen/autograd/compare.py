@@ -72,7 +72,9 @@ def compare_gradients(
     results = {which: _called(which, h, p, data) for which, h in functions.items()}
     try:
         return _compared(*results["first"], *results["second"], tolerance)
-    except GradientError:
+    except GradientError as error:
+        (J, error.got), (K, error.expected) = results.values()
+        error.losses = J, K
         for which, h in functions.items():
             _refuse_random(which, results[which], _called(which, h, p, data))
         raise
@@ -84,7 +86,8 @@ def _compared(
     for name in {**of_f, **of_g}:
         first, second = (_kind(of.get(name)) for of in (of_f, of_g))
         if first != second:
-            raise GradientError(f"{name}: the first gradient is {first}, the second {second}")
+            message = f"{name}: the first gradient is {first}, the second {second}"
+            raise GradientError(message, name)
     if not of_g:
         raise GradientError("there is no gradient to compare")
     dtype = np.result_type(*of_g.values())
@@ -100,7 +103,7 @@ def _compared(
         raise GradientError(f"the first loss is {J:.12g}, the second {K:.12g}{ratio}")
     for name, b in of_g.items():
         if not (np.isfinite(of_f[name]) & np.isfinite(b)).all():
-            raise GradientError(_message(name, of_f[name], b))
+            raise GradientError(_message(name, of_f[name], b), name)
     norm = _norm(*of_g.values())
     apart = {name: _norm(of_f[name] - b) for name, b in of_g.items()}
     allowed = {
@@ -111,7 +114,8 @@ def _compared(
     if apart[worst] > allowed[worst]:
         right = [name for name in apart if apart[name] <= allowed[name]]
         message = _message(worst, of_f[worst], of_g[worst])
-        raise GradientError(f"{message}; these agree: {', '.join(right) or 'none'}")
+        message = f"{message}; these agree: {', '.join(right) or 'none'}"
+        raise GradientError(message, worst)
     return GradientComparison(_ratio(difference, size), _ratio(_norm(*apart.values()), norm), worst)
 
 

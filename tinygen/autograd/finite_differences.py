@@ -24,7 +24,25 @@ STREAM = 2718281828
 
 
 class GradientError(AssertionError):
-    """A gradient disagrees with finite differences, or with another gradient."""
+    """A gradient disagrees with finite differences, or with another gradient.
+
+    Attributes:
+        name: the parameter or input whose gradient it is; "" if no array can be named.
+        losses: those of both functions, where two were compared; or None.
+        got: the gradients by name, those of the first function where two were compared.
+        expected: those of the second function; None where finite differences are expected.
+        function: of Tensors by name, the number that finite differences were taken of; or None.
+        arrays: where, by name.
+    """
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+        self.losses: tuple[float, float] | None = None
+        self.got: Mapping[str, Any] = {}
+        self.expected: Mapping[str, Any] | None = None
+        self.function: Callable[[Mapping[str, Tensor]], Tensor] | None = None
+        self.arrays: Mapping[str, Any] = {}
 
 
 def derivatives_along(
@@ -149,8 +167,15 @@ class _Checker:
         terms = sum(float(abs(y.array * c).sum()) for y, c in zip(outputs, cotangents, strict=True))
         for k, name in enumerate(self.names):
             one = _OneInput(s, arrays, k, gradients[k], terms, self.tolerance)
-            with np.errstate(all="ignore"):  # a step may leave the domain; a smaller one decides
-                self._check_input(one, f"{what}input {name}", report)
+            try:
+                # A step may leave the domain; then a smaller one decides.
+                with np.errstate(all="ignore"):
+                    self._check_input(one, f"{what}input {name}", report)
+            except GradientError as error:
+                error.name, error.function = name, lambda xs: s([*xs.values()])
+                error.arrays = dict(zip(self.names, arrays, strict=True))
+                error.got = dict(zip(self.names, gradients, strict=True))
+                raise
 
     def _check_input(self, one: _OneInput, name: str, report: GradientReport) -> None:
         shape = one.x.shape
@@ -252,6 +277,26 @@ class _OneInput:
         moved = [*self.arrays]
         moved[self.k] = _like(x, self.arrays[self.k])
         return float(self.s([Tensor(a, requires_grad=True) for a in moved]).array)
+
+
+def check_one_gradient(s: Callable[[Any], Any], x: Array, g: Array) -> None:
+    """Check the gradient `g` of a function of one array that returns a number, without the engine.
+
+    So the ops with which `check_gradients` itself computes can be checked one by one.
+
+    Raises:
+        GradientError: as `check_gradients` does; its input is called 0.
+    """
+    number = s(x)
+    one = _OneInput(lambda xs: Tensor(s(xs[0].array)), [x], 0, g, float(abs(number)), 1e-7)
+    checker = _Checker(["0"], False, 2, 1e-7, np.random.default_rng(STREAM))
+    try:
+        with np.errstate(all="ignore"):
+            checker._check_input(one, "input 0", GradientReport())
+    except GradientError as error:
+        error.name, error.function = "0", lambda xs: Tensor(s(xs["0"].array))
+        error.arrays, error.got = {"0": x}, {"0": g}
+        raise
 
 
 def _gradient_of(call: Callable[..., Any], random: np.random.Generator) -> Callable[..., Any]:

@@ -1,6 +1,22 @@
-"""What the engine did, to look at: the trace of a forward and a backward pass."""
+"""What the engine did, to look at, and what the code by hand does beside it."""
 
+from tinygen.explain.checks import check_gradients, compare_gradients
+from tinygen.explain.derivation import Line, derivation
 from tinygen.explain.names import name
+from tinygen.explain.side_by_side import Match, SideBySide, side_by_side
 from tinygen.explain.trace import Arrival, Node, Trace, trace
 
-__all__ = ["Arrival", "Node", "Trace", "name", "trace"]
+__all__ = [
+    "Arrival",
+    "Line",
+    "Match",
+    "Node",
+    "SideBySide",
+    "Trace",
+    "check_gradients",
+    "compare_gradients",
+    "derivation",
+    "name",
+    "side_by_side",
+    "trace",
+]

@@ -22,7 +22,8 @@ from tinygen.autograd.recording import ENGINE
 
 PACKAGE = str(Path(__file__).parents[1])
 BENEATH = tuple(
-    f"{PACKAGE}{os.sep}{room}" for room in ("autograd", "ops", "backend", "explain")
+    os.path.join(PACKAGE, *room.split("/"))
+    for room in ("autograd", "ops", "backend", "explain/names", "explain/trace", "explain/checks")
 )
 LIBRARIES = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib"))
 """What the program is not: what stands between a formula and its arrays, and other libraries."""
@@ -87,6 +88,9 @@ class Names:
         except (TypeError, ValueError):  # the call will say what is wrong
             return
         self._of_variables(bound.arguments)
+        for variable, x in bound.arguments.items():
+            if isinstance(x, Mapping):  # such as the parameters of the other player
+                self._of_variables({f"{variable}.{key}": value for key, value in x.items()})
 
     def _of_variables(self, variables: Any) -> None:
         for variable, x in list(variables.items()):
@@ -111,6 +115,8 @@ class Names:
 
     def _profile(self, frame: FrameType, event: str, _: Any) -> None:
         if event not in ("call", "return") or not _is_of_program(frame):
+            return
+        if frame.f_code.co_flags & inspect.CO_GENERATOR:  # entered again for each of its values
             return
         if event == "call":
             self._scopes.append(_scope(frame))

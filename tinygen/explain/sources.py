@@ -46,6 +46,7 @@ def partial_formula(op: Op, i: int) -> str:
     return getattr(function, "__name__", repr(function))
 
 
+@cache
 def place(function: Any) -> str:
     """Where a function stands: ``"tinygen/ops/arithmetic.py:27"``; "" where there is no file."""
     try:

@@ -129,6 +129,16 @@ class Trace:
 
         return frame(self)
 
+    def finite_difference(self, name: str, index: Any = ()) -> float:
+        """The derivative of the result with respect to one element of a step, measured.
+
+        The forward pass is repeated from that step on with the element moved; see
+        `tinygen.explain.measured`.
+        """
+        from tinygen.explain.measured import finite_difference
+
+        return finite_difference(self, self[name], index)
+
     def dot(self) -> str:
         """The graph in the language of Graphviz; see `tinygen.explain.graphviz`."""
         from tinygen.explain.graphviz import dot

@@ -1,0 +1,511 @@
+"""The stepper: what is in the page, and how it behaves in a real browser, where there is one."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygen as tg
+from tinygen.explain import page as pages
+from tinygen.explain import trace
+from tinygen.explain.__main__ import main
+from tinygen.explain.examples import EXAMPLES
+
+DOCS = Path(__file__).parents[2] / "docs" / "stepper"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def data_of(text):
+    """What the page hands to its script."""
+    return json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text)[1])
+
+
+def chain(n):
+    def f(x):
+        for _ in range(n):
+            x = x * 1.0
+        return x
+
+    return trace(f, np.array(2.0))
+
+
+def indices(tree):
+    """The nodes in a box and in all boxes in it."""
+    if isinstance(tree, int):
+        return [tree]
+    return [index for child in tree["children"] for index in indices(child)]
+
+
+def most_children(tree):
+    if isinstance(tree, int):
+        return 0
+    return max(len(tree["children"]), *map(most_children, tree["children"]))
+
+
+@pytest.fixture(scope="module")
+def vae():
+    """The trace that the size and the speed are promised for."""
+    model, random = tg.models.VAE(784, (400,), 20), np.random.default_rng(0)
+    x = random.random((8, 784), dtype=np.float32)
+    return trace(model.loss, model.initialise(0), *model.draw(x, random))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_page_has_a_step_for_each_node_and_visit(example):
+    t = EXAMPLES[example]()
+    data = data_of(pages.page(t))
+    assert [node["name"] for node in data["nodes"]] == list(t.names)
+    assert data["visits"] == [node.index for node in t.visits]
+    assert sorted(indices(data["tree"])) == [*range(len(t.nodes))]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_page_loads_nothing(example):
+    text = pages.page(EXAMPLES[example]())
+    assert "default-src 'none'" in text
+    assert set(re.findall(r"\b(?:src|href)=(\S*)", text)) == {'"data:,">'}
+    assert not re.search(r"@import|\burl\(|\bfetch\(|XMLHttpRequest|\bimport\b", text)
+    assert set(re.findall(r"https?://[^\s\"']+", text)) <= {"http://www.w3.org/2000/svg"}
+
+
+def test_the_diamond_is_explained_in_its_numbers():
+    data = data_of(pages.page(EXAMPLES["diamond"]()))
+    x, a = data["nodes"][:2]
+    assert x["sum"] == {"at": [], "terms": [9, 12, 12], "total": 33}
+    assert [arrival["formula"] for arrival in x["arrivals"]] == ["db", "da * x", "da * x"]
+    assert [arrival["numbers"] for arrival in x["arrivals"]] == ["9", "4 * 3", "4 * 3"]
+    assert (a["formula"], a["numbers"], a["code"]) == ("a = x * x", "3 * 3", "a = x * x")
+
+
+def test_a_sum_of_arrays_shows_its_largest_element():
+    random = np.random.default_rng(0)
+    w = random.standard_normal((3, 4))
+    data = data_of(pages.page(trace(lambda x: (x * w + x).sum(), np.ones((3, 4)))))
+    x = next(node for node in data["nodes"] if node["name"] == "x")
+    at = np.unravel_index(np.argmax(np.abs(w + 1)), w.shape)
+    assert x["sum"]["at"] == list(at)
+    assert sorted(x["sum"]["terms"]) == pytest.approx(sorted([1, w[at]]), rel=1e-5)
+    assert x["sum"]["total"] == pytest.approx(1 + w[at], rel=1e-5)
+
+
+def formulas(data, name):
+    node = next(node for node in data["nodes"] if node["name"] == name)
+    return [arrival["formula"] for arrival in node["arrivals"]]
+
+
+def test_what_was_repeated_is_summed_and_the_page_says_so():
+    data = data_of(pages.page(EXAMPLES["dense"]()))
+    assert formulas(data, "b2") == ["dy, summed over axis 0"]
+    assert formulas(data, "W2") == ["tanh1.T @ dy"]
+    data = data_of(pages.page(trace(lambda x: (np.ones((3, 4)) * x).sum(), np.ones((3, 1)))))
+    assert formulas(data, "x") == ["dmultiply1 * constant1, summed over axis 1"]
+
+
+def test_names_cannot_break_out_of_the_page():
+    evil = "</script><script>alert(1)</script><!--"
+    x = tg.Tensor(3.0, requires_grad=True)
+    text = pages.page(trace(tg.explain.name(x * x, evil)), title="<b>&{{data}}")
+    assert evil not in text and "<b>&" not in text and "&lt;b&gt;&amp;{{data}}" in text
+    assert data_of(text)["nodes"][-1]["name"] == evil
+
+
+def test_a_vae_is_a_dozen_boxes_and_under_2_mb(vae):
+    text = pages.page(vae)
+    tree = data_of(text)["tree"]
+    assert len(text) < 2e6
+    assert len(tree["children"]) <= 12
+    names = [child["name"] for child in tree["children"] if not isinstance(child, int)]
+    assert names == ["encode", "reparameterise", "reconstruction"]
+
+
+def test_parameters_lie_in_the_layer_that_uses_them(vae):
+    tree = data_of(pages.page(vae))["tree"]
+    encode = next(c for c in tree["children"] if not isinstance(c, int) and c["name"] == "encode")
+    inside = {vae.nodes[index].name for index in indices(encode)}
+    assert {"encoder.W1", "encoder.b1", "encoder.W2", "encoder.b2"} <= inside
+    assert "x" not in inside  # the loss reads it, too
+    assert {"decoder.W1", "noise"}.isdisjoint(inside)
+
+
+def test_two_calls_of_one_layer_are_two_boxes():
+    net = tg.nn.mlp([2, 2])
+
+    def loss(p, x):
+        return net(p, net(p, x)).sum()
+
+    t = trace(loss, net.initialise(0), np.ones((1, 2), np.float32))
+    affine = [node for node in t.nodes if node.op and node.op.name == "affine"]
+    assert affine[0].scopes == affine[1].scopes and affine[0].calls != affine[1].calls
+
+
+def test_ten_thousand_nodes_are_folded():
+    t = chain(10_000)
+    tree = pages.tree(t.nodes)
+    assert sorted(indices(tree)) == [*range(10_001)]
+    assert most_children(tree) <= pages.BOXES + 1
+
+
+def test_nan_is_shown_where_it_began():
+    with np.errstate(all="ignore"):
+        t = trace(lambda x: (tg.log(x) * 0.0 + x).sum(), np.array([-1.0, 2.0]))
+        data = data_of(pages.page(t))
+    first = data["nodes"][data["notFinite"]["node"]]
+    assert first["op"] == "log"
+    assert data["arrays"][first["value"]]["numbers"][0] == "nan"
+    assert data["arrays"][first["value"]]["bad"] == 1
+
+
+def test_a_nan_that_begins_on_the_way_back():
+    with np.errstate(all="ignore"):
+        t = trace(lambda x: tg.sqrt(x).sum(), np.array([0.0, 1.0]))
+        bad = data_of(pages.page(t))["notFinite"]
+    assert (t.nodes[bad["node"]].name, bad["visit"]) == ("x", 1)
+
+
+def pixels(described):
+    codes = np.frombuffer(base64.b64decode(described["pixels"]), np.uint8)
+    low, high = described["min"], described["max"]
+    return np.where(codes == pages.NOT_FINITE, np.nan, low + codes * ((high - low) / 254))
+
+
+def test_pixels_are_the_array_to_half_a_code():
+    x = np.random.default_rng(0).standard_normal((9, 30))
+    drawn = pixels(pages.picture(x)).reshape(9, 30)
+    np.testing.assert_allclose(drawn, x, atol=(x.max() - x.min()) / 254 * 0.51)
+
+
+def test_nan_among_pixels_has_a_code_of_its_own():
+    x = np.random.default_rng(0).standard_normal((9, 30))
+    x[2, 3], x[4, 5] = np.nan, np.inf
+    described = pages.picture(x)
+    assert described["bad"] == 2
+    np.testing.assert_array_equal(np.isnan(pixels(described).reshape(9, 30)), ~np.isfinite(x))
+
+
+@pytest.mark.parametrize("of", ["columns", "rows"])
+def test_what_has_784_pixels_is_images(of):
+    x = np.random.default_rng(0).standard_normal((50, 784)).astype(np.float32)
+    described = pages.picture(x.T if of == "columns" else x)
+    assert (described["images"], described["rows"], described["columns"]) == (36, 28, 28)
+    np.testing.assert_allclose(pixels(described).reshape(36, 784), x[:36], atol=0.03)
+    assert described["said"] == f"the first 36 of 50 {of}, each as an image"
+
+
+def test_a_huge_array_is_thinned():
+    x = np.zeros((1000, 3000), np.float32)
+    x[990, 0] = 1.0
+    described = pages.picture(x)
+    assert (described["rows"], described["columns"]) == (200, 200)
+    assert described["said"] == "1 of 5 rows, 1 of 15 columns"
+    assert described["max"] == 1.0  # of all numbers, drawn or not
+    assert len(described["pixels"]) < 60_000
+
+
+KINDS = [
+    np.zeros((0, 3)),
+    np.array([True, False]),
+    np.arange(3),
+    np.zeros((2, 3, 1, 50)),
+    np.float16([6e4, 6e4]),
+]
+
+
+@pytest.mark.parametrize("x", KINDS, ids=lambda x: f"{x.dtype}-{x.shape}")
+def test_arrays_of_every_kind_have_a_picture(x):
+    described = pages.picture(pages._on_host(x))
+    assert described["shape"] == [*x.shape]
+    json.dumps(described, allow_nan=False)
+
+
+def test_arrays_of_any_backend_are_drawn(backend):
+    x = backend.asarray(np.arange(12, dtype=np.float32).reshape(3, 4))
+    data = data_of(pages.page(trace(lambda x: (x * x + x).sum(), x)))
+    node = next(node for node in data["nodes"] if node["name"] == "x")
+    assert data["arrays"][node["gradient"]]["numbers"] == [2 * i + 1 for i in range(12)]
+    assert node["sum"] == {"at": [2, 3], "terms": [1, 11, 11], "total": 23}
+
+
+def test_a_notebook_shows_the_page_in_a_frame_of_its_own():
+    t = EXAMPLES["diamond"]()
+    text = t._repr_html_()
+    assert text.startswith("<iframe ")
+    assert html.unescape(re.search(r'srcdoc="([^"]*)"', text)[1]) == pages.page(t)
+
+
+def test_the_command_writes_the_page(tmp_path, capsys):
+    main(["diamond", "--out", str(tmp_path / "d.html")])
+    assert "<h1>d</h1>" in (tmp_path / "d.html").read_text(encoding="utf-8")
+    assert capsys.readouterr().out.strip() == str(tmp_path / "d.html")
+    with pytest.raises(SystemExit):
+        main(["diamond", "--out", str(tmp_path / "nowhere" / "d.html")])
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_pages_of_the_docs_are_of_this_program(example):
+    """Drawn by the present script, step by step the same graph; run python -m tinygen.explain."""
+    kept = (DOCS / f"{example}.html").read_text(encoding="utf-8")
+    assert len(kept) < 600_000
+    now = pages.page(EXAMPLES[example](), title=example)
+    data = re.compile(r'(?<=id="data">).*')
+    assert data.sub("", kept) == data.sub("", now)
+    then, data = data_of(kept), data_of(now)
+    for key in ("name", "formula", "code", "inputs"):
+        assert [node[key] for node in then["nodes"]] == [node[key] for node in data["nodes"]]
+
+
+# ---------------------------------------------------------------- in a real browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install tinygen[browser]"
+    )
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens a trace; nothing may be said on the console, and no request may leave the page."""
+    said, asked, contexts = [], [], []
+
+    def opens(t, width=1280, height=800, **options):
+        path = tmp_path / "trace.html"
+        t.save(path)
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(path.as_uri())
+        return tab
+
+    yield opens
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+def heading(tab):
+    return tab.inner_text("#heading")
+
+
+def test_arrow_keys_go_forward_and_back(opened):
+    tab = opened(EXAMPLES["diamond"]())
+    seen = [heading(tab)]
+    for _ in range(7):
+        tab.keyboard.press("ArrowRight")
+        seen.append(heading(tab))
+    assert [text.split(": ")[0] for text in seen] == [
+        *(f"Forward {i} of 4" for i in range(1, 5)), *(f"Back {i} of 4" for i in range(1, 5))
+    ]  # fmt: skip
+    assert tab.inner_text("#detail .sum:not(.card .sum)") == "9 + 12 + 12 = 33"
+    tab.keyboard.press("ArrowRight")  # there is no further step
+    assert heading(tab) == seen[-1]
+    tab.keyboard.press("ArrowLeft")
+    assert heading(tab) == seen[-2]
+    assert "to x:  da * x  =  4 * 3  =  12" in tab.inner_text("#detail")
+    tab.keyboard.press("Home")
+    assert heading(tab) == seen[0]
+
+
+def test_the_slider_moves_one_step_at_a_time(opened):
+    tab = opened(EXAMPLES["diamond"]())
+    tab.focus("#slider")
+    tab.keyboard.press("ArrowRight")
+    assert heading(tab) == "Forward 2 of 4: a"
+    tab.fill("#slider", "7")
+    assert heading(tab) == "Back 4 of 4: the gradient of x"
+
+
+def test_play_goes_on_by_itself(opened):
+    tab = opened(EXAMPLES["diamond"]())
+    tab.clock.install()
+    tab.click("#play")
+    tab.clock.run_for(2000)
+    assert heading(tab) == "Forward 3 of 4: b"
+    tab.click("#play")
+    tab.clock.run_for(2000)
+    assert heading(tab) == "Forward 3 of 4: b"
+
+
+def test_boxes_open_and_fold(opened, vae):
+    tab = opened(vae)
+    folded = tab.locator(".box").count()
+    assert folded <= 12
+    tab.get_by_role("button", name="encode").click()
+    assert tab.locator(".box", has_text="log_var = ").count() == 1
+    tab.get_by_role("button", name="▾ encode").click()
+    assert tab.locator(".box").count() == folded
+    tab.keyboard.press("f")
+    assert tab.locator(".box").count() == len(vae.nodes)
+    tab.keyboard.press("f")
+    assert tab.locator(".box").count() == folded
+
+
+def test_boxes_do_not_overlap(opened, vae):
+    tab = opened(vae)
+    tab.keyboard.press("f")
+    boxes = [box.bounding_box() for box in tab.locator(".box").all()]
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            beside = a["x"] >= b["x"] + b["width"] or b["x"] >= a["x"] + a["width"]
+            assert beside or a["y"] >= b["y"] + b["height"] or b["y"] >= a["y"] + a["height"]
+
+
+def test_no_edge_passes_behind_a_box(opened, vae):
+    tab = opened(vae)
+    for _ in range(2):
+        crossed = tab.evaluate(
+            """() => PATHS.flatMap(({ from, to, path }) => {
+              const length = path.getTotalLength();
+              const at = [...Array(100).keys()].map((i) => i * length / 99);
+              const points = at.map((distance) => path.getPointAtLength(distance));
+              const others = [...BUTTONS.keys()].filter((box) => box !== from && box !== to);
+              return others.filter((box) => {
+                const [x, y] = origin(box);
+                return points.some((p) => p.x > x + 2 && p.x < x + box.w - 2
+                                       && p.y > y + 2 && p.y < y + box.h - 2);
+              }).map((box) => `${from.name} to ${to.name} behind ${box.name}`);
+            })"""
+        )
+        assert crossed == []
+        tab.keyboard.press("f")
+
+
+def test_a_graph_of_a_dozen_nodes_is_open_from_the_beginning(opened):
+    t = EXAMPLES["dense"]()
+    assert opened(t).locator(".box").count() == len(t.nodes) <= 12
+
+
+def test_a_box_can_be_opened_with_the_keyboard(opened, vae):
+    tab = opened(vae)
+    tab.get_by_role("button", name="reparameterise").focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator(".box", has_text="z = mu").count() == 1
+
+
+def test_search_opens_what_it_finds(opened, vae):
+    tab = opened(vae)
+    tab.keyboard.press("/")
+    tab.keyboard.type("log_var")
+    tab.keyboard.press("Enter")
+    assert heading(tab).endswith(": log_var")
+    assert "forward" in tab.locator(".box", has_text="log_var = ").get_attribute("class")
+    tab.fill("#search", "no such step")
+    tab.keyboard.press("Enter")
+    assert "No step has" in tab.inner_text("#say")
+
+
+def test_search_goes_from_one_match_to_the_next(opened, vae):
+    tab = opened(vae)
+    tab.fill("#search", "gelu")
+    seen = []
+    for _ in range(4):
+        tab.keyboard.press("Enter")
+        seen.append(heading(tab).split(": ")[1])
+    assert seen == ["gelu1", "h", "gelu2", "affine3"]  # each of them, or what is made of it
+
+
+def test_names_are_text(opened):
+    x = tg.Tensor(3.0, requires_grad=True)
+    evil = "<img src=x onerror=console.log(1)>"
+    tab = opened(trace(tg.explain.name(x * x, evil)))
+    tab.keyboard.press("ArrowRight")
+    assert heading(tab) == f"Forward 2 of 2: {evil}"
+    assert tab.locator("img").count() == 0
+
+
+def test_a_nan_is_one_click_away(opened):
+    with np.errstate(all="ignore"):
+        tab = opened(trace(lambda x: (tg.log(x) * 0.0 + x).sum(), np.array([-1.0, 2.0])))
+    tab.get_by_role("button", name="Go there").click()
+    assert "log(x)" in tab.inner_text("#detail")
+    assert "begins in this step" in tab.inner_text("#detail")
+
+
+def test_colours_follow_the_system_and_the_switch(opened, vae):
+    tab = opened(vae, color_scheme="dark")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    dark = tab.evaluate(paper)
+    tab.click("#theme")
+    assert tab.evaluate(paper) != dark
+    assert tab.get_attribute("html", "data-theme") == "light"
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_nothing_is_wider_than_the_screen(opened, vae, width):
+    tab = opened(vae, width=width)
+    for step in range(0, len(vae.nodes) + len(vae.visits), 7):
+        tab.evaluate(f"go({step})")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.evaluate("$('step').scrollWidth <= $('step').clientWidth")
+
+
+def test_a_screen_reader_is_told_the_step(opened):
+    tab = opened(EXAMPLES["diamond"]())
+    assert "a parameter; its value is 3" in tab.inner_text("[aria-live=polite]")
+    tab.keyboard.press("End")
+    assert "3 paths meet here" in tab.inner_text("[aria-live=polite]")
+    tab.click("summary")
+    steps = tab.locator("ol#steps > li")
+    steps.last.wait_for()  # the list is made when it is opened
+    assert steps.count() == 8
+    assert tab.locator("li [aria-current=step]").inner_text() == "back: dx"
+    assert tab.locator("h1").count() == 1
+
+
+def test_a_picture_is_drawn_in_colours(opened, vae):
+    tab = opened(vae)
+    tab.evaluate(f"go({[node.name for node in vae.nodes].index('encoder.W1')})")
+    colours = tab.evaluate(
+        "(() => { const c = document.querySelector('canvas');"
+        "return new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height)"
+        ".data.buffer)).size; })()"
+    )
+    assert colours > 50
+
+
+@pytest.mark.parametrize("shape", [(8, 784), (9, 30), (500, 300)])
+def test_the_pointer_reads_a_number(opened, shape):
+    x = np.random.default_rng(0).standard_normal(shape)
+    tab = opened(trace(lambda x: (x * x).sum(), x))
+    canvas = tab.locator("canvas").first
+    frame = canvas.bounding_box()
+    canvas.hover(position={"x": frame["width"] * 0.6, "y": frame["height"] * 0.7})
+    read = tab.inner_text("output")
+    *image, row, column, value = map(float, re.findall(r"-?[\d.]+(?:e-\d+)?", read))
+    index = (int(image[0]), int(row * 28 + column)) if image else (int(row), int(column))
+    assert value == pytest.approx(x[index], abs=(x.max() - x.min()) / 250)
+
+
+def test_it_opens_and_steps_quickly(opened, vae):
+    tab = opened(vae)
+    assert tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") < 2000
+    steps = len(vae.nodes) + len(vae.visits)
+    times = tab.evaluate(
+        f"Array.from({{length: {steps}}}, (_, i) => {{ const start = performance.now(); go(i);"
+        "document.body.offsetHeight; return performance.now() - start; })"
+    )
+    assert sorted(times)[steps // 2] < 50
+
+
+def test_ten_thousand_nodes_are_folded_with_a_word(opened):
+    tab = opened(chain(10_000))
+    assert "10001 nodes, folded" in tab.inner_text("#many")
+    assert tab.locator(".box").count() <= 100

@@ -1,0 +1,115 @@
+"""By hand, by autograd and measured: the lines of the book stand beside the steps that agree."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygen as tg
+from tinygen import byhand
+from tinygen.explain import derivation, side_by_side
+from tinygen.models import VAE, Autoencoder, Classifier
+
+BOOK = Path(tg.__file__).parent / "byhand"
+
+
+def drawn(model):
+    """Parameters whose biases are not 0, and the data of a step."""
+    rng = np.random.default_rng(1)
+    p = model.initialise(0, np.float64)
+    p.flat[...] += 0.1 * rng.standard_normal(p.flat.shape)
+    labels = [np.array([0, 1, 2, 1, 0])] if isinstance(model, Classifier) else []
+    if labels:
+        labels = [tg.one_hot(labels[0], 3, np.float64)]
+    return p, model.draw(rng.random((5, 6)), rng, 0, *labels)
+
+
+MODELS = [
+    Autoencoder(6, (4, 3), 2, reconstruction="bce", activation="gelu"),
+    VAE(6, (4,), 2),
+    VAE(6, (4,), 2, objective="iwae", samples=3, likelihood="gaussian"),
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_three_opinions_of_every_gradient(model):
+    p, data = drawn(model)
+    matches = side_by_side(model.loss, model.gradients("by-hand"), p, *data)
+    gradients = [match for match in matches if match.is_gradient]
+    assert {*p} <= {match.node.name for match in gradients}
+    for match in gradients:
+        assert match.by_hand == pytest.approx(match.by_autograd, rel=1e-12)
+        assert match.by_hand == pytest.approx(match.measured, rel=1e-6)
+        assert match.difference < 1e-12
+
+
+def test_lines_are_those_of_the_book_with_their_equations():
+    p, data = drawn(MODELS[1])
+    lines = derivation(MODELS[1].gradients("by-hand"), p, *data)
+    assert {line.file for line in lines} == {"vae.py", "chain.py", "pieces.py"}
+    for line in lines:
+        written = (BOOK / line.file).read_text().splitlines()[line.number - 1]
+        assert line.code in written
+        assert {*line.equations} == {*re.findall(r"\(([PC]?\d+)\)", written.rpartition("#")[2])}
+    (line,) = [line for line in lines if line.code.startswith("z, scaled =")]
+    assert {*line.made} == {"z", "scaled"} and line.depth == 1
+    (k, noise), scaled = (1, data[1]), line.made["scaled"]
+    assert scaled.shape == (k, *noise.shape[1:])
+    assert (np.sign(scaled) == np.sign(noise)).all()  # sigma is positive
+
+
+def test_what_a_line_writes_in_place_is_what_it_made():
+    h, W, b = np.ones((2, 3)), np.full((3, 1), 2.0), np.ones(1)
+    (line,) = derivation(byhand.pieces.dense, h, W, b)
+    assert line.equations == ("P1",) and line.code == "a += b"
+    assert line.made["a"].tolist() == [[7], [7]]
+
+
+def test_from_a_mistake_on_nothing_agrees():
+    """By hand with another activation: what comes before it on the way back is right, too."""
+    p, data = drawn(MODELS[0])
+    other = Autoencoder(6, (4, 3), 2, reconstruction="bce", activation="tanh")
+    loss = MODELS[0].loss
+    right, wrong = (
+        {match.node.name for match in side_by_side(loss, model.gradients("by-hand"), p, *data)}
+        for model in (MODELS[0], other)
+    )
+    assert {"x", "encoder.W1", "decoder.W3"} <= right
+    assert "x" in wrong and not {"encoder.W1", "decoder.W3"} & wrong
+
+
+def test_the_table_fits_a_terminal():
+    model = MODELS[1]
+    p, data = drawn(model)
+    rows = str(side_by_side(model.loss, model.gradients("by-hand"), p, *data)).splitlines()
+    assert max(map(len, rows)) <= 80
+    assert rows[0].split() == ["by", "hand", "autograd", "measured"]
+    (at,) = [i for i, row in enumerate(rows) if "dmu, dv = reparameterise_backward" in row]
+    assert rows[at].endswith("(P54) (P55)")
+
+
+def test_whoever_traced_before_goes_on_after_it():
+    """A debugger, or a tool that counts lines; also after an error."""
+    before = sys.gettrace()
+    derivation(byhand.pieces.kl, np.ones((1, 1)), np.ones((1, 1)))
+    assert sys.gettrace() is before
+    with pytest.raises(TypeError):
+        derivation(byhand.pieces.kl, {})
+    assert sys.gettrace() is before
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_finite_differences_from_the_middle(dtype):
+    x = tg.Tensor(np.array([0.5, -1.0, 2.0], dtype), requires_grad=True)
+    h = tg.tanh(x)
+    t = tg.trace(tg.sum(h * h * h))
+    for i in range(3):
+        expected = 3 * np.tanh(x.array[i]) ** 2
+        tolerance = 1e-8 if dtype == np.float64 else 1e-3
+        assert t.finite_difference("h", i) == pytest.approx(expected, rel=tolerance)
+        by_hand = expected * (1 - np.tanh(x.array[i]) ** 2)
+        assert t.finite_difference("x", (i,)) == pytest.approx(by_hand, rel=10 * tolerance)

@@ -1,0 +1,93 @@
+"""Small programs to step through, each a function without arguments that returns its trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygen.autograd import value_and_grad
+from tinygen.explain.trace import Trace, trace
+from tinygen.losses import mse
+from tinygen.models import VAE
+from tinygen.nn import mlp
+from tinygen.ops import mean, softplus, tanh
+
+SIDE = 28
+IMAGES = 8
+
+
+def diamond() -> Trace:
+    """Two paths lead from x to y, and x stands on both sides of a product: dx = 9 + 12 + 12."""
+
+    def f(x: Any) -> Any:
+        a = x * x
+        b = x + 1
+        y = a * b
+        return y
+
+    return trace(f, np.array(3.0))
+
+
+def dense() -> Trace:
+    """A network of 3, 4 and 2 units, small enough that every number is on the page."""
+    random = np.random.default_rng(0)
+    net = mlp([3, 4, 2], activation=tanh)
+
+    def loss(p: Mapping[str, Any], x: Any, target: Any) -> Any:
+        y = net(p, x)
+        return mse(y, target)
+
+    x, target = random.standard_normal((5, 3)), random.standard_normal((5, 2))
+    return trace(loss, net.initialise(0, dtype=np.float64), x, target)
+
+
+def vae() -> Trace:
+    """A VAE that has learned a little of rings of all sizes: its weights are images by now."""
+    model = VAE(SIDE**2, (64,), 4)
+    random = np.random.default_rng(0)
+    p, f = model.initialise(0), value_and_grad(model.loss)
+    for _ in range(150):
+        _, gradient = f(p, *model.draw(_rings(random, 32), random))
+        p.flat -= 0.01 * gradient.flat
+    return trace(model.loss, p, *model.draw(_rings(random, IMAGES), random))
+
+
+def gan() -> Trace:
+    """The generator's turn: its gradient passes through the discriminator, which is data."""
+    random = np.random.default_rng(0)
+    generator, discriminator = mlp([2, 6, 2], activation=tanh), mlp([2, 5, 1], activation=tanh)
+
+    def generate(g: Mapping[str, Any], z: Any) -> Any:
+        return generator(g, z)
+
+    def discriminate(d: Mapping[str, Any], fake: Any) -> Any:
+        return discriminator(d, fake)
+
+    def generator_loss(g: Mapping[str, Any], d: Mapping[str, Any], z: Any) -> Any:
+        fake = generate(g, z)
+        logit = discriminate(d, fake)
+        return mean(softplus(-logit))
+
+    return trace(
+        generator_loss,
+        generator.initialise(0),
+        {**discriminator.initialise(1)},
+        random.standard_normal((4, 2), dtype=np.float32),
+    )
+
+
+def _rings(random: np.random.Generator, n: int) -> np.ndarray:
+    """Images of rings, white on black: ``(n, 784)``."""
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    centre = random.uniform(-4, 4, (2, n, 1, 1))
+    radius = random.uniform(3, 9, (n, 1, 1))
+    distance = np.hypot(x - centre[0], y - centre[1]) - radius
+    return np.exp(-(distance**2) / 2).reshape(n, -1).astype(np.float32)
+
+
+EXAMPLES: dict[str, Callable[[], Trace]] = {
+    "diamond": diamond, "dense": dense, "vae": vae, "gan": gan,
+}  # fmt: skip
+"""By the names that ``python -m tinygen.explain`` takes."""
