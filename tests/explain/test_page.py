@@ -111,7 +111,9 @@ def test_what_was_repeated_is_summed_and_the_page_says_so():
 def test_names_cannot_break_out_of_the_page():
     evil = "</script><script>alert(1)</script><!--"
     x = tg.Tensor(3.0, requires_grad=True)
-    text = pages.page(trace(tg.explain.name(x * x, evil)), title="<b>&{{data}}")
+    text = pages.page(
+        trace(tg.explain.name(x * x, evil)), title="<b>&{{data}}", about="</h1><script>"
+    )
     assert evil not in text and "<b>&" not in text and "&lt;b&gt;&amp;{{data}}" in text
     assert data_of(text)["nodes"][-1]["name"] == evil
 
@@ -241,7 +243,7 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_own():
 
 def test_the_command_writes_the_page(tmp_path, capsys):
     main(["diamond", "--out", str(tmp_path / "d.html")])
-    assert "<h1>d</h1>" in (tmp_path / "d.html").read_text(encoding="utf-8")
+    assert "<h1>d <small>Two paths" in (tmp_path / "d.html").read_text(encoding="utf-8")
     assert capsys.readouterr().out.strip() == str(tmp_path / "d.html")
     with pytest.raises(SystemExit):
         main(["diamond", "--out", str(tmp_path / "nowhere" / "d.html")])
@@ -253,7 +255,7 @@ def test_the_pages_of_the_docs_are_of_this_program(example):
     """Drawn by the present script, step by step the same graph; run python -m tinygen.explain."""
     kept = (DOCS / f"{example}.html").read_text(encoding="utf-8")
     assert len(kept) < 600_000
-    now = pages.page(EXAMPLES[example](), title=example)
+    now = pages.page(EXAMPLES[example](), example, EXAMPLES[example].__doc__ or "")
     data = re.compile(r'(?<=id="data">).*')
     assert data.sub("", kept) == data.sub("", now)
     then, data = data_of(kept), data_of(now)
@@ -405,8 +407,13 @@ def test_search_opens_what_it_finds(opened, vae):
     tab.keyboard.press("/")
     tab.keyboard.type("log_var")
     tab.keyboard.press("Enter")
-    assert heading(tab).endswith(": log_var")
+    assert heading(tab).endswith(": log_var") and "1 of 2" in tab.inner_text("#say")
     assert "forward" in tab.locator(".box", has_text="log_var = ").get_attribute("class")
+    tab.keyboard.press("Enter")
+    assert heading(tab).endswith(": the gradient of log_var")
+    tab.fill("#search", "dlog_var")
+    tab.keyboard.press("Enter")
+    assert "1 of 1" in tab.inner_text("#say")
     tab.fill("#search", "no such step")
     tab.keyboard.press("Enter")
     assert "No step has" in tab.inner_text("#say")

@@ -23,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     p.add_argument("--out", type=Path, metavar="FILE", help="by default EXAMPLE.html")
     chosen = p.parse_args(arguments)
     path = chosen.out or Path(f"{chosen.example}.html")
-    trace = EXAMPLES[chosen.example]()
+    example = EXAMPLES[chosen.example]
     try:
-        trace.save(path)
+        example().save(path, about=example.__doc__ or "")
     except OSError as error:
         p.error(f"cannot write {path}: {error.strerror}")
     print(path)

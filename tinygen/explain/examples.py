@@ -55,7 +55,7 @@ def vae() -> Trace:
 
 
 def gan() -> Trace:
-    """The generator's turn: its gradient passes through the discriminator, which is data."""
+    """The generator's turn: its gradient passes through D, whose weights are held constant."""
     random = np.random.default_rng(0)
     generator, discriminator = mlp([2, 6, 2], activation=tanh), mlp([2, 5, 1], activation=tanh)
 

@@ -36,14 +36,17 @@ NOT_FINITE = 255
 """The code of NaN and of the infinities among pixels; 0 to 254 go from the minimum up."""
 BOXES = 100
 """A box holds no more of them; more are put into boxes of their own."""
-TEMPLATE, TITLE, DATA = "stepper.html", "{{title}}", "{{data}}"
+TEMPLATE = "stepper.html"
+TITLE, ABOUT, DATA = "{{title}}", "{{about}}", "{{data}}"
 
 
-def page(trace: Trace, title: str = "trace") -> str:
+def page(trace: Trace, title: str = "trace", about: str = "") -> str:
     """The text of the page; `Trace.save` writes it."""
     template = files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
     before, after = template.split(DATA)
-    return before.replace(TITLE, html.escape(title)) + _json(described(trace)) + after
+    head, tail = before.split(ABOUT)
+    head = head.replace(TITLE, html.escape(title)) + html.escape(about)
+    return head + tail + _json(described(trace)) + after
 
 
 def frame(trace: Trace) -> str:

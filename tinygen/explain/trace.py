@@ -113,15 +113,19 @@ class Trace:
 
         return table(self)
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: str | PathLike[str], about: str = "") -> None:
         """Write the stepper: one page of HTML, without network, on which one steps through.
+
+        Args:
+            path: of the file; its name is the title.
+            about: a sentence that stands under the title: what there is to be seen.
 
         Raises:
             OSError: it cannot be written.
         """
         from tinygen.explain.page import page
 
-        write_text(path, page(self, title=Path(path).stem))
+        write_text(path, page(self, Path(path).stem, about))
 
     def _repr_html_(self) -> str:
         """The stepper in a notebook."""
