@@ -23,9 +23,9 @@ __version__ = "0.1.0"
 
 # What is needed to look at a run or to fetch data, but not to compute, is imported when asked for.
 _LATER = ("data", "evaluation", "explain", "plots", "training")
-_LATER_FROM = {"load": "training"} | dict.fromkeys(("name", "side_by_side", "trace"), "explain")
 # The checks of gradients that explain a failure stand for the plain ones of autograd.
-_LATER_FROM |= {"check_gradients": "explain", "compare_gradients": "explain"}
+_EXPLAIN = ("check_gradients", "compare_gradients", "name", "side_by_side", "trace")
+_LATER_FROM = {"load": "training", **dict.fromkeys(_EXPLAIN, "explain")}
 
 if TYPE_CHECKING:
     from tinygen import data as data

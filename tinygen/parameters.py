@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, Backend, backend_of, namespace
+from tinygen.backend import Array, Backend, namespace, to_host
 from tinygen.backend.writes import WRITES
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -150,7 +150,7 @@ class Parameters(Mapping[str, Array]):
 
     def to(self, backend: Backend, dtype: object = None) -> Parameters:
         """The same values on another backend, or with another dtype; copies only if it has to."""
-        host = backend_of(self.flat).to_numpy(self.flat)
+        host = to_host(self.flat)
         return self.like(backend.asarray(host, dtype or self.flat.dtype))
 
     def __reduce__(self) -> tuple[Any, ...]:

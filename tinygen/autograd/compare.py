@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.autograd.finite_differences import GradientError
-from tinygen.backend import backend_of
+from tinygen.backend import to_host
 
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
 """What two right derivations may differ by: some thousand roundings in float64, a hundred in
@@ -134,7 +134,7 @@ def _called(
     if len(after) != len(before) or not all(map(_equal, after, before)):
         raise GradientError(f"the {which} function changes the parameters or data it was given")
     loss, gradients = result
-    return float(loss), {name: np.array(_host(x)) for name, x in gradients.items()}
+    return float(loss), {name: np.array(to_host(x)) for name, x in gradients.items()}
 
 
 def _refuse_random(which: str, result: tuple[float, dict[str, Any]], again: Any) -> None:
@@ -147,10 +147,6 @@ def _refuse_random(which: str, result: tuple[float, dict[str, Any]], again: Any)
         )
 
 
-def _host(x: Any) -> Any:
-    return backend_of(x).to_numpy(x)
-
-
 def _arrays(given: Any) -> list[Any]:
     """All arrays in nested sequences and mappings, on the host."""
     if isinstance(given, Mapping):
@@ -158,7 +154,7 @@ def _arrays(given: Any) -> list[Any]:
     if isinstance(given, (list, tuple)):
         return [array for part in given for array in _arrays(part)]
     given = getattr(given, "array", given)  # of a Tensor
-    return [_host(given)] if hasattr(given, "dtype") else []
+    return [to_host(given)] if hasattr(given, "dtype") else []
 
 
 def _equal(x: Any, y: Any) -> bool:

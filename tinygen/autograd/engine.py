@@ -433,12 +433,16 @@ def grad(
     """
     wanted = _as_list(wrt)
     gradients = walk_back(y, g, topological_order(y), wanted, create_graph, retain_graph)
-    results = [_copy_out(gradients, x, create_graph) for x in wanted]
+    return _in_layout_of(wrt, [_copy_out(gradients, x, create_graph) for x in wanted])
+
+
+def _in_layout_of(wrt: Any, gradients: list[Any]) -> Any:
+    """The gradients as a single one, a dict, a list or a tuple, as `wrt` is."""
     if type(wrt) is Tensor:
-        return results[0]
+        return gradients[0]
     if isinstance(wrt, Mapping):
-        return dict(zip(wrt, results, strict=True))
-    return in_container_of(wrt, results)
+        return dict(zip(wrt, gradients, strict=True))
+    return in_container_of(wrt, gradients)
 
 
 def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]:
@@ -470,11 +474,11 @@ def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]
         wanted = _as_list(xs)
         nodes = topological_order(loss)
         refuse_outer_leaves(nodes, wanted)
-        if not isinstance(parameters, Parameters):
-            if out is not None:
-                raise TypeError("value_and_grad: out= needs parameters that are a Parameters")
-            return loss.array, grad(loss, xs)
+        if out is not None and not isinstance(parameters, Parameters):
+            raise TypeError("value_and_grad: out= needs parameters that are a Parameters")
         by_id = walk_back(loss, None, nodes, wanted)
+        if not isinstance(parameters, Parameters):
+            return loss.array, _in_layout_of(xs, [_copy_out(by_id, x, False) for x in wanted])
         out = parameters.room_for_gradients(out)
         for name, leaf in xs.items():
             out[name][...] = by_id.get(id(leaf), 0)

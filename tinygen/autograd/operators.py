@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygen.autograd.recording import ENGINE
 from tinygen.autograd.registry import COMPOSED, NUMPYS_NAMES, OPS, as_keywords
-from tinygen.backend import Array, backend_of, namespace
+from tinygen.backend import Array, namespace, to_host
 from tinygen.backend.writes import WRITES
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Operators:
 
     def numpy(self) -> Any:
         """The values as a NumPy array on the host. On a GPU this waits for the device."""
-        return backend_of(self.array).to_numpy(self.array)
+        return to_host(self.array)
 
     def item(self) -> float:
         """The single value as a Python number. On a GPU this waits for the device."""

@@ -26,6 +26,7 @@ __all__ = [
     "namespace",
     "register",
     "require_floats",
+    "to_host",
 ]
 
 NAMES = ("numpy", "cupy")
@@ -115,6 +116,11 @@ def backend_of(x: Any) -> Backend:
         backend = _recognise(x)
         register(type(x), backend)
     return backend
+
+
+def to_host(x: Any) -> Any:
+    """The array as one of NumPy, on the host. On a GPU this waits for the device."""
+    return backend_of(x).to_numpy(x)
 
 
 def _recognise(x: Any) -> Backend:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, backend_of
+from tinygen.backend import Array, to_host
 from tinygen.evaluation.latent import active_units
 
 
@@ -67,7 +67,7 @@ def evaluate_elbo(
     """
     nll, kl, means = [], [], []
     for batch in data:
-        host = [backend_of(term).to_numpy(term) for term in terms(*batch)]
+        host = [to_host(term) for term in terms(*batch)]
         nll.append(host[0])
         kl.append(host[1])
         means.append(host[2])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, Generator, backend_of
+from tinygen.backend import Array, Generator, to_host
 
 ROWS = 1000
 """Codes of one image that are decoded at a time, at most. On one core any number from 400 to 5,000
@@ -94,4 +94,4 @@ def _on_host(log_w: Array, k: int) -> Any:
             f"negative_log_likelihood: expected log_weights {(k, 1)}, a row for each draw, "
             f"got {log_w.shape}"
         )
-    return backend_of(log_w).to_numpy(log_w)[:, 0].astype(np.float64)
+    return to_host(log_w)[:, 0].astype(np.float64)

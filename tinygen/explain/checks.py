@@ -26,8 +26,8 @@ from tinygen.autograd import compare_gradients as plain_compare
 from tinygen.autograd.engine import in_container_of
 from tinygen.autograd.finite_differences import STEP, check_one_gradient
 from tinygen.autograd.operators import raw
-from tinygen.backend import backend_of, get_backend
-from tinygen.explain.diagnosis import Explanation, explain_array, tolerance_of
+from tinygen.backend import backend_of, get_backend, to_host
+from tinygen.explain.diagnosis import Explanation, explain_array, tolerance_of, wrong_names
 from tinygen.explain.factors import Sizes, sizes_of
 from tinygen.explain.replay import Replay, summed_to
 from tinygen.explain.sources import place
@@ -237,7 +237,7 @@ def _on_host(x: Any) -> Any:
         return {name: _on_host(part) for name, part in x.items()}
     if isinstance(x, (list, tuple)):
         return in_container_of(x, [_on_host(part) for part in x])
-    return backend_of(x).to_numpy(x) if hasattr(x, "dtype") else x
+    return to_host(x) if hasattr(x, "dtype") else x
 
 
 def diagnose(
@@ -276,13 +276,7 @@ def _of_arrays(
     got: Mapping[str, Any], expected: Mapping[str, Any], sizes: Sizes, tolerance: float
 ) -> list[Explanation]:
     """What can be said of the arrays: of one that is wrong, or of all that are wrong alike."""
-    size = {name: float(np.linalg.norm(x)) for name, x in expected.items()}
-    least = 1e-3 * max(size.values())
-    wrong = [
-        name
-        for name, x in expected.items()
-        if np.linalg.norm(got[name] - x) > 1e-2 * tolerance * max(size[name], least)
-    ]
+    wrong = wrong_names(got, expected, tolerance)
     if not wrong:
         return []
     each = [explain_array(name, got, expected, sizes, tolerance) for name in wrong]
@@ -328,7 +322,7 @@ def _of_check(error: GradientError, order: int, by_ops: bool) -> list[str]:
     if by_ops and (wrong := _wrong_op(error, order)):
         return [wrong]
     lines = []
-    got = {name: backend_of(x).to_numpy(x) for name, x in error.got.items()}
+    got = {name: to_host(x) for name, x in error.got.items()}
     name = error.name.split("input ")[-1]
     if name in got and got[name].size <= FEW:
         measured = _measured(error.function, error.arrays, name)
@@ -401,7 +395,7 @@ def _said(node: Node, i: int, error: GradientError) -> str:
     text += f" ({where})" if where else ""
     if node.line:
         text += f", called in {node.line}"
-    got = {name: backend_of(a).to_numpy(a) for name, a in error.got.items()}
+    got = {name: to_host(a) for name, a in error.got.items()}
     if error.function is not None and "0" in got and got["0"].size <= FEW:
         measured = {"0": _measured(error.function, error.arrays, "0")}
         known = explain_array("0", got, measured, sizes_of({x.name: x.value}, {}), 1e-5)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import backend_of
+from tinygen.backend import to_host
 
 BOOK = Path(__file__).parents[1] / "byhand"
 EQUATION = re.compile(r"\(([A-Z]?\d+[a-z]?)\)")
@@ -142,7 +142,7 @@ def _flat(named: Mapping[str, Any]) -> dict[str, Any]:
         inside = x.items() if isinstance(x, Mapping) else enumerate(x) if _is_tuple(x) else ()
         parts = {name: x} | {f"{name}[{key}]": part for key, part in inside}
         arrays |= {
-            called: np.array(backend_of(part).to_numpy(part))
+            called: np.array(to_host(part))
             for called, part in parts.items()
             if hasattr(part, "strides")
         }

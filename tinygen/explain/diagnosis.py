@@ -37,6 +37,17 @@ def tolerance_of(*arrays: Any) -> float:
     return 2e-4 if narrow else 1e-7
 
 
+def wrong_names(got: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float) -> list[str]:
+    """Whose gradients are further apart than an explanation has to fit."""
+    size = {name: float(np.linalg.norm(x)) for name, x in expected.items()}
+    least = 1e-3 * max(size.values())
+    return [
+        name
+        for name, x in expected.items()
+        if np.linalg.norm(got[name] - x) > 1e-2 * tolerance * max(size[name], least)
+    ]
+
+
 def explain_array(
     name: str,
     got: Mapping[str, Any],

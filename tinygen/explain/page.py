@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygen.backend import backend_of
+from tinygen.backend import to_host
 from tinygen.explain.sources import formula, place
 from tinygen.explain.table import called, shown, substituted_partial
 
@@ -172,7 +172,7 @@ def _is_finite(x: Any) -> bool:
 
 def _on_host(x: Any) -> np.ndarray:
     """A NumPy array of at least float32, as bytes and half precision overflow in a sum."""
-    host = backend_of(x).to_numpy(x) if hasattr(x, "shape") else np.asarray(x)
+    host = to_host(x) if hasattr(x, "shape") else np.asarray(x)
     return host.astype(np.float32 if host.dtype.itemsize < 4 else host.dtype, copy=False)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygen.backend import namespace
-from tinygen.explain.diagnosis import Explanation, fitted
+from tinygen.explain.diagnosis import Explanation, fitted, wrong_names
 from tinygen.explain.factors import Sizes, named
 from tinygen.explain.sources import place
 from tinygen.explain.trace import Node, Trace
@@ -115,15 +115,13 @@ class Replay:
 
     def _weigh(self, got: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         """Each parameter counts alike: by its mistake, or by its size where it has none."""
+        self.wrong = wrong_names(got, expected, self.tolerance)
         whole = max(float(np.linalg.norm(x)) for x in expected.values())
-        self.weights, self.wrong = {}, []
+        self.weights = {}
         for name, b in expected.items():
             apart, size = (float(np.linalg.norm(x)) for x in (got[name] - b, b))
-            if apart > 1e-2 * self.tolerance * max(size, 1e-3 * whole):
-                self.wrong.append(name)
-                self.weights[name] = 1 / apart
-            else:
-                self.weights[name] = 1 / max(size, 1e-3 * whole, 1e-300)
+            counts = apart if name in self.wrong else max(size, 1e-3 * whole, 1e-300)
+            self.weights[name] = 1 / counts
         self.expected = self._vector(expected)
         self.mistake = self._vector(got) - self.expected
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import backend_of
+from tinygen.backend import to_host
 from tinygen.explain.derivation import Line, derivation
 from tinygen.explain.table import WIDTH
 from tinygen.explain.trace import Node, Trace, trace
@@ -111,7 +111,7 @@ def _of_line(line: Line, graph: Trace) -> Iterator[Match]:
 def _match(
     line: Line, name: str, x: Any, graph: Trace, node: Node, is_gradient: bool, difference: float
 ) -> Match:
-    y = _host(node.gradient if is_gradient else node.value)
+    y = to_host(node.gradient if is_gradient else node.value)
     flat = int(np.argmax(abs(y)))
     index = tuple(int(i) for i in np.unravel_index(flat, y.shape))
     measured = graph.finite_difference(node.name, index) if is_gradient else None
@@ -124,13 +124,9 @@ def _like(x: Any, graph: Trace) -> Iterator[tuple[Node, bool, Any]]:
     for node in graph.nodes:
         for y, is_gradient in ((node.value, False), (node.gradient, True)):
             if y is not None and y.size == x.size and x.any():
-                yield node, is_gradient, _host(y)
+                yield node, is_gradient, to_host(y)
 
 
 def _difference(x: Any, y: Any) -> float:
     largest = float(abs(y).max())
     return float(abs(x.ravel() - y.ravel()).max()) / largest if largest else np.inf
-
-
-def _host(x: Any) -> Any:
-    return backend_of(x).to_numpy(x)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygen.backend import backend_of
+from tinygen.backend import to_host
 from tinygen.explain.sources import formula
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def shown(x: Any) -> str:
     """A few numbers, or the shape and the range of many."""
     if not hasattr(x, "shape"):
         return repr(x)
-    host = backend_of(x).to_numpy(x)
+    host = to_host(x)
     if host.size <= FEW:
         numbers = [f"{number:.6g}" for number in host.ravel().tolist()]
         return f"[{' '.join(numbers)}]" if host.ndim else numbers[0]

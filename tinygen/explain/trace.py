@@ -17,6 +17,7 @@ from tinygen.autograd import Op, Tensor
 from tinygen.autograd.engine import topological_order, walk_back
 from tinygen.autograd.operators import raw
 from tinygen.autograd.recording import ENGINE
+from tinygen.explain import graphviz, measured, page, table
 from tinygen.explain.names import Names
 from tinygen.explain.sources import partial_formula
 from tinygen.files import write_text
@@ -109,9 +110,7 @@ class Trace:
         return tuple(node.name for node in self.nodes)
 
     def __str__(self) -> str:
-        from tinygen.explain.table import table
-
-        return table(self)
+        return table.table(self)
 
     def save(self, path: str | PathLike[str], about: str = "") -> None:
         """Write the stepper: one page of HTML, without network, on which one steps through.
@@ -123,15 +122,11 @@ class Trace:
         Raises:
             OSError: it cannot be written.
         """
-        from tinygen.explain.page import page
-
-        write_text(path, page(self, Path(path).stem, about))
+        write_text(path, page.page(self, Path(path).stem, about))
 
     def _repr_html_(self) -> str:
         """The stepper in a notebook."""
-        from tinygen.explain.page import frame
-
-        return frame(self)
+        return page.frame(self)
 
     def finite_difference(self, name: str, index: Any = ()) -> float:
         """The derivative of the result with respect to one element of a step, measured.
@@ -139,15 +134,11 @@ class Trace:
         The forward pass is repeated from that step on with the element moved; see
         `tinygen.explain.measured`.
         """
-        from tinygen.explain.measured import finite_difference
-
-        return finite_difference(self, self[name], index)
+        return measured.finite_difference(self, self[name], index)
 
     def dot(self) -> str:
         """The graph in the language of Graphviz; see `tinygen.explain.graphviz`."""
-        from tinygen.explain.graphviz import dot
-
-        return dot(self)
+        return graphviz.dot(self)
 
 
 def trace(f: Callable[..., Tensor] | Tensor, *arguments: Any, **options: Any) -> Trace:
