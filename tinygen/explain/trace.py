@@ -17,7 +17,7 @@ from tinygen.autograd import Op, Tensor
 from tinygen.autograd.engine import topological_order, walk_back
 from tinygen.autograd.operators import raw
 from tinygen.autograd.recording import ENGINE
-from tinygen.explain import graphviz, measured, page, table
+from tinygen.explain import graphviz, measured, stepper, table
 from tinygen.explain.names import Names
 from tinygen.explain.sources import partial_formula
 from tinygen.files import write_text
@@ -122,11 +122,11 @@ class Trace:
         Raises:
             OSError: it cannot be written.
         """
-        write_text(path, page.page(self, Path(path).stem, about))
+        write_text(path, stepper.page(self, Path(path).stem, about))
 
     def _repr_html_(self) -> str:
         """The stepper in a notebook."""
-        return page.frame(self)
+        return stepper.frame(self)
 
     def finite_difference(self, name: str, index: Any = ()) -> float:
         """The derivative of the result with respect to one element of a step, measured.

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import tinygen as tg
-from tinygen.explain import page as pages
-from tinygen.explain import trace
+from tinygen.explain import stepper, trace
 from tinygen.explain.__main__ import main
 from tinygen.explain.examples import EXAMPLES
+from tinygen.explain.stepper import boxes, pictures
 
 DOCS = Path(__file__).parents[2] / "docs" / "stepper"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -60,7 +60,7 @@ def vae():
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_a_page_has_a_step_for_each_node_and_visit(example):
     t = EXAMPLES[example]()
-    data = data_of(pages.page(t))
+    data = data_of(stepper.page(t))
     assert [node["name"] for node in data["nodes"]] == list(t.names)
     assert data["visits"] == [node.index for node in t.visits]
     assert sorted(indices(data["tree"])) == [*range(len(t.nodes))]
@@ -68,7 +68,7 @@ def test_a_page_has_a_step_for_each_node_and_visit(example):
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_a_page_loads_nothing(example):
-    text = pages.page(EXAMPLES[example]())
+    text = stepper.page(EXAMPLES[example]())
     assert "default-src 'none'" in text
     assert set(re.findall(r"\b(?:src|href)=(\S*)", text)) == {'"data:,">'}
     assert not re.search(r"@import|\burl\(|\bfetch\(|XMLHttpRequest|\bimport\b", text)
@@ -76,7 +76,7 @@ def test_a_page_loads_nothing(example):
 
 
 def test_the_diamond_is_explained_in_its_numbers():
-    data = data_of(pages.page(EXAMPLES["diamond"]()))
+    data = data_of(stepper.page(EXAMPLES["diamond"]()))
     x, a = data["nodes"][:2]
     assert x["sum"] == {"at": [], "terms": [9, 12, 12], "total": 33}
     assert [arrival["formula"] for arrival in x["arrivals"]] == ["db", "da * x", "da * x"]
@@ -87,7 +87,7 @@ def test_the_diamond_is_explained_in_its_numbers():
 def test_a_sum_of_arrays_shows_its_largest_element():
     random = np.random.default_rng(0)
     w = random.standard_normal((3, 4))
-    data = data_of(pages.page(trace(lambda x: (x * w + x).sum(), np.ones((3, 4)))))
+    data = data_of(stepper.page(trace(lambda x: (x * w + x).sum(), np.ones((3, 4)))))
     x = next(node for node in data["nodes"] if node["name"] == "x")
     at = np.unravel_index(np.argmax(np.abs(w + 1)), w.shape)
     assert x["sum"]["at"] == list(at)
@@ -101,17 +101,17 @@ def formulas(data, name):
 
 
 def test_what_was_repeated_is_summed_and_the_page_says_so():
-    data = data_of(pages.page(EXAMPLES["dense"]()))
+    data = data_of(stepper.page(EXAMPLES["dense"]()))
     assert formulas(data, "b2") == ["dy, summed over axis 0"]
     assert formulas(data, "W2") == ["tanh1.T @ dy"]
-    data = data_of(pages.page(trace(lambda x: (np.ones((3, 4)) * x).sum(), np.ones((3, 1)))))
+    data = data_of(stepper.page(trace(lambda x: (np.ones((3, 4)) * x).sum(), np.ones((3, 1)))))
     assert formulas(data, "x") == ["dmultiply1 * constant1, summed over axis 1"]
 
 
 def test_names_cannot_break_out_of_the_page():
     evil = "</script><script>alert(1)</script><!--"
     x = tg.Tensor(3.0, requires_grad=True)
-    text = pages.page(
+    text = stepper.page(
         trace(tg.explain.name(x * x, evil)), title="<b>&{{data}}", about="</h1><script>"
     )
     assert evil not in text and "<b>&" not in text and "&lt;b&gt;&amp;{{data}}" in text
@@ -119,7 +119,7 @@ def test_names_cannot_break_out_of_the_page():
 
 
 def test_a_vae_is_a_dozen_boxes_and_under_2_mb(vae):
-    text = pages.page(vae)
+    text = stepper.page(vae)
     tree = data_of(text)["tree"]
     assert len(text) < 2e6
     assert len(tree["children"]) <= 12
@@ -128,7 +128,7 @@ def test_a_vae_is_a_dozen_boxes_and_under_2_mb(vae):
 
 
 def test_parameters_lie_in_the_layer_that_uses_them(vae):
-    tree = data_of(pages.page(vae))["tree"]
+    tree = data_of(stepper.page(vae))["tree"]
     encode = next(c for c in tree["children"] if not isinstance(c, int) and c["name"] == "encode")
     inside = {vae.nodes[index].name for index in indices(encode)}
     assert {"encoder.W1", "encoder.b1", "encoder.W2", "encoder.b2"} <= inside
@@ -149,15 +149,15 @@ def test_two_calls_of_one_layer_are_two_boxes():
 
 def test_ten_thousand_nodes_are_folded():
     t = chain(10_000)
-    tree = pages.tree(t.nodes)
+    tree = boxes.tree(t.nodes)
     assert sorted(indices(tree)) == [*range(10_001)]
-    assert most_children(tree) <= pages.BOXES + 1
+    assert most_children(tree) <= boxes.BOXES + 1
 
 
 def test_nan_is_shown_where_it_began():
     with np.errstate(all="ignore"):
         t = trace(lambda x: (tg.log(x) * 0.0 + x).sum(), np.array([-1.0, 2.0]))
-        data = data_of(pages.page(t))
+        data = data_of(stepper.page(t))
     first = data["nodes"][data["notFinite"]["node"]]
     assert first["op"] == "log"
     assert data["arrays"][first["value"]]["numbers"][0] == "nan"
@@ -167,26 +167,26 @@ def test_nan_is_shown_where_it_began():
 def test_a_nan_that_begins_on_the_way_back():
     with np.errstate(all="ignore"):
         t = trace(lambda x: tg.sqrt(x).sum(), np.array([0.0, 1.0]))
-        bad = data_of(pages.page(t))["notFinite"]
+        bad = data_of(stepper.page(t))["notFinite"]
     assert (t.nodes[bad["node"]].name, bad["visit"]) == ("x", 1)
 
 
 def pixels(described):
     codes = np.frombuffer(base64.b64decode(described["pixels"]), np.uint8)
     low, high = described["min"], described["max"]
-    return np.where(codes == pages.NOT_FINITE, np.nan, low + codes * ((high - low) / 254))
+    return np.where(codes == pictures.NOT_FINITE, np.nan, low + codes * ((high - low) / 254))
 
 
 def test_pixels_are_the_array_to_half_a_code():
     x = np.random.default_rng(0).standard_normal((9, 30))
-    drawn = pixels(pages.picture(x)).reshape(9, 30)
+    drawn = pixels(pictures.picture(x)).reshape(9, 30)
     np.testing.assert_allclose(drawn, x, atol=(x.max() - x.min()) / 254 * 0.51)
 
 
 def test_nan_among_pixels_has_a_code_of_its_own():
     x = np.random.default_rng(0).standard_normal((9, 30))
     x[2, 3], x[4, 5] = np.nan, np.inf
-    described = pages.picture(x)
+    described = pictures.picture(x)
     assert described["bad"] == 2
     np.testing.assert_array_equal(np.isnan(pixels(described).reshape(9, 30)), ~np.isfinite(x))
 
@@ -194,7 +194,7 @@ def test_nan_among_pixels_has_a_code_of_its_own():
 @pytest.mark.parametrize("of", ["columns", "rows"])
 def test_what_has_784_pixels_is_images(of):
     x = np.random.default_rng(0).standard_normal((50, 784)).astype(np.float32)
-    described = pages.picture(x.T if of == "columns" else x)
+    described = pictures.picture(x.T if of == "columns" else x)
     assert (described["images"], described["rows"], described["columns"]) == (36, 28, 28)
     np.testing.assert_allclose(pixels(described).reshape(36, 784), x[:36], atol=0.03)
     assert described["said"] == f"the first 36 of 50 {of}, each as an image"
@@ -203,7 +203,7 @@ def test_what_has_784_pixels_is_images(of):
 def test_a_huge_array_is_thinned():
     x = np.zeros((1000, 3000), np.float32)
     x[990, 0] = 1.0
-    described = pages.picture(x)
+    described = pictures.picture(x)
     assert (described["rows"], described["columns"]) == (200, 200)
     assert described["said"] == "1 of 5 rows, 1 of 15 columns"
     assert described["max"] == 1.0  # of all numbers, drawn or not
@@ -221,14 +221,14 @@ KINDS = [
 
 @pytest.mark.parametrize("x", KINDS, ids=lambda x: f"{x.dtype}-{x.shape}")
 def test_arrays_of_every_kind_have_a_picture(x):
-    described = pages.picture(pages._on_host(x))
+    described = pictures.picture(pictures.on_host(x))
     assert described["shape"] == [*x.shape]
     json.dumps(described, allow_nan=False)
 
 
 def test_arrays_of_any_backend_are_drawn(backend):
     x = backend.asarray(np.arange(12, dtype=np.float32).reshape(3, 4))
-    data = data_of(pages.page(trace(lambda x: (x * x + x).sum(), x)))
+    data = data_of(stepper.page(trace(lambda x: (x * x + x).sum(), x)))
     node = next(node for node in data["nodes"] if node["name"] == "x")
     assert data["arrays"][node["gradient"]]["numbers"] == [2 * i + 1 for i in range(12)]
     assert node["sum"] == {"at": [2, 3], "terms": [1, 11, 11], "total": 23}
@@ -238,7 +238,7 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_own():
     t = EXAMPLES["diamond"]()
     text = t._repr_html_()
     assert text.startswith("<iframe ")
-    assert html.unescape(re.search(r'srcdoc="([^"]*)"', text)[1]) == pages.page(t)
+    assert html.unescape(re.search(r'srcdoc="([^"]*)"', text)[1]) == stepper.page(t)
 
 
 def test_the_command_writes_the_page(tmp_path, capsys):
@@ -255,7 +255,7 @@ def test_the_pages_of_the_docs_are_of_this_program(example):
     """Drawn by the present script, step by step the same graph; run python -m tinygen.explain."""
     kept = (DOCS / f"{example}.html").read_text(encoding="utf-8")
     assert len(kept) < 600_000
-    now = pages.page(EXAMPLES[example](), example, EXAMPLES[example].__doc__ or "")
+    now = stepper.page(EXAMPLES[example](), example, EXAMPLES[example].__doc__ or "")
     data = re.compile(r'(?<=id="data">).*')
     assert data.sub("", kept) == data.sub("", now)
     then, data = data_of(kept), data_of(now)

@@ -1,0 +1,122 @@
+// What the user does.
+
+function toggle(item) {
+  item.open = !item.open;
+  refresh();
+  (BUTTONS.get(item) ?? BUTTONS.get(item.children[0]))?.focus({ preventScroll: true });
+}
+
+function refresh() {
+  $("fold").textContent = anyOpen() ? "Fold all" : "Open all";
+  drawGraph();
+  go(at);
+}
+
+const FEW = 300; // so many nodes may be opened at once
+const DOZEN = 12; // so many are open from the beginning
+
+const FOLDABLE = ITEMS.filter((item) => item.parent && item.children.length);
+const anyOpen = () => FOLDABLE.some((item) => item.open);
+
+/** Fold all boxes, or else open them; of a large graph, those around the step. */
+function foldAll() {
+  const opens = !anyOpen();
+  if (opens && NODES.length > FEW) open(OWNER[STEPS[at].node]);
+  else FOLDABLE.forEach((item) => { item.open = opens; });
+  refresh();
+}
+
+/** Open the boxes around an item. */
+function open(item) {
+  for (let box = item.parent; box; box = box.parent) box.open = true;
+}
+
+/** Go to the next step that has this name, or these words in its name, formula, code or box. */
+function search(text) {
+  const wanted = text.trim().toLowerCase();
+  if (!wanted) return;
+  const named = stepsWith((node, back) => [node.name, back ? `d${node.name}` : ""]
+    .some((name) => name.toLowerCase() === wanted));
+  const hits = named.length ? named : stepsWith((node) =>
+    [node.name, node.formula, node.op, node.code, node.scopes]
+      .some((part) => part.toLowerCase().includes(wanted)));
+  if (!hits.length) {
+    $("say").textContent = `No step has “${text}” in its name, op or code.`;
+    return;
+  }
+  const next = Math.max(0, hits.findIndex((step) => step > at));
+  at = hits[next];
+  open(OWNER[STEPS[at].node]);
+  refresh();
+  $("say").append(` (“${text}”: ${next + 1} of ${hits.length})`);
+}
+
+/** The steps of which this is true, forward and back. */
+function stepsWith(isWanted) {
+  return STEPS.flatMap(({ node, back }, step) => (isWanted(NODES[node], back) ? [step] : []));
+}
+
+let timer = 0;
+const PACE = 900; // milliseconds for a step
+
+function play() {
+  if (timer) return pause();
+  if (at === STEPS.length - 1) go(0);
+  timer = setInterval(() => (at < STEPS.length - 1 ? go(at + 1) : pause()), PACE);
+  $("play").textContent = "Pause";
+}
+
+function pause() {
+  clearInterval(timer);
+  timer = 0;
+  $("play").textContent = "Play";
+}
+
+const isDark = () => document.documentElement.dataset.theme === "dark";
+
+function setTheme(dark) {
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+  $("theme").setAttribute("aria-pressed", dark);
+  $("theme").textContent = dark ? "Light" : "Dark";
+}
+
+const KEYS = {
+  ArrowRight: () => go(at + 1), ArrowLeft: () => go(at - 1),
+  Home: () => go(0), End: () => go(STEPS.length - 1),
+  p: play, f: foldAll, "/": () => $("search").focus(), Escape: pause,
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target === $("search")) {
+    if (event.key === "Enter") search($("search").value);
+    if (event.key === "Escape") $("search").blur();
+    return;
+  }
+  const action = KEYS[event.key];
+  if (!action) return;
+  event.preventDefault(); // or the slider would move twice
+  action();
+});
+
+$("previous").onclick = () => go(at - 1);
+$("next").onclick = () => go(at + 1);
+$("play").onclick = play;
+$("fold").onclick = foldAll;
+$("slider").oninput = () => go(Number($("slider").value));
+$("outline").ontoggle = outline;
+$("theme").onclick = () => { setTheme(!isDark()); tell(); };
+
+const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+prefersDark.onchange = () => { setTheme(prefersDark.matches); tell(); };
+
+setTheme(prefersDark.matches);
+$("slider").max = STEPS.length - 1;
+$("names").append(...NODES.slice(0, FEW).map(({ name }) => element("option", name)));
+$("fold").hidden = !FOLDABLE.length;
+FOLDABLE.forEach((item) => { item.open = NODES.length <= DOZEN; });
+if (NODES.length > FEW) {
+  $("many").hidden = false;
+  $("many").textContent = `${NODES.length} nodes, folded into boxes: open one to look inside.`;
+}
+refresh();

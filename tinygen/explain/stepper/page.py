@@ -1,0 +1,163 @@
+"""A trace as one page of HTML without any network, on which one steps forward and back.
+
+What is drawn is decided here, in `boxes` and in `pictures`; how it is drawn, in page.html,
+style.css and the scripts, which get all this as JSON.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygen.explain.sources import formula, place
+from tinygen.explain.stepper.boxes import tree
+from tinygen.explain.stepper.pictures import Arrays, number, numbers, on_host
+from tinygen.explain.table import called, shown, substituted_partial
+
+if TYPE_CHECKING:
+    from tinygen.explain.trace import Arrival, Node, Trace
+
+PARTS = ("start", "arrays", "boxes", "drawing", "step", "controls")
+"""The scripts, in the order in which they stand in the page."""
+
+
+def page(trace: Trace, title: str = "trace", about: str = "") -> str:
+    """The text of the page; `Trace.save` writes it."""
+    return Template(_read("page.html")).substitute(
+        title=html.escape(title),
+        about=html.escape(about),
+        style=_read("style.css"),
+        data=_json(described(trace)),
+        script="\n".join(_read(f"{part}.js") for part in PARTS),
+    )
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def frame(trace: Trace) -> str:
+    """The page within another one, such as a notebook, whose styles and scripts it cannot meet."""
+    text = html.escape(page(trace))
+    style = "width: 100%; height: 640px; border: 0"
+    return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{text}"></iframe>'
+
+
+def _json(data: Any) -> str:
+    """JSON that ends no <script>, whatever a name may hold."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def described(trace: Trace) -> dict[str, Any]:
+    """What the scripts read: nodes, visits, the boxes, and each array once."""
+    arrays = Arrays()
+    nodes = [_node(node, arrays) for node in trace.nodes]
+    return {
+        "nodes": nodes,
+        "visits": [node.index for node in trace.visits],
+        "tree": tree(trace.nodes),
+        "notFinite": _not_finite(trace),
+        "arrays": arrays.kept,
+    }
+
+
+def _node(node: Node, arrays: Arrays) -> dict[str, Any]:
+    where, _, code = node.line.partition(": ")
+    return {
+        "name": node.name,
+        "op": node.op.name if node.op else "",
+        "formula": called(node),
+        "numbers": _in_numbers(formula(node.op), node) if node.op else "",
+        "source": place(node.op.forward) if node.op else "",
+        "options": ", ".join(f"{key}={_option(x)}" for key, x in node.options.items()),
+        "where": where,
+        "code": code,
+        "scopes": " › ".join(node.scopes),
+        "inputs": [[argument, n.index] for argument, n in node.inputs if n.index >= 0],
+        "value": arrays.add(node.value),
+        "gradient": None if node.gradient is None else arrays.add(node.gradient),
+        "arrivals": [
+            {
+                "from": arrival.sender.index,
+                "formula": substituted_partial(arrival.formula, arrival.sender)
+                + _summed(arrival, node),
+                "numbers": _in_numbers(arrival.formula, arrival.sender),
+                "value": arrays.add(arrival.value),
+            }
+            for arrival in node.arrivals
+        ],
+        "sum": _sum(node),
+    }
+
+
+def _summed(arrival: Arrival, node: Node) -> str:
+    """What the engine does to the result of a partial whose argument was repeated: a sum."""
+    shape, whole = np.shape(node.value), np.shape(arrival.sender.value)
+    if shape == whole or len(shape) > len(whole):
+        return ""
+    if arrival.formula != "g" and not _is_elementwise(arrival.sender):
+        return ""
+    padded = (0,) * (len(whole) - len(shape)) + shape
+    axes = [str(i) for i, (n, m) in enumerate(zip(padded, whole, strict=True)) if n != m]
+    return f", summed over axis {' and '.join(axes)}"
+
+
+def _is_elementwise(node: Node) -> bool:
+    """Whether its arguments, where one is smaller than the result, were repeated to its shape."""
+    shapes = [np.shape(n.value) for _, n in node.inputs]
+    try:
+        return len(shapes) > 1 and np.broadcast_shapes(*shapes) == np.shape(node.value)
+    except ValueError:  # such as those of a product of matrices
+        return False
+
+
+def _in_numbers(text: str, node: Node) -> str:
+    """A formula of an op or a partial with numbers in the places of names: ``"9 * 4"``.
+
+    "" where one of them is an array.
+    """
+    values = {argument: n.value for argument, n in node.inputs}
+    if any(map(np.ndim, (*values.values(), node.value))) or len(values) < len(node.inputs):
+        return ""
+    texts = {name: shown(x) for name, x in (values | {"y": node.value}).items()}
+    if node.gradient is not None:
+        texts["g"] = shown(node.gradient)
+    return re.sub(r"\b[A-Za-z_]\w*\b(?!\()", lambda m: texts.get(m[0], m[0]), text)
+
+
+def _option(x: Any) -> str:
+    return shown(x) if hasattr(x, "shape") else repr(x)
+
+
+def _sum(node: Node) -> dict[str, Any] | None:
+    """The sum where paths meet, of the element whose gradient is largest."""
+    if len(node.arrivals) < 2:
+        return None
+    total = on_host(node.gradient)
+    if not total.size:
+        return None
+    at = np.unravel_index(int(np.argmax(np.abs(total))), total.shape)
+    terms = [np.broadcast_to(on_host(a.value), total.shape)[at] for a in node.arrivals]
+    return {"at": [int(i) for i in at], "terms": numbers(terms), "total": number(total[at])}
+
+
+def _not_finite(trace: Trace) -> dict[str, int] | None:
+    """Where a NaN or an infinity began: in a node's value, or else in a gradient."""
+    for node in trace.nodes:
+        if not _is_finite(node.value):
+            return {"node": node.index, "visit": 0}
+    for node in trace.visits:
+        if not _is_finite(node.gradient):
+            return {"node": node.index, "visit": 1}
+    return None
+
+
+def _is_finite(x: Any) -> bool:
+    return bool(np.isfinite(on_host(x)).all())

@@ -1,0 +1,97 @@
+"""What is left of an array on the page: its numbers if they are few, or else a picture."""
+
+from __future__ import annotations
+
+import base64
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import to_host
+
+SIDE = 28
+"""An axis of so many pixels squared is an image: of MNIST, or of a weight's row or column."""
+IMAGES = 36
+"""So many images of an array are drawn."""
+EDGE = 200
+"""So many rows and columns of a matrix are drawn; of a larger one, every second, third, ..."""
+NUMBERS, COLUMNS = 40, 8
+"""An array of no more numbers and columns than this is written out."""
+NOT_FINITE = 255
+"""The code of NaN and of the infinities among pixels; 0 to 254 go from the minimum up."""
+
+
+class Arrays:
+    """What is kept of the arrays; the gradient that one consumer sent is one array with its sum."""
+
+    def __init__(self) -> None:
+        self.kept: list[dict[str, Any]] = []
+        self._seen: dict[int, int] = {}  # the trace keeps them alive, so that an id stays its own
+
+    def add(self, x: Any) -> int:
+        if id(x) not in self._seen or not hasattr(x, "shape"):
+            self._seen[id(x)] = len(self.kept)
+            self.kept.append(picture(on_host(x)))
+        return self._seen[id(x)]
+
+
+def picture(x: np.ndarray) -> dict[str, Any]:
+    """An array's shape and range, and its numbers if they are few, or else its pixels.
+
+    Pixels are bytes, 0 to 254 from the minimum to the maximum, row by row: those of a matrix, or
+    of images side by side.
+    """
+    finite = x if np.isfinite(x).all() else x[np.isfinite(x)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
+    about = {"shape": [*x.shape], "min": number(low), "max": number(high)}
+    if finite.size < x.size:
+        about["bad"] = int(x.size - finite.size)
+    if x.size <= NUMBERS and (x.ndim == 0 or x.shape[-1] <= COLUMNS):
+        return about | {"numbers": numbers(x.ravel())}
+    pixels, layout = _pixels(x)
+    codes = _codes(pixels, float(low), float(high))
+    return about | layout | {"pixels": base64.b64encode(codes.tobytes()).decode()}
+
+
+def _pixels(x: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    """What is drawn of an array, as rows, and what they are."""
+    rows = x.reshape(-1, x.shape[-1])
+    kind = "row"
+    if rows.shape[1] != SIDE**2 and rows.shape[0] == SIDE**2:  # weights that take images
+        rows, kind = rows.T, "column"
+    if rows.shape[1] == SIDE**2:
+        drawn = rows[:IMAGES]
+        said = f"each {kind} as an image" if len(rows) > 1 else ""
+        if len(rows) > IMAGES:
+            said = f"the first {IMAGES} of {len(rows)} {kind}s, each as an image"
+        about = {"images": len(drawn), "rows": SIDE, "columns": SIDE, "every": (1, 1)}
+        return drawn, about | {"said": said}
+    down, across = (max(1, ceil(n / EDGE)) for n in rows.shape)
+    drawn = rows[::down, ::across]
+    thinned = [f"1 of {n} {of}" for n, of in ((down, "rows"), (across, "columns")) if n > 1]
+    about = {"images": 0, "rows": len(drawn), "columns": drawn.shape[1], "every": (down, across)}
+    return drawn, about | {"said": ", ".join(thinned)}
+
+
+def _codes(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
+    span = high - low or 1.0
+    finite = np.isfinite(pixels)
+    scaled = np.rint((np.where(finite, pixels, low) - low) * (254 / span))
+    return np.where(finite, scaled, NOT_FINITE).astype(np.uint8)
+
+
+def numbers(x: Any) -> list[Any]:
+    return [number(value) for value in x]
+
+
+def number(x: Any) -> Any:
+    """A number of six digits; text for what JSON has no number for."""
+    x = float(f"{float(x):.6g}")
+    return x if np.isfinite(x) else str(x)
+
+
+def on_host(x: Any) -> np.ndarray:
+    """A NumPy array of at least float32, as bytes and half precision overflow in a sum."""
+    host = to_host(x) if hasattr(x, "shape") else np.asarray(x)
+    return host.astype(np.float32 if host.dtype.itemsize < 4 else host.dtype, copy=False)

@@ -1,0 +1,226 @@
+// The step that is shown: in the graph, in a sentence, its code and its arrays.
+
+let at = 0; // the step that is shown
+
+function go(step) {
+  at = Math.max(0, Math.min(STEPS.length - 1, step));
+  colour();
+  tell();
+  scrollTo(BUTTONS.get(visible(OWNER[STEPS[at].node])));
+}
+
+/** The step of a node in the pass that we are in, or else in the other one. */
+function nearest(node) {
+  const same = STEPS.findIndex((step) => step.node === node && step.back === STEPS[at].back);
+  return same >= 0 ? same : node;
+}
+
+/** What each box shows by now, and which edges the step goes along. */
+function colour() {
+  const { node, back } = STEPS[at];
+  const visited = new Set(STEPS.slice(NODES.length, at + 1).map((step) => step.node));
+  const current = visible(OWNER[node]);
+  const way = back ? "back" : "forward";
+  BUTTONS.forEach((button, item) => {
+    button.classList.remove("forward", "back");
+    button.removeAttribute("aria-current");
+    if (item === current) {
+      button.classList.add(way);
+      button.setAttribute("aria-current", "step");
+    }
+    if (item.node >= 0) fill(button, item.node, visited.has(item.node));
+    else button.children[1].textContent = item === current ? NODES[node].name : `${countOf(item)} steps`;
+  });
+  const senders = new Set(NODES[node].arrivals.map((arrival) => visible(OWNER[arrival.from])));
+  const inputs = new Set(NODES[node].inputs.map(([, from]) => visible(OWNER[from])));
+  for (const { from, to, path } of PATHS) {
+    const active = back ? from === current && senders.has(to) : to === current && inputs.has(from);
+    path.setAttribute("class", active ? way : "");
+  }
+}
+
+function fill(button, node, visited) {
+  const [, value, gradient] = button.children;
+  const done = node <= at || at >= NODES.length;
+  value.textContent = done ? brief(NODES[node].value) : "";
+  value.className = "v";
+  gradient.textContent = visited ? `∂ ${brief(NODES[node].gradient)}` : "";
+  gradient.className = "g";
+  button.classList.toggle("later", !done);
+  button.classList.toggle("bad", done && Boolean(DATA.arrays[NODES[node].value].bad));
+}
+
+/** How many nodes are in a box, counted once. */
+function countOf(item) {
+  item.count ??= item.node >= 0 ? 1 : item.children.map(countOf).reduce((a, b) => a + b, 0);
+  return item.count;
+}
+
+function scrollTo(button) {
+  if (!button) return;
+  const graph = $("graph");
+  graph.scrollTo(button.offsetLeft + button.offsetWidth / 2 - graph.clientWidth / 2,
+                 button.offsetTop + button.offsetHeight / 2 - graph.clientHeight / 2);
+}
+
+/** The panel: the step in a sentence, its code, and its arrays. */
+function tell() {
+  const { node, back } = STEPS[at];
+  const { name } = NODES[node];
+  $("heading").textContent = back
+    ? `Back ${at - NODES.length + 1} of ${DATA.visits.length}: the gradient of ${name}`
+    : `Forward ${at + 1} of ${NODES.length}: ${name}`;
+  $("heading").className = back ? "g" : "v";
+  $("say").textContent = back ? sentenceBack(NODES[node]) : sentenceForward(NODES[node]);
+  const detail = back ? detailBack(NODES[node], node) : detailForward(NODES[node]);
+  $("detail").replaceChildren(...where(), ...detail);
+  $("step").scrollTop = 0;
+  $("slider").value = at;
+  $("slider").setAttribute("aria-valuetext", $("heading").textContent);
+  $("count").textContent = `${at + 1} / ${STEPS.length}`;
+  if ($("outline").open) outline();
+}
+
+const CONSTANT = "held constant: the result is not differentiated with respect to it";
+const isConstant = (node) => node.gradient === null;
+
+function sentenceForward(node) {
+  const kind = node.op ? node.formula : `${node.name} is ${isConstant(node) ? CONSTANT : "a parameter"}`;
+  return `${kind}; its value is ${inWords(node.value)}.`;
+}
+
+function sentenceBack(node) {
+  if (!node.arrivals.length) return `The result itself: d${node.name} is ${inWords(node.gradient)}.`;
+  const from = [...new Set(node.arrivals.map((arrival) => NODES[arrival.from].name))];
+  const arrives = `d${node.name} arrives from ${from.join(" and ")}: ${inWords(node.gradient)}.`;
+  const paths = node.arrivals.length;
+  return paths > 1 ? `${arrives} ${paths} paths meet here, so their gradients are added.` : arrives;
+}
+
+/** Where a NaN began, with a button that goes there. */
+function where() {
+  const bad = DATA.notFinite;
+  if (!bad) return [];
+  const step = bad.visit ? NODES.length + DATA.visits.indexOf(bad.node) : bad.node;
+  const made = element("p", "", "bad");
+  const name = `${bad.visit ? "the gradient of " : ""}${NODES[bad.node].name}`;
+  if (step === at) made.textContent = "NaN or infinity begins in this step.";
+  else made.append(`NaN or infinity begins in ${name}. `, link("Go there", () => go(step)));
+  return [made];
+}
+
+function link(text, onclick) {
+  const made = element("button", text);
+  made.onclick = onclick;
+  return made;
+}
+
+/** A heading and what stands under it. */
+const titled = (title, ...content) => [element("h3", title), ...content];
+
+function detailForward(node) {
+  const made = [];
+  if (node.op) {
+    const formula = code(equation(node.formula, node.numbers, node.value), "v");
+    made.push(...titled("The op", formula, note([`op ${node.op}`, node.options, node.source])));
+  }
+  made.push(...program(node));
+  if (node.inputs.length) {
+    made.push(...titled("What goes in", cards(node.inputs.map(
+      ([argument, from]) => card(labelled(argument, NODES[from].name), NODES[from].value)))));
+  }
+  made.push(...titled(node.op ? "What comes out" : "Its value", card(node.name, node.value)));
+  return made;
+}
+
+/** An argument of the op, and what the program calls it. */
+const labelled = (argument, name) => (
+  argument === name ? name : `${name}, as the op's ${argument}`);
+
+function detailBack(node, index) {
+  const made = [];
+  if (node.arrivals.length) {
+    made.push(...titled("What arrives", cards(node.arrivals.map((arrival) => card(
+      `from ${NODES[arrival.from].name}: ${arrival.formula}`, arrival.value)))));
+  }
+  if (node.sum) made.push(...titled("The sum where paths meet", ...sumOf(node)));
+  if (!isComplete(node)) made.push(...titled("Complete", card(`d${node.name}`, node.gradient)));
+  made.push(...passedOn(node, index), ...program(node));
+  made.push(...titled("Its value", card(node.name, node.value)));
+  return made;
+}
+
+/** Whether what arrived, or the sum that is written out, is all of the gradient. */
+function isComplete({ arrivals, gradient, sum }) {
+  if (sum) return sum.at.length === 0;
+  return arrivals.length === 1 && arrivals[0].value === gradient;
+}
+
+function sumOf(node) {
+  const { terms, total, at } = node.sum;
+  const text = `${terms.map(exact).join(" + ")} = ${exact(total)}`.replaceAll("+ -", "− ");
+  const made = [element("p", text, "sum")];
+  if (at.length) made.push(note([`the element [${at.join(", ")}], whose gradient is largest in size`]));
+  return made;
+}
+
+/** What the partials of the node's op return, and to whom. */
+function passedOn(node, index) {
+  const inputs = [...new Set(node.inputs.map(([, from]) => from))];
+  const rows = inputs.flatMap((to) => NODES[to].arrivals
+    .filter((arrival) => arrival.from === index)
+    .map(({ formula, numbers, value }) => code(
+      `to ${NODES[to].name}:  ${equation(formula, numbers, value)}`, "g")));
+  const constants = inputs.filter((to) => isConstant(NODES[to]));
+  rows.push(...constants.map((to) => code(`to ${NODES[to].name}:  nothing, it is held constant`)));
+  if (!rows.length) return [];
+  return titled(`What the partials of ${node.op} pass on`, ...rows, note([node.source]));
+}
+
+/** A formula, the same with numbers in it, and what it gives. */
+function equation(formula, numbers, value) {
+  const result = brief(value);
+  if (DATA.arrays[value].shape.length) return `${formula}   (${result})`;
+  return [formula, numbers === result ? "" : numbers, result].filter(Boolean).join("  =  ");
+}
+
+function program(node) {
+  if (!node.code) return [];
+  return titled("The line of the program", code(node.code), note([node.where, node.scopes]));
+}
+
+function code(text, className = "") {
+  const made = element("pre", "", className);
+  made.append(element("code", text));
+  return made;
+}
+
+const note = (parts) => element("p", parts.filter(Boolean).join(" · "), "note");
+
+function cards(all) {
+  const made = element("div", "", "cards");
+  made.append(...all);
+  return made;
+}
+
+function card(label, index) {
+  const made = element("div", "", "card");
+  made.append(element("code", label), view(index));
+  return made;
+}
+
+const LISTED = 100; // so many steps on either side of this one are in the outline
+
+function outline() {
+  const first = Math.max(0, at - LISTED);
+  const rows = STEPS.slice(first, at + LISTED).map(({ node, back }, i) => {
+    const text = back ? `back: d${NODES[node].name}` : `forward: ${NODES[node].formula}`;
+    const row = element("li");
+    const button = link(text, () => go(first + i));
+    if (first + i === at) button.setAttribute("aria-current", "step");
+    row.append(button);
+    return row;
+  });
+  $("steps").start = first + 1;
+  $("steps").replaceChildren(...rows);
+}
