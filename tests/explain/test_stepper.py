@@ -13,18 +13,25 @@ import numpy as np
 import pytest
 
 import tinygen as tg
-from tinygen.explain import stepper, trace
+from tinygen.explain import Trace, equations, stepper, trace
 from tinygen.explain.__main__ import main
 from tinygen.explain.examples import EXAMPLES
 from tinygen.explain.stepper import boxes, pictures
 
-DOCS = Path(__file__).parents[2] / "docs" / "stepper"
+ROOT = Path(__file__).parents[2]
+DOCS, DERIVATIONS = ROOT / "docs" / "stepper", ROOT / "docs" / "derivations"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def data_of(text):
     """What the page hands to its script."""
     return json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text)[1])
+
+
+def made(example):
+    """The trace of an example, and the derivation beside it, if it has one."""
+    made = EXAMPLES[example]()
+    return (made, None) if isinstance(made, Trace) else (made.trace, made)
 
 
 def chain(n):
@@ -59,8 +66,8 @@ def vae():
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_a_page_has_a_step_for_each_node_and_visit(example):
-    t = EXAMPLES[example]()
-    data = data_of(stepper.page(t))
+    t, by_hand = made(example)
+    data = data_of(stepper.page(t, by_hand=by_hand))
     assert [node["name"] for node in data["nodes"]] == list(t.names)
     assert data["visits"] == [node.index for node in t.visits]
     assert sorted(indices(data["tree"])) == [*range(len(t.nodes))]
@@ -68,11 +75,15 @@ def test_a_page_has_a_step_for_each_node_and_visit(example):
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_a_page_loads_nothing(example):
-    text = stepper.page(EXAMPLES[example]())
+    t, by_hand = made(example)
+    text = stepper.page(t, by_hand=by_hand)
     assert "default-src 'none'" in text
     assert set(re.findall(r"\b(?:src|href)=(\S*)", text)) == {'"data:,">'}
     assert not re.search(r"@import|\burl\(|\bfetch\(|XMLHttpRequest|\bimport\b", text)
-    assert set(re.findall(r"https?://[^\s\"']+", text)) <= {"http://www.w3.org/2000/svg"}
+    assert set(re.findall(r"https?://[^\s\"'\\]+", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1998/Math/MathML",
+    }
 
 
 def test_the_diamond_is_explained_in_its_numbers():
@@ -101,11 +112,35 @@ def formulas(data, name):
 
 
 def test_what_was_repeated_is_summed_and_the_page_says_so():
-    data = data_of(stepper.page(EXAMPLES["dense"]()))
+    data = data_of(stepper.page(made("dense")[0]))
     assert formulas(data, "b2") == ["dy, summed over axis 0"]
     assert formulas(data, "W2") == ["tanh1.T @ dy"]
     data = data_of(stepper.page(trace(lambda x: (np.ones((3, 4)) * x).sum(), np.ones((3, 1)))))
     assert formulas(data, "x") == ["dmultiply1 * constant1, summed over axis 1"]
+
+
+@pytest.mark.parametrize("example", ["dense", "vae", "gan"])
+def test_a_derivation_has_its_equations_and_three_opinions(example):
+    t, by_hand = made(example)
+    data = data_of(stepper.page(t, by_hand=by_hand))
+    assert len(data["lines"]) == len(by_hand.lines) > 20
+    for line in data["lines"]:
+        assert all(mathml.startswith("<math") for _, mathml in line["equations"])
+    gradients = {
+        data["nodes"][same["node"]]["name"]: [float(x) for x in same["opinions"]]
+        for line in data["lines"]
+        for array in line["made"]
+        if (same := array["same"]) and same["back"]
+    }
+    parameters = {t.nodes[i].name for i in data["visits"] if t.nodes[i].op is None}
+    assert parameters <= {*gradients}
+    for by_hand, by_autograd, measured in gradients.values():
+        assert by_hand == by_autograd == pytest.approx(measured, rel=1e-5)
+
+
+def test_the_equations_are_those_of_the_docs():
+    pytest.importorskip("latex2mathml")
+    assert equations.of_pages(DERIVATIONS) == equations._equations()
 
 
 def test_names_cannot_break_out_of_the_page():
@@ -255,7 +290,8 @@ def test_the_pages_of_the_docs_are_of_this_program(example):
     """Drawn by the present script, step by step the same graph; run python -m tinygen.explain."""
     kept = (DOCS / f"{example}.html").read_text(encoding="utf-8")
     assert len(kept) < 600_000
-    now = stepper.page(EXAMPLES[example](), example, EXAMPLES[example].__doc__ or "")
+    t, by_hand = made(example)
+    now = stepper.page(t, example, EXAMPLES[example].__doc__ or "", by_hand)
     data = re.compile(r'(?<=id="data">).*')
     assert data.sub("", kept) == data.sub("", now)
     then, data = data_of(kept), data_of(now)
@@ -391,7 +427,7 @@ def test_no_edge_passes_behind_a_box(opened, vae):
 
 
 def test_a_graph_of_a_dozen_nodes_is_open_from_the_beginning(opened):
-    t = EXAMPLES["dense"]()
+    t, _ = made("dense")
     assert opened(t).locator(".box").count() == len(t.nodes) <= 12
 
 
@@ -427,6 +463,38 @@ def test_search_goes_from_one_match_to_the_next(opened, vae):
         tab.keyboard.press("Enter")
         seen.append(heading(tab).split(": ")[1])
     assert seen == ["gelu1", "h", "gelu2", "affine3"]  # each of them, or what is made of it
+
+
+def test_from_a_line_by_hand_to_autograd_and_back(opened):
+    _, by_hand = made("vae")
+    tab = opened(by_hand)
+    tab.get_by_role("button", name="By hand").click()
+    assert heading(tab).startswith("By hand 1 of ")
+    (at,) = [i for i, line in enumerate(by_hand.lines) if line.code.startswith("dmu, dv =")]
+    tab.fill("#slider", str(int(tab.input_value("#slider")) + at))
+    assert heading(tab).endswith(": (P54) (P55)")
+    assert tab.locator("math").count() == 2
+    assert "finite difference" in tab.inner_text("#detail")
+    tab.locator("#detail button").first.click()
+    assert heading(tab).startswith("Back ")
+    tab.get_by_role("button", name="vae.py").last.click()
+    assert heading(tab).endswith(": (P54) (P55)")
+
+
+def test_a_link_leads_to_an_equation_or_a_step(opened):
+    _, by_hand = made("gan")
+    tab = opened(by_hand)
+    for name, expected in {"P4": "By hand", "P31": "By hand", "dlogit": "Back"}.items():
+        tab.evaluate(f"location.hash = '{name}'")
+        tab.reload()
+        assert heading(tab).startswith(expected)
+
+
+def test_a_trace_alone_has_nothing_by_hand(opened):
+    tab = opened(EXAMPLES["diamond"]())
+    assert tab.get_by_role("button", name="By hand").count() == 0
+    tab.get_by_role("button", name="Back", exact=True).click()
+    assert heading(tab).startswith("Back 1 of 4")
 
 
 def test_names_are_text(opened):

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.autograd import value_and_grad
+from tinygen.byhand import pieces
+from tinygen.byhand.chain import chain, chain_backward, layers
+from tinygen.explain.side_by_side import SideBySide, side_by_side
 from tinygen.explain.trace import Trace, trace
 from tinygen.losses import mse
-from tinygen.models import VAE
+from tinygen.models import GAN, VAE
 from tinygen.nn import mlp
 from tinygen.ops import mean, softplus, tanh
+from tinygen.parameters import Parameters
 
 SIDE = 28
 IMAGES = 8
@@ -30,7 +33,7 @@ def diamond() -> Trace:
     return trace(f, np.array(3.0))
 
 
-def dense() -> Trace:
+def dense() -> SideBySide:
     """A network of 3, 4 and 2 units, small enough that every number is on the page."""
     random = np.random.default_rng(0)
     net = mlp([3, 4, 2], activation=tanh)
@@ -39,43 +42,48 @@ def dense() -> Trace:
         y = net(p, x)
         return mse(y, target)
 
+    def by_hand(p: Parameters, x: Any, target: Any) -> Any:
+        gradients = p.room_for_gradients(None)
+        y, cache = chain(layers(p), x, "tanh")
+        R, dy = pieces.mse(y, target)
+        chain_backward(dy, layers(p), cache, layers(gradients), to_input=False)
+        return R, gradients
+
     x, target = random.standard_normal((5, 3)), random.standard_normal((5, 2))
-    return trace(loss, net.initialise(0, dtype=np.float64), x, target)
+    return side_by_side(loss, by_hand, net.initialise(0, dtype=np.float64), x, target)
 
 
-def vae() -> Trace:
+def vae() -> SideBySide:
     """A VAE that has learned a little of rings of all sizes: its weights are images by now."""
     model = VAE(SIDE**2, (64,), 4)
     random = np.random.default_rng(0)
-    p, f = model.initialise(0), value_and_grad(model.loss)
+    p, f = model.initialise(0, dtype=np.float64), model.gradients("by-hand")
     for _ in range(150):
         _, gradient = f(p, *model.draw(_rings(random, 32), random))
         p.flat -= 0.01 * gradient.flat
-    return trace(model.loss, p, *model.draw(_rings(random, IMAGES), random))
+    return side_by_side(model.loss, f, p, *model.draw(_rings(random, IMAGES), random))
 
 
-def gan() -> Trace:
+def gan() -> SideBySide:
     """The generator's turn: its gradient passes through D, whose weights are held constant."""
     random = np.random.default_rng(0)
-    generator, discriminator = mlp([2, 6, 2], activation=tanh), mlp([2, 5, 1], activation=tanh)
+    model = GAN(2, 2, (6,), (5,), "tanh", "tanh", "none", output="none")
+    p, noise = model.initialise(0, dtype=np.float64), random.standard_normal((4, 2))
 
     def generate(g: Mapping[str, Any], z: Any) -> Any:
-        return generator(g, z)
+        return model.generator(g, z)
 
     def discriminate(d: Mapping[str, Any], fake: Any) -> Any:
-        return discriminator(d, fake)
+        return model.discriminator(d, fake)
 
     def generator_loss(g: Mapping[str, Any], d: Mapping[str, Any], z: Any) -> Any:
         fake = generate(g, z)
         logit = discriminate(d, fake)
         return mean(softplus(-logit))
 
-    return trace(
-        generator_loss,
-        generator.initialise(0),
-        {**discriminator.initialise(1)},
-        random.standard_normal((4, 2), dtype=np.float32),
-    )
+    by_hand = model.gradients("by-hand").generator
+    g, d = p.part("generator."), p.part("discriminator.")
+    return side_by_side(generator_loss, by_hand, g, {**d}, noise)
 
 
 def _rings(random: np.random.Generator, n: int) -> np.ndarray:
@@ -84,10 +92,10 @@ def _rings(random: np.random.Generator, n: int) -> np.ndarray:
     centre = random.uniform(-4, 4, (2, n, 1, 1))
     radius = random.uniform(3, 9, (n, 1, 1))
     distance = np.hypot(x - centre[0], y - centre[1]) - radius
-    return np.exp(-(distance**2) / 2).reshape(n, -1).astype(np.float32)
+    return np.exp(-(distance**2) / 2).reshape(n, -1)
 
 
-EXAMPLES: dict[str, Callable[[], Trace]] = {
+EXAMPLES: dict[str, Callable[[], Trace | SideBySide]] = {
     "diamond": diamond, "dense": dense, "vae": vae, "gan": gan,
 }  # fmt: skip
 """By the names that ``python -m tinygen.explain`` takes."""

@@ -6,17 +6,21 @@ value or as its gradient; and of one element, the measured derivative stands bes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygen.backend import to_host
+from tinygen.explain import stepper
 from tinygen.explain.derivation import Line, derivation
 from tinygen.explain.table import WIDTH
 from tinygen.explain.trace import Node, Trace, trace
+from tinygen.files import write_text
 
 NEAR = 1e-5
 """Arrays with a relative difference below this are the same; in float64 it is about 1e-16."""
@@ -60,21 +64,39 @@ def side_by_side(
         parameters, data: of both; float64 shows more.
 
     Returns:
-        A `Match` for each array of each line that autograd has, too, in the order of the lines;
-        ``print`` shows them as a table.
+        What ``print`` shows as a table, and ``save`` as a page to step through.
     """
     graph = trace(loss, parameters, *data)
     lines = derivation(by_hand, parameters, *data)
-    return SideBySide(match for line in lines for match in _of_line(line, graph))
+    return SideBySide(graph, lines, [match for line in lines for match in _of_line(line, graph)])
 
 
-class SideBySide(tuple[Match, ...]):
-    """Those of a whole derivation."""
+@dataclass(frozen=True)
+class SideBySide:
+    """A whole derivation beside a graph.
+
+    Attributes:
+        trace: autograd's steps.
+        lines: by hand, in the order in which they ran.
+        matches: a `Match` for each array of each line that autograd has, too.
+    """
+
+    trace: Trace
+    lines: Sequence[Line]
+    matches: Sequence[Match]
+
+    def save(self, path: str | PathLike[str], about: str = "") -> None:
+        """Write the stepper of `Trace.save`, which goes on with the derivation, line by line."""
+        write_text(path, stepper.page(self.trace, Path(path).stem, about, self))
+
+    def _repr_html_(self) -> str:
+        """The stepper in a notebook."""
+        return stepper.frame(self.trace, self)
 
     def __str__(self) -> str:
         """In 80 columns: a line of code with its equations, and below it its numbers."""
         rows = [f"{'':40} {'by hand':>12} {'autograd':>12} {'measured':>12}"]
-        for line, of_line in groupby(self, key=lambda match: match.line):
+        for line, of_line in groupby(self.matches, key=lambda match: match.line):
             equations = " ".join(f"({tag})" for tag in line.equations)
             room = WIDTH - len(equations) - 1
             code = f"{line.file}:{line.number}  {line.code}"

@@ -31,29 +31,34 @@ function open(item) {
   for (let box = item.parent; box; box = box.parent) box.open = true;
 }
 
-/** Go to the next step that has this name, or these words in its name, formula, code or box. */
+/** Go to the next step with this name or equation, or these words in its name, formula, code or box. */
 function search(text) {
   const wanted = text.trim().toLowerCase();
   if (!wanted) return;
-  const named = stepsWith((node, back) => [node.name, back ? `d${node.name}` : ""]
-    .some((name) => name.toLowerCase() === wanted));
-  const hits = named.length ? named : stepsWith((node) =>
-    [node.name, node.formula, node.op, node.code, node.scopes]
-      .some((part) => part.toLowerCase().includes(wanted)));
+  const named = stepsWith((step) => namesOf(step).some((name) => name.toLowerCase() === wanted));
+  const hits = named.length ? named
+    : stepsWith((step) => wordsOf(step).some((part) => part.toLowerCase().includes(wanted)));
   if (!hits.length) {
     $("say").textContent = `No step has “${text}” in its name, op or code.`;
     return;
   }
   const next = Math.max(0, hits.findIndex((step) => step > at));
   at = hits[next];
-  open(OWNER[STEPS[at].node]);
+  if (current()) open(OWNER[STEPS[at].node]);
   refresh();
   $("say").append(` (“${text}”: ${next + 1} of ${hits.length})`);
 }
 
-/** The steps of which this is true, forward and back. */
-function stepsWith(isWanted) {
-  return STEPS.flatMap(({ node, back }, step) => (isWanted(NODES[node], back) ? [step] : []));
+/** The steps of which this is true. */
+const stepsWith = (isWanted) => STEPS.flatMap((step, i) => (isWanted(step) ? [i] : []));
+
+const namesOf = ({ node, back, line }) => (line ? line.equations.map(([number]) => number)
+  : [NODES[node].name, back ? `d${NODES[node].name}` : ""]);
+
+function wordsOf({ node: index, line }) {
+  if (line) return [line.code, line.where, line.function];
+  const node = NODES[index];
+  return [node.name, node.formula, node.op, node.code, node.scopes];
 }
 
 let timer = 0;
@@ -99,6 +104,8 @@ document.addEventListener("keydown", (event) => {
   action();
 });
 
+PARTS.forEach(([id, first]) => { $(id).onclick = () => go(first); });
+$("by-hand").hidden = !LINES.length;
 $("previous").onclick = () => go(at - 1);
 $("next").onclick = () => go(at + 1);
 $("play").onclick = play;
@@ -120,3 +127,4 @@ if (NODES.length > FEW) {
   $("many").textContent = `${NODES.length} nodes, folded into boxes: open one to look inside.`;
 }
 refresh();
+search(decodeURIComponent(location.hash.slice(1))); // such as vae.html#P54

@@ -15,25 +15,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygen.explain.equations import mathml
 from tinygen.explain.sources import formula, place
 from tinygen.explain.stepper.boxes import tree
 from tinygen.explain.stepper.pictures import Arrays, number, numbers, on_host
 from tinygen.explain.table import called, shown, substituted_partial
 
 if TYPE_CHECKING:
+    from tinygen.explain.derivation import Line
+    from tinygen.explain.side_by_side import Match, SideBySide
     from tinygen.explain.trace import Arrival, Node, Trace
 
-PARTS = ("start", "arrays", "boxes", "drawing", "step", "controls")
+PARTS = ("start", "arrays", "boxes", "drawing", "step", "derivation", "controls")
 """The scripts, in the order in which they stand in the page."""
 
 
-def page(trace: Trace, title: str = "trace", about: str = "") -> str:
-    """The text of the page; `Trace.save` writes it."""
+def page(
+    trace: Trace, title: str = "trace", about: str = "", by_hand: SideBySide | None = None
+) -> str:
+    """The text of the page; `Trace.save` writes it, and `SideBySide.save` one with both."""
     return Template(_read("page.html")).substitute(
         title=html.escape(title),
         about=html.escape(about),
         style=_read("style.css"),
-        data=_json(described(trace)),
+        data=_json(described(trace, by_hand)),
         script="\n".join(_read(f"{part}.js") for part in PARTS),
     )
 
@@ -42,9 +47,9 @@ def _read(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def frame(trace: Trace) -> str:
+def frame(trace: Trace, by_hand: SideBySide | None = None) -> str:
     """The page within another one, such as a notebook, whose styles and scripts it cannot meet."""
-    text = html.escape(page(trace))
+    text = html.escape(page(trace, by_hand=by_hand))
     style = "width: 100%; height: 640px; border: 0"
     return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{text}"></iframe>'
 
@@ -55,13 +60,14 @@ def _json(data: Any) -> str:
     return text.replace("<", "\\u003c")
 
 
-def described(trace: Trace) -> dict[str, Any]:
-    """What the scripts read: nodes, visits, the boxes, and each array once."""
+def described(trace: Trace, by_hand: SideBySide | None = None) -> dict[str, Any]:
+    """What the scripts read: nodes, visits, lines by hand, the boxes, and each array once."""
     arrays = Arrays()
     nodes = [_node(node, arrays) for node in trace.nodes]
     return {
         "nodes": nodes,
         "visits": [node.index for node in trace.visits],
+        "lines": [_line(line, by_hand, arrays) for line in by_hand.lines] if by_hand else [],
         "tree": tree(trace.nodes),
         "notFinite": _not_finite(trace),
         "arrays": arrays.kept,
@@ -94,6 +100,34 @@ def _node(node: Node, arrays: Arrays) -> dict[str, Any]:
             for arrival in node.arrivals
         ],
         "sum": _sum(node),
+    }
+
+
+def _line(line: Line, by_hand: SideBySide, arrays: Arrays) -> dict[str, Any]:
+    matches = {match.name: match for match in by_hand.matches if match.line is line}
+    return {
+        "where": f"{line.file}:{line.number}",
+        "function": line.function,
+        "code": line.code,
+        "equations": [[number, mathml(line.file, number)] for number in line.equations],
+        "made": [
+            {"name": name, "value": arrays.add(x), "same": _same(matches.get(name))}
+            for name, x in line.made.items()
+        ],
+    }
+
+
+def _same(match: Match | None) -> dict[str, Any] | None:
+    """Autograd's step with the same array, how near it is, and one element three times."""
+    if match is None:
+        return None
+    opinions = (match.by_hand, match.by_autograd, match.measured)
+    return {
+        "node": match.node.index,
+        "back": match.is_gradient,
+        "difference": f"{match.difference:.0e}" if match.difference else "0",
+        "at": [*match.index],
+        "opinions": [None if x is None else f"{x:.8g}" for x in opinions],
     }
 
 

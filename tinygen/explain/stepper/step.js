@@ -6,8 +6,11 @@ function go(step) {
   at = Math.max(0, Math.min(STEPS.length - 1, step));
   colour();
   tell();
-  scrollTo(BUTTONS.get(visible(OWNER[STEPS[at].node])));
+  scrollTo(BUTTONS.get(current()));
 }
+
+/** The box of the step that is shown; a line by hand may have none. */
+const current = () => (STEPS[at].node < 0 ? null : visible(OWNER[STEPS[at].node]));
 
 /** The step of a node in the pass that we are in, or else in the other one. */
 function nearest(node) {
@@ -17,24 +20,25 @@ function nearest(node) {
 
 /** What each box shows by now, and which edges the step goes along. */
 function colour() {
-  const { node, back } = STEPS[at];
-  const visited = new Set(STEPS.slice(NODES.length, at + 1).map((step) => step.node));
-  const current = visible(OWNER[node]);
+  const { node, back, line } = STEPS[at];
+  const visited = new Set(STEPS.slice(NODES.length, Math.min(at + 1, LINES_BEGIN)).map((step) => step.node));
+  const box = current();
   const way = back ? "back" : "forward";
   BUTTONS.forEach((button, item) => {
     button.classList.remove("forward", "back");
     button.removeAttribute("aria-current");
-    if (item === current) {
+    if (item === box) {
       button.classList.add(way);
       button.setAttribute("aria-current", "step");
     }
     if (item.node >= 0) fill(button, item.node, visited.has(item.node));
-    else button.children[1].textContent = item === current ? NODES[node].name : `${countOf(item)} steps`;
+    else button.children[1].textContent = item === box ? NODES[node].name : `${countOf(item)} steps`;
   });
-  const senders = new Set(NODES[node].arrivals.map((arrival) => visible(OWNER[arrival.from])));
-  const inputs = new Set(NODES[node].inputs.map(([, from]) => visible(OWNER[from])));
+  const { arrivals, inputs } = line ? { arrivals: [], inputs: [] } : NODES[node];
+  const senders = new Set(arrivals.map((arrival) => visible(OWNER[arrival.from])));
+  const givers = new Set(inputs.map(([, from]) => visible(OWNER[from])));
   for (const { from, to, path } of PATHS) {
-    const active = back ? from === current && senders.has(to) : to === current && inputs.has(from);
+    const active = back ? from === box && senders.has(to) : to === box && givers.has(from);
     path.setAttribute("class", active ? way : "");
   }
 }
@@ -65,20 +69,36 @@ function scrollTo(button) {
 
 /** The panel: the step in a sentence, its code, and its arrays. */
 function tell() {
-  const { node, back } = STEPS[at];
-  const { name } = NODES[node];
-  $("heading").textContent = back
-    ? `Back ${at - NODES.length + 1} of ${DATA.visits.length}: the gradient of ${name}`
-    : `Forward ${at + 1} of ${NODES.length}: ${name}`;
-  $("heading").className = back ? "g" : "v";
-  $("say").textContent = back ? sentenceBack(NODES[node]) : sentenceForward(NODES[node]);
-  const detail = back ? detailBack(NODES[node], node) : detailForward(NODES[node]);
+  const [className, heading, sentence, detail] = told(STEPS[at]);
+  $("heading").className = className;
+  $("heading").textContent = heading;
+  $("say").textContent = sentence;
   $("detail").replaceChildren(...where(), ...detail);
   $("step").scrollTop = 0;
+  PARTS.forEach(([id, first], i) => {
+    $(id).setAttribute("aria-pressed", at >= first && at < (PARTS[i + 1]?.[1] ?? STEPS.length));
+  });
   $("slider").value = at;
   $("slider").setAttribute("aria-valuetext", $("heading").textContent);
   $("count").textContent = `${at + 1} / ${STEPS.length}`;
   if ($("outline").open) outline();
+}
+
+/** What is said of a step: its colour, heading, sentence and details. */
+function told({ node: index, back, line }) {
+  const node = NODES[index];
+  if (line) {
+    const numbers = line.equations.map(([number]) => `(${number})`).join(" ");
+    const heading = `By hand ${at - LINES_BEGIN + 1} of ${LINES.length}: ${numbers}`;
+    return ["", heading, sentenceByHand(line), detailByHand(line)];
+  }
+  const also = byHand(index, back);
+  if (back) {
+    const heading = `Back ${at - NODES.length + 1} of ${DATA.visits.length}: the gradient of ${node.name}`;
+    return ["g", heading, sentenceBack(node), [...detailBack(node, index), ...also]];
+  }
+  const heading = `Forward ${at + 1} of ${NODES.length}: ${node.name}`;
+  return ["v", heading, sentenceForward(node), [...detailForward(node), ...also]];
 }
 
 const CONSTANT = "held constant: the result is not differentiated with respect to it";
@@ -145,7 +165,7 @@ function detailBack(node, index) {
   }
   if (node.sum) made.push(...titled("The sum where paths meet", ...sumOf(node)));
   if (!isComplete(node)) made.push(...titled("Complete", card(`d${node.name}`, node.gradient)));
-  made.push(...passedOn(node, index), ...program(node));
+  made.push(...passedOn(node, index), ...freed(node), ...program(node));
   made.push(...titled("Its value", card(node.name, node.value)));
   return made;
 }
@@ -175,6 +195,14 @@ function passedOn(node, index) {
   rows.push(...constants.map((to) => code(`to ${NODES[to].name}:  nothing, it is held constant`)));
   if (!rows.length) return [];
   return titled(`What the partials of ${node.op} pass on`, ...rows, note([node.source]));
+}
+
+/** What the engine needs no longer, once this step is done. A trace holds on to all of it. */
+function freed(node) {
+  if (!node.op) return [];
+  const inputs = [...new Set(node.inputs.map(([, from]) => NODES[from].name))].join(", ");
+  return titled("What is freed", note([`d${node.name}, all of which is passed on`,
+    `${node.op}'s references to ${inputs}: an array that nobody else holds is freed`]));
 }
 
 /** A formula, the same with numbers in it, and what it gives. */
@@ -213,8 +241,9 @@ const LISTED = 100; // so many steps on either side of this one are in the outli
 
 function outline() {
   const first = Math.max(0, at - LISTED);
-  const rows = STEPS.slice(first, at + LISTED).map(({ node, back }, i) => {
-    const text = back ? `back: d${NODES[node].name}` : `forward: ${NODES[node].formula}`;
+  const rows = STEPS.slice(first, at + LISTED).map(({ node, back, line }, i) => {
+    const text = line ? `by hand: ${line.code}`
+      : back ? `back: d${NODES[node].name}` : `forward: ${NODES[node].formula}`;
     const row = element("li");
     const button = link(text, () => go(first + i));
     if (first + i === at) button.setAttribute("aria-current", "step");

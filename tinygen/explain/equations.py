@@ -1,0 +1,66 @@
+"""The numbered equations of docs/derivations as MathML, which a browser draws without any network.
+
+The pages are not a part of the package, so equations.json is. It is made again by::
+
+    python -m tinygen.explain.equations docs/derivations
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from tinygen.files import write_text
+
+FILE = "equations.json"
+DISPLAY = re.compile(r"\$\$(.*?)\\tag\{(\w+)\}\s*\$\$", re.DOTALL)
+FUNCTION = re.compile(r"(<mi>(?:log|exp|max|tanh|sinh|cosh)</mi>)")
+SPACE = '<mspace width="0.167em"></mspace>'
+"""What TeX puts around the name of a function, and the converter does not."""
+
+
+def mathml(file: str, number: str) -> str:
+    """An equation that a line of ``byhand/FILE`` cites; "" if there is none of that number."""
+    return _equations().get(_key(file.removesuffix(".py"), number), "")
+
+
+def of_pages(folder: Path) -> dict[str, str]:
+    """The equations of all pages in a folder, such as ``{"P1": ..., "vae 1": ...}``."""
+    return {
+        _key(page.stem, number): _converted(tex)
+        for page in sorted(folder.glob("*.md"))
+        for tex, number in _of_page(page)
+    }
+
+
+def _of_page(page: Path) -> Iterator[tuple[str, str]]:
+    for display in DISPLAY.finditer(page.read_text(encoding="utf-8")):
+        tex, number = display.groups()
+        yield tex.strip(), number
+
+
+def _key(page: str, number: str) -> str:
+    """A number with a letter that all pages refer to needs no page."""
+    return number if number[0] in "PCK" else f"{page} {number}"
+
+
+def _converted(tex: str) -> str:
+    from latex2mathml.converter import convert  # of the extra `test`
+
+    return FUNCTION.sub(rf"{SPACE}\1{SPACE}", convert(tex, display="block"))
+
+
+@cache
+def _equations() -> dict[str, str]:
+    text = files(__package__).joinpath(FILE).read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+if __name__ == "__main__":
+    made = of_pages(Path(sys.argv[1]))
+    write_text(Path(__file__).with_name(FILE), json.dumps(made, indent=0, sort_keys=True) + "\n")
