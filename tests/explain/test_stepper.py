@@ -20,7 +20,7 @@ from tinygen.explain.stepper import boxes, pictures
 
 ROOT = Path(__file__).parents[2]
 DOCS, DERIVATIONS = ROOT / "docs" / "stepper", ROOT / "docs" / "derivations"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 
 
 def data_of(text):
