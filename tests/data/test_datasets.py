@@ -20,6 +20,7 @@ from tinygen.data import (
     load,
     locations,
     mixture_points,
+    npz,
     stroke_digits,
     strokes,
 )
@@ -147,7 +148,7 @@ def refusal(*args, **kwargs):
 
 
 def test_the_command_line_offers_the_table():
-    assert list(datasets.CHOICES) == ["auto", *TABLE, "strokes", "idx"]
+    assert list(datasets.CHOICES) == ["auto", *TABLE, "strokes", "idx", "npz"]
     assert {"mnist", "fashion-mnist", "kmnist"} <= set(TABLE)
 
 
@@ -184,7 +185,7 @@ def test_a_new_data_set_is_an_entry_in_the_table(tmp_path, monkeypatch, two_mirr
         images=(30, 10),
     )
     monkeypatch.setitem(DATASETS, "blocks", entry)
-    monkeypatch.setattr(datasets, "CHOICES", ("auto", *DATASETS, "strokes", "idx"))
+    monkeypatch.setattr(datasets, "CHOICES", ("auto", *DATASETS, "strokes", "idx", "npz"))
     data, _ = quietly("blocks")
     assert (data.name, data.source) == ("blocks", f"Blocks in {tmp_path / 'cache' / 'blocks'}")
     assert (data.image_shape, data.pixels) == ((5, 7, 3), 105)
@@ -414,6 +415,54 @@ def test_idx_refuses_what_does_not_fit_together(tmp_path, changes, message):
     assert message in refusal("idx", save(tmp_path / "data", small_set() | changes))
 
 
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def in_one_file(path, **changes):
+    """A data set in an .npz file; an array that is None is left out."""
+    arrays = dict(zip(KEYS, small_set(shape=(5, 7, 3)).values(), strict=True)) | changes
+    np.savez_compressed(path, **{key: x for key, x in arrays.items() if x is not None})
+    return path
+
+
+def test_npz_is_a_data_set_in_one_file(tmp_path):
+    path = in_one_file(tmp_path / "data.npz")
+    data, _ = quietly("npz", path)
+    arrays = small_set(shape=(5, 7, 3))
+    for name, expected in zip(("train_images", "train_labels", "test_images", "test_labels"),
+                              arrays.values(), strict=True):  # fmt: skip
+        np.testing.assert_array_equal(getattr(data, name), expected)
+    assert data.sha256 == {"data.npz": hashlib.sha256(path.read_bytes()).hexdigest()}
+    column = in_one_file(tmp_path / "column.npz", y_train=arrays[TRAIN_LABELS][:, None])
+    np.testing.assert_array_equal(quietly("npz", column)[0].train_labels, arrays[TRAIN_LABELS])
+    bare = in_one_file(tmp_path / "bare.npz", y_train=None, y_test=None)
+    assert quietly("npz", bare)[0].train_labels is None
+
+
+def test_npz_refuses_what_is_no_such_file(tmp_path):
+    path = tmp_path / "data.npz"
+    assert "got nothing of that name" in refusal("npz", path)
+    assert "got a folder" in refusal("npz", tmp_path)
+    for key in ("x_test", "y_train"):
+        said = refusal("npz", in_one_file(path, **{key: None}))
+        assert "expected arrays x_train, x_test, y_train, y_test, got " in said
+    objects = np.array([{}], object)
+    assert "expected a whole .npz file" in refusal("npz", in_one_file(path, x_train=objects))
+    assert "expected uint8" in refusal("npz", in_one_file(path, x_train=np.ones((3, 5, 7))))
+    whole = in_one_file(path).read_bytes()
+    flipped = whole[:500] + bytes([whole[500] ^ 255]) + whole[501:]
+    for damaged in (whole[:-30], b"", b"PK\3\4", flipped):
+        path.write_bytes(damaged)
+        assert "expected a whole .npz file" in refusal("npz", path)
+    np.save(path.with_suffix(".npy"), np.ones(3))
+    assert "expected a whole .npz file" in refusal("npz", path.with_suffix(".npy"))
+
+
+def test_npz_refuses_a_header_that_promises_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz, "MAX_BYTES", 1000)
+    assert "at most 1000 bytes" in refusal("npz", in_one_file(tmp_path / "data.npz"))
+
+
 def test_idx_refuses_a_file_and_an_archive_that_differ(tmp_path):
     """No hash tells which of them is the old one."""
     folder = save(tmp_path / "data", small_set(), "")
@@ -437,7 +486,9 @@ def test_ink_on_paper_is_mentioned(tmp_path, channels):
     assert quietly("idx", save(tmp_path / "photographs", arrays))[1] == []
     arrays |= {TRAIN_IMAGES: 255 - glowing}
     (line,) = quietly("idx", save(tmp_path / "bright", arrays))[1]
-    assert line.startswith(f"{tmp_path / 'bright'}: these images are dark on a bright background")
+    assert line.startswith(
+        f"the IDX files in {tmp_path / 'bright'}: these images are dark on a bright background"
+    )
     assert "255 - images turns them into it" in line
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.data import idx, locations, mixtures, strokes
+from tinygen.data import idx, locations, mixtures, npz, strokes
 from tinygen.data.batches import background, require_finite
 from tinygen.data.download import DownloadError, download
 from tinygen.errors import InputError, refuse_unknown
@@ -218,7 +218,7 @@ BRIGHT = 0.75
 FILES = DATASETS["mnist"].files
 """What the four files of `--data idx` are called."""
 
-CHOICES = ("auto", *DATASETS, "strokes", "idx")
+CHOICES = ("auto", *DATASETS, "strokes", "idx", "npz")
 
 
 def load(
@@ -242,6 +242,9 @@ def load(
         Any other data in four such files, in `data_dir` or else $TINYGEN_DATA_DIR: images of one
         shape, (h, w) or (h, w, c), and a label for each image. `say` gets a line if they are dark
         on a bright background.
+    npz
+        Any other data in one file, `data_dir`, that has the arrays ``x_train``, ``y_train``,
+        ``x_test`` and ``y_test``; without the labels, too.
     strokes
         Drawn here from `seed`: 60,000 and 10,000 stroke digits.
     auto
@@ -256,8 +259,10 @@ def load(
     refuse_unknown("data", choice, CHOICES)
     if choice == "strokes":
         return stroke_digits(seed)
-    if choice == "idx":
-        return _load_idx(data_dir, say)
+    if choice in ("idx", "npz"):
+        dataset = _load_idx(data_dir) if choice == "idx" else _load_npz(data_dir)
+        _say_if_bright(dataset, say)
+        return dataset
     name = locations.DEFAULT if choice == "auto" else choice
     try:
         return _load_published(name, data_dir, say, progress)
@@ -309,18 +314,36 @@ def _hashes(train: np.ndarray, test: np.ndarray) -> dict[str, str]:
             "test": hashlib.sha256(test.data).hexdigest()}  # fmt: skip
 
 
-def _load_idx(data_dir: str | os.PathLike[str] | None, say: Callable[[str], object]) -> Dataset:
+def _load_idx(data_dir: str | os.PathLike[str] | None) -> Dataset:
     folder = locations.named_folder(data_dir)
     if not folder:
         raise InputError("--data idx needs --data-dir DIR, the folder that has the four files")
-    dataset = _read_all("idx", "the IDX files", folder, FILES, _read_own)
+    return _read_all("idx", "the IDX files", folder, FILES, _read_own)
+
+
+def _load_npz(data_dir: str | os.PathLike[str] | None) -> Dataset:
+    if not data_dir:
+        raise InputError("--data npz needs --data-dir FILE, the .npz file")
+    path = locations.expanded(data_dir)
+    arrays, sha256 = npz.read_hashed(path)
+    return Dataset(
+        name="npz",
+        train_images=arrays["x_train"],
+        train_labels=arrays.get("y_train"),
+        test_images=arrays["x_test"],
+        test_labels=arrays.get("y_test"),
+        source=f"the arrays in {path}",
+        sha256={path.name: sha256},
+    )
+
+
+def _say_if_bright(dataset: Dataset, say: Callable[[str], object]) -> None:
     if background(dataset.train_images) > BRIGHT:
         say(
-            f"{folder}: these images are dark on a bright background, those of MNIST bright on a "
-            "dark one; a model trained on one kind does not fit the other, and 255 - images "
-            "turns them into it"
+            f"{dataset.source}: these images are dark on a bright background, those of MNIST "
+            "bright on a dark one; a model trained on one kind does not fit the other, and "
+            "255 - images turns them into it"
         )
-    return dataset
 
 
 def _load_published(

@@ -99,7 +99,7 @@ def parser(task: str, about: str | None, data: bool = True) -> argparse.Argument
     if data:
         add = p.add_argument_group("data").add_argument
         add("--data", **choice(CHOICES, "auto is mnist, or strokes where there is no network"))
-        add("--data-dir", type=path, metavar="DIR", help="folder of the four IDX files")
+        add("--data-dir", type=path, metavar="DIR", help="folder of the four IDX files, or the .npz file")
     add = p.add_argument_group("training").add_argument
     add("--epochs", type=whole(1, MOST_EPOCHS), default=10, metavar="N",
         help="passes over the images")  # fmt: skip
