@@ -39,6 +39,8 @@ LOG_2PI = log(2 * pi)
 def mse(x: Array, t: Array) -> Array:
     """Mean squared error: the mean of ``(x - t)^2`` over all elements of two arrays of one shape.
 
+    ``dx = 2 * g * (x - t) / n`` and ``dt = 2 * g * (t - x) / n``.
+
     >>> mse(np.float32([[1, 2]]), np.float32([[1, 4]]))
     np.float32(2.0)
     """
@@ -53,6 +55,8 @@ def mse(x: Array, t: Array) -> Array:
 )
 def bernoulli_nll(z: Array, t: Array) -> Array:
     """The negative log-likelihood of rows `t` whose pixels are 1 with probability ``sigmoid(z)``.
+
+    ``dz = g * (sigmoid(z) - t)`` and ``dt = -g * z``.
 
     ``softplus(z) - t z``, summed over the last axis: nats per row. It is computed from the logits,
     so nothing saturates and no probability is clipped.
@@ -117,6 +121,8 @@ def gaussian_nll(mean: Array | Tensor, log_var: Array | Tensor, x: Array | Tenso
 )
 def gaussian_kl(mean: Array, log_var: Array) -> Array:
     """The KL divergence from ``N(mean, exp(log_var))`` to ``N(0, 1)``, element by element, in nats.
+
+    ``dlog_var = 0.5 * g * (exp(log_var) - 1)``.
 
     ``0.5 (exp(log_var) + mean^2 - 1 - log_var)``: Kingma and Welling 2014, appendix B. `log_var` is
     the logarithm of the variance, not of the standard deviation.

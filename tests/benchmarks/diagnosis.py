@@ -6,7 +6,9 @@ Three measurements, each a line of counts:
   function; `check_gradients` has to name the op and the argument;
 - planted: mistakes in the backward pass of a VAE or a classifier by hand, of random sizes that
   differ from each other; the kind and the place have to be right;
-- mutants: the project's tables, where a comparison with autograd sees them; printed to be read.
+- mutants: the project's tables, where a comparison with autograd sees them; what a right reason
+  says is in right_explanations.py;
+- edits: one-token edits of byhand/, drawn at random (edits.py).
 """
 
 from __future__ import annotations
@@ -111,18 +113,21 @@ def named_rightly(op: Any, case: Any, inputs: Any, i: int, fault: Fault) -> str:
 
 ROWS = [
     # What is replaced in which module by what, for which models, and what the reason has to say.
-    ("pieces", "xp.matmul(h.T, da, out=dW)", "xp.matmul(h.T, da / len(da), out=dW)",
-     "classifier autoencoder", r"the sum over rows were a mean.*uses of affine|1/N"),
-    ("pieces", "xp.matmul(h.T, da, out=dW)", "xp.matmul(h.T, -da, out=dW)",
+    ("chain", "xp.matmul(cache.H[k].T, dR, out=dW)",
+     "xp.matmul(cache.H[k].T, dR / len(dR), out=dW)",
+     "classifier autoencoder", r"the sum over rows were a mean|1/N"),
+    ("chain", "xp.matmul(cache.H[k].T, dR, out=dW)", "xp.matmul(cache.H[k].T, -dR, out=dW)",
      "classifier autoencoder elbo", r"other sign.*"),
     ("pieces", "xp.matmul(h.T, da, out=dW)", "xp.matmul(h[-1:].T, da[-1:], out=dW)",
      "classifier1", r"last row of the batch"),
-    ("pieces", "xp.sum(da, axis=0, out=db)", "xp.mean(da, axis=0, out=db)",
+    ("chain", "xp.sum(pixels, axis=0, out=db)", "xp.mean(pixels, axis=0, out=db)",
      "classifier autoencoder elbo", r"1/N|the sum over rows were a mean"),
-    ("pieces", "xp.sum(da, axis=0, out=db)", "xp.sum(2 * da, axis=0, out=db)",
+    ("chain", "xp.sum(pixels, axis=0, out=db)", "xp.sum(2 * pixels, axis=0, out=db)",
      "classifier autoencoder elbo", r"2 times|counted twice"),
-    ("pieces", "da @ W.T", "-da @ W.T", "classifier autoencoder elbo", r"other sign.*affine"),
-    ("pieces", "da @ W.T", "2 * da @ W.T", "classifier autoencoder iwae", r"counted twice.*affine"),
+    ("chain", "cache.around[k].before_backward(dR @ W.T)",
+     "cache.around[k].before_backward(-dR @ W.T)", "autoencoder elbo", r"other sign.*affine"),
+    ("chain", "cache.around[k].before_backward(dR @ W.T)",
+     "cache.around[k].before_backward(2 * dR @ W.T)", "autoencoder iwae", r"counted twice.*affine"),
     ("pieces", "return dh * f", "return dh", "classifier autoencoder elbo gaussian",
      r"the derivative of tanh were left out"),
     ("pieces", "return dh * f", "return dh * f * f", "classifier autoencoder elbo iwae",
@@ -259,40 +264,62 @@ def comparisons() -> Iterator[tuple[Any, ...]]:
         data = classifier.draw(random.random((7, 6)), random, labels=labels)
         p = classifier.initialise(1, np.float64)
         yield classifier.gradients("by-hand"), classifier.gradients("autograd"), p, *data
+    import aae_phases
     import gan_checks
 
+    widths = {"pixels": 6, "latent": 4, "generator_hidden": (5,), "discriminator_hidden": (8,)}
     for loss in ("non-saturating", "wasserstein-gp", "r1", "least-squares"):
-        model = gan_checks.gan(loss)
-        g, d, by_d, by_g = gan_checks.turn(model)
+        model = gan_checks.gan(loss, **widths)
+        g, d, by_d, by_g = gan_checks.turn(model, rows=7)
         hand, autograd = model.gradients("by-hand"), model.gradients("autograd")
         yield hand.discriminator, autograd.discriminator, d, *by_d
         yield hand.generator, autograd.generator, g, d, *by_g
+    for loss in ("non-saturating", "wasserstein-gp"):
+        aae = tg.models.AdversarialAutoencoder(
+            pixels=6, hidden=(5,), latent=4, activation="tanh", loss=loss, biases="normal",
+            discriminator_hidden=(8,), discriminator_activation="tanh",
+        )  # fmt: skip
+        hand, autograd = aae.gradients("by-hand"), aae.gradients("autograd")
+        for phase, (p, *data) in aae_phases.turn(aae, 7, 3).items():
+            yield getattr(hand, phase), getattr(autograd, phase), p, *data
 
 
-def measure_mutants() -> Counter[str]:
-    """How many that a comparison sees are explained; whether rightly, is to be read."""
-    sys.path[:0] = [str(TESTS / "helpers"), str(TESTS / "mutants")]
+def measure_mutants(*tables: str) -> Counter[str]:
+    """Of how many that a comparison sees the reason is right, another, or none."""
+    sys.path[:0] = [str(TESTS / folder) for folder in ("helpers", "mutants", "benchmarks")]
     import pytest
 
+    right = __import__("right_explanations").RIGHT
     counts: Counter[str] = Counter()
-    for table in ("vae", "byhand", "classifier", "gan"):
+    for table in tables or right:
         for name, plant in __import__(f"test_{table}").MUTANTS.items():
             with pytest.MonkeyPatch.context() as patch:
                 plant(patch)
-                said = reason()
-            result = "not seen" if said is None else "none known" if NONE in said else "explained"
-            counts[f"{table}: {result}"] += 1
-            if said is not None:
-                print(f"## {table}, {name}: {result}\n{said}")
+                said = reason(comparisons())
+            if said is None:
+                continue
+            of = "loss" if said.startswith("the first loss") else "gradient alone"
+            result = verdict(said, right[table].get(name, ""))
+            counts[f"{of} wrong: {result}"] += 1
+            print(f"## {table}, {name}: {result}\n{said}")
     return counts
+
+
+def verdict(said: str, expected: str) -> str:
+    """Whether the first explanation has the expected words; "" is what nothing can explain."""
+    first = " ".join(said.split()).split("why:")[-1].split(" or: ")[0]
+    if NONE in first:
+        return "none known"
+    words = first.split(" (tinygen/")[0]
+    return "right" if expected and re.search(expected, words) else "another"
 
 
 NONE = "no mistake that I know"
 
 
-def reason() -> str | None:
+def reason(cases: Iterator[tuple[Any, ...]]) -> str | None:
     """The message of the first comparison that fails, if one does."""
-    for f, g, p, *data in comparisons():
+    for f, g, p, *data in cases:
         try:
             tg.compare_gradients(f, g, p, *data, tolerance=1e-11)
         except tg.GradientError as error:
@@ -302,7 +329,46 @@ def reason() -> str | None:
     return None
 
 
-PARTS = {"ops": measure_ops, "planted": measure_planted, "mutants": measure_mutants}
+# Random edits.
+
+
+def measure_edits(number: int = 200, seed: int = 2026) -> Counter[str]:
+    """One-token edits of byhand/, drawn at random, of which a comparison sees each."""
+    sys.path[:0] = [str(TESTS / folder) for folder in ("helpers", "benchmarks")]
+    import edits
+    import pytest
+    from mutants import made_of, source_of
+
+    random = np.random.default_rng(seed)
+    modules = [
+        __import__(f"tinygen.byhand.{m}", fromlist=["x"]) for m in ("pieces", "chain", "gan")
+    ]
+    drawn = [(m, edit) for m in modules for edit in edits.all_edits(source_of(m))]
+    counts: Counter[str] = Counter()
+    for i in random.permutation(len(drawn)):
+        module, edit = drawn[i]
+        function, text, source = edits.applied(source_of(module), *edit)
+        with pytest.MonkeyPatch.context() as patch:
+            code = vars(made_of(source, module))[function].__code__
+            patch.setattr(vars(module)[function], "__code__", code)
+            said = reason(edits.models(random))
+        if said is None or "why:" not in said:
+            continue
+        of = "loss" if said.startswith("the first loss") else "gradient alone"
+        result = verdict(said, edits.PLACES[function])
+        counts[f"{of} wrong: {result}"] += 1
+        print(f"## {function}: {text}: {result}\n{said}", flush=True)
+        if sum(counts.values()) == number:
+            break
+    return counts
+
+
+PARTS = {
+    "ops": measure_ops,
+    "planted": measure_planted,
+    "mutants": measure_mutants,
+    "edits": measure_edits,
+}
 
 
 def main() -> None:

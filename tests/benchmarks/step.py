@@ -4,8 +4,9 @@
     python tests/benchmarks/step.py --backend cupy --json docs/benchmarks/h200.json
 
 The step is that of the autoencoder 784-512-256-64 and back: forward, backward, Adam; that of the
-VAE of Burda et al., 784-200-200-50 and back at their batch of 20, with its draws; and those of both
-players of a GAN, see gan_arms.py, at a batch of 128. The arms are
+VAE of Burda et al., 784-200-200-50 and back at their batch of 20, with its draws; and at a batch of
+128 those of both players of a GAN, see gan_arms.py, and that of an autoencoder of convolutions, see
+conv_arms.py. The arms are
 
 - the matrix products of such a step alone, written into memory that is already there;
 - tinygen by hand and by autograd;
@@ -36,6 +37,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import conv_arms
 import gan_arms
 import numpy as np
 
@@ -255,8 +257,8 @@ VAE_ARMS = {
     "PyTorch, fused Adam": pytorch_vae,
 }
 GANS = {f"GAN, {loss}": gan_arms.arms(loss) for loss in ("non-saturating", "wasserstein-gp")}
-GAN_BATCH = 128
-ARMS_OF = {"autoencoder": ARMS, "vae": VAE_ARMS, **GANS}
+GAN_BATCH = CONV_BATCH = 128
+ARMS_OF = {"autoencoder": ARMS, "vae": VAE_ARMS, "convolutions": conv_arms.ARMS, **GANS}
 ON_THE_HOST = ("JAX, jit", "MyGrad", "HIPS autograd")
 
 
@@ -415,6 +417,8 @@ def main() -> None:
         show(f"autoencoder, batch {batch}", steps[batch])
     vae_step = measure("vae", args.backend, BURDA_BATCH, 3 * args.rounds)
     show(f"VAE, batch {BURDA_BATCH}", vae_step)
+    conv_step = measure("convolutions", args.backend, CONV_BATCH, args.rounds)
+    show(f"convolutions, batch {CONV_BATCH}", conv_step)
     gan_steps = {}
     for name in GANS:
         gan_steps[name] = measure(name, args.backend, GAN_BATCH, args.rounds)
@@ -433,6 +437,7 @@ def main() -> None:
         "python": platform.python_version(),
         "milliseconds a step": steps,
         "milliseconds a step of the VAE": vae_step,
+        "milliseconds a step of convolutions": conv_step,
         "milliseconds a step of the GAN": gan_steps,
         "microseconds an op": engine,
         "milliseconds of Adam": adam,

@@ -33,7 +33,8 @@ def test_an_arm_takes_a_step(model: str, arm: str) -> None:
 
 def test_the_arms_are_there() -> None:
     """For each model the floor, both kinds of gradients, and what they are compared with."""
-    assert {"autoencoder", "vae", "GAN, non-saturating", "GAN, wasserstein-gp"} <= {*step.ARMS_OF}
+    models = {"autoencoder", "vae", "convolutions", "GAN, non-saturating", "GAN, wasserstein-gp"}
+    assert models <= {*step.ARMS_OF}
     for arms in step.ARMS_OF.values():
         assert {
             "matrix products",

@@ -113,3 +113,11 @@ def test_finite_differences_from_the_middle(dtype):
         assert t.finite_difference("h", i) == pytest.approx(expected, rel=tolerance)
         by_hand = expected * (1 - np.tanh(x.array[i]) ** 2)
         assert t.finite_difference("x", (i,)) == pytest.approx(by_hand, rel=10 * tolerance)
+
+
+def test_what_is_written_into_memory_that_held_the_same_before():
+    """As new memory may, where the last call has left its gradients."""
+    da, h = np.ones((3, 4)), np.ones((3, 2))
+    dW, db = h.T @ da, da.sum(axis=0)
+    lines = derivation(byhand.pieces.dense_gradients, da, h, dW, db)
+    assert [[*line.made] for line in lines] == [["dW"], ["db"]]

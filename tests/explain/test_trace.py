@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -147,6 +148,60 @@ def test_formulas_are_those_of_the_source():
     for op in tg.OPS.values():
         for i in range(len(op.arguments)):
             assert partial_formula(op, i) and "lambda" not in partial_formula(op, i)
+
+
+@pytest.mark.parametrize("op", tg.OPS.values(), ids=str)
+def test_formulas_need_no_helper_to_be_read(op):
+    for text in [formula(op), *(partial_formula(op, i) for i in range(len(op.arguments)))]:
+        assert not re.search(r"(?<!\w)_\w|\braw\(|axis=|shape=", text), text
+
+
+ROW, OTHER = np.array([[0.7, 1.4]]), np.array([[0.2, 2.5]])
+SAID = {
+    "power": (ROW, OTHER), "logsumexp": (ROW,), "norm": (ROW,), "softmax": (ROW,),
+    "log_softmax": (ROW,), "matmul": (ROW, OTHER.T), "mse": (ROW, OTHER),
+    "bernoulli_nll": (ROW, OTHER), "gaussian_kl": (ROW, OTHER),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_a_docstring_says_is_what_the_partial_computes(name):
+    op, inputs = tg.OPS[name], SAID[name]
+    y = op(*inputs)
+    g = np.full(np.shape(y), 1.3)
+    letters = {**vars(tg), **dict(zip(op.arguments, inputs, strict=True)), "g": g, "y": y, "n": 2}
+    for i, partial in enumerate(op.partials):
+        said = eval(partial_formula(op, i), letters)
+        np.testing.assert_allclose(said, partial(g, y, *inputs, **op.defaults), rtol=1e-12)
+
+
+def test_slices_are_shown_as_in_a_program():
+    x = Tensor(np.ones((3, 4)), requires_grad=True)
+    text = str(trace(tg.sum(tg.name(x[1:, :-1], "part"))))
+    assert "part = x[1:, :-1]" in text and "dpart at [1:, :-1], zeros elsewhere" in text
+
+
+def test_a_leaf_stands_right_before_what_is_first_computed_from_it():
+    def loss(p, x):
+        h = x @ p["W"]
+        return tg.sum(h * p["a"])
+
+    p = {"a": np.ones(2), "W": np.ones((3, 2))}
+    t = trace(loss, p, np.ones((4, 3)))
+    assert t.names == ("x", "W", "h", "a", "multiply1", "loss")
+    assert [node.name for node in t.visits] == ["loss", "multiply1", "a", "h", "W"]
+    assert [node.name for node in t.nodes if node.is_data] == ["x"]
+
+
+def test_the_result_of_a_loss_is_called_by_its_function():
+    p, data = loss_of(VAE(6, (5,), 2))
+    assert trace(VAE(6, (5,), 2).loss, p, *data).names[-1] == "loss"
+
+    def named(x):
+        J = tg.sum(x)
+        return J
+
+    assert trace(named, np.ones(2)).names[-1] == "J"
 
 
 def test_an_op_without_source():

@@ -120,13 +120,15 @@ class _Follower:
 
 
 def _assigned(code: str) -> set[str]:
-    """The variables on the left of a line."""
+    """The variables on the left of a line, and those that it writes into by ``out=``."""
     try:
         (statement,) = ast.parse(code).body
     except (SyntaxError, ValueError):  # the first line of several, or a return
         return set()
     targets = getattr(statement, "targets", [getattr(statement, "target", None)])
     names = [node for target in targets if target for node in ast.walk(target)]
+    keywords = [node for node in ast.walk(statement) if isinstance(node, ast.keyword)]
+    names += [keyword.value for keyword in keywords if keyword.arg == "out"]
     return {node.id for node in names if isinstance(node, ast.Name)}
 
 

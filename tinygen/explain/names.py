@@ -23,7 +23,15 @@ from tinygen.autograd.recording import ENGINE
 PACKAGE = str(Path(__file__).parents[1])
 BENEATH = tuple(
     os.path.join(PACKAGE, *room.split("/"))
-    for room in ("autograd", "ops", "backend", "explain/names", "explain/trace", "explain/checks")
+    for room in (
+        "autograd",
+        "ops",
+        "backend",
+        "explain/names",
+        "explain/trace",
+        "explain/checks",
+        "explain/diagnosis",
+    )
 )
 LIBRARIES = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib"))
 """What the program is not: what stands between a formula and its arrays, and other libraries."""
@@ -50,6 +58,7 @@ class Names:
         self._count = count()
         self._seen: list[Any] = []  # what has an entry stays alive, so that its id stays its own
         self._given: Counter[str] = Counter()
+        self._data: set[int] = set()
 
     def of(self, x: Any) -> str:
         """A name for a node, which no other node has."""
@@ -59,6 +68,10 @@ class Names:
         self._given[text] += 1
         number = self._given[text]
         return text if known and number == 1 else f"{text}{number}"
+
+    def is_data(self, x: Any) -> bool:
+        """Whether the traced function was given this array, as its data."""
+        return id(x) in self._data
 
     def where(self, x: Any) -> tuple[str, tuple[str, ...], tuple[int, ...]]:
         """The program's line that computed `x`, the functions that it is in, and their calls.
@@ -91,6 +104,8 @@ class Names:
         for variable, x in bound.arguments.items():
             if isinstance(x, Mapping):  # such as the parameters of the other player
                 self._of_variables({f"{variable}.{key}": value for key, value in x.items()})
+            elif not isinstance(x, Tensor):
+                self._data.add(id(x))
 
     def _of_variables(self, variables: Any) -> None:
         for variable, x in list(variables.items()):
@@ -113,7 +128,7 @@ class Names:
             sys.setprofile(before[0])
             ENGINE.watch = before[1]
 
-    def _profile(self, frame: FrameType, event: str, _: Any) -> None:
+    def _profile(self, frame: FrameType, event: str, result: Any) -> None:
         if event not in ("call", "return") or not _is_of_program(frame):
             return
         if frame.f_code.co_flags & inspect.CO_GENERATOR:  # entered again for each of its values
@@ -122,10 +137,12 @@ class Names:
             self._scopes.append(_scope(frame))
             self._calls.append(next(self._count))
         elif self._scopes:
-            self._scopes.pop()
-            self._calls.pop()
+            function, _ = self._scopes.pop(), self._calls.pop()
             if "/nn/" not in frame.f_code.co_filename:  # where every tensor is called x
                 self._of_variables(frame.f_locals)
+            is_traced = not self._scopes and function != "<lambda>"
+            if isinstance(result, Tensor) and (is_traced or function == "loss"):
+                self._call(result, function)  # unless it is a variable
 
     def _watch(self, _: str, __: Any, y: Any) -> None:
         frame: FrameType | None = sys._getframe(1)

@@ -31,13 +31,19 @@ def formula(op: Op) -> str:
 
 @cache
 def partial_formula(op: Op, i: int) -> str:
-    """What the partial of argument i returns, as it is written: ``"g * z"``; "0" for None."""
+    """What the partial of argument i returns: ``"g * z"``; "0" for None.
+
+    It is what the docstring says in the form ``dx = ...``, where the code is longer than the
+    mathematics, or else the expression as it is written.
+    """
     function = op.partials[i]
     if function is None:
         return "0"
     if isinstance(function, partial):  # that of *xs, told which one it is of
         function = function.func
     name = f"d{op.argument(i)}"
+    if said := re.search(rf"``{name} = (.+?)``", op.__doc__ or "", re.DOTALL):
+        return " ".join(said[1].split())
     for node in ast.walk(_tree(op.forward)):
         if isinstance(node, ast.keyword) and node.arg == name:
             return ast.unparse(

@@ -43,7 +43,24 @@ def substituted(text: str, node: Node) -> str:
     names = {argument: n.name for argument, n in node.inputs}
     if len(names) < len(node.inputs):  # *xs: all of them have one name
         return f"{node.name}({', '.join(n.name for _, n in node.inputs)})"
+    names |= slice_of(node)
     return re.sub(r"\b[A-Za-z_]\w*\b", lambda m: names.get(m[0], m[0]), text)
+
+
+def slice_of(node: Node) -> dict[str, str]:
+    """The option `index`, if it is of slices and numbers, as in a program: ``":, :20"``."""
+    index = node.options.get("index")
+    parts = index if isinstance(index, tuple) else (index,)
+    if not all(isinstance(part, (slice, int)) for part in parts):
+        return {}
+    return {"index": ", ".join(map(_bounds, parts))}
+
+
+def _bounds(part: slice | int) -> str:
+    if isinstance(part, int):
+        return str(part)
+    ends = ["" if end is None else str(end) for end in (part.start, part.stop, part.step)]
+    return ":".join(ends[:2] if part.step is None else ends)
 
 
 def shown(x: Any) -> str:
@@ -78,7 +95,9 @@ def _visit(node: Node) -> list[str]:
 def substituted_partial(text: str, sender: Node) -> str:
     """A formula of a partial, with the names of the op's inputs and of its result ``y``."""
     names = {argument: n.name for argument, n in sender.inputs}
-    names |= {"y": sender.name, "g": f"d{sender.name}"}
+    if len(names) < len(sender.inputs):  # *xs: all of them have one name
+        names = {}
+    names |= {"y": sender.name, "g": f"d{sender.name}"} | slice_of(sender)
     return re.sub(r"\b[A-Za-z_]\w*\b(?!\()", lambda m: names.get(m[0], m[0]), text)
 
 

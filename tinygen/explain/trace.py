@@ -33,12 +33,14 @@ class Arrival:
     Attributes:
         sender: the node that sends it.
         argument: which argument of the sender's op this is, such as ``"W"``.
-        formula: the partial that computed it, as it is written in the op.
+        position: its number, from 0 on.
+        formula: the partial that computed it, as it is said or written in the op.
         value: the array.
     """
 
     sender: Node
     argument: str
+    position: int
     formula: str
     value: Any
 
@@ -48,8 +50,8 @@ class Node:
     """A tensor of the graph, or a constant that an op was given.
 
     Attributes:
-        index: its place in the forward pass, from 0 on; `NUMBER` for a plain number, which is an
-            input and no step.
+        index: its place in the forward pass, from 0 on, where a leaf stands right before what is
+            first computed from it; `NUMBER` for a plain number, which is an input and no step.
         name: what the program calls it, or else the op's name with a number.
         op: what computed it; None for a leaf and for a constant.
         inputs: the nodes that the op was given, with the names of its arguments.
@@ -59,6 +61,7 @@ class Node:
             nobody looked.
         scopes: the functions inside of which it was computed, outermost first.
         calls: a number for each of them, which no other call has.
+        is_data: whether it is an array that the traced function was given beside its parameters.
         gradient: that of the loss with respect to it; None if it needs none.
         arrivals: what the gradient is the sum of, in the order in which it arrived.
     """
@@ -72,6 +75,7 @@ class Node:
     line: str = ""
     scopes: tuple[str, ...] = ()
     calls: tuple[int, ...] = ()
+    is_data: bool = False
     gradient: Any = None
     arrivals: list[Arrival] = field(default_factory=list)
 
@@ -175,20 +179,18 @@ class _Follower:
         self.names = names
         self.nodes: dict[int, Node] = {}
         self.order: list[Node] = []
-        self.visits: list[Node] = []
 
     def of(self, loss: Tensor) -> Trace:
         tensors = topological_order(loss)
         for t in tensors:
-            self._node(t)
+            if t._op or t is loss:  # a leaf is made with what is first computed from it
+                self._node(t)
         with self._following():
             gradients = walk_back(loss, None, [*tensors], tensors, retain_graph=True)
-        for t in reversed(tensors):
-            node = self.nodes[id(t)]
-            node.gradient = gradients.get(id(t))
-            if node.gradient is not None:
-                self.visits.append(node)
-        return Trace(self.order, self.visits)
+        for t in tensors:
+            self.nodes[id(t)].gradient = gradients.get(id(t))
+        visits = [node for node in reversed(self.order) if node.gradient is not None]
+        return Trace(self.order, visits)
 
     def _node(self, x: Any) -> Node:
         if id(x) in self.nodes:
@@ -200,6 +202,7 @@ class _Follower:
         inputs = [(op.argument(i), self._node(p)) for i, p in enumerate(parents)] if op else []
         node = Node(len(self.order), self.names.of(x), op, inputs, x._options if op else {}, raw(x))
         node.line, node.scopes, node.calls = self.names.where(x)
+        node.is_data = self.names.is_data(x)
         self.order.append(node)
         self.nodes[id(x)] = node
         return node
@@ -218,5 +221,5 @@ class _Follower:
         sender, op = self.nodes[id(t)], t._op
         assert op is not None and t._parents is not None
         for i, dx in products:
-            arrival = Arrival(sender, op.argument(i), partial_formula(op, i), dx)
+            arrival = Arrival(sender, op.argument(i), i, partial_formula(op, i), dx)
             self.nodes[id(t._parents[i])].arrivals.append(arrival)

@@ -41,7 +41,10 @@ def divide(x: Array, z: Array) -> Array:
     dz=lambda g, y, x, z: g * y * _log_unless_0(x),
 )
 def power(x: Array, z: Array) -> Array:
-    """``x ** z``. The derivative with respect to `z` needs ``x >= 0``."""
+    """``x ** z``. The derivative with respect to `z` needs ``x >= 0``.
+
+    ``dx = g * z * x ** (z - 1)`` and ``dz = g * y * log(x)``.
+    """
     return x**z
 
 
@@ -126,7 +129,11 @@ def logaddexp(x: Array, z: Array) -> Array:
     dz=lambda g, y, x, z: g * _fraction(z > x, x == z, y),
 )
 def maximum(x: Array, z: Array) -> Array:
-    """The larger of both; where they are equal, each gets half of the gradient."""
+    """The larger of both; where they are equal, each gets half of the gradient.
+
+    ``dx = g where x > z, g / 2 where x = z, else 0`` and
+    ``dz = g where z > x, g / 2 where x = z, else 0``.
+    """
     return namespace(_array_of(x, z)).maximum(x, z)
 
 
@@ -135,7 +142,11 @@ def maximum(x: Array, z: Array) -> Array:
     dz=lambda g, y, x, z: g * _fraction(z < x, x == z, y),
 )
 def minimum(x: Array, z: Array) -> Array:
-    """The smaller of both; where they are equal, each gets half of the gradient."""
+    """The smaller of both; where they are equal, each gets half of the gradient.
+
+    ``dx = g where x < z, g / 2 where x = z, else 0`` and
+    ``dz = g where z < x, g / 2 where x = z, else 0``.
+    """
     return namespace(_array_of(x, z)).minimum(x, z)
 
 
@@ -152,7 +163,10 @@ def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
     dz=lambda g, y, condition, x, z: where(condition, 0.0, g),
 )
 def where(condition: Array, x: Array, z: Array) -> Array:
-    """`x` where the condition holds, else `z`."""
+    """`x` where the condition holds, else `z`.
+
+    ``dx = g where condition holds, else 0`` and ``dz = 0 where condition holds, else g``.
+    """
     return namespace(condition).where(condition, x, z)
 
 

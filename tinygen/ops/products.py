@@ -12,7 +12,10 @@ from tinygen.ops.shaping import broadcast_to, reshape, transpose
     dW=lambda g, y, x, W: _like(W, _flipped(_row(x)) @ _matrix_of(g, x, W)),
 )
 def matmul(x: Array, W: Array) -> Array:
-    """``x @ W`` by NumPy's rules: ``(..., n, i) (..., i, o) -> (..., n, o)``, and vectors."""
+    """``x @ W`` by NumPy's rules: ``(..., n, i) (..., i, o) -> (..., n, o)``, and vectors.
+
+    ``dx = g @ W.T`` and ``dW = x.T @ g``.
+    """
     if not getattr(x, "ndim", 0) or not getattr(W, "ndim", 0):
         raise ValueError("a number is no matrix")
     if x.shape[-1] != W.shape[-2:][0]:
@@ -47,6 +50,8 @@ def affine(x: Array, W: Array, b: Array) -> Array:
 )
 def einsum(subscripts: str, *xs: Array) -> Array:
     """Einstein summation, such as ``"bi,io->bo"``.
+
+    ``dxs = einsum of g with all other operands``.
 
     Without an arrow, the result has the axes that are named once, in alphabetical order. Each
     operand names each of its axes once; there is no ``...``.

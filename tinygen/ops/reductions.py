@@ -60,7 +60,10 @@ def _winners(x: Array, y: Array, axis: Axis) -> Array:
 
 @op(dx=lambda g, y, x, *, axis, keepdims: broadcast_to(_with_axes(g, x, axis), shape=x.shape))
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The sum over `axis`."""
+    """The sum over `axis`.
+
+    ``dx = g, repeated to the shape of x``.
+    """
     if _wide(x):
         return wide_sum(x, axis, keepdims).astype(x.dtype)
     return namespace(x).sum(x, axis=allowed_axis(x, axis), keepdims=keepdims)
@@ -72,19 +75,28 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     )
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The mean over `axis`."""
+    """The mean over `axis`.
+
+    ``dx = g / n at each of the n elements averaged``.
+    """
     return namespace(x).mean(x, axis=allowed_axis(x, axis), keepdims=keepdims)
 
 
 @op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * _winners(x, y, axis))
 def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The largest element along `axis`; several equal ones share the gradient evenly."""
+    """The largest element along `axis`; several equal ones share the gradient evenly.
+
+    ``dx = g / k at the k elements that are the largest, else 0``.
+    """
     return namespace(x).max(x, axis=allowed_axis(x, axis), keepdims=keepdims)
 
 
 @op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * _winners(x, y, axis))
 def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The smallest element along `axis`; several equal ones share the gradient evenly."""
+    """The smallest element along `axis`; several equal ones share the gradient evenly.
+
+    ``dx = g / k at the k elements that are the smallest, else 0``.
+    """
     return namespace(x).min(x, axis=allowed_axis(x, axis), keepdims=keepdims)
 
 
@@ -96,7 +108,10 @@ def argmax(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Arra
 
 @op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * exp(x - _with_axes(y, x, axis)))
 def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """``log sum exp(x)`` over `axis`, shifted by the maximum so that nothing overflows."""
+    """``log sum exp(x)`` over `axis`, shifted by the maximum so that nothing overflows.
+
+    ``dx = g * exp(x - y)``.
+    """
     xp = float_namespace(x)
     top = xp.max(x, axis=allowed_axis(x, axis), keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)  # inf - inf would be NaN
@@ -110,7 +125,10 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     )
 )  # fmt: skip
 def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The Euclidean norm ``sqrt(sum x^2)`` over `axis`; its derivative at 0 is taken to be 0."""
+    """The Euclidean norm ``sqrt(sum x^2)`` over `axis`; its derivative at 0 is taken to be 0.
+
+    ``dx = g * x / y``.
+    """
     xp = float_namespace(x)
     wide = x.astype(np.result_type(x.dtype, np.float32), copy=False)
     return xp.sqrt(wide_sum(wide * wide, axis, keepdims)).astype(x.dtype, copy=False)
@@ -121,7 +139,10 @@ def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     )
 )  # fmt: skip
 def cumsum(x: Array, *, axis: int | None = None) -> Array:
-    """The sums of the elements up to each one along `axis`; with None, of all in a row."""
+    """The sums of the elements up to each one along `axis`; with None, of all in a row.
+
+    ``dx = g, summed from each element to the last``.
+    """
     y = namespace(x).cumsum(x, axis=allowed_axis(x, axis), dtype=_wide(x))
     return y.astype(x.dtype) if _wide(x) else y
 

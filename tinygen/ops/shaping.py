@@ -22,7 +22,10 @@ MANY = 128
 
 @op(dx=lambda g, y, x, *, shape: reshape(g, shape=x.shape))
 def reshape(x: Array, *, shape: Shape) -> Array:
-    """The elements of `x` in another shape; one length may be -1."""
+    """The elements of `x` in another shape; one length may be -1.
+
+    ``dx = g in the shape of x``.
+    """
     return x.reshape(shape)
 
 
@@ -34,31 +37,45 @@ def broadcast_to(x: Array, *, shape: Shape) -> Array:
 
 @op(dx=lambda g, y, x, *, axes: transpose(g, axes=_inverse(axes)))
 def transpose(x: Array, *, axes: Shape | None = None) -> Array:
-    """The axes of `x` in the order `axes`; by default reversed."""
+    """The axes of `x` in the order `axes`; by default reversed.
+
+    ``dx = g with its axes in the order of x``.
+    """
     return x.transpose(axes)
 
 
 @op(dx=lambda g, y, x, *, axis1, axis2: swapaxes(g, axis1=axis1, axis2=axis2))
 def swapaxes(x: Array, *, axis1: int, axis2: int) -> Array:
-    """`x` with two axes exchanged."""
+    """`x` with two axes exchanged.
+
+    ``dx = g with the two axes exchanged``.
+    """
     return x.swapaxes(axis1, axis2)
 
 
 @op(dx=lambda g, y, x, *, axis: reshape(g, shape=x.shape))
 def squeeze(x: Array, *, axis: int | Shape | None = None) -> Array:
-    """`x` without its axes of length 1, or without those of them that `axis` names."""
+    """`x` without its axes of length 1, or without those of them that `axis` names.
+
+    ``dx = g in the shape of x``.
+    """
     return namespace(x).squeeze(x, axis=axis)
 
 
 @op(dx=lambda g, y, x, *, axis: reshape(g, shape=x.shape))
 def expand_dims(x: Array, *, axis: int | Shape) -> Array:
-    """`x` with an axis of length 1 more, which is number `axis` of the result."""
+    """`x` with an axis of length 1 more, which is number `axis` of the result.
+
+    ``dx = g in the shape of x``.
+    """
     return namespace(x).expand_dims(x, axis=axis)
 
 
 @op(dx=lambda g, y, x, *, widths, value: getitem(g, index=_inside(x, widths)))
 def pad(x: Array, *, widths: Any, value: float = 0.0) -> Array:
     """`x` with a border of one value.
+
+    ``dx = g without the border``.
 
     Args:
         widths: of the border: a number for all sides, ``(before, after)`` for all axes, or such a
@@ -135,6 +152,8 @@ def _in_groups(join: Op) -> Callable[..., Any]:
 def concatenate(*xs: Array, axis: int | None = 0) -> Array:
     """The arrays, or those in one list, one behind the other along `axis`.
 
+    ``dxs = the part of g where this array lies``.
+
     With ``axis=None``, all elements of the first come before all of the second.
     """
     if not xs:
@@ -161,6 +180,8 @@ def stack(*xs: Array, axis: int = 0) -> Array:
 def getitem(x: Array, *, index: Any) -> Array:
     """``x[index]`` for integers, slices, None, ``...``, and arrays of integers or booleans.
 
+    ``dx = g at [index], zeros elsewhere``.
+
     An index out of range is refused on every backend (CuPy by itself wraps it around). For indices
     that lie on a GPU this check waits for the device; slices and indices on the host do not.
     """
@@ -169,7 +190,10 @@ def getitem(x: Array, *, index: Any) -> Array:
 
 @op(dx=lambda g, y, x, *, index, shape: getitem(g, index=index))
 def scatter(x: Array, *, index: Any, shape: Shape) -> Array:
-    """Zeros of `shape` to which `x` is added at `index`: what `getitem` does, the other way."""
+    """Zeros of `shape` to which `x` is added at `index`: what `getitem` does, the other way.
+
+    ``dx = g[index]``.
+    """
     xp = namespace(x)
     y = xp.zeros(shape, x.dtype)
     index = _checked(index, y)

@@ -16,7 +16,8 @@ BOXES = 100
 def tree(nodes: Sequence[Node]) -> dict[str, Any]:
     """The boxes that fold: the calls of functions and layers, and the nodes in them by index.
 
-    A parameter or constant lies in the innermost call that holds all of its consumers.
+    A parameter or constant lies in the innermost call that holds all of its consumers; data lie
+    outside of the layers that read them.
     """
     root = _Box("")
     for node in nodes:
@@ -24,7 +25,8 @@ def tree(nodes: Sequence[Node]) -> dict[str, Any]:
             root.call(node.calls, node.scopes).children.append(node.index)
     leaves: dict[_Box, list[int]] = {}
     for index, homes in _homes(root, nodes).items():
-        leaves.setdefault(_common(homes) or root, []).append(index)
+        home = _common(homes) or root
+        leaves.setdefault(_path(home)[:2][-1] if nodes[index].is_data else home, []).append(index)
     for box, indices in leaves.items():
         box.children[:0] = indices
     while len(root.children) == 1 and isinstance(root.children[0], _Box):

@@ -9,11 +9,12 @@ function toggle(item) {
 function refresh() {
   $("fold").textContent = anyOpen() ? "Fold all" : "Open all";
   drawGraph();
-  go(at);
+  show();
 }
 
 const FEW = 300; // so many nodes may be opened at once
 const DOZEN = 12; // so many are open from the beginning
+const SMALL = 100; // in a graph of so many, each step opens the boxes that it is in
 
 const FOLDABLE = ITEMS.filter((item) => item.parent && item.children.length);
 const anyOpen = () => FOLDABLE.some((item) => item.open);
@@ -26,9 +27,20 @@ function foldAll() {
   refresh();
 }
 
-/** Open the boxes around an item. */
+/** Open the boxes around an item; tells whether one was folded. */
 function open(item) {
-  for (let box = item.parent; box; box = box.parent) box.open = true;
+  let wasFolded = false;
+  for (let box = item?.parent; box; box = box.parent) {
+    wasFolded ||= !box.open;
+    box.open = true;
+  }
+  return wasFolded;
+}
+
+function setFollows(on) {
+  follows = on;
+  $("follow").setAttribute("aria-pressed", on);
+  if (on && open(OWNER[STEPS[at].node])) refresh();
 }
 
 /** Go to the next step with this name or equation, or these words in its name, formula, code or box. */
@@ -112,6 +124,7 @@ $("play").onclick = play;
 $("fold").onclick = foldAll;
 $("slider").oninput = () => go(Number($("slider").value));
 $("outline").ontoggle = outline;
+$("follow").onclick = () => setFollows(!follows);
 $("theme").onclick = () => { setTheme(!isDark()); tell(); };
 
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
@@ -121,10 +134,13 @@ setTheme(prefersDark.matches);
 $("slider").max = STEPS.length - 1;
 $("names").append(...NODES.slice(0, FEW).map(({ name }) => element("option", name)));
 $("fold").hidden = !FOLDABLE.length;
+$("follow").hidden = !FOLDABLE.length;
 FOLDABLE.forEach((item) => { item.open = NODES.length <= DOZEN; });
+$("turns").append(element("option", NODES.length));
 if (NODES.length > FEW) {
   $("many").hidden = false;
   $("many").textContent = `${NODES.length} nodes, folded into boxes: open one to look inside.`;
 }
 refresh();
+setFollows(NODES.length <= SMALL);
 search(decodeURIComponent(location.hash.slice(1))); // such as vae.html#P54

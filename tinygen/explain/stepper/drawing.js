@@ -7,11 +7,24 @@ function drawGraph() {
   [ROOT.x, ROOT.y] = [0, 0];
   layOut(ROOT);
   const canvas = $("canvas");
+  fit();
   canvas.style.width = `${ROOT.w}px`;
   canvas.style.height = `${ROOT.h}px`;
   BUTTONS = new Map();
   canvas.replaceChildren(...framesOf(ROOT), drawEdges(), ...boxesOf(ROOT));
 }
+
+const LEGIBLE = .75; // the graph is drawn no smaller; where it has no room, it scrolls
+
+const PAPER = 680; // pixels across a sheet of A4 without its margins
+
+/** Scale the graph to this room. */
+function fit(room = $("graph").clientWidth, smallest = LEGIBLE) {
+  $("canvas").style.zoom = Math.max(smallest, Math.min(1, room / ROOT.w));
+}
+addEventListener("resize", () => fit());
+addEventListener("beforeprint", () => fit(PAPER, 0));
+addEventListener("afterprint", () => fit());
 
 /** The frames of open boxes, outer ones first. */
 function framesOf(group) {
@@ -77,14 +90,30 @@ function pathsOf(edge, svg) {
   const pairs = new Map();
   for (const [from, to] of edge.ends) {
     const [a, b] = [visible(from), visible(to)];
-    pairs.set(`${a.id} ${b.id}`, [a, b]);
+    const isTwice = pairs.has(`${a.id} ${b.id}`) && a === from && b === to;
+    pairs.set(`${a.id} ${b.id}`, [a, b, isTwice]);
   }
-  return [...pairs.values()].map(([from, to]) => {
-    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  return [...pairs.values()].map(([from, to, isTwice]) => {
+    const path = svgElement("path", svg);
     path.setAttribute("d", curve(from, to, edge));
-    svg.append(path);
+    if (isTwice) mark(path, "×2", svg);
     return { from, to, path };
   });
+}
+
+function svgElement(tag, parent) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  parent.append(made);
+  return made;
+}
+
+/** A word on the middle of an edge: x * x is computed from x twice. */
+function mark(path, word, svg) {
+  const { x, y } = path.getPointAtLength(path.getTotalLength() / 2);
+  const made = svgElement("text", svg);
+  made.setAttribute("x", x);
+  made.setAttribute("y", y + 4);
+  made.textContent = word;
 }
 
 /** Down through each layer on the way, and curved from one to the next. */

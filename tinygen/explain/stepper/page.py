@@ -19,7 +19,7 @@ from tinygen.explain.equations import mathml
 from tinygen.explain.sources import formula, place
 from tinygen.explain.stepper.boxes import tree
 from tinygen.explain.stepper.pictures import Arrays, number, numbers, on_host
-from tinygen.explain.table import called, shown, substituted_partial
+from tinygen.explain.table import called, shown, slice_of, substituted_partial
 
 if TYPE_CHECKING:
     from tinygen.explain.derivation import Line
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PARTS = ("start", "arrays", "boxes", "drawing", "step", "derivation", "controls")
 """The scripts, in the order in which they stand in the page."""
+
+ORDINALS = ("first", "second", "third")
 
 
 def page(
@@ -78,7 +80,7 @@ def _node(node: Node, arrays: Arrays) -> dict[str, Any]:
     where, _, code = node.line.partition(": ")
     return {
         "name": node.name,
-        "op": node.op.name if node.op else "",
+        "op": _op_of(node),
         "formula": called(node),
         "numbers": _in_numbers(formula(node.op), node) if node.op else "",
         "source": place(node.op.forward) if node.op else "",
@@ -92,6 +94,7 @@ def _node(node: Node, arrays: Arrays) -> dict[str, Any]:
         "arrivals": [
             {
                 "from": arrival.sender.index,
+                "as": _role(arrival, node),
                 "formula": substituted_partial(arrival.formula, arrival.sender)
                 + _summed(arrival, node),
                 "numbers": _in_numbers(arrival.formula, arrival.sender),
@@ -100,6 +103,7 @@ def _node(node: Node, arrays: Arrays) -> dict[str, Any]:
             for arrival in node.arrivals
         ],
         "sum": _sum(node),
+        "putTogether": _is_put_together(node),
     }
 
 
@@ -131,6 +135,14 @@ def _same(match: Match | None) -> dict[str, Any] | None:
     }
 
 
+def _role(arrival: Arrival, node: Node) -> str:
+    """Which argument of its sender it is for, where the node is several of them: x * x."""
+    if sum(other is node for _, other in arrival.sender.inputs) < 2:
+        return ""
+    i = arrival.position
+    return f"as its {ORDINALS[i] if i < len(ORDINALS) else f'{i + 1}th'} argument"
+
+
 def _summed(arrival: Arrival, node: Node) -> str:
     """What the engine does to the result of a partial whose argument was repeated: a sum."""
     shape, whole = np.shape(node.value), np.shape(arrival.sender.value)
@@ -155,10 +167,12 @@ def _is_elementwise(node: Node) -> bool:
 def _in_numbers(text: str, node: Node) -> str:
     """A formula of an op or a partial with numbers in the places of names: ``"9 * 4"``.
 
-    "" where one of them is an array.
+    "" where one of them is an array, or where the formula is in words.
     """
     values = {argument: n.value for argument, n in node.inputs}
     if any(map(np.ndim, (*values.values(), node.value))) or len(values) < len(node.inputs):
+        return ""
+    if re.search(r"[a-z'] [a-z]", text):
         return ""
     texts = {name: shown(x) for name, x in (values | {"y": node.value}).items()}
     if node.gradient is not None:
@@ -170,9 +184,25 @@ def _option(x: Any) -> str:
     return shown(x) if hasattr(x, "shape") else repr(x)
 
 
+def _is_put_together(node: Node) -> bool:
+    """Whether slices arrive of which no two overlap, such as both halves of an encoder's result."""
+    senders = [arrival.sender for arrival in node.arrivals]
+    slices = [n.options["index"] for n in senders if _op_of(n) == "getitem" and slice_of(n)]
+    if not 1 < len(slices) == len(node.arrivals):
+        return False
+    times = np.zeros(np.shape(node.value), int)
+    for index in slices:
+        times[index] += 1
+    return bool(times.max(initial=0) <= 1)
+
+
+def _op_of(node: Node) -> str:
+    return node.op.name if node.op else ""
+
+
 def _sum(node: Node) -> dict[str, Any] | None:
     """The sum where paths meet, of the element whose gradient is largest."""
-    if len(node.arrivals) < 2:
+    if len(node.arrivals) < 2 or _is_put_together(node):
         return None
     total = on_host(node.gradient)
     if not total.size:

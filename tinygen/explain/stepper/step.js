@@ -1,9 +1,15 @@
 // The step that is shown: in the graph, in a sentence, its code and its arrays.
 
 let at = 0; // the step that is shown
+let follows = false; // whether each step opens the boxes that it is in
 
 function go(step) {
   at = Math.max(0, Math.min(STEPS.length - 1, step));
+  if (follows && open(OWNER[STEPS[at].node])) drawGraph();
+  show();
+}
+
+function show() {
   colour();
   tell();
   scrollTo(BUTTONS.get(current()));
@@ -32,7 +38,7 @@ function colour() {
       button.setAttribute("aria-current", "step");
     }
     if (item.node >= 0) fill(button, item.node, visited.has(item.node));
-    else button.children[1].textContent = item === box ? NODES[node].name : `${countOf(item)} steps`;
+    else fillFolded(button, item, visited.has(resultOf(item)), item === box ? NODES[node].name : "");
   });
   const { arrivals, inputs } = line ? { arrivals: [], inputs: [] } : NODES[node];
   const senders = new Set(arrivals.map((arrival) => visible(OWNER[arrival.from])));
@@ -54,6 +60,17 @@ function fill(button, node, visited) {
   button.classList.toggle("bad", done && Boolean(DATA.arrays[NODES[node].value].bad));
 }
 
+/** A folded box says which of its steps is shown, and what is known of its result. */
+function fillFolded(button, item, visited, step) {
+  const [, said, gradient] = button.children;
+  said.textContent = step ? `now: ${step}` : `${countOf(item)} steps`;
+  gradient.textContent = visited ? `∂ ${brief(NODES[resultOf(item)].gradient)}` : "";
+  gradient.className = "g";
+}
+
+/** The last node of a box. */
+const resultOf = (item) => (item.node >= 0 ? item.node : resultOf(item.children.at(-1)));
+
 /** How many nodes are in a box, counted once. */
 function countOf(item) {
   item.count ??= item.node >= 0 ? 1 : item.children.map(countOf).reduce((a, b) => a + b, 0);
@@ -63,8 +80,9 @@ function countOf(item) {
 function scrollTo(button) {
   if (!button) return;
   const graph = $("graph");
-  graph.scrollTo(button.offsetLeft + button.offsetWidth / 2 - graph.clientWidth / 2,
-                 button.offsetTop + button.offsetHeight / 2 - graph.clientHeight / 2);
+  const [box, room] = [button.getBoundingClientRect(), graph.getBoundingClientRect()];
+  graph.scrollBy(box.left + box.width / 2 - room.left - room.width / 2,
+                 box.top + box.height / 2 - room.top - room.height / 2);
 }
 
 /** The panel: the step in a sentence, its code, and its arrays. */
@@ -114,6 +132,7 @@ function sentenceBack(node) {
   const from = [...new Set(node.arrivals.map((arrival) => NODES[arrival.from].name))];
   const arrives = `d${node.name} arrives from ${from.join(" and ")}: ${inWords(node.gradient)}.`;
   const paths = node.arrivals.length;
+  if (node.putTogether) return `${arrives} Its ${paths} parts are put back side by side; no two overlap.`;
   return paths > 1 ? `${arrives} ${paths} paths meet here, so their gradients are added.` : arrives;
 }
 
@@ -161,7 +180,7 @@ function detailBack(node, index) {
   const made = [];
   if (node.arrivals.length) {
     made.push(...titled("What arrives", cards(node.arrivals.map((arrival) => card(
-      `from ${NODES[arrival.from].name}: ${arrival.formula}`, arrival.value)))));
+      `from ${NODES[arrival.from].name}${asIts(arrival)}: ${arrival.formula}`, arrival.value)))));
   }
   if (node.sum) made.push(...titled("The sum where paths meet", ...sumOf(node)));
   if (!isComplete(node)) made.push(...titled("Complete", card(`d${node.name}`, node.gradient)));
@@ -184,13 +203,16 @@ function sumOf(node) {
   return made;
 }
 
+/** Which argument of the op a gradient is for, where one node is several of them. */
+const asIts = (arrival) => (arrival.as ? `, ${arrival.as}` : "");
+
 /** What the partials of the node's op return, and to whom. */
 function passedOn(node, index) {
   const inputs = [...new Set(node.inputs.map(([, from]) => from))];
   const rows = inputs.flatMap((to) => NODES[to].arrivals
     .filter((arrival) => arrival.from === index)
-    .map(({ formula, numbers, value }) => code(
-      `to ${NODES[to].name}:  ${equation(formula, numbers, value)}`, "g")));
+    .map((arrival) => code(`to ${NODES[to].name}${asIts(arrival)}:  ${
+      equation(arrival.formula, arrival.numbers, arrival.value)}`, "g")));
   const constants = inputs.filter((to) => isConstant(NODES[to]));
   rows.push(...constants.map((to) => code(`to ${NODES[to].name}:  nothing, it is held constant`)));
   if (!rows.length) return [];

@@ -41,10 +41,14 @@ def sizes_of(arrays: Mapping[str, Any], data: Mapping[str, Any]) -> dict[int, st
 
 def named(value: float, sizes: Sizes, tolerance: float) -> Factor | None:
     """The simplest factor that `value` is, to so many digits, or None."""
-    for factor in (*PLAIN, *_of_sizes(sizes), *_fractions(value)):
-        if abs(value - factor.value) <= tolerance * max(abs(factor.value), 1e-3):
-            return factor
-    return None
+    fits = [
+        factor
+        for factor in (*PLAIN, *_of_sizes(sizes), *_fractions(value))
+        if abs(value - factor.value) <= tolerance * max(abs(factor.value), 1e-3)
+    ]
+    if len(fits) > 1 and fits[0].cost > 1 and fits[-1].text.isdigit():
+        return Factor(fits[-1].value, f"{fits[-1].text}, or {fits[0].text}", 2)  # 10, or 2 n
+    return fits[0] if fits else None
 
 
 def _of_sizes(sizes: Sizes) -> Iterator[Factor]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.explain.factors import Sizes, named
+from tinygen.explain.diagnosis.factors import Sizes, named
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,12 @@ class Explanation:
         error: how far what it predicts is from the wrong gradient, relative to the mistake.
         cost: the simpler, the lower.
         kind: of the mistake, such as ``"factor"`` or ``"left out"``.
-        places: the edges of the graph where such a mistake has this effect, as
-            ``("multiply", "x", "exp1")``: op, argument, and the node that gets the gradient.
     """
 
     text: str
     error: float
     cost: float
     kind: str
-    places: tuple[tuple[str, str, str], ...] = ()
 
 
 def tolerance_of(*arrays: Any) -> float:
