@@ -7,13 +7,15 @@ python examples/mnist_autoencoder.py --gradients by-hand --backend cupy
 import sys
 from collections.abc import Sequence
 from functools import partial
+from math import prod
 
 import numpy as np
 
 from tinygen import plots
 from tinygen.data import as_floats, in_order
-from tinygen.evaluation import PCA, evaluate_reconstruction, reconstruction_table
+from tinygen.evaluation import PCA, evaluate_reconstruction, neighbours, reconstruction_table
 from tinygen.models import Autoencoder
+from tinygen.models.architecture import feature_maps, image_option, window
 from tinygen.models.encoder_decoder import OUTPUTS, RECONSTRUCTIONS
 from tinygen.training import Run, SingleLossLearner, Trainer, command_line, set_up
 
@@ -23,8 +25,11 @@ COLUMNS = {
     "test_mse": "test mse {:.5f}",
     "test_pixel_accuracy": "pixels {:.2%}",
 }
+CODES = 1000
+"""Test images whose codes say in which directions codes differ."""
 MOST_PIXELS = 4096  # PCA solves for a matrix of pixels by pixels; beyond, it takes minutes and GB
 SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "latent": 8}
+CONV = {"hidden": (256,)}
 PRESETS = {
     # Hinton and Salakhutdinov's network (Science, 2006) without its pre-training.
     "hinton": {"hidden": (1000, 500, 250), "latent": 30, "epochs": 40, "lr": 2e-3},
@@ -33,7 +38,9 @@ PRESETS = {
 
 def flags():
     p = command_line.parser("mnist_autoencoder", __doc__)
-    add = command_line.add_network_flags(p).add_argument
+    group = command_line.add_network_flags(p)
+    command_line.add_convolution_flags(group)
+    add = group.add_argument
     weight = {"type": command_line.real(least=0), "default": 0.0, "metavar": "X"}
     add("--reconstruction", **command_line.choice(RECONSTRUCTIONS, "loss of an image"))
     add("--output", type=command_line.name_in(OUTPUTS), metavar="NAME",
@@ -46,8 +53,9 @@ def flags():
     return p
 
 
-def build(args, pixels: int) -> Autoencoder:
-    return Autoencoder(pixels, **command_line.options(args, Autoencoder))
+def build(args, shape: Sequence[int] = (28, 28)) -> Autoencoder:
+    image = image_option(args.channels, shape)
+    return Autoencoder(prod(shape), image=image, **command_line.options(args, Autoencoder))
 
 
 def evaluate(model: Autoencoder, parameters, images, dtype: str) -> dict[str, float]:
@@ -83,20 +91,36 @@ def report(run: Run, trainer: Trainer, test: dict[str, float]) -> None:
     curves = {"train_loss": "training", "test_loss": "test"}
     ylabel = f"loss ({model.reconstruction})"
     plots.loss_curves(folder / "loss.png", trainer.state.history, curves, ylabel, levels)
-    W = run.backend.to_numpy(p["encoder.W1"])
-    plots.filters(folder / "filters.png", W, dataset.image_shape)
+    draw_inside(run, model, p)
     say(f"pictures, figures and checkpoint are in {folder}")
 
 
+def draw_inside(run: Run, model: Autoencoder, p) -> None:
+    """What the first layers see, what the next ones make of an image, and codes near its code."""
+    dataset, folder, backend = run.dataset, run.run_dir.folder, run.backend
+    shape, host = dataset.image_shape, backend.to_numpy
+    plots.filters(folder / "filters.png", host(p["encoder.W1"]), window(model, shape))
+    x = backend.asarray(as_floats(dataset.test_images[:CODES], run.args.dtype))
+    codes = host(model.encode(p, x))
+    rows = neighbours(codes, 0, np.linspace(-2, 2, 9), directions=6)
+    images = {name: host(model.decode(p, backend.asarray(row, run.args.dtype)))
+              for name, row in rows.items()}  # fmt: skip
+    plots.images_in_rows(folder / "neighbours.png", images, shape)
+    if model.channels:
+        maps = feature_maps(model.encoder.net, p.part("encoder."), x[:1])
+        layers = {f"layer {k}": host(h[0]) for k, h in enumerate(maps, 1)}
+        plots.feature_maps(folder / "features.png", host(x[0]), shape, layers)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
+    args = command_line.parse(flags(), arguments, SMOKE, PRESETS, CONV)
     if args.output is None:
         linear = args.activation == "none" and args.reconstruction == "mse"
         args.output = "none" if linear else "sigmoid"
-    build(args, pixels=784)  # refuses what does not go together, before any data is read
+    build(args)  # refuses what does not go together, before any data is read
     run = set_up(args, COLUMNS)
     dataset, backend = run.dataset, run.backend
-    model = build(args, dataset.pixels)
+    model = build(args, dataset.image_shape)
     p = model.initialise(args.seed, args.dtype, backend)
     learner = SingleLossLearner(model, p, run.optimizer, model.gradients(args.gradients))
     trainer = run.trainer(learner)

@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "generator_hidden": (256, 512, 512), "generator_norm": "batch",
     "discriminator_hidden": (512, 256), "discriminator_activation": "gelu",
 }  # fmt: skip
+CONV: dict[str, Any] = {"generator_hidden": (256,), "discriminator_hidden": ()}
 SMOKE = {"data": "strokes", "epochs": 2, "batch_size": 32, "latent": 8, "generator_hidden": (64,),
          "discriminator_hidden": (64,)}  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
@@ -54,7 +55,9 @@ FILM_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
 
 def flags():
     p = command_line.parser("mnist_gan", __doc__)
-    add = add_flags(p, GAMMA).add_argument
+    group = add_flags(p, GAMMA)
+    command_line.add_convolution_flags(group)
+    add = group.add_argument
     add("--conditional", action="store_true", help="condition both players on the digit")
     p.set_defaults(**DEFAULTS)
     return p
@@ -136,7 +139,7 @@ def draw_pictures(run: Run, history: Any, images: Any) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
+    args = command_line.parse(flags(), arguments, SMOKE, PRESETS, CONV)
     # What does not go together is refused before any data are read; these have their own size.
     model = build(args, pixels=784, output="sigmoid", gamma=GAMMA)
     run = set_up(args, COLUMNS, drop_last=True)

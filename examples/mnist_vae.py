@@ -24,6 +24,7 @@ from tinygen.evaluation import (
     prior_quantiles,
 )
 from tinygen.models import VAE
+from tinygen.models.architecture import image_option
 from tinygen.models.vae import LIKELIHOODS, OBJECTIVES
 from tinygen.training import Diverged, Run, SingleLossLearner, Trainer, command_line, set_up
 from tinygen.training.progress import warn
@@ -36,6 +37,7 @@ COLUMNS = {
     "test_active_units": "active {:.0f}",
 }
 DEFAULTS = {"hidden": (400,), "latent": 20, "activation": "gelu", "lr": 6e-3}
+CONV = {"hidden": (256,)}
 SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "latent": 8,
          "nll_samples": 20}  # fmt: skip
 PRESETS = {
@@ -57,7 +59,9 @@ PROBE_IMAGES, PROBE_STREAM = 20_000, 4
 
 def flags():
     p = command_line.parser("mnist_vae", __doc__)
-    add = command_line.add_network_flags(p).add_argument
+    group = command_line.add_network_flags(p)
+    command_line.add_convolution_flags(group)
+    add = group.add_argument
     real, whole = command_line.real, command_line.whole
     add("--likelihood", **command_line.choice(LIKELIHOODS, "of a pixel"))
     add("--objective", **command_line.choice(OBJECTIVES, "the bound that is maximised"))
@@ -76,13 +80,13 @@ def flags():
     return p
 
 
-def build(args, pixels: int, steps_per_epoch: int = 1) -> VAE:
+def build(args, shape: Sequence[int] = (28, 28), steps_per_epoch: int = 1) -> VAE:
     if args.likelihood == "gaussian" and args.binarize != "none":
         raise InputError(f"--binarize {args.binarize} needs the likelihood bernoulli")
     options = command_line.options(args, VAE)
     options["kl_warm_up"] = round(args.kl_warm_up * steps_per_epoch)
     options["binarize"] = args.binarize == "dynamic"
-    return VAE(pixels, **options)
+    return VAE(math.prod(shape), image=image_option(args.channels, shape), **options)
 
 
 def sample_codes(latent: int) -> tuple[np.ndarray, int]:
@@ -153,13 +157,13 @@ def draw_pictures(run: Run, history: Any, evaluator: VAEEvaluator, elbo: ELBO, c
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE, PRESETS)
+    args = command_line.parse(flags(), arguments, SMOKE, PRESETS, CONV)
     if args.stages:
         args.schedule, args.epochs = "stages", (3**args.stages - 1) // 2
-    build(args, pixels=784)  # refuses what does not go together, before any data is read
+    build(args)  # refuses what does not go together, before any data is read
     run = set_up(args, COLUMNS, binarized.static if args.binarize == "static" else None)
     data, backend, folder = run.dataset, run.backend, run.run_dir.folder
-    model = build(args, data.pixels, run.plan.steps(len(data.train_images)))
+    model = build(args, data.image_shape, run.plan.steps(len(data.train_images)))
     p = model.initialise(args.seed, args.dtype, backend)
     learner = SingleLossLearner(model, p, run.optimizer, model.gradients(args.gradients))
     trainer, evaluator = run.trainer(learner), VAEEvaluator(model, p, args.seed)

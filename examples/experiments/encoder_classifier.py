@@ -28,6 +28,7 @@ from tinygen.evaluation import PCA, confusion, most_wrong, reference_models
 from tinygen.files import replacing
 from tinygen.losses import one_hot
 from tinygen.models import Classifier, Frozen
+from tinygen.models.architecture import image_option
 from tinygen.models.serialization import describe
 from tinygen.parameters import Parameters
 from tinygen.training import (
@@ -49,6 +50,8 @@ from tinygen.training.progress import warn
 from tinygen.training.run_dir import versions
 
 ALL = "all"
+HIDDEN = (256,)
+"""Of an encoder with convolutions, the widths of the dense layers."""
 SEEDS = 3
 """Trainings with all labels, of which there is only one draw."""
 STANDARDISED_ON = 10_000
@@ -95,9 +98,11 @@ SMOKE = {"data": "strokes", "epochs": 1, "draws": 2, "jobs": 1, "labels": (20, A
 
 def flags() -> argparse.ArgumentParser:
     p = command_line.parser("encoder_classifier", __doc__)
-    add = p.add_argument_group("experiment").add_argument
+    group = p.add_argument_group("experiment")
+    add = group.add_argument
     add("--checkpoint", type=command_line.path, metavar="RUN",
         help="a run with an encoder, else a denoising autoencoder, trained once")  # fmt: skip
+    command_line.add_convolution_flags(group)
     add("--labels", type=counts, default=(100, 1000), metavar="N,N",
         help="how many labels there are; all is one")  # fmt: skip
     listed = "; ".join(f"{name}, {what}" for name, what in MODES.items())
@@ -183,7 +188,14 @@ class Experiment:
         """The model whose encoder is used."""
         if self.args.checkpoint:
             return load(self.args.checkpoint, self.backend)
-        return reference_models.denoising_autoencoder(self.dataset, self.progress, self.args.smoke)
+        args, network = self.args, {}
+        if args.channels:
+            image = image_option(args.channels, self.dataset.image_shape)
+            network = {"channels": args.channels, "kernel": args.kernel, "image": image}
+            network["hidden"] = HIDDEN
+        return reference_models.denoising_autoencoder(
+            self.dataset, self.progress, args.smoke, **network
+        )
 
     @cached_property
     def encoder(self) -> TrainedModel:
@@ -205,11 +217,13 @@ class Experiment:
     def classifier(self, recipe: Recipe) -> Classifier:
         """The layers of the encoder that are read, and a softmax; all of them learn."""
         encoder, features = self.encoder.model, self.args.features
+        hidden = encoder.channels or encoder.hidden
         return Classifier(
             encoder.pixels, encoder.hidden, self.classes, encoder.activation, recipe.dropout,
-            latent=encoder.latent if features == "code" or not encoder.hidden else 0,
+            latent=encoder.latent if features == "code" or not hidden else 0,
             reads="all" if features == "all" else "last",
             input_noise=recipe.noise, weight_decay=recipe.weight_decay,
+            channels=encoder.channels, kernel=encoder.kernel, image=encoder.image,
         )  # fmt: skip
 
     @cache  # noqa: B019  there is one experiment in a process
@@ -231,8 +245,11 @@ class Experiment:
         if mode == "frozen":
             body = self.classifier(SOFTMAX)
         elif mode == "code":
-            body = Classifier(pixels, encoder.hidden, self.classes, encoder.activation, 0.0,
-                              latent=encoder.latent)  # fmt: skip
+            body = Classifier(
+                pixels, encoder.hidden, self.classes, encoder.activation, 0.0,
+                latent=encoder.latent, channels=encoder.channels, kernel=encoder.kernel,
+                image=encoder.image,
+            )  # fmt: skip
         else:  # PCA is a linear layer
             width = {"pixels": 0, "pca": min(encoder.latent, pixels)}[mode]
             body = Classifier(pixels, (), self.classes, dropout=0.0, latent=width)
@@ -440,7 +457,9 @@ def check_label_counts(experiment: Experiment) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE)
+    args = command_line.parse(flags(), arguments, SMOKE, conv={})
+    if args.checkpoint and args.channels:
+        raise InputError("--architecture conv is of the encoder; that of --checkpoint has its own")
     args.mode, args.jobs = args.mode or tuple(MODES), args.jobs or default_jobs(args.backend)
     run_dir, folder, progress = RunDir(args.out), args.out / "cells", Progress(0, {}, args.quiet)
     run_dir.claim(args.task)

@@ -2,7 +2,7 @@
 
 ``docs/derivations/NAME.md`` and ``tinygen/byhand/NAME.py`` belong together. An equation ends in
 ``\\tag{7}``; a line of code that computes it ends in a comment with ``(7)``. Each needs the other.
-The equations of pieces.md and chain.md have a letter, ``\\tag{P7}`` and ``\\tag{C7}``, because all
+The equations of pieces.md, chain.md and conv.md have a letter, ``\\tag{P7}`` and so on, because all
 others refer to them: a line of a model that ends in ``(P7)`` calls a function that computes P7.
 An equation that only explains has another letter in its tag, ``\\tag{E1}``, and needs no line.
 """
@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "derivations"
 CODE = ROOT / "tinygen" / "byhand"
-LETTERS = {"pieces": "P", "chain": "C"}
+LETTERS = {"pieces": "P", "chain": "C", "conv": "K"}
 """The pages whose equations others refer to."""
 
 
@@ -127,7 +127,7 @@ def test_each_equation_has_a_line_and_each_number_an_equation(name: str) -> None
 
 
 def test_the_pairs_are_found() -> None:
-    assert {"pieces", "chain", "autoencoder", "vae", "gan", "classifier"} <= {*names()}
+    assert {"pieces", "chain", "conv", "autoencoder", "vae", "gan", "classifier"} <= {*names()}
 
 
 @pytest.mark.parametrize("name", names())

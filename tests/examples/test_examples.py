@@ -19,6 +19,7 @@ from tinygen.training.setup import Run
 pytestmark = pytest.mark.usefixtures("without_pictures")
 FILES = {
     "checkpoint.npz", "metrics.jsonl", "summary.json", "filters.png", "loss.png",
+    "neighbours.png",
     "reconstructions.png",
 }  # fmt: skip
 
@@ -133,7 +134,7 @@ def test_every_flag_of_the_model_reaches_it():
         "--reconstruction", "bce", "--weight-decay", ".1", "--code-l1", ".2", "--input-noise", ".3",
         "--dropout", ".4", "--weights", "lecun_normal", "--biases", "normal",
     )  # fmt: skip
-    assert example().build(args, 10) == Autoencoder(
+    assert example().build(args, (5, 2)) == Autoencoder(
         pixels=10, hidden=(9, 8), latent=7, activation="tanh", output="sigmoid",
         reconstruction="bce", weight_decay=0.1, code_l1=0.2, input_noise=0.3, dropout=0.4,
         weights="lecun_normal", biases="normal",

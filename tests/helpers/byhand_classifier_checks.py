@@ -88,7 +88,9 @@ def textbook_loss(
     linear: bool,
     reads: str,
     weight_decay: float,
+    geometry: Any = (),
 ) -> float:
+    assert not geometry  # all layers are dense
     logits, _ = walk(p, x, masks, activation, linear, reads)
     J = 0.0
     for row, t in zip(logits, labels.tolist(), strict=True):

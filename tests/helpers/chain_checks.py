@@ -22,6 +22,7 @@ from pieces_checks import (
 )
 
 from tinygen.byhand.chain import (
+    Geometry,
     Layers,
     chain,
     chain_backward,
@@ -44,6 +45,7 @@ class Net(NamedTuple):
     x: np.ndarray
     activation: str
     masks: tuple[np.ndarray, ...] = ()
+    geometry: Geometry = ()
     linear: bool = True
 
 
@@ -97,7 +99,7 @@ def once(
     masks = [np.where(rng.random((n, o)) < 0.7, 1 / 0.7, 0.0) for o in widths[1:]]
     masks = masks[:-1] if linear else masks
     x = rng.standard_normal((n, widths[0]))
-    return Net(made, x, activation, tuple(masks) if dropout else (), linear)
+    return Net(made, x, activation, tuple(masks) if dropout else (), linear=linear)
 
 
 def textbook(net: Net) -> list[tuple[np.ndarray, float]]:
@@ -187,7 +189,7 @@ def check_ways_back(net: Net) -> None:
     dh_1 = chain_backward(dh, net.layers, cache, again, to_input=False)
     # All layers but the first are a chain, too, whose input is h[1].
     rest = {k - 1: layer for k, layer in net.layers.items() if k > 1}
-    above = net._replace(layers=rest, x=cache.h[1], masks=net.masks[1:])
+    above = net._replace(layers=rest, x=cache.h[1], masks=net.masks[1:], geometry=net.geometry[1:])
     check_gradient((lambda h: total(chain(*above._replace(x=h))[0]), cache.h[1], dh_1))
     for a, b in zip(flat(again), flat(gradients), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -307,7 +309,7 @@ def check_rows(net: Net) -> None:
     result, expected = chain(*alone)
     actual = cache.rows(1, 4)
     assert actual.activation == net.activation
-    for field in ("masks", "h", "a", "f"):
+    for field in ("masks", "h", "H", "a", "f"):
         a, b = flat(getattr(actual, field)), flat(getattr(expected, field))
         for x, y in zip(a, b, strict=True):
             np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-14)  # products of another size

@@ -27,8 +27,11 @@ def normal(x, mean, std):
     return math.exp(-(((x - mean) / std) ** 2) / 2) / (std * math.sqrt(2 * math.pi))
 
 
-def textbook_loss(parameters, x, noise, beta, activation, likelihood, objective, free_bits=0.0):
-    """The loss, each KL, and what was met before a kink."""
+def textbook_loss(
+    parameters, x, noise, beta, activation, likelihood, objective, free_bits=0.0, **geometry
+):
+    """The loss, each KL, and what was met before a kink. All layers are dense."""
+    assert not any(geometry.values())
     (k, n, c), kinks, fit, bound = noise.shape, [], 0.0, 0.0
     divergence = [[0.0] * c for _ in range(n)]
     for i in range(n):

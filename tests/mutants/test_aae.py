@@ -159,7 +159,8 @@ JUDGED_BY_HAND = (
     " discriminator_norm='none', out=out)"
 )
 ENCODED_BY_HAND = (
-    "gan.generate(e, x, output='none', generator_activation=activation, generator_norm='none')"
+    "gan.generate(e, x, output='none', generator_activation=activation, generator_norm='none', "
+    "generator_geometry=encoder_geometry)"
 )
 STALE_CODES = (
     (BEGIN, f"{BEGIN}\nstale = self.gradients.encode(e, x).copy()"),

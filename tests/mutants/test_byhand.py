@@ -195,7 +195,6 @@ def straight(name: str) -> Plant:
 
 
 DOWN = "c[k] + activation_backward(dh, cache.f[k])"
-NORM_BACKWARD = "batch_norm_backward(da, cache.norms[k], gamma, dgamma, dbeta)"
 
 MUTANTS: dict[str, Plant] = {
     # Layers and activations.
@@ -322,17 +321,17 @@ MUTANTS: dict[str, Plant] = {
     "l2: it overwrites": wrong(pieces.l2_penalty, "dW += weight * W", "dW[...] = weight * W"),
     # The chain: forward and backward.
     "chain: never activated at last": wrong(chain.chain, "k == L and linear", "k == L"),
-    "chain: no dropout": wrong(chain.chain, "dropout(h[k], f[k], masks[k - 1])", "h[k], f[k]"),
+    "chain: no dropout": wrong(chain.chain, "dropout(h[k], f[k], dropped[-1])", "h[k], f[k]"),
     "chain: the other road alone": wrong(chain.chain_backward, "dh = dh + also[k]", "dh = also[k]"),
     "chain: it adds in place": wrong(chain.chain_backward, "dh = dh + also[k]", "dh += also[k]"),
     "chain: straight at last": wrong(
         chain.chain_backward, "k in cache.f", "k in cache.f and k < len(layers)"
     ),
-    "chain: the norm is left out": wrong(
-        chain.chain_backward, f"da = {NORM_BACKWARD}", NORM_BACKWARD
-    ),
+    "chain: the norm is left out": wrong(chain.chain_backward, "da = dr.reshape(da.shape)", "pass"),
     "chain: no dW below a norm": wrong(
-        chain.chain_backward, "namespace(da).matmul(cache.h[k - 1].T, da, out=dW)", "pass"
+        chain.chain_backward,
+        "xp.matmul(cache.H[k].T, dR, out=dW)",
+        "k in cache.norms or xp.matmul(cache.H[k].T, dR, out=dW)",
     ),
     "chain: all the way": wrong(chain.chain_backward, "k > 1 or to_input", "True"),
     # Its second derivative.
@@ -348,13 +347,13 @@ MUTANTS: dict[str, Plant] = {
     ),
     "second: it overwrites": wrong(
         chain.input_derivative_backward,
-        "gradients[k][0] += p[k - 1].T @ e[k]",
-        "gradients[k][0][...] = p[k - 1].T @ e[k]",
+        "gradients[k][0] += rows.T @ around[k].after_backward(e[k])",
+        "gradients[k][0][...] = rows.T @ around[k].after_backward(e[k])",
     ),
     "second: q has the other sign": wrong(
         chain.input_derivative_backward,
-        "q = p[k - 1] @ layers[k][0]",
-        "q = -p[k - 1] @ layers[k][0]",
+        "q = around[k].after(rows @ layers[k][0])",
+        "q = -around[k].after(rows @ layers[k][0])",
     ),
     "second: p without phi'": wrong(
         chain.input_derivative_backward,
@@ -378,11 +377,15 @@ MUTANTS: dict[str, Plant] = {
     ),
     "second: no way down": wrong(chain.input_derivative_backward, DOWN, "c[k]"),
     "second: no dW on it": wrong(
-        chain.input_derivative_backward, "dW += cache.h[k - 1].T @ da", "pass"
+        chain.input_derivative_backward,
+        "dW += cache.H[k].T @ around[k].after_backward(da)",
+        "pass",
     ),
-    "second: no db on it": wrong(chain.input_derivative_backward, "db += da.sum(axis=0)", "pass"),
+    "second: no db on it": wrong(
+        chain.input_derivative_backward, "db += da.reshape(-1, len(db)).sum(axis=0)", "pass"
+    ),
     # What is around it.
-    "rows: all masks": wrong(chain.Cache.rows, "[mask[i] for mask in self.masks]", "self.masks"),
+    "rows: all masks": wrong(chain.Cache.rows, "[some(mask) for mask in self.masks]", "self.masks"),
     "layers: as they lie": named("sorted(every)", "sorted(every, key=lambda one: one[1])"),
     "layers: nine at most": named("'0123456789'", "'123456789'"),
     "decay: of b, too": wrong(

@@ -294,10 +294,11 @@ SWAPPED = f"{REVERSED} if len({{part.shape for part in G}}) == 1 else {OTHERS}"
 BELOW = "cache.h[L - 2] if len(read) == 1 < L - 1 and cache.h[L - 2].shape == F.shape else F"
 ROWS_OF_ONE = "labels / namespace(x).maximum(labels.sum(axis=1, keepdims=True), 1e-300)"
 NORMALISED = ("softmax_cross_entropy(a, labels)", f"softmax_cross_entropy(a, {ROWS_OF_ONE})")
-ENDS = "ends = [isinstance(after, Dense) for after in layers[1:]] + [True]"
+ENDS = "[isinstance(part, (Dense, Reshape)) for part in parts[1:]] + [True]"
 UNDROPPED = (
-    "ends = [isinstance(after, Dropout) or isinstance(after, Dense) and not isinstance(h, Dropout)"
-    " for h, after in zip(layers, layers[1:])] + [not isinstance([None, *layers][-1], Dropout)]"
+    "[type(after).__name__ == 'Dropout' or isinstance(after, Dense) "
+    "and type(part).__name__ != 'Dropout' for part, after in zip(parts, parts[1:])] "
+    "+ [type([None, *parts][-1]).__name__ != 'Dropout']"
 )
 TAKEN = "[..., : p[name].shape[-1]]"
 SEEN = (
@@ -329,14 +330,20 @@ MUTANTS: dict[str, Plant] = {
         (ALSO, "pass"), (ACTIVATED, f"{ACTIVATED}; da = da + also.get(k, 0)")
     ),
     "by hand: the layer above is forgotten": in_chain(
-        ("dh = dense_backward(da, layers[k][0])", "dh = 0 * dense_backward(da, layers[k][0])")
+        (
+            "cache.around[k].before_backward(dR @ W.T)",
+            "cache.around[k].before_backward(0 * dR @ W.T)",
+        )
     ),
     "by hand: the softmax learns from layer L - 2": in_hand(
         ("dense_gradients(da, F, *devery[L])", f"dense_gradients(da, {BELOW}, *devery[L])")
     ),
     "by hand: it reads sums": in_hand((READ, READ.replace("h[k]", "a[k]"))),
     "by hand: no activation on the last layer": in_hand(
-        ("chain(body, x, activation, masks, linear)", "chain(body, x, activation, masks)")
+        (
+            "chain(body, x, activation, masks, geometry, linear)",
+            "chain(body, x, activation, masks, geometry)",
+        )
     ),
     "by hand: no mask on the way back": in_pieces(("activation_backward(mask, f)", "f")),
     "by hand: no mask on the way": in_pieces(("h * mask", "h")),
@@ -374,7 +381,7 @@ MUTANTS: dict[str, Plant] = {
     ),
     "no masks": in_model(("training=bool(masks), masks=masks)", "training=False)")),
     "what is read has no activation": in_model(
-        (ENDS, "ends = [isinstance(layer, Dense) for layer in layers]")
+        (ENDS, "[isinstance(part, Dense) for part in parts]")
     ),
     "what is read is not dropped": in_model((ENDS, UNDROPPED)),
     "the layers in another order": in_model(
@@ -392,10 +399,10 @@ MUTANTS: dict[str, Plant] = {
     "variances in the place of means": in_model((TAKEN, "[..., -p[name].shape[-1] :]")),
     "the softmax keeps its weights": in_model(("p.flat[...] = 0", "pass")),
     "the code is not taken over": in_model(
-        ("range(1, len(self.hidden) + bool(self.latent) + 1)", "range(1, len(self.hidden) + 1)")
+        ("in self.body.shapes:", "in [*self.body.shapes][: 2 * len(self.hidden)]:")
     ),
     "biases are not taken over": in_model(
-        ('for name in (f"W{k}", f"b{k}"):', 'for name in (f"W{k}",):')
+        ("in self.body.shapes:", "in [n for n in self.body.shapes if n[0] == 'W']:")
     ),
     "the answers are not centred": in_model(("(raw - self.mean)", "raw")),
     "the answers' norm grows with their width": in_model((" * raw.shape[1] ** 0.5)", ")")),

@@ -39,6 +39,11 @@ def positive(*shape: int) -> Any:
     return 0.3 + random.random(shape)
 
 
+def padded(x: Any) -> Any:
+    """Images with a row of zeros above and one below, and a column on the right."""
+    return np.pad(x, ((0, 0), (1, 1), (0, 1), (0, 0)))
+
+
 def on(convert: Callable[..., Any], a: Any) -> Any:
     """An argument that is an array, converted; einsum's subscripts as they are."""
     return a if isinstance(a, str) else convert(a)
@@ -353,6 +358,68 @@ CASES: dict[str, list[Case]] = {
         # Without an arrow: the axes that are named once, in alphabetical order.
         Case(["kj,ji", normal(2, 3), normal(3, 4)], lambda _, x, W: (x @ W).T, fixed=1),
         Case(["i,i", normal(3), normal(3)], lambda _, x, z: (x * z).sum(), fixed=1),
+    ],
+    "patches": [
+        Case(
+            [normal(2, 3, 4, 2)],
+            lambda x: np.dstack(
+                [x[:, i : 2 + i, j : 3 + j].reshape(2, 6, 2) for i in (0, 1) for j in (0, 1)]
+            ).reshape(2, 2, 3, 8),
+            {"kernel": 2},
+        ),
+        Case(
+            [normal(1, 3, 4, 1)],  # zeros above and below, but only on the right
+            lambda x: np.array(
+                [[[padded(x)[0, i : i + 3, j : j + 3].ravel() for j in (0, 2)] for i in (0, 2)]]
+            ),
+            {"kernel": 3, "stride": 2, "padding": "same"},
+        ),
+    ],
+    "fold": [
+        Case(
+            [normal(2, 2, 3, 8)],
+            lambda p: sum(
+                np.pad(part, ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0)))
+                for part, (i, j) in zip(np.split(p, 4, -1), np.ndindex(2, 2), strict=True)
+            ),
+            {"size": (3, 4), "kernel": 2},
+        ),
+        Case(
+            [normal(2, 2, 2, 4)],  # side by side, and what lies on the padding is left out
+            lambda p: p.reshape(2, 2, 2, 2, 2).swapaxes(2, 3).reshape(2, 4, 4, 1)[:, 1:, 1:],
+            {"size": (3, 3), "kernel": 2, "stride": 2, "padding": 1},
+        ),
+    ],
+    "average_pool": [
+        Case(
+            [normal(2, 5, 4, 3)],
+            lambda x: x[:, :4].reshape(2, 2, 2, 2, 2, 3).mean(axis=(2, 4)),
+            {"kernel": 2},
+        ),
+        Case(
+            [normal(1, 3, 3, 1)],
+            lambda x: (x[:, 1:, 1:] + x[:, 1:, :-1] + x[:, :-1, 1:] + x[:, :-1, :-1]) / 4,
+            {"kernel": 2, "stride": 1},
+        ),
+    ],
+    "max_pool": [
+        Case(
+            [DISTINCT.reshape(1, 4, 3, 2)],
+            lambda x: x[:, :, :2].reshape(1, 2, 2, 2, 2).max(axis=(2, 3))[:, :, None],
+            {"kernel": 2},
+        ),
+        Case(
+            [DISTINCT.reshape(2, 3, 4, 1)],
+            lambda x: np.array([[[[x[b, :, j : j + 3].max()] for j in (0, 1)]] for b in (0, 1)]),
+            {"kernel": 3, "stride": 1},
+        ),
+    ],
+    "upsample": [
+        Case(
+            [normal(2, 2, 3, 2)],
+            lambda x: x.repeat(3, axis=1).repeat(3, axis=2),
+            {"factor": 3},
+        ),
     ],
     "mse": [Case([normal(3, 2), normal(3, 2)], lambda x, t: ((x - t) ** 2).sum() / 6)],
     "bernoulli_nll": [

@@ -18,6 +18,7 @@ PICTURES: dict[str, tuple[Any, ...]] = {
     "codes": ({"model": CODES}, np.arange(10)),
     "compare": (X, {"model": plots.ModelPanel(X, X, X, CODES)}, (2, 2)),
     "confusion": (np.eye(3, dtype=int), "title"),
+    "feature_maps": (X[0], (2, 2), {"layer 1": np.ones((2, 1, 3))}),
     "filters": (X.T, (2, 2)),
     "functions": ([0, 1], {"panel": {"curve": [1, 2]}}, "x"),
     "images_in_rows": ({"row": X}, (2, 2)),

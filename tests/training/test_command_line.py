@@ -399,6 +399,7 @@ PATHS = {
     "mnist_vae": ("--out", "--data-dir"),
     "mnist_judge": ("--data-dir",),
     "gan_losses": ("--out",),
+    "convolution_matrices": ("--out",),
     "gan_seeds": ("--out",),
     "encoder_classifier": ("--out", "--data-dir", "--checkpoint"),
     "encoder_generator": ("--out", "--data-dir", "--checkpoint"),
@@ -571,7 +572,7 @@ def test_a_real_signal_at_a_random_moment(data, tmp_path, undisturbed, sent):
     assert end(out) == undisturbed, f"exit code {code}"
     assert set(os.listdir(out)) == {
         "checkpoint.npz", "metrics.jsonl", "summary.json", "filters.png", "loss.png",
-        "reconstructions.png",
+        "neighbours.png", "reconstructions.png",
     }  # fmt: skip
 
 

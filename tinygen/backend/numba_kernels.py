@@ -1,7 +1,9 @@
-"""Adam's update as one compiled loop over memory, for the NumPy backend where numba is installed.
+"""Compiled loops over memory, for the NumPy backend where numba is installed.
 
-The update reads and writes four vectors once; NumPy walks over them a dozen times. One thread does
-it: the loop is as fast as the memory, and threads of its own would wait for those of BLAS.
+Adam's update reads and writes four vectors once; NumPy walks over them a dozen times. Windows of
+images are short, and NumPy spends more time on getting from one to the next than on their numbers.
+One thread does either: the loops are as fast as the memory, and threads of their own would wait for
+those of BLAS.
 """
 
 import numba
@@ -25,3 +27,52 @@ def _adam(x, g, m, v, rate, one_minus_beta1, one_minus_beta2, epsilon, keep):
         m[i] = mi
         v[i] = vi
         x[i] = keep * x[i] - rate * mi / (np.sqrt(vi) + epsilon)
+
+
+def copy_windows_numba(x, p, stride) -> None:
+    """As `tinygen.backend.patches.copy_windows`, of arrays of float32 or float64."""
+    _copy_windows(_rows_of_images(x), _rows_of_windows(p), stride)
+
+
+def add_windows_numba(x, p, stride) -> None:
+    """As `tinygen.backend.patches.add_windows`, of arrays of float32 or float64."""
+    _add_windows(_rows_of_images(x), _rows_of_windows(p), stride)
+
+
+def _rows_of_images(x):
+    n, h, w, c = x.shape
+    return np.ascontiguousarray(x).reshape(n, h, w * c)
+
+
+def _rows_of_windows(p):
+    """A row of a window is a piece of a row of the image: columns and channels in one order."""
+    n, oh, ow, k, _, c = p.shape
+    return np.ascontiguousarray(p).reshape(n, oh, ow, k, k * c)
+
+
+@numba.njit
+def _copy_windows(x, p, stride):
+    n, oh, ow, k, length = p.shape
+    step = stride * length // k
+    for image in range(n):
+        for a in range(oh):
+            for b in range(ow):
+                for i in range(k):
+                    piece = x[image, stride * a + i, step * b : step * b + length]
+                    row = p[image, a, b, i]
+                    for m in range(length):
+                        row[m] = piece[m]
+
+
+@numba.njit
+def _add_windows(x, p, stride):
+    n, oh, ow, k, length = p.shape
+    step = stride * length // k
+    for image in range(n):
+        for a in range(oh):
+            for b in range(ow):
+                for i in range(k):
+                    piece = x[image, stride * a + i, step * b : step * b + length]
+                    row = p[image, a, b, i]
+                    for m in range(length):
+                        piece[m] += row[m]

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from tinygen.backend import Array
 from tinygen.byhand import autoencoder, checks, gan
+from tinygen.byhand.chain import Geometry
 from tinygen.parameters import Parameters
 
 
@@ -25,6 +26,8 @@ def reconstruction_loss_and_grads(
     activation: str,
     output: str,
     reconstruction: str,
+    encoder_geometry: Geometry = (),
+    decoder_geometry: Geometry = (),
     out: Parameters | None = None,
 ) -> tuple[Array, Parameters]:
     """Phase 1: the autoencoder's loss and its gradient with respect to encoder and decoder.
@@ -34,6 +37,7 @@ def reconstruction_loss_and_grads(
             of a model's.
         x: images (n, d).
         activation, output, reconstruction: as in `tinygen.models.AdversarialAutoencoder`.
+        encoder_geometry, decoder_geometry: as in `tinygen.byhand.autoencoder.loss_and_grads`.
         out: the gradient is written here; it has the layout of `p`.
 
     Returns:
@@ -55,7 +59,8 @@ def reconstruction_loss_and_grads(
     0.5 [-0.5  0.5  0.   1. ]
     """
     return autoencoder.loss_and_grads(
-        p, x, activation=activation, output=output, reconstruction=reconstruction, out=out,
+        p, x, activation=activation, output=output, reconstruction=reconstruction,
+        encoder_geometry=encoder_geometry, decoder_geometry=decoder_geometry, out=out,
     )  # fmt: skip
 
 
@@ -114,6 +119,7 @@ def encoder_loss_and_grads(
     loss: str,
     activation: str,
     discriminator_activation: str,
+    encoder_geometry: Geometry = (),
     out: Parameters | None = None,
 ) -> tuple[Array, Parameters]:
     """Phase 3: the encoder's loss before the discriminator and its gradient with respect to `e`.
@@ -125,6 +131,7 @@ def encoder_loss_and_grads(
         d: the discriminator's parameters, data here; they are left as they are.
         x: images (n, d).
         loss, activation, discriminator_activation: as in `tinygen.models.AdversarialAutoencoder`.
+        encoder_geometry: as in `reconstruction_loss_and_grads`.
         out: as in `reconstruction_loss_and_grads`.
 
     Returns:
@@ -146,21 +153,22 @@ def encoder_loss_and_grads(
     >>> print(J, gradients.flat)
     1.265625 [0.84375 0.84375]
     """
-    checks.refuse_width("images", x, "encoder", e)
+    checks.refuse_width("images", x, "encoder", e, encoder_geometry)
     return gan.generator_loss_and_grads(
         e, d, x, loss=loss, pack=1, output="none", generator_activation=activation,
         generator_norm="none", discriminator_activation=discriminator_activation,
-        discriminator_norm="none", out=out,
+        discriminator_norm="none", generator_geometry=encoder_geometry, out=out,
     )  # fmt: skip
 
 
-def encode(e: Parameters, x: Array, *, activation: str) -> Array:
+def encode(e: Parameters, x: Array, *, activation: str, encoder_geometry: Geometry = ()) -> Array:
     """The codes (n, c) of images (n, d), data for phase 2.
 
     Raises:
         ValueError, TypeError: as `encoder_loss_and_grads` does.
     """
-    checks.refuse_width("images", x, "encoder", e)
+    checks.refuse_width("images", x, "encoder", e, encoder_geometry)
     return gan.generate(
         e, x, output="none", generator_activation=activation, generator_norm="none",
+        generator_geometry=encoder_geometry,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from tinygen.backend import Array, namespace
 from tinygen.byhand import checks
-from tinygen.byhand.chain import chain, chain_backward, decay, layers
+from tinygen.byhand.chain import Geometry, chain, chain_backward, decay, layers
 from tinygen.byhand.pieces import Pair, bernoulli, mse, sigmoid
 from tinygen.parameters import Parameters
 
@@ -32,6 +32,8 @@ def loss_and_grads(
     reconstruction: str,
     weight_decay: float = 0.0,
     code_l1: float = 0.0,
+    encoder_geometry: Geometry = (),
+    decoder_geometry: Geometry = (),
     out: Parameters | None = None,
 ) -> tuple[Array, Parameters]:
     """The loss of a batch and its gradient with respect to every parameter.
@@ -55,6 +57,8 @@ def loss_and_grads(
         reconstruction: "mse" or "bce"; the latter needs a sigmoid.
         weight_decay: the weight of half the sum of all squared W (not b).
         code_l1: the weight of the code's L1 norm, the mean over images.
+        encoder_geometry, decoder_geometry: for each layer what is around its W, such as a
+            `tinygen.byhand.conv.Conv`; empty where all are dense.
         out: the gradient is written here; it has the layout of `parameters`.
 
     Returns:
@@ -78,14 +82,18 @@ def loss_and_grads(
     2.5 [[2. 4.]] [3.]
     """
     weight_decay, code_l1 = float(weight_decay), float(code_l1)  # a np.float64 would spread
-    checks.autoencoder(parameters, x, corrupted, masks, activation, output, reconstruction)
+    checks.autoencoder(
+        parameters, x, corrupted, masks, activation, output, reconstruction, encoder_geometry,
+        decoder_geometry,
+    )  # fmt: skip
     gradients = parameters.room_for_gradients(out)
     E, D = layers(parameters, "encoder."), layers(parameters, "decoder.")
     dE, dD = layers(gradients, "encoder."), layers(gradients, "decoder.")
     n, hidden, xp = len(x), len(E) - 1, namespace(x)
 
-    z, cache_E = chain(E, x if corrupted is None else corrupted, activation, masks[:hidden])  # (1)
-    a, cache_D = chain(D, z, activation, masks[hidden:])  # (2)
+    seen = x if corrupted is None else corrupted
+    z, cache_E = chain(E, seen, activation, masks[:hidden], encoder_geometry)  # (1)
+    a, cache_D = chain(D, z, activation, masks[hidden:], decoder_geometry)  # (2)
     J, da = RECONSTRUCTIONS[output, reconstruction](a, x)
     dz = chain_backward(da, D, cache_D, dD)
     if code_l1:
@@ -106,6 +114,7 @@ def decoder_loss_and_grads(
     activation: str,
     output: str,
     reconstruction: str,
+    geometry: Geometry = (),
     out: Parameters | None = None,
 ) -> tuple[Array, Parameters]:
     """The loss of a decoder alone and its gradient: it learns to invert an encoder.
@@ -115,14 +124,15 @@ def decoder_loss_and_grads(
         x: the images (n, d) that the codes are those of.
         codes: (n, c); data, so that no gradient reaches whatever they came from.
         masks, activation, output, reconstruction, out: as in `loss_and_grads`.
+        geometry: as `decoder_geometry` there.
 
     Raises:
         ValueError, TypeError: as in `loss_and_grads`.
     """
-    checks.decoder(parameters, x, codes, masks, activation, output, reconstruction)
+    checks.decoder(parameters, x, codes, masks, activation, output, reconstruction, geometry)
     gradients = parameters.room_for_gradients(out)
     D = layers(parameters)
-    a, cache_D = chain(D, codes, activation, masks)  # (2)
+    a, cache_D = chain(D, codes, activation, masks, geometry)  # (2)
     J, da = RECONSTRUCTIONS[output, reconstruction](a, x)
     chain_backward(da, D, cache_D, layers(gradients), to_input=False)
     return J, gradients

@@ -16,6 +16,7 @@ from math import inf
 from numbers import Integral
 
 from tinygen.backend import Array, namespace, require_floats
+from tinygen.byhand.chain import Dense, Geometry
 from tinygen.byhand.pieces import ACTIVATIONS, SUMS
 from tinygen.errors import InputError, did_you_mean
 
@@ -43,6 +44,8 @@ def autoencoder(
     activation: str,
     output: str,
     reconstruction: str,
+    encoder_geometry: Geometry = (),
+    decoder_geometry: Geometry = (),
 ) -> None:
     """That of `tinygen.byhand.autoencoder.loss_and_grads`."""
     refuse_reconstruction(activation, output, reconstruction)
@@ -52,8 +55,11 @@ def autoencoder(
         raise ValueError(
             f"autoencoder: corrupted is {corrupted.shape}, x is {x.shape}; they need the same shape"
         )
-    refuse_other_pixels("autoencoder", x, refuse_sizes("autoencoder", p, E + D, x.shape[1]))
-    refuse_masks("autoencoder", masks, len(x), widths(p, E[:-1] + D[:-1]))
+    code = refuse_sizes("autoencoder", p, E, x.shape[1], geometry=encoder_geometry)
+    pixels = refuse_sizes("autoencoder", p, D, code, geometry=decoder_geometry)
+    refuse_other_pixels("autoencoder", x, pixels)
+    hidden = units(p, E, encoder_geometry)[:-1] + units(p, D, decoder_geometry)[:-1]
+    refuse_masks("autoencoder", masks, len(x), hidden)
     refuse_mixtures("autoencoder", x, {"corrupted": corrupted, **named(masks), **p})
 
 
@@ -65,6 +71,7 @@ def decoder(
     activation: str,
     output: str,
     reconstruction: str,
+    geometry: Geometry = (),
 ) -> None:
     """That of `tinygen.byhand.autoencoder.decoder_loss_and_grads`."""
     refuse_reconstruction(activation, output, reconstruction)
@@ -75,8 +82,9 @@ def decoder(
             f"autoencoder: a decoder needs codes ({len(x)}, c), "
             f"got {None if codes is None else codes.shape}"
         )
-    refuse_other_pixels("autoencoder", x, refuse_sizes("autoencoder", p, D, codes.shape[1]))
-    refuse_masks("autoencoder", masks, len(x), widths(p, D[:-1]))
+    pixels = refuse_sizes("autoencoder", p, D, codes.shape[1], geometry=geometry)
+    refuse_other_pixels("autoencoder", x, pixels)
+    refuse_masks("autoencoder", masks, len(x), units(p, D, geometry)[:-1])
     refuse_mixtures("autoencoder", x, {"codes": codes, **named(masks), **p})
 
 
@@ -89,6 +97,8 @@ def vae(
     likelihood: str,
     objective: str,
     free_bits: float,
+    encoder_geometry: Geometry = (),
+    decoder_geometry: Geometry = (),
 ) -> None:
     """That of `tinygen.byhand.vae.loss_and_grads`."""
     refuse_unknown("vae", "activation", activation, DENSE)
@@ -105,14 +115,14 @@ def vae(
         "vae", tuple(p), ("decoder.log_var",) if likelihood == "gaussian" else ()
     )
     refuse_rows("vae", "x", x, "images in rows (n, d)")
-    columns = refuse_sizes("vae", p, E, x.shape[1])
+    columns = refuse_sizes("vae", p, E, x.shape[1], geometry=encoder_geometry)
     c, odd = divmod(columns, 2)
     if odd or not c:
         raise ValueError(
             f"vae: {E[-1][0]} gives {columns} columns; it needs an even number, first those of mu "
             "and then as many of log_var"
         )
-    refuse_other_pixels("vae", x, refuse_sizes("vae", p, D, c))
+    refuse_other_pixels("vae", x, refuse_sizes("vae", p, D, c, geometry=decoder_geometry))
     if noise.ndim != 3 or not len(noise) or noise.shape[1:] != (len(x), c):
         raise ValueError(
             f"vae: noise is {noise.shape}; it needs to be (k, {len(x)}, {c}), k draws of a code "
@@ -133,6 +143,7 @@ def classifier(
     activation: str,
     linear: bool,
     reads: str,
+    geometry: Geometry = (),
 ) -> None:
     """That of `tinygen.byhand.classifier.loss_and_grads`."""
     refuse_unknown("classifier", "activation", activation, DENSE)
@@ -141,13 +152,13 @@ def classifier(
     refuse_rows("classifier", "x", x, "images in rows (n, d)")
     if linear and not body:
         raise ValueError("classifier: there is no layer before the softmax that could be linear")
-    width = refuse_sizes("classifier", p, body, x.shape[1])
-    if reads == "all" and body:
-        width = sum(widths(p, body))
-    expected = len(x), refuse_sizes("classifier", p, [last], width)
+    outputs = widths("classifier", p, body, x.shape[1], geometry=geometry)
+    read = sum(outputs) if reads == "all" and body else [x.shape[1], *outputs][-1]
+    expected = len(x), refuse_sizes("classifier", p, [last], read)
     if labels.shape != expected:
         raise ValueError(f"classifier: labels are {labels.shape}; they need to be {expected}")
-    refuse_masks("classifier", masks, len(x), widths(p, body[:-1] if linear else body))
+    activated = units(p, body, geometry)[: -1 if linear else None]
+    refuse_masks("classifier", masks, len(x), activated)
     refuse_mixtures("classifier", x, {"labels": labels, **named(masks), **p})
 
 
@@ -162,6 +173,7 @@ def discriminator(
     pack: int,
     activation: str,
     norm: str,
+    geometry: Geometry = (),
 ) -> None:
     """That of `tinygen.byhand.gan.discriminator_loss_and_grads`."""
     refuse_unknown("gan", "loss", loss, LOSSES)
@@ -170,13 +182,14 @@ def discriminator(
     if fake.shape != real.shape:
         raise ValueError(f"gan: fake is {fake.shape}, real is {real.shape}; they need one shape")
     n = len(real)
-    refuse_other_judge(d, names, activation, n, real.shape[1] + classes(labels, n), pack)
+    columns = real.shape[1] + classes(labels, n)
+    refuse_other_judge(d, names, activation, n, columns, pack, geometry)
     groups = masks[: 3 if loss == "wasserstein-gp" else 2]
     if len(masks) != 3 or len({len(group) for group in groups}) > 1:
         raise ValueError("gan: all groups of rows need dropout masks, or none does")
     others = {"fake": fake, "labels": labels}
     for j, group in enumerate(groups):
-        refuse_dropout(d, names, group, n // pack)
+        refuse_dropout(d, names, group, n // pack, activation, geometry)
         others |= {f"masks {j}, {k}": mask for k, mask in enumerate(group)}
     if loss == "wasserstein-gp":
         expected, shape = (n // pack, 1), None if alpha is None else alpha.shape
@@ -193,6 +206,7 @@ def generator(
     output: str,
     activation: str,
     norm: str,
+    geometry: Geometry = (),
 ) -> int:
     """That of `tinygen.byhand.gan.generate`; returns how many pixels an image has."""
     names = player_names("generator", tuple(g), activation, norm)
@@ -202,7 +216,7 @@ def generator(
         raise InputError("gan: a batch of one has no variance; batch norm needs two or more")
     width = z.shape[1] + classes(labels, len(z))
     refuse_mixtures("gan", z, {"labels": labels, **g}, "z")
-    return refuse_sizes("gan", g, names, width, activation)
+    return refuse_sizes("gan", g, names, width, activation, geometry)
 
 
 def players(
@@ -218,15 +232,20 @@ def players(
     generator_norm: str,
     discriminator_activation: str,
     discriminator_norm: str,
+    generator_geometry: Geometry = (),
+    discriminator_geometry: Geometry = (),
 ) -> None:
     """That of `tinygen.byhand.gan.generator_loss_and_grads`."""
-    pixels = generator(g, z, labels, output, generator_activation, generator_norm)
+    pixels = generator(
+        g, z, labels, output, generator_activation, generator_norm, generator_geometry
+    )
     names = player_names("discriminator", tuple(d), discriminator_activation, discriminator_norm)
     refuse_unknown("gan", "loss", loss, LOSSES)
     n = len(z)
     columns = pixels + classes(labels, n)
-    refuse_other_judge(d, names, discriminator_activation, n, columns, pack)
-    refuse_dropout(d, names, masks, n // pack)
+    geometry = discriminator_geometry
+    refuse_other_judge(d, names, discriminator_activation, n, columns, pack, geometry)
+    refuse_dropout(d, names, masks, n // pack, discriminator_activation, geometry)
     refuse_mixtures("gan", z, {**{f"masks {k}": mask for k, mask in enumerate(masks)}, **d}, "z")
 
 
@@ -238,10 +257,12 @@ def adversaries(z: Array, codes: Array, d: Mapping[str, Array]) -> None:
     refuse_width("codes", codes, "discriminator", d)
 
 
-def refuse_width(what: str, rows: Array, whose: str, p: Mapping[str, Array]) -> None:
+def refuse_width(
+    what: str, rows: Array, whose: str, p: Mapping[str, Array], geometry: Geometry = ()
+) -> None:
     """A network of an adversarial autoencoder must take as many columns as come in."""
-    W = p["W1"].shape if "W1" in p else rows.shape[1:]
-    if rows.ndim != 2 or not rows.size or W[:1] != rows.shape[1:]:
+    W, first = p["W1"].shape if "W1" in p else rows.shape[1:], [*geometry, Dense()][0]
+    if rows.ndim != 2 or not rows.size or W[:1] != (first.rows_of_W(rows.shape[1]),):
         raise ValueError(
             f"aae: {what} are {rows.shape}, the {whose}'s W1 is {W}; "
             "it needs a row for each of their columns"
@@ -352,28 +373,54 @@ def refuse_sizes(
     names: Sequence[tuple[str, ...]],
     width: int,
     activation: str = "",
+    geometry: Geometry = (),
 ) -> int:
     """Each layer must take as many columns as come in, `width` first; returns the last one's."""
-    given = width
-    for w, *vectors in names:
-        W = p[w].shape
-        if len(W) != 2 or W[0] != width:
+    return [width, *widths(model, p, names, width, activation, geometry)][-1]
+
+
+def widths(
+    model: str,
+    p: Mapping[str, Array],
+    names: Sequence[tuple[str, ...]],
+    width: int,
+    activation: str = "",
+    geometry: Geometry = (),
+) -> list[int]:
+    """How wide the output of each layer is, the first of which has an input of that width."""
+    if geometry and len(geometry) != len(names):
+        raise ValueError(
+            f"{model}: expected a geometry of {len(names)} layers, got one of {len(geometry)}"
+        )
+    outputs = []
+    for (w, *vectors), around in zip(names, geometry or [Dense()] * len(names), strict=True):
+        W, rows = p[w].shape, around.rows_of_W(width)
+        if not rows:
             raise ValueError(
-                f"{model}: {w} is {W}; it needs a row for each of the {width} columns that come in"
+                f"{model}: {w} belongs to {around}; the {width} columns that come in are no images "
+                "of its size"
             )
-        given = W[1]
+        if len(W) != 2 or W[0] != rows:
+            raise ValueError(
+                f"{model}: {w} is {W}; it needs a row for each of the {rows} columns that come in"
+            )
+        units, width = around.outputs(W[1])
+        if not units:
+            raise ValueError(f"{model}: {w} is {W}; its columns are no windows for {around}")
         for c in vectors:
             b = p[c].shape
-            if b != (given,):
-                raise ValueError(f"{model}: {c} is {b}, {w} is {W}; {c} needs to be ({given},)")
-        width = given
+            if b != (units,):
+                raise ValueError(f"{model}: {c} is {b}, {w} is {W}; {c} needs to be ({units},)")
+        outputs.append(width)
         if activation == "maxout" and w != names[-1][0]:
-            width, left = divmod(given, SUMS)
+            if type(around) is not Dense:
+                raise InputError(f"{model}: maxout needs dense layers, got {around}")
+            width, left = divmod(width, SUMS)
             if left:
                 raise ValueError(
-                    f"{model}: {w} gives {given} columns; maxout needs {SUMS} for each unit"
+                    f"{model}: {w} gives {W[1]} columns; maxout needs {SUMS} for each unit"
                 )
-    return given
+    return outputs
 
 
 def refuse_other_pixels(model: str, x: Array, width: int) -> None:
@@ -394,24 +441,43 @@ def refuse_masks(
         raise ValueError(f"{model}: the dropout masks are {shapes}; {whose} need {expected}")
 
 
-def widths(p: Mapping[str, Array], names: Sequence[tuple[str, ...]]) -> list[int]:
-    """How many sums each of these layers has."""
-    return [p[W].shape[1] for W, *_ in names]
+def units(
+    p: Mapping[str, Array], names: Sequence[tuple[str, ...]], geometry: Geometry = ()
+) -> list[int]:
+    """How many columns the mask of each of these layers has: units, or channels of images."""
+    return [
+        around.outputs(p[W].shape[1])[0]
+        for (W, *_), around in zip(names, geometry or [Dense()] * len(names), strict=True)
+    ]
 
 
-def refuse_dropout(d: Mapping[str, Array], names: Names, masks: Masks, m: int) -> None:
+def refuse_dropout(
+    d: Mapping[str, Array],
+    names: Names,
+    masks: Masks,
+    m: int,
+    activation: str,
+    geometry: Geometry,
+) -> None:
     """Of a discriminator, whose maxout units have a mask, not their sums."""
-    units = [d[W].shape[0] for W, *_ in names[1:]]
-    refuse_masks("gan", masks, m, units, "the discriminator's hidden layers")
+    sums = SUMS if activation == "maxout" else 1
+    hidden = [columns // sums for columns in units(d, names, geometry)[:-1]]
+    refuse_masks("gan", masks, m, hidden, "the discriminator's hidden layers")
 
 
 def refuse_other_judge(
-    d: Mapping[str, Array], names: Names, activation: str, n: int, columns: int, pack: int
+    d: Mapping[str, Array],
+    names: Names,
+    activation: str,
+    n: int,
+    columns: int,
+    pack: int,
+    geometry: Geometry,
 ) -> None:
     """A discriminator must take so many columns an image, and `pack` must divide the n images."""
     if not isinstance(pack, Integral) or pack < 1 or n % pack:
         raise InputError(f"gan: pack is {pack}; it needs to divide the {n} images of a batch")
-    given = refuse_sizes("gan", d, names, pack * columns, activation)
+    given = refuse_sizes("gan", d, names, pack * columns, activation, geometry)
     if given != 1:
         raise ValueError(f"gan: the discriminator gives {given} columns; it needs to give 1")
 

@@ -17,7 +17,7 @@ from itertools import accumulate
 
 from tinygen.backend import Array, namespace
 from tinygen.byhand import checks
-from tinygen.byhand.chain import chain, chain_backward, decay, layers
+from tinygen.byhand.chain import Geometry, chain, chain_backward, decay, layers
 from tinygen.byhand.pieces import dense, dense_backward, dense_gradients, softmax_cross_entropy
 from tinygen.parameters import Parameters
 
@@ -32,6 +32,7 @@ def loss_and_grads(
     linear: bool = False,
     reads: str = "last",
     weight_decay: float = 0.0,
+    geometry: Geometry = (),
     out: Parameters | None = None,
 ) -> tuple[Array, Parameters]:
     """The loss of a batch and its gradient with respect to every parameter.
@@ -55,6 +56,8 @@ def loss_and_grads(
         linear: the layer before the last one is the code of an encoder, and has no activation.
         reads: the softmax reads what the "last" layer before it says, or "all" of them do.
         weight_decay: the weight of half the sum of all squared W (not b).
+        geometry: for each layer but the last what is around its W, such as a
+            `tinygen.byhand.conv.Conv`; empty where all are dense.
         out: the gradient is written here; it has the layout of `parameters`.
 
     Returns:
@@ -76,14 +79,14 @@ def loss_and_grads(
     0.6931 = log 2 [[-1.5  1.5]] [0.]
     """
     weight_decay = float(weight_decay)  # a np.float64 would spread
-    checks.classifier(parameters, x, labels, masks, activation, linear, reads)
+    checks.classifier(parameters, x, labels, masks, activation, linear, reads, geometry)
     gradients = parameters.room_for_gradients(out)
     every, devery = layers(parameters), layers(gradients)
     L = len(every)
     W, b = every[L]
     body, dbody = ({k: of[k] for k in range(1, L)} for of in (every, devery))
 
-    h, cache = chain(body, x, activation, masks, linear)  # (1)
+    h, cache = chain(body, x, activation, masks, geometry, linear)  # (1)
     read = [cache.h[k] for k in body] if reads == "all" and body else [h]
     F = namespace(x).concatenate(read, axis=1)  # (2)
     a = dense(F, W, b)  # (3)

@@ -19,6 +19,7 @@ from tinygen.backend import Array, namespace
 from tinygen.byhand import checks
 from tinygen.byhand.chain import (
     Cache,
+    Geometry,
     Layers,
     chain,
     chain_backward,
@@ -54,6 +55,7 @@ def discriminator_loss_and_grads(
     pack: int,
     discriminator_activation: str,
     discriminator_norm: str,
+    discriminator_geometry: Geometry = (),
     out: Parameters | None = None,
 ) -> tuple[Array, Parameters]:
     """The discriminator's loss and its gradient with respect to the parameters `d`.
@@ -79,6 +81,8 @@ def discriminator_loss_and_grads(
         loss, penalty, smoothing, pack: as in `tinygen.models.GAN`.
         discriminator_activation: one of `tinygen.byhand.pieces.ACTIVATIONS`.
         discriminator_norm: "none".
+        discriminator_geometry: for each layer what is around its W, such as a
+            `tinygen.byhand.conv.Conv`; empty where all are dense.
         out: the gradient is written here; it has the layout of `d`.
 
     Returns:
@@ -105,7 +109,7 @@ def discriminator_loss_and_grads(
     penalty, smoothing = float(penalty), float(smoothing)  # a np.float64 would spread
     checks.discriminator(
         d, real, fake, labels, alpha, masks, loss, pack, discriminator_activation,
-        discriminator_norm,
+        discriminator_norm, discriminator_geometry,
     )  # fmt: skip
     gradients = d.room_for_gradients(out)
     D, dD = layers(d), layers(gradients)
@@ -115,8 +119,10 @@ def discriminator_loss_and_grads(
     x = [rows(real, labels, pack), rows(fake, labels, pack)]  # (1)
     if loss == "wasserstein-gp":
         x.append(interpolated(x[0], x[1], alpha))  # (15)
-    masks_of_layers = stacked(masks[: len(x)])
-    logits, cache = chain(D, xp.concatenate(x), discriminator_activation, masks_of_layers)
+    logits, cache = chain(
+        D, xp.concatenate(x), discriminator_activation, stacked(masks[: len(x)]),
+        geometry=discriminator_geometry,
+    )  # fmt: skip
     a, b = logits[:m], logits[m : 2 * m]  # (3); logits of interpolates are in no loss
     J, da, db = LOSSES_OF_D[loss](a, b, smoothing)
     dab = xp.concatenate([da, db])
@@ -163,6 +169,8 @@ def generator_loss_and_grads(
     generator_norm: str,
     discriminator_activation: str,
     discriminator_norm: str,
+    generator_geometry: Geometry = (),
+    discriminator_geometry: Geometry = (),
     out: Parameters | None = None,
 ) -> tuple[Array, Parameters]:
     """The generator's loss and its gradient with respect to the parameters `g`.
@@ -188,6 +196,7 @@ def generator_loss_and_grads(
             `tinygen.byhand.pieces.ACTIVATIONS`.
         generator_norm: "none" or "batch", whose statistics are those of this batch.
         discriminator_norm: "none".
+        generator_geometry, discriminator_geometry: as in `discriminator_loss_and_grads`.
         out: the gradient is written here; it has the layout of `g`.
 
     Returns:
@@ -200,14 +209,15 @@ def generator_loss_and_grads(
     """
     checks.players(
         g, d, z, labels, masks, loss, pack, output, generator_activation, generator_norm,
-        discriminator_activation, discriminator_norm,
+        discriminator_activation, discriminator_norm, generator_geometry, discriminator_geometry,
     )  # fmt: skip
     gradients = g.room_for_gradients(out)
     G, D = layers(g), layers(d)
 
-    s, cache_G = chain(G, rows(z, labels, 1), generator_activation)
+    s, cache_G = chain(G, rows(z, labels, 1), generator_activation, geometry=generator_geometry)
     y, f = OUTPUTS[output](s)  # (2)
-    b, cache_D = chain(D, rows(y, labels, pack), discriminator_activation, masks)  # (3)
+    seen = rows(y, labels, pack)
+    b, cache_D = chain(D, seen, discriminator_activation, masks, discriminator_geometry)  # (3)
     J, db = LOSSES_OF_G[loss](b)
     dx = chain_backward(db, D, cache_D)  # which fills nothing: D's weights are data here
     dy = dx.reshape(len(y), -1)[:, : y.shape[1]]  # (13)
@@ -224,6 +234,7 @@ def generate(
     output: str,
     generator_activation: str,
     generator_norm: str,
+    generator_geometry: Geometry = (),
     **_others: Any,
 ) -> Array:
     """The images (n, pixels) that the generator makes of `z` in a training step.
@@ -233,8 +244,8 @@ def generate(
     Raises:
         InputError, ValueError, TypeError: as `generator_loss_and_grads` does.
     """
-    checks.generator(g, z, labels, output, generator_activation, generator_norm)
-    s, _ = chain(layers(g), rows(z, labels, 1), generator_activation)
+    checks.generator(g, z, labels, output, generator_activation, generator_norm, generator_geometry)
+    s, _ = chain(layers(g), rows(z, labels, 1), generator_activation, geometry=generator_geometry)
     y, _ = OUTPUTS[output](s)  # (2)
     return y
 

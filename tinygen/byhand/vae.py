@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from tinygen.backend import Array, namespace
 from tinygen.byhand import checks
-from tinygen.byhand.chain import chain, chain_backward, layers
+from tinygen.byhand.chain import Geometry, chain, chain_backward, layers
 from tinygen.byhand.pieces import (
     bernoulli,
     gaussian,
@@ -43,6 +43,8 @@ def loss_and_grads(
     likelihood: str,
     objective: str = "elbo",
     free_bits: float = 0.0,
+    encoder_geometry: Geometry = (),
+    decoder_geometry: Geometry = (),
     out: Parameters | None = None,
 ) -> tuple[Array, Parameters]:
     """The loss of a batch and its gradient with respect to every parameter.
@@ -75,6 +77,8 @@ def loss_and_grads(
             al. 2016).
         free_bits: nats below which a dimension's KL, a mean over the batch, costs no less and has
             no gradient (Kingma et al. 2016); "elbo" only.
+        encoder_geometry, decoder_geometry: for each layer what is around its W, such as a
+            `tinygen.byhand.conv.Conv`; empty where all are dense.
         out: the gradient is written here; it has the layout of `parameters`.
 
     Returns:
@@ -98,16 +102,20 @@ def loss_and_grads(
     2.0000 = log 2 + 2 - log 2 [0. 2.] [-0.5]
     """
     beta, free_bits = float(beta), float(free_bits)  # a np.float64 would spread
-    checks.vae(parameters, x, noise, beta, activation, likelihood, objective, free_bits)
+    checks.vae(
+        parameters, x, noise, beta, activation, likelihood, objective, free_bits, encoder_geometry,
+        decoder_geometry,
+    )  # fmt: skip
     gradients = parameters.room_for_gradients(out)
     E, D = layers(parameters, "encoder."), layers(parameters, "decoder.")
     dE, dD = layers(gradients, "encoder."), layers(gradients, "decoder.")
     k, n, c = noise.shape
 
-    mu_v, cache_E = chain(E, x, activation)  # (1)
+    mu_v, cache_E = chain(E, x, activation, geometry=encoder_geometry)  # (1)
     mu, v = mu_v[:, :c], mu_v[:, c:]
     z, scaled = reparameterise(mu, v, noise)  # (P52) (P53)
-    a, cache_D = chain(D, z.reshape(k * n, c), activation)  # (2)
+    codes = z.reshape(k * n, c)
+    a, cache_D = chain(D, codes, activation, geometry=decoder_geometry)  # (2)
     a = a.reshape(k, n, -1)
     if likelihood == "gaussian":
         s = parameters["decoder.log_var"]

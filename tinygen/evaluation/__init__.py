@@ -21,6 +21,7 @@ from tinygen.evaluation.latent import (
     active_units,
     interpolate,
     interpolations,
+    neighbours,
     plane_projection,
     prior_quantiles,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "most_wrong",
     "nearest",
     "negative_log_likelihood",
+    "neighbours",
     "parzen_beside_training",
     "parzen_estimate",
     "parzen_log_likelihood",

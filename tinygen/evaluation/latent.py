@@ -47,6 +47,28 @@ def interpolate(start: Any, end: Any, steps: int) -> Any:
     return (1 - alpha) * start + alpha * end
 
 
+def neighbours(codes: Any, index: int, steps: Any, directions: int) -> dict[str, Any]:
+    """Codes around that of one image, along the principal directions of all codes, by name.
+
+    Args:
+        codes: ``(n, c)`` host array.
+        index: of the image in the middle.
+        steps: how far to go, in standard deviations of the codes along the direction.
+        directions: how many, those of the largest variance first.
+
+    Returns:
+        ``{"direction 1": (len(steps), c), ...}``
+    """
+    centred = codes - codes.mean(axis=0)
+    _, lengths, rows = np.linalg.svd(centred, full_matrices=False)
+    deviations = lengths / np.sqrt(len(codes))
+    far = np.asarray(steps)[:, None]
+    return {
+        f"direction {k + 1}": codes[index] + far * deviations[k] * rows[k]
+        for k in range(min(directions, codes.shape[1]))
+    }
+
+
 def interpolations(codes: Any, labels: Any, steps: int = 10, pairs: int = 5) -> dict[str, Any]:
     """Interpolations between the codes of images of different classes, by name.
 

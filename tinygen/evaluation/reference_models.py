@@ -139,14 +139,17 @@ def reference_vae(
 
 
 def denoising_autoencoder(
-    dataset: Dataset, progress: Progress, smoke: bool = False
+    dataset: Dataset, progress: Progress, smoke: bool = False, **network: Any
 ) -> TrainedModel:
     """An autoencoder whose encoder others begin with, trained the first time it is asked for.
 
     It learns to take away noise as strong as the images themselves. So it must know what digits
     look like, and its layers represent them better than those of one that only has to copy.
+
+    Args:
+        network: options of `tinygen.models.Autoencoder`, such as `channels`.
     """
-    model = Autoencoder(dataset.pixels, input_noise=1.0)
+    model = Autoencoder(dataset.pixels, input_noise=1.0, **network)
     p = _trained("encoder", model, "by-hand", dataset, progress, smoke)
     return TrainedModel(model, p, HOST, Path("the denoising autoencoder"), about(dataset))
 

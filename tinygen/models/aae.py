@@ -24,7 +24,7 @@ from tinygen.errors import InputError, refuse_unknown
 from tinygen.models.autoencoder import Autoencoder
 from tinygen.models.encoder_decoder import RECONSTRUCTIONS, EncoderDecoder
 from tinygen.models.gan import GAN
-from tinygen.models.gradients import LossAndGrads, choose
+from tinygen.models.gradients import LossAndGrads, choose, geometry
 from tinygen.models.options import convert_options
 from tinygen.ops import ACTIVATIONS
 from tinygen.parameters import Parameters
@@ -137,6 +137,7 @@ class AdversarialAutoencoder(EncoderDecoder):
             "activation": self.activation,
             "output": self.output,
             "reconstruction": self.reconstruction,
+            **self.geometry_terms,
         }
 
     @property
@@ -155,6 +156,7 @@ class AdversarialAutoencoder(EncoderDecoder):
             "loss": self.loss,
             "activation": self.activation,
             "discriminator_activation": self.discriminator_activation,
+            "encoder_geometry": geometry(self.encoder.net),
         }
 
     def encode(self, p: Mapping[str, Any], x: Any) -> Any:
@@ -240,5 +242,9 @@ class AdversarialAutoencoder(EncoderDecoder):
             partial(byhand.reconstruction_loss_and_grads, **self.reconstruction_terms),
             partial(byhand.discriminator_loss_and_grads, **self.discriminator_terms),
             partial(byhand.encoder_loss_and_grads, **self.encoder_terms),
-            partial(byhand.encode, activation=self.activation),
+            partial(
+                byhand.encode,
+                activation=self.activation,
+                encoder_geometry=geometry(self.encoder.net),
+            ),
         )

@@ -39,6 +39,10 @@ class Autoencoder(EncoderDecoder):
             target stays clean.
         dropout: the probability with which a hidden unit is dropped in a training step.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
+        channels: of each convolution of the encoder, before `hidden`; the decoder has them in
+            reverse. Without any the networks are dense.
+        kernel: the height and width of the windows of convolutions, whose stride is 2.
+        image: the shape of an image for convolutions, ``(h, w, c)``; by default a grey square.
 
     Raises:
         InputError: a width or a name is invalid.
@@ -56,6 +60,9 @@ class Autoencoder(EncoderDecoder):
     dropout: float = 0.0
     weights: str = "glorot_uniform"
     biases: str = "zeros"
+    channels: tuple[int, ...] = ()
+    kernel: int = 3
+    image: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         convert_options(self)
@@ -64,8 +71,14 @@ class Autoencoder(EncoderDecoder):
     @property
     def terms(self) -> dict[str, Any]:
         """The options of the loss: the keywords of `tinygen.byhand.autoencoder`."""
-        own = {"weight_decay": self.weight_decay, "code_l1": self.code_l1}
-        return self.decoder.terms | own
+        return {
+            "activation": self.activation,
+            "output": self.output,
+            "reconstruction": self.reconstruction,
+            "weight_decay": self.weight_decay,
+            "code_l1": self.code_l1,
+            **self.geometry_terms,
+        }
 
     @property
     def _decoder_options(self) -> dict[str, str]:

@@ -18,11 +18,12 @@ from tinygen.backend import Array, Backend, namespace
 from tinygen.byhand import classifier as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import cross_entropy, l2
+from tinygen.models.architecture import from_images, widths_of_stages
 from tinygen.models.encoder_decoder import Encoder
-from tinygen.models.gradients import LossAndGrads, of_one_loss
+from tinygen.models.gradients import LossAndGrads, geometry, of_one_loss
 from tinygen.models.options import convert_options
-from tinygen.nn import Dense, Dropout, Sequential
-from tinygen.ops import ACTIVATIONS, affine, concatenate, softmax
+from tinygen.nn import Dense, Reshape, Sequential
+from tinygen.ops import ACTIVATIONS, affine, concatenate, reshape, softmax
 from tinygen.parameters import Parameters
 
 READS = ("last", "all")
@@ -45,6 +46,7 @@ class Classifier:
             concatenated.
         input_noise: the standard deviation of normal noise on the images of a training step.
         weight_decay: times half the sum of all squared weights (not biases) is added to the loss.
+        channels, kernel, image: as of an `Encoder`.
 
     Raises:
         InputError: a width or a name is invalid.
@@ -61,6 +63,9 @@ class Classifier:
     reads: str = "last"
     input_noise: float = 0.0
     weight_decay: float = 0.0
+    channels: tuple[int, ...] = ()
+    kernel: int = 3
+    image: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         convert_options(self)
@@ -73,21 +78,21 @@ class Classifier:
     @cached_property
     def body(self) -> Sequential:
         """All layers before the softmax layer."""
-        layers: list[Any] = []
-        width = self.pixels
-        for outputs in self.hidden:
-            layers += [Dense(width, outputs, self.weights, self.biases)]
-            layers += [ACTIVATIONS[self.activation]]
-            layers += [Dropout(self.dropout)] if self.dropout else []
-            width = outputs
-        if self.latent:
-            layers.append(Dense(width, self.latent, self.weights, self.biases))
-        return Sequential(*layers)
+        last = self.latent or self.classes
+        net = from_images(
+            self,
+            [*self.hidden, last],
+            activation=self.activation,
+            dropout=self.dropout,
+            weights=self.weights,
+            biases=self.biases,
+        )
+        return net if self.latent else Sequential(*net.layers[:-1])
 
     @property
     def widths(self) -> tuple[int, ...]:
         """The widths of the layers whose outputs are the features."""
-        every = (*self.hidden, self.latent) if self.latent else self.hidden
+        every = (*widths_of_stages(self), *self.hidden, *([self.latent] if self.latent else []))
         return (every if self.reads == "all" else every[-1:]) or (self.pixels,)
 
     @cached_property
@@ -109,6 +114,7 @@ class Classifier:
             "linear": bool(self.latent),
             "reads": self.reads,
             "weight_decay": self.weight_decay,
+            "geometry": geometry(self.body),
         }
 
     def initialise(
@@ -153,14 +159,14 @@ class Classifier:
         Raises:
             InputError: the encoder has other layers, or is for images of another size.
         """
-        own = (self.pixels, self.hidden, self.activation, self.latent or encoder.latent)
-        other = (encoder.pixels, encoder.hidden, encoder.activation, encoder.latent)
+        names = ("pixels", "channels", "kernel", "hidden", "activation")
+        own = (*(getattr(self, name) for name in names), self.latent or encoder.latent)
+        other = (*(getattr(encoder, name) for name in names), encoder.latent)
         if own != other:
             raise InputError(f"the classifier has the layers {own}, the encoder {other}")
         p.flat[...] = 0
-        for k in range(1, len(self.hidden) + bool(self.latent) + 1):
-            for name in (f"W{k}", f"b{k}"):
-                p[name][...] = weights[name][..., : p[name].shape[-1]]
+        for name in self.body.shapes:
+            p[name][...] = weights[name][..., : p[name].shape[-1]]
         p.note_write()
 
     def loss(
@@ -198,10 +204,16 @@ class Classifier:
 
     def features(self, p: Mapping[str, Any], x: Any, masks: Sequence[Array] = ()) -> Any:
         """The input of the softmax layer: ``(n, pixels) -> (n, sum of widths)``."""
-        layers = self.body.layers
-        ends = [isinstance(after, Dense) for after in layers[1:]] + [True]
-        outputs = self.body.outputs(p, x, training=bool(masks), masks=masks)
-        used = [h for h, end in zip(outputs, ends, strict=False) if end] or [x]
+        outputs, parts = (
+            self.body.outputs(p, x, training=bool(masks), masks=masks),
+            self.body.layers,
+        )
+        ends = [isinstance(part, (Dense, Reshape)) for part in parts[1:]] + [True]
+        used = [
+            _as_rows(h)
+            for part, h, end in zip(parts, outputs, ends, strict=False)
+            if end and not isinstance(part, Reshape)
+        ] or [x]
         return concatenate(*used, axis=1) if self.reads == "all" and len(used) > 1 else used[-1]
 
     def _softmax_layer(self, p: Mapping[str, Any], features: Any) -> Any:
@@ -219,6 +231,10 @@ class Classifier:
         """
         h = self.features(p, x)
         return softmax(self._softmax_layer(p, h)), h
+
+
+def _as_rows(h: Any) -> Any:
+    return h if len(h.shape) == 2 else reshape(h, shape=(h.shape[0], -1))
 
 
 @dataclass(frozen=True)

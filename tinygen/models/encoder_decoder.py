@@ -13,9 +13,10 @@ from tinygen.backend import Array, Backend
 from tinygen.byhand import autoencoder as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import binary_cross_entropy_with_logits, mse
-from tinygen.models.gradients import LossAndGrads, of_one_loss
+from tinygen.models.architecture import from_images, to_images
+from tinygen.models.gradients import LossAndGrads, geometry, of_one_loss
 from tinygen.models.options import convert_options
-from tinygen.nn import Sequential, mlp
+from tinygen.nn import Sequential
 from tinygen.nn.sequential import initialise_parameters
 from tinygen.ops import sigmoid
 from tinygen.parameters import Parameters
@@ -24,8 +25,8 @@ RECONSTRUCTIONS = ("mse", "bce")
 OUTPUTS = ("sigmoid", "none")
 
 
-class DenseModel:
-    """A dense network whose parameters are called ``W1``, ``b1`` and so on."""
+class Network:
+    """A model of one network, whose parameters are called ``W1``, ``b1`` and so on."""
 
     activation: str
     dropout: float
@@ -35,11 +36,16 @@ class DenseModel:
     @cached_property
     def net(self) -> Sequential:
         """All layers; the last has no activation."""
-        return mlp(self._sizes, self.activation, self.dropout, self.weights, self.biases)
+        raise NotImplementedError
 
     @property
-    def _sizes(self) -> Sequence[int]:
-        raise NotImplementedError
+    def _style(self) -> dict[str, Any]:
+        return {
+            "activation": self.activation,
+            "dropout": self.dropout,
+            "weights": self.weights,
+            "biases": self.biases,
+        }
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -54,8 +60,8 @@ class DenseModel:
 
 
 @dataclass(frozen=True)
-class Encoder(DenseModel):
-    """A dense network ``pixels -> hidden -> latent``, whose last layer, the code, is linear.
+class Encoder(Network):
+    """A network ``pixels -> hidden -> latent``, whose last layer, the code, is linear.
 
     Args:
         pixels, hidden, latent: the widths.
@@ -64,6 +70,10 @@ class Encoder(DenseModel):
         heads: how many columns the last layer has for each latent dimension: 2 for a VAE, first
             the means and then the logarithms of the variances.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
+        channels: of each convolution before the dense layers; without any the network is dense.
+            Each convolution has a stride of 2, which halves height and width.
+        kernel: the height and width of the windows of convolutions.
+        image: the shape of an image for convolutions, ``(h, w, c)``; by default a grey square.
 
     Raises:
         InputError: a width or a name is invalid.
@@ -81,14 +91,17 @@ class Encoder(DenseModel):
     heads: int = 1
     weights: str = "glorot_uniform"
     biases: str = "zeros"
+    channels: tuple[int, ...] = ()
+    kernel: int = 3
+    image: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         convert_options(self)
         _ = self.net  # building it checks the widths and the names
 
-    @property
-    def _sizes(self) -> Sequence[int]:
-        return self.pixels, *self.hidden, self.heads * self.latent
+    @cached_property
+    def net(self) -> Sequential:
+        return from_images(self, [*self.hidden, self.heads * self.latent], **self._style)
 
     def __call__(self, p: Mapping[str, Any], x: Any) -> Any:
         """Images to codes, a VAE's to their means: ``(n, pixels) -> (n, latent)``."""
@@ -96,8 +109,8 @@ class Encoder(DenseModel):
 
 
 @dataclass(frozen=True)
-class Decoder(DenseModel):
-    """A dense network ``latent -> hidden -> pixels``, from codes to images.
+class Decoder(Network):
+    """A network ``latent -> hidden -> pixels``, from codes to images.
 
     By itself it can be trained to invert a frozen encoder: its loss is that of an autoencoder,
     computed from given codes.
@@ -110,6 +123,9 @@ class Decoder(DenseModel):
         reconstruction: "mse", the mean over pixels and images; or "bce", cross-entropy in nats per
             image, which needs the sigmoid.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
+        channels: those of the encoder that this mirrors, in its order; without any the network is
+            dense.
+        kernel, image: as of an `Encoder`.
 
     Raises:
         InputError: a width, a name or a combination of options is invalid.
@@ -124,6 +140,9 @@ class Decoder(DenseModel):
     reconstruction: str = "mse"
     weights: str = "glorot_uniform"
     biases: str = "zeros"
+    channels: tuple[int, ...] = ()
+    kernel: int = 3
+    image: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         convert_options(self)
@@ -133,9 +152,9 @@ class Decoder(DenseModel):
             raise InputError("reconstruction bce compares probabilities; it needs output sigmoid")
         _ = self.net  # building it checks the widths and the other names
 
-    @property
-    def _sizes(self) -> Sequence[int]:
-        return self.latent, *self.hidden, self.pixels
+    @cached_property
+    def net(self) -> Sequential:
+        return to_images(self, [self.latent, *self.hidden], **self._style)
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -144,6 +163,7 @@ class Decoder(DenseModel):
             "activation": self.activation,
             "output": self.output,
             "reconstruction": self.reconstruction,
+            "geometry": geometry(self.net),
         }
 
     def __call__(self, p: Mapping[str, Any], z: Any) -> Any:
@@ -206,6 +226,9 @@ class EncoderDecoder:
     dropout: float = 0.0
     weights: str
     biases: str
+    channels: tuple[int, ...] = ()
+    kernel: int = 3
+    image: tuple[int, ...] = ()
 
     heads: ClassVar[int] = 1
     """How many columns the encoder has for each latent dimension."""
@@ -214,15 +237,24 @@ class EncoderDecoder:
     def encoder(self) -> Encoder:
         return Encoder(
             self.pixels, self.hidden, self.latent, self.activation, self.dropout, self.heads,
-            self.weights, self.biases,
+            self.weights, self.biases, self.channels, self.kernel, self.image,
         )  # fmt: skip
 
     @cached_property
     def decoder(self) -> Decoder:
         return Decoder(
             self.latent, self.hidden[::-1], self.pixels, self.activation, self.dropout,
-            weights=self.weights, biases=self.biases, **self._decoder_options,
+            weights=self.weights, biases=self.biases, channels=self.channels, kernel=self.kernel,
+            image=self.image, **self._decoder_options,
         )  # fmt: skip
+
+    @property
+    def geometry_terms(self) -> dict[str, Any]:
+        """The keywords by hand that say which layers are convolutions."""
+        return {
+            "encoder_geometry": geometry(self.encoder.net),
+            "decoder_geometry": geometry(self.decoder.net),
+        }
 
     @property
     def _decoder_options(self) -> dict[str, str]:

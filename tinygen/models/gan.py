@@ -22,9 +22,10 @@ from tinygen.backend import Array, Backend, backend_of, namespace
 from tinygen.byhand import checks
 from tinygen.byhand import gan as byhand
 from tinygen.errors import InputError, refuse_unknown
-from tinygen.models.gradients import LossAndGrads, choose
+from tinygen.models.architecture import from_images, to_images
+from tinygen.models.gradients import LossAndGrads, choose, geometry
 from tinygen.models.options import convert_options
-from tinygen.nn import Sequential, mlp
+from tinygen.nn import Sequential
 from tinygen.nn.sequential import initialise_parameters
 from tinygen.ops import concatenate, mean, reshape, sigmoid, softplus, sqrt, square, sum
 from tinygen.parameters import Parameters
@@ -95,6 +96,11 @@ class GAN:
         pack: how many images the discriminator judges together (PacGAN, Lin et al. 2018).
         classes: how many classes both players are conditioned on; 0 for an unconditional GAN.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
+        channels: of each convolution of the discriminator, before `discriminator_hidden`; the
+            generator has them in reverse, after `generator_hidden` (a DCGAN, Radford et al. 2016).
+            Without any the networks are dense.
+        kernel: the height and width of the windows of convolutions, whose stride is 2.
+        image: the shape of an image for convolutions, ``(h, w, c)``; by default a grey square.
 
     Raises:
         InputError: a width, a name or a combination of options is invalid.
@@ -117,6 +123,9 @@ class GAN:
     classes: int = 0
     weights: str = "glorot_uniform"
     biases: str = "zeros"
+    channels: tuple[int, ...] = ()
+    kernel: int = 3
+    image: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         convert_options(self)
@@ -137,6 +146,11 @@ class GAN:
                 f"the loss {self.loss} penalises the gradient at each image by itself, which a "
                 "batch norm in the discriminator mixes with others; use layer norm"
             )
+        if self.channels and (self.pack > 1 or self.classes):
+            raise InputError(
+                "a convolutional GAN takes images one by one and without a class; expected pack 1 "
+                f"and classes 0, got {self.pack} and {self.classes}"
+            )
         _ = self.generator, self.discriminator  # building them checks the widths and names
 
     @property
@@ -146,15 +160,27 @@ class GAN:
 
     @cached_property
     def generator(self) -> Sequential:
-        sizes = (self.latent + self.classes, *self.generator_hidden, self.pixels)
-        activation, norm = self.generator_activation, self.generator_norm
-        return mlp(sizes, activation, 0.0, self.weights, self.biases, norm)
+        return to_images(
+            self,
+            [self.latent + self.classes, *self.generator_hidden],
+            activation=self.generator_activation,
+            norm=self.generator_norm,
+            weights=self.weights,
+            biases=self.biases,
+        )
 
     @cached_property
     def discriminator(self) -> Sequential:
-        sizes = (self.pack * (self.pixels + self.classes), *self.discriminator_hidden, 1)
-        activation, norm = self.discriminator_activation, self.discriminator_norm
-        return mlp(sizes, activation, self.dropout, self.weights, self.biases, norm)
+        return from_images(
+            self,
+            [*self.discriminator_hidden, 1],
+            inputs=self.pack * (self.pixels + self.classes),
+            activation=self.discriminator_activation,
+            dropout=self.dropout,
+            norm=self.discriminator_norm,
+            weights=self.weights,
+            biases=self.biases,
+        )
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -185,6 +211,8 @@ class GAN:
             "generator_norm": self.generator_norm,
             "discriminator_activation": self.discriminator_activation,
             "discriminator_norm": self.discriminator_norm,
+            "generator_geometry": geometry(self.generator),
+            "discriminator_geometry": geometry(self.discriminator),
         }
 
     @property
@@ -197,6 +225,7 @@ class GAN:
             "pack": self.pack,
             "discriminator_activation": self.discriminator_activation,
             "discriminator_norm": self.discriminator_norm,
+            "discriminator_geometry": geometry(self.discriminator),
         }
 
     def draw(

@@ -12,7 +12,11 @@ from typing import Any, TypeVar
 
 from tinygen.autograd import value_and_grad
 from tinygen.backend import Array
-from tinygen.errors import refuse_unknown
+from tinygen.backend.patches import smallest_size
+from tinygen.byhand import chain, conv
+from tinygen.errors import InputError, refuse_unknown
+from tinygen.nn import Conv, ConvTranspose, Dense, Layer, Reshape, Sequential
+from tinygen.ops import ACTIVATIONS
 from tinygen.parameters import Parameters
 
 LossAndGrads = Callable[..., tuple[Array, Parameters]]
@@ -49,3 +53,35 @@ def of_one_loss(how: str, model: Any, by_hand: LossAndGrads) -> LossAndGrads:
         autograd=lambda: value_and_grad(model.loss),
         by_hand=lambda: partial(by_hand, **model.terms),
     )
+
+
+def geometry(net: Sequential) -> chain.Geometry:
+    """For each layer with weights what is around its W, by hand; empty if all are dense.
+
+    Raises:
+        InputError: the network has a function that `tinygen.byhand.chain` does not know, a pool.
+    """
+    around: list[chain.Dense] = []
+    h, w = 0, 0
+    for layer in net.layers:
+        if isinstance(layer, Reshape):
+            h, w = (*layer.shape, 0, 0)[:2]
+        elif isinstance(layer, Conv):
+            window = layer.kernel, layer.stride, layer.padding
+            if isinstance(layer, ConvTranspose):
+                rows, columns = layer.output_padding
+                h, w = smallest_size((h, w), *window)
+                h, w = h + rows, w + columns
+                around.append(conv.ConvTranspose((h, w), *window))
+            else:
+                around.append(of_images := conv.Conv((h, w), *window))
+                h, w = of_images.windows
+        elif isinstance(layer, Dense):
+            around.append(chain.Dense())
+        elif not isinstance(layer, Layer) and layer not in ACTIVATIONS.values():
+            raise InputError(
+                f"gradients by hand cover convolutions and activations, not {layer}; "
+                "take --gradients autograd"
+            )
+    images = any(type(layer) is not chain.Dense for layer in around)
+    return tuple(around) if images else ()

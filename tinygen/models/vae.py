@@ -50,6 +50,10 @@ class VAE(EncoderDecoder):
             rewarded for falling further (Kingma et al. 2016); for "elbo" only.
         binarize: each step draws its pixels anew, 1 with the probability of their grey value.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
+        channels: of each convolution of the encoder, before `hidden`; the decoder has them in
+            reverse. Without any the networks are dense.
+        kernel: the height and width of the windows of convolutions, whose stride is 2.
+        image: the shape of an image for convolutions, ``(h, w, c)``; by default a grey square.
 
     Raises:
         InputError: a width, a name or a combination of options is invalid.
@@ -68,6 +72,9 @@ class VAE(EncoderDecoder):
     binarize: bool = False
     weights: str = "glorot_uniform"
     biases: str = "zeros"
+    channels: tuple[int, ...] = ()
+    kernel: int = 3
+    image: tuple[int, ...] = ()
 
     heads: ClassVar[int] = 2
 
@@ -99,6 +106,7 @@ class VAE(EncoderDecoder):
             "likelihood": self.likelihood,
             "objective": self.objective,
             "free_bits": self.free_bits,
+            **self.geometry_terms,
         }
 
     @property

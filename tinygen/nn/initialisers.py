@@ -7,27 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import sqrt
+from math import prod, sqrt
 from typing import Any
 
 import numpy as np
 
 # In quotes: looking np.random up would import it, a tenth of the time of `import tinygen`.
 Draw = Callable[["np.random.Generator", tuple[int, ...]], Any]
-"""``(generator, (inputs, outputs)) -> float64 host array`` of that shape."""
+"""``(generator, (inputs, outputs)) -> float64 host array`` of that shape.
+
+The weights of a convolution are drawn as ``(kernel, kernel, inputs, outputs)``.
+"""
+
+
+def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Of how many inputs an output is the sum, and into how many outputs an input goes.
+
+    With a stride above 1 the latter are fewer; here they are counted as PyTorch and Keras do it.
+    """
+    *window, inputs, outputs = shape
+    return prod(window) * inputs, prod(window) * outputs
 
 
 def _normal(
     variance: Callable[[int, int], float], generator: np.random.Generator, shape: tuple[int, ...]
 ) -> Any:
-    return generator.standard_normal(shape) * sqrt(variance(*shape))
+    return generator.standard_normal(shape) * sqrt(variance(*_fans(shape)))
 
 
 def _uniform(
     variance: Callable[[int, int], float], generator: np.random.Generator, shape: tuple[int, ...]
 ) -> Any:
     # A uniform variable on (-a, a) has variance a^2 / 3.
-    limit = sqrt(3 * variance(*shape))
+    limit = sqrt(3 * variance(*_fans(shape)))
     return generator.uniform(-limit, limit, shape)
 
 
@@ -55,7 +67,7 @@ WEIGHTS: dict[str, Draw] = {
     "lecun_normal": partial(_normal, _lecun),
     "lecun_uniform": partial(_uniform, _lecun),
 }
-"""Initialisers of weight matrices ``(inputs, outputs)``."""
+"""Initialisers of weights ``(inputs, outputs)`` or ``(kernel, kernel, inputs, outputs)``."""
 
 
 def zeros(generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
@@ -64,7 +76,7 @@ def zeros(generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
 
 
 def small_uniform(generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    """Uniform within ``1 / sqrt(inputs)``, as PyTorch's ``Linear`` initialises its biases."""
+    """Uniform within ``1 / sqrt(inputs)``, as PyTorch initialises the biases of its layers."""
     limit = 1 / sqrt(shape[0])
     return generator.uniform(-limit, limit, shape[1:])
 
@@ -79,4 +91,4 @@ BIASES: dict[str, Draw] = {
     "uniform": small_uniform,
     "normal": small_normal,
 }
-"""Initialisers of biases; they are passed the shape ``(inputs, outputs)`` of the weights."""
+"""Initialisers of biases; they are passed ``(inputs, outputs)``, how many inputs an output has."""

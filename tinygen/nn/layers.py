@@ -8,6 +8,7 @@ wanted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from numbers import Integral
 from types import MappingProxyType
 from typing import Any
@@ -56,7 +57,7 @@ class Dense(Layer):
         weights: str | Draw = "he_normal",
         biases: str | Draw | None = "zeros",
     ) -> None:
-        inputs, outputs = _whole_numbers(type(self).__name__, inputs, outputs)
+        inputs, outputs = whole_numbers(type(self).__name__, inputs, outputs)
         self.inputs, self.outputs = inputs, outputs
         self.weights = _named("weights", weights, WEIGHTS)
         self.biases = None if biases is None else _named("biases", biases, BIASES)
@@ -91,7 +92,7 @@ class Maxout(Dense):
         weights: str | Draw = "he_normal",
         biases: str | Draw | None = "zeros",
     ) -> None:
-        inputs, outputs, pieces = _whole_numbers("Maxout", inputs, outputs, pieces)
+        inputs, outputs, pieces = whole_numbers("Maxout", inputs, outputs, pieces)
         super().__init__(inputs, outputs * pieces, weights, biases)
         self.outputs, self.pieces = outputs, pieces
 
@@ -102,6 +103,9 @@ class Maxout(Dense):
 
 class Dropout(Layer):
     """Drops each element with probability `rate` while training, and scales up the others.
+
+    Of images it drops whole channels, since a pixel's neighbours tell what it does (Tompson et al.
+    2015; PyTorch calls this Dropout2d).
 
     The mask is an input, drawn beforehand by `Sequential.draw_masks`, so that every way to compute
     the gradient sees the same draw (Srivastava et al. 2014, in the inverted form: the scaling
@@ -120,6 +124,29 @@ class Dropout(Layer):
         return keep.astype(dtype) * (1 / (1 - self.rate))
 
 
+class Reshape(Layer):
+    """Rows as images, images as rows: ``(n, ...) -> (n, *shape)``.
+
+    >>> Reshape(7, 7, 32)({}, np.zeros((5, 1568))).shape
+    (5, 7, 7, 32)
+
+    Raises:
+        InputError: a row of the input has another number of elements.
+    """
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = whole_numbers("Reshape", *shape)
+        self.outputs = self.shape[-1]
+
+    def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        if prod(x.shape[1:]) != prod(self.shape):
+            raise InputError(
+                f"Reshape: x is {x.shape}, {prod(x.shape[1:])} elements a row; "
+                f"expected {prod(self.shape)} for {self.shape}"
+            )
+        return reshape(x, shape=(x.shape[0], *self.shape))
+
+
 class LayerNorm(Layer):
     """Normalises each row to mean 0 and variance 1, then scales and shifts (Ba et al. 2016).
 
@@ -130,7 +157,7 @@ class LayerNorm(Layer):
     """
 
     def __init__(self, width: int, epsilon: float = 1e-5) -> None:
-        (width,) = _whole_numbers("LayerNorm", width)
+        (width,) = whole_numbers("LayerNorm", width)
         self.epsilon = float(epsilon)  # a NumPy float64 would widen float32
         self.shapes = {"gamma": (width,), "beta": (width,)}
 
@@ -146,18 +173,20 @@ class LayerNorm(Layer):
 class BatchNorm(Layer):
     """Normalises each column to mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
 
+    Of images a column is a channel, over all pixels of the batch.
+
     In training it uses the statistics of the batch, through which the gradient flows, and updates
     their running averages; outside of training it uses those averages. They are the only state
     that a layer has, and `Sequential.statistics` returns them to be saved. With momentum 0 there
     are none: outside of training the layer needs the statistics that `Sequential.calibrate`
-    returns. ``(n, width) -> (n, width)``.
+    returns. ``(n, width) -> (n, width)`` or ``(n, h, w, width) -> (n, h, w, width)``.
 
     Raises:
         InputError: the input, a parameter or a statistic has another width.
     """
 
     def __init__(self, width: int, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
-        (width,) = _whole_numbers("BatchNorm", width)
+        (width,) = whole_numbers("BatchNorm", width)
         self.epsilon, self.momentum = float(epsilon), float(momentum)
         self.shapes = {"gamma": (width,), "beta": (width,)}
         self.statistics: dict[str, Array] = {}
@@ -175,18 +204,18 @@ class BatchNorm(Layer):
         statistics: Mapping[str, Array] | None = None,
     ) -> Any:
         """`statistics`, if given, replace the running averages."""
-        _refuse_other_width("BatchNorm", x, p, self.shapes, axes=2)
+        _refuse_other_width("BatchNorm", x, p, self.shapes, axes=(2, 4))
         known = statistics or self.statistics
         if training:
             m, v = _statistics(x)
             if self.momentum:
-                self._update_averages(raw(m), raw(v), x.shape[0])
+                self._update_averages(raw(m), raw(v), _rows(x))
         elif known:
             m, v = known["mean"], known["variance"]
-            if not m.shape == v.shape == x.shape[1:]:
+            if not m.shape == v.shape == x.shape[-1:]:
                 raise InputError(
                     f"BatchNorm: x is {x.shape}, its statistics are {m.shape} and {v.shape}; "
-                    f"expected {x.shape[1:]}"
+                    f"expected {x.shape[-1:]}"
                 )
         else:
             raise InputError("BatchNorm: it has no statistics before its first training batch")
@@ -195,7 +224,7 @@ class BatchNorm(Layer):
     def calibrate(self, x: Array) -> dict[str, Array]:
         """The limit of the running averages if every batch were `x`: mean and unbiased variance."""
         m, v = _statistics(x)
-        return {"mean": m, "variance": v * (x.shape[0] / (x.shape[0] - 1))}
+        return {"mean": m, "variance": v * (_rows(x) / (_rows(x) - 1))}
 
     def _update_averages(self, m: Array, v: Array, n: int) -> None:
         v = v * (n / (n - 1))  # the unbiased estimate, as these are for other data
@@ -208,11 +237,17 @@ class BatchNorm(Layer):
         }
 
 
+def _rows(x: Any) -> int:
+    """How many rows there are of each column, or pixels of each channel."""
+    return prod(x.shape[:-1])
+
+
 def _statistics(x: Any) -> tuple[Any, Any]:
     """Mean and variance of each column."""
-    if x.shape[0] < 2:
+    if _rows(x) < 2:
         raise InputError("BatchNorm: a batch of one has no variance; expected two or more")
-    return mean(x, axis=0), variance(x, axis=0)
+    axis = tuple(range(x.ndim - 1))
+    return mean(x, axis=axis), variance(x, axis=axis)
 
 
 def _normalised(x: Any, m: Any, v: Any, epsilon: float) -> Any:
@@ -224,15 +259,17 @@ def _scale_and_shift(shapes: Shapes) -> dict[str, Any]:
 
 
 def _refuse_other_width(
-    layer: str, x: Any, p: Mapping[str, Any], shapes: Shapes, axes: int | None = None
+    layer: str, x: Any, p: Mapping[str, Any], shapes: Shapes, axes: tuple[int, ...] = ()
 ) -> None:
     """An axis of length 1, of the input or of a parameter, would broadcast."""
     require_floats(x, where=layer)
     gamma, beta, width = p["gamma"].shape, p["beta"].shape, shapes["gamma"]
-    if not x.shape[-1:] == gamma == beta == width or axes not in (None, len(x.shape)):
+    if not x.shape[-1:] == gamma == beta == width or (axes and len(x.shape) not in axes):
+        c = width[0]
+        expected = f"(n, {c}) or (n, h, w, {c})" if axes else f"(..., {c})"
         raise InputError(
             f"{layer}: x is {x.shape}, gamma is {gamma}, beta is {beta}; "
-            f"expected ({'n' if axes else '...'}, {width[0]}), {width}, {width}"
+            f"expected {expected}, {width}, {width}"
         )
 
 
@@ -246,7 +283,7 @@ def require_float_dtype(what: str, dtype: Any) -> None:
         raise TypeError(f"{what}: expected a dtype of floats, got {np.dtype(dtype)}")
 
 
-def _whole_numbers(layer: str, *widths: Any) -> tuple[int, ...]:
+def whole_numbers(layer: str, *widths: Any) -> tuple[int, ...]:
     """The widths as Python's integers: NumPy's are good, but JSON has none."""
     if not all(isinstance(w, Integral) and type(w) is not bool and int(w) >= 1 for w in widths):
         given = " and ".join(map(str, widths))

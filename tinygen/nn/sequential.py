@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from tinygen.backend import Array, Backend, get_backend, require_floats
-from tinygen.errors import InputError, refuse_unknown
-from tinygen.nn.layers import (
-    BatchNorm,
-    Dense,
-    Dropout,
-    Layer,
-    LayerNorm,
-    Maxout,
-    require_float_dtype,
-)
-from tinygen.ops import ACTIVATIONS
+from tinygen.errors import InputError
+from tinygen.nn.layers import BatchNorm, Dropout, Layer, require_float_dtype
 from tinygen.parameters import Parameters, Shapes, refuse_unnamed
-
-NORMS = ("none", "batch", "layer")
 
 
 class Sequential:
@@ -31,8 +19,10 @@ class Sequential:
     The parameters of the k-th layer that has any are called ``W1``, ``b1``, ``gamma2`` and so on.
 
     Args:
-        layers: `Layer` objects, other `Sequential` ones, or functions of one array.
+        layers: `Layer` objects, other `Sequential` ones, or functions of one array, such as
+            ``partial(max_pool, kernel=2)``.
 
+    >>> from tinygen.nn import Dense
     >>> from tinygen.ops import relu
     >>> net = Sequential(Dense(784, 16), relu, Dense(16, 2))
     >>> p = net.initialise(seed=0)
@@ -85,14 +75,19 @@ class Sequential:
         return sum(int(np.prod(shape)) for shape in self.shapes.values())
 
     def draw_masks(self, generator: Any, n: int, dtype: Any = np.float32) -> tuple[Array, ...]:
-        """A mask ``(n, width)`` for every `Dropout` layer, for one training step."""
+        """A mask ``(n, width)`` for every `Dropout` layer, for one training step.
+
+        The width of images are their channels.
+        """
         masks = []
         width = None
         for layer in self.layers:
             width = getattr(layer, "outputs", width)
             if isinstance(layer, Dropout):
                 if width is None:
-                    raise InputError("Dropout: it must come after a Dense layer")
+                    raise InputError(
+                        "Dropout: it must come after a Dense layer or another that has a width"
+                    )
                 masks.append(layer.draw_mask(generator, (n, width), dtype))
         return tuple(masks)
 
@@ -194,56 +189,11 @@ def initialise_parameters(
     return host.to(backend, dtype)
 
 
-def mlp(
-    sizes: Sequence[int],
-    activation: str | Callable[[Any], Any] = "relu",
-    dropout: float = 0.0,
-    weights: str = "he_normal",
-    biases: str = "zeros",
-    norm: str = "none",
-) -> Sequential:
-    """Dense layers of the given widths, with an activation between them and none at the end.
-
-    Args:
-        sizes: the widths, two or more.
-        activation: a name in `tinygen.ops.ACTIVATIONS`, a function of one array, or "maxout", of 5
-            pieces.
-        norm: one of `NORMS`, between a hidden layer and its activation. A batch norm is one
-            without running averages; see `Sequential.calibrate`.
-
-    >>> mlp([784, 512, 32]).shapes
-    {'W1': (784, 512), 'b1': (512,), 'W2': (512, 32), 'b2': (32,)}
-    >>> mlp([784, 512, 32], norm="batch").shapes
-    {'W1': (784, 512), 'gamma2': (512,), 'beta2': (512,), 'W3': (512, 32), 'b3': (32,)}
-    """
-    if not np.iterable(sizes) or len(sizes) < 2:
-        raise InputError(f"mlp: expected two widths or more, got {sizes}")
-    if not callable(activation):
-        refuse_unknown("activation", activation, (*ACTIVATIONS, "maxout"))
-    refuse_unknown("norm", norm, NORMS)
-    if activation == "maxout" and norm != "none":
-        raise InputError(f"maxout has no place for a {norm} norm before its activation")
-    *hidden, last = pairwise(sizes)
-    layers: list[Any] = []
-    for inputs, outputs in hidden:
-        if activation == "maxout":
-            layers.append(Maxout(inputs, outputs, weights=weights, biases=biases))
-        elif norm == "batch":
-            layers += [Dense(inputs, outputs, weights, None), BatchNorm(outputs, momentum=0)]
-        elif norm == "layer":
-            layers += [Dense(inputs, outputs, weights, biases), LayerNorm(outputs)]
-        else:
-            layers.append(Dense(inputs, outputs, weights, biases))
-        if activation != "maxout":
-            layers.append(activation if callable(activation) else ACTIVATIONS[activation])
-        if dropout:
-            layers.append(Dropout(dropout))
-    return Sequential(*layers, Dense(*last, weights, biases))
-
-
 def _drop(x: Any, mask: Array) -> Any:
+    if len(x.shape) == 4 and mask.shape == (x.shape[0], x.shape[3]):
+        mask = mask.reshape(x.shape[0], 1, 1, x.shape[3])  # whole channels
     # A mask with a single row would broadcast, and drop the same units in every row.
-    if mask.shape != x.shape:
+    elif mask.shape != x.shape:
         raise InputError(f"Dropout: the mask is {mask.shape}, x is {x.shape}; expected one shape")
     require_floats(mask, where="Dropout")
     return x * mask

@@ -38,6 +38,7 @@ from tinygen.ops.arithmetic import (
     subtract,
     where,
 )
+from tinygen.ops.images import average_pool, fold, max_pool, patches, upsample
 from tinygen.ops.products import affine, einsum, matmul
 from tinygen.ops.reductions import (
     argmax,
@@ -74,6 +75,7 @@ __all__ = [
     "affine",
     "argmax",
     "astype",
+    "average_pool",
     "broadcast_to",
     "clip",
     "concatenate",
@@ -86,6 +88,7 @@ __all__ = [
     "exp",
     "expand_dims",
     "expm1",
+    "fold",
     "gelu",
     "getitem",
     "leaky_relu",
@@ -98,6 +101,7 @@ __all__ = [
     "logsumexp",
     "matmul",
     "max",
+    "max_pool",
     "maximum",
     "mean",
     "min",
@@ -106,6 +110,7 @@ __all__ = [
     "negative",
     "norm",
     "pad",
+    "patches",
     "polygamma",
     "power",
     "relu",
@@ -128,6 +133,7 @@ __all__ = [
     "swapaxes",
     "tanh",
     "transpose",
+    "upsample",
     "variance",
     "where",
 ]

@@ -7,7 +7,7 @@ They take arrays in host memory. Images are rows of numbers in [0, 1] with a sha
 from tinygen.plots.classification import confusion
 from tinygen.plots.curves import functions, line_plot, loss_curves
 from tinygen.plots.film import add_frame, add_mixture_frame
-from tinygen.plots.images import captioned, filters, images_in_rows, manifold, sheet
+from tinygen.plots.images import captioned, feature_maps, filters, images_in_rows, manifold, sheet
 from tinygen.plots.latent import ModelPanel, codes, compare, kl_per_dimension
 from tinygen.plots.mixtures import FIELD_SIDE, emphasise, mixture, plane_points
 
@@ -21,6 +21,7 @@ __all__ = [
     "compare",
     "confusion",
     "emphasise",
+    "feature_maps",
     "filters",
     "functions",
     "images_in_rows",

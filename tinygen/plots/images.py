@@ -138,6 +138,37 @@ def filters(path: Path, W: Any, shape: tuple[int, ...], most: int = 64) -> None:
     save(figure, path)
 
 
+@picture
+def feature_maps(
+    path: Path, image: Any, shape: tuple[int, ...], layers: Mapping[str, Any], most: int = 12
+) -> None:
+    """An image, and in a row for each layer the channels that it has become, as images.
+
+    A layer shows the channels with the largest norm; red is positive and blue negative, and the
+    deepest colours are those of the layer's largest magnitude.
+
+    Args:
+        image: ``(pixels,)`` in [0, 1], and `shape`, its ``(h, w)`` or ``(h, w, c)``.
+        layers: ``{name: (h, w, c) host array}``.
+        most: how many channels to show.
+    """
+    heights = [1.0, *[1.0] * len(layers)]
+    figure = Figure(figsize=(0.9 + 0.8 * most, 0.9 * len(heights)), dpi=DPI)
+    first, *others = figure.subplots(len(heights), 1, squeeze=False)[:, 0]
+    strip(first, image[None], shape, "image")
+    for ax, (name, maps) in zip(others, layers.items(), strict=True):
+        h, w, c = maps.shape
+        rows = maps.reshape(h * w, c).T
+        chosen = rows[np.argsort(-np.linalg.norm(rows, axis=1), kind="stable")[:most]]
+        grid = tiled(chosen, (h, w), most, 0 if h < 8 else 1, empty=np.nan)
+        largest = abs(chosen).max() or 1
+        ax.imshow(grid, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+        label = f"{name}\n{h} x {w}, {len(chosen)} of {c}"
+        ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+        hide_frame(ax)
+    save(figure, path)
+
+
 def _pixel_by_pixel(image: Any) -> tuple[Figure, Any]:
     """A figure that the image fills, each of its pixels as wide as every other."""
     h, w = image.shape[:2]

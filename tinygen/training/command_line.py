@@ -32,6 +32,9 @@ MOST_UNITS = 10**6
 MOST_EPOCHS = 50_000
 """The history of more would not fit into a checkpoint's description."""
 
+ARCHITECTURES = ("dense", "conv")
+CHANNELS = (32, 64)
+"""Of the convolutions, where none are asked for."""
 SCHEDULES = ("linear", "cosine", "one-cycle", "step", "stages", "constant")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
@@ -58,7 +61,7 @@ class _Formatter(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         default = action.default
-        if default is None or default is False or default == argparse.SUPPRESS:
+        if default is None or default is False or default in ((), argparse.SUPPRESS):
             return action.help or ""
         shown = _shown(list(default)) if isinstance(default, tuple) else str(default)
         return f"{action.help} (default: {shown})"
@@ -99,7 +102,12 @@ def parser(task: str, about: str | None, data: bool = True) -> argparse.Argument
     if data:
         add = p.add_argument_group("data").add_argument
         add("--data", **choice(CHOICES, "auto is mnist, or strokes where there is no network"))
-        add("--data-dir", type=path, metavar="DIR", help="folder of the four IDX files, or the .npz file")
+        add(
+            "--data-dir",
+            type=path,
+            metavar="DIR",
+            help="folder of the four IDX files, or the .npz file",
+        )
     add = p.add_argument_group("training").add_argument
     add("--epochs", type=whole(1, MOST_EPOCHS), default=10, metavar="N",
         help="passes over the images")  # fmt: skip
@@ -134,6 +142,16 @@ def add_network_flags(p: argparse.ArgumentParser) -> Any:
     return group
 
 
+def add_convolution_flags(group: Any) -> None:
+    """The flags of convolutions; pass what else they change as `conv` to `parse`."""
+    add = group.add_argument
+    add("--architecture", **choice(ARCHITECTURES, "convolutions stand before dense layers"))
+    shown = _shown([*CHANNELS])
+    add("--channels", type=widths, default=(), metavar="N,N",
+        help=f"of each convolution, with a stride of 2 (default with conv: {shown})")  # fmt: skip
+    add("--kernel", type=whole(1, 99), default=3, metavar="N", help="width of their windows")
+
+
 def network(args: argparse.Namespace) -> dict[str, Any]:
     """What `add_network_flags` asked for, as the keywords of a model."""
     names = ("hidden", "latent", "activation", "weights", "biases")
@@ -150,8 +168,12 @@ def parse(
     arguments: Sequence[str] | None,
     smoke: dict[str, Any],
     presets: dict[str, dict[str, Any]] | None = None,
+    conv: dict[str, Any] | None = None,
 ) -> argparse.Namespace:
     """Read the command line. Presets and ``--smoke`` change defaults, so explicit flags win.
+
+    Args:
+        conv: other defaults with ``--architecture conv``, if there is `add_convolution_flags`.
 
     Raises:
         InputError: a flag is unknown or its value makes no sense.
@@ -160,11 +182,20 @@ def parse(
         about = f"a recipe that other flags may change: {', '.join(presets)}"
         p.add_argument("--preset", type=name_in(tuple(presets)), metavar="NAME", help=about)
     first, _ = p.parse_known_args(arguments)
-    if presets and first.preset:
-        p.set_defaults(**presets[first.preset])
+    preset = presets[first.preset] if presets and first.preset else {}
+    p.set_defaults(**preset)
+    first, _ = p.parse_known_args(arguments)
+    if conv is not None and first.architecture == "conv":
+        p.set_defaults(**{"channels": CHANNELS} | conv | preset)
     if first.smoke:
         p.set_defaults(**smoke)
     args = p.parse_args(arguments)
+    if conv is not None and bool(args.channels) != (args.architecture == "conv"):
+        raise InputError(
+            "--channels needs --architecture conv"
+            if args.channels
+            else "--architecture conv needs --channels, one or more"
+        )
     if args.out is None:
         args.out = Path("runs") / (args.task + ("-smoke" if args.smoke else ""))
     return args

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygen.data import Dataset, number_of_classes
 from tinygen.errors import InputError
+from tinygen.models.architecture import image_option
 from tinygen.models.gan import GAN, LOSSES, PENALTIES
 from tinygen.nn import BIASES, NORMS, WEIGHTS
 from tinygen.ops import ACTIVATIONS
@@ -106,7 +107,8 @@ def fit_to_data(model: GAN, data: Dataset, conditional: bool) -> GAN:
     if n < fewest:
         raise InputError(f"--pack {model.pack}: there are {n} test images, {fewest} are needed")
     classes = _number_of_classes(data) if conditional else 0
-    return replace(model, pixels=data.pixels, classes=classes)
+    image = image_option(model.channels, data.image_shape)
+    return replace(model, pixels=data.pixels, classes=classes, image=image)
 
 
 def _number_of_classes(data: Dataset) -> int:

@@ -1,0 +1,28 @@
+"""What a training step frees is there for the next one.
+
+A step frees its arrays when its gradients are known. The C library of Linux (glibc) then gives the
+memory back to the system, and the next step gets it anew, page by page, each filled with zeros. Of
+a step of a convolutional autoencoder that was a third of the time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+"""M_TRIM_THRESHOLD and M_MMAP_THRESHOLD in glibc's malloc.h."""
+
+
+@lru_cache(maxsize=1)
+def keep_freed_memory() -> None:
+    """From now on the process keeps up to 512 MB that it has freed, in arrays of up to 32 MB.
+
+    Nothing happens where there is another C library than glibc. See ``man mallopt``.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # no such function; Windows has no such library
+        return
+    mallopt(MMAP_THRESHOLD, 2**25)  # the most that any version takes
+    mallopt(TRIM_THRESHOLD, 2**29)

@@ -1,0 +1,214 @@
+"""Each window of an image as a row of numbers, and such rows added up to an image.
+
+Both are linear, and each is the transposed matrix of the other: at the place from which `patches`
+copies a number, `fold` adds it. So a convolution is ``patches(x) @ W``, a transposed convolution
+``fold(x @ W)``, and the gradient of either needs only the other one. (Elsewhere they are called
+im2col and col2im, or unfold and fold.)
+
+Images are ``(n, h, w, c)``, channels last. ``kernel`` is the height and the width of a window,
+``stride`` how far apart windows are, and ``padding`` how many zeros are put on each side of an
+image. "same" puts so many that there are ``ceil(h / stride)`` by ``ceil(w / stride)`` windows;
+where they are odd in number, bottom and right get one more (as in TensorFlow).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import Array, float_namespace, namespace
+from tinygen.backend.memory import keep_freed_memory
+from tinygen.errors import InputError
+
+Size = tuple[int, int]
+"""Height and width, or rows and columns of windows."""
+
+Padding = int | str
+"""Zeros on each side, or "same"."""
+
+Loop = Callable[[Array, Array, int], None]
+
+MANY = 2**17
+"""Numbers in windows from which on a compiled loop is worth the second that compiling takes."""
+
+
+def patches(x: Array, kernel: int, stride: int = 1, padding: Padding = 0) -> Array:
+    """Every window of `x` as a row: ``(n, h, w, c) -> (n, oh, ow, k k c)``.
+
+    A row has the window's rows, columns and channels in this order.
+
+    Raises:
+        InputError: `x` is no batch of images, or the window does not fit into them.
+
+    >>> import numpy as np
+    >>> x = np.arange(9.0).reshape(1, 3, 3, 1)
+    >>> patches(x, kernel=2)[0, 0]
+    array([[0., 1., 3., 4.],
+           [1., 2., 4., 5.]])
+    """
+    if x.ndim != 4:
+        raise InputError(f"expected images (n, h, w, c), got {x.shape}")
+    n, h, w, c = x.shape
+    oh, ow = output_size((h, w), kernel, stride, padding)
+    (top, bottom), (left, right) = margins((h, w), kernel, stride, padding)
+    xp = namespace(x)
+    if top or bottom or left or right:
+        padded = xp.zeros((n, top + h + bottom, left + w + right, c), x.dtype)
+        padded[:, top : top + h, left : left + w] = x
+        x = padded
+    p = xp.empty((n, oh, ow, kernel, kernel, c), x.dtype)
+    copy, _ = _loops(p)
+    copy(x, p, stride)
+    return p.reshape(n, oh, ow, kernel * kernel * c)
+
+
+def fold(p: Array, size: Size, kernel: int, stride: int = 1, padding: Padding = 0) -> Array:
+    """Rows added up to images, each at its window: ``(n, oh, ow, k k c) -> (n, h, w, c)``.
+
+    What would lie on the padding is left out.
+
+    Args:
+        p: one row for each window of images of that size.
+        size: ``(h, w)``, which stride and padding leave open: 3 rows of windows of 1 with a stride
+            of 2 belong to 5 rows or to 6.
+
+    Raises:
+        InputError: images of that size have other windows.
+        TypeError: `p` does not hold floats.
+
+    >>> import numpy as np
+    >>> fold(np.ones((1, 2, 2, 4)), (3, 3), kernel=2)[0, :, :, 0]
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]])
+    """
+    h, w = size
+    oh, ow = output_size(size, kernel, stride, padding)
+    if p.ndim != 4 or p.shape[1:3] != (oh, ow) or p.shape[3] % kernel**2:
+        raise InputError(
+            f"expected (n, {oh}, {ow}, a multiple of {kernel**2}), the windows of images of "
+            f"{h} x {w} with {_settings(kernel, stride, padding)}, got {p.shape}"
+        )
+    n, c = p.shape[0], p.shape[3] // kernel**2
+    (top, bottom), (left, right) = margins(size, kernel, stride, padding)
+    p = p.reshape(n, oh, ow, kernel, kernel, c)
+    x = float_namespace(p).zeros((n, top + h + bottom, left + w + right, c), p.dtype)
+    _, add = _loops(p)
+    add(x, p, stride)
+    return x[:, top : top + h, left : left + w]
+
+
+def copy_windows(x: Array, p: Array, stride: int) -> None:
+    """``p[:, a, b, i, j] = x[:, stride a + i, stride b + j]``: all windows, pixel by pixel.
+
+    x is ``(n, h, w, c)``, with its padding, and p is ``(n, oh, ow, k, k, c)``.
+    """
+    _, oh, ow, k, _, _ = p.shape
+    for i in range(k):
+        for j in range(k):
+            p[:, :, :, i, j] = x[:, _every(stride, i, oh), _every(stride, j, ow)]
+
+
+def add_windows(x: Array, p: Array, stride: int) -> None:
+    """``x[:, stride a + i, stride b + j] += p[:, a, b, i, j]``, the other way."""
+    _, oh, ow, k, _, _ = p.shape
+    for i in range(k):
+        for j in range(k):
+            x[:, _every(stride, i, oh), _every(stride, j, ow)] += p[:, :, :, i, j]
+
+
+def output_size(size: Size, kernel: int, stride: int = 1, padding: Padding = 0) -> Size:
+    """How many windows there are below and beside each other.
+
+    Raises:
+        InputError: a window does not fit, or a number is none that makes sense.
+
+    >>> output_size((28, 21), kernel=3, stride=2, padding=1)
+    (14, 11)
+    """
+    if min(size) < 1:
+        raise InputError(f"expected images of at least 1 x 1, got {size[0]} x {size[1]}")
+    sides = zip(size, margins(size, kernel, stride, padding), strict=True)
+    h, w = (before + length + after for length, (before, after) in sides)
+    if kernel > min(h, w):
+        raise InputError(
+            f"expected a kernel of at most {min(h, w)} for images of {size[0]} x {size[1]}, "
+            f"got {_settings(kernel, stride, padding)}"
+        )
+    return (h - kernel) // stride + 1, (w - kernel) // stride + 1
+
+
+def smallest_size(windows: Size, kernel: int, stride: int = 1, padding: Padding = 0) -> Size:
+    """The size of the smallest images that have so many windows; the largest have stride - 1 more.
+
+    >>> smallest_size((4, 4), kernel=3, stride=2, padding=1), output_size((8, 8), 3, 2, 1)
+    ((7, 7), (4, 4))
+    """
+    refuse_window(kernel, stride, padding)
+    rest = 1 if isinstance(padding, str) else kernel - 2 * padding
+    return (windows[0] - 1) * stride + rest, (windows[1] - 1) * stride + rest
+
+
+def margins(size: Size, kernel: int, stride: int, padding: Padding) -> tuple[Size, Size]:
+    """The zeros on the sides of an image: ``((top, bottom), (left, right))``.
+
+    >>> margins((28, 21), kernel=3, stride=2, padding="same")
+    ((0, 1), (1, 1))
+    """
+    refuse_window(kernel, stride, padding)
+    if not isinstance(padding, str):
+        return (padding, padding), (padding, padding)
+    last = (-(-length // stride) * stride - stride for length in size)  # where a last window begins
+    h, w = (max(0, start + kernel - length) for start, length in zip(last, size, strict=True))
+    return (h // 2, h - h // 2), (w // 2, w - w // 2)
+
+
+def refuse_window(kernel: Any, stride: Any, padding: Any) -> None:
+    """A window has to have a size, and a step to the next one.
+
+    Raises:
+        InputError: a number is none that makes sense.
+    """
+    if not (_is_whole(kernel, 1) and _is_whole(stride, 1)):
+        raise InputError(
+            f"kernel and stride must be whole numbers, at least 1, got {kernel} and {stride}"
+        )
+    if padding != "same" and not _is_whole(padding, 0):
+        raise InputError(f"padding must be 'same' or a whole number, at least 0, got {padding!r}")
+
+
+def _loops(p: Array) -> tuple[Loop, Loop]:
+    """`copy_windows` and `add_windows`, compiled where numba is there and windows are many."""
+    if type(p) is not np.ndarray or p.size < MANY or p.dtype not in (np.float32, np.float64):
+        return copy_windows, add_windows
+    keep_freed_memory()
+    return _compiled()
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> tuple[Loop, Loop]:
+    """The compiled loops where numba works; tried once."""
+    try:
+        from tinygen.backend.numba_kernels import add_windows_numba, copy_windows_numba
+
+        x, p = np.zeros((1, 1, 1, 1), np.float32), np.zeros((1, 1, 1, 1, 1, 1), np.float32)
+        copy_windows_numba(x, p, 1)
+        add_windows_numba(x, p, 1)
+    except Exception:  # absent, or not fit for this machine: whatever it says, NumPy can
+        return copy_windows, add_windows
+    return copy_windows_numba, add_windows_numba
+
+
+def _every(stride: int, first: int, count: int) -> slice:
+    return slice(first, first + stride * count, stride)
+
+
+def _settings(kernel: int, stride: int, padding: Padding) -> str:
+    return f"kernel {kernel}, stride {stride} and padding {padding}"
+
+
+def _is_whole(x: Any, least: int) -> bool:
+    return isinstance(x, (int, np.integer)) and not isinstance(x, bool) and int(x) >= least

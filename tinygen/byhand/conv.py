@@ -1,0 +1,179 @@
+"""Convolutions by hand: what happens before and after the one product with W.
+
+(K1) at the end of a line is equation K1 of docs/derivations/conv.md, which that line computes.
+
+A convolution is a dense layer that gets the windows of an image in place of the image, `Conv`. Its
+transposed matrix adds windows up to an image, `ConvTranspose`. Both stand in a chain where
+`tinygen.byhand.chain.Dense` stands otherwise; there an image is a row, (n, h w c). The pools, which
+are in no chain, take images (n, h, w, c). A batch norm over channels is that of
+`tinygen.byhand.pieces` with a row for each pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinygen.backend import Array, namespace
+from tinygen.backend.patches import Padding, Size, fold, output_size, patches
+from tinygen.byhand.chain import Dense
+from tinygen.byhand.pieces import Pair
+
+
+@dataclass(frozen=True)
+class Conv(Dense):
+    """A convolution: the windows of an image go in, and a pixel for each of them comes out.
+
+    W is (k k c, o), its rows in the order of a window's rows, columns and channels.
+
+    Args:
+        size: height and width of the images that go in.
+        kernel, stride, padding: as in `tinygen.backend.patches`.
+
+    Raises:
+        InputError: the kernel is larger than the images, or a number makes no sense.
+
+    One image of 3 x 3, whose windows of 2 x 2 are summed up:
+
+    >>> import numpy as np
+    >>> conv, W = Conv(size=(3, 3), kernel=2), np.ones((4, 1))
+    >>> conv.after(conv.before(np.arange(9.0).reshape(1, 9)) @ W)
+    array([[ 8., 12., 20., 24.]])
+    """
+
+    size: Size
+    kernel: int
+    stride: int = 1
+    padding: Padding = 0
+
+    def __post_init__(self) -> None:
+        _ = self.windows  # which refuses a kernel that does not fit
+
+    @property
+    def windows(self) -> Size:
+        """How many there are below and beside each other."""
+        return output_size(self.size, self.kernel, self.stride, self.padding)
+
+    def before(self, h: Array) -> Array:
+        """(n, h w c) -> (n oh ow, k k c)."""
+        images = h.reshape(len(h), *self.size, -1)
+        P = patches(images, self.kernel, self.stride, self.padding)  # (K1)
+        return P.reshape(-1, P.shape[-1])
+
+    def before_backward(self, dH: Array) -> Array:
+        """(n oh ow, k k c) -> (n, h w c)."""
+        dP = dH.reshape(-1, *self.windows, dH.shape[1])
+        dx = fold(dP, self.size, self.kernel, self.stride, self.padding)  # (K2)
+        return dx.reshape(len(dx), -1)
+
+    def after(self, R: Array) -> Array:
+        """(n oh ow, o) -> (n, oh ow o): a row for each pixel, and the same numbers in one row."""
+        oh, ow = self.windows
+        return R.reshape(-1, oh * ow * R.shape[1])
+
+    def after_backward(self, dr: Array) -> Array:
+        """(n, oh ow o) -> (n oh ow, o)."""
+        oh, ow = self.windows
+        return dr.reshape(len(dr) * oh * ow, -1)
+
+    def rows_of_W(self, inputs: int) -> int:
+        c, rest = divmod(inputs, self.size[0] * self.size[1])
+        return 0 if rest else self.kernel**2 * c
+
+    def outputs(self, columns: int) -> tuple[int, int]:
+        oh, ow = self.windows
+        return columns, oh * ow * columns
+
+
+class ConvTranspose(Conv):
+    """The transposed convolution: each pixel gives a window, and an image is the windows' sum.
+
+    It takes what a `Conv` of the same settings gives, and gives what that takes. W is (c, k k o).
+
+    Args:
+        size: height and width of the images that come out.
+        kernel, stride, padding: as in `tinygen.backend.patches`.
+
+    A pixel of 1 and one of 10 side by side, each times a window of ones; in the middle they add up:
+
+    >>> import numpy as np
+    >>> transposed, W = ConvTranspose(size=(2, 3), kernel=2), np.ones((1, 4))
+    >>> transposed.after(transposed.before(np.array([[1.0, 10]])) @ W)
+    array([[ 1., 11., 10.,  1., 11., 10.]])
+    """
+
+    def before(self, h: Array) -> Array:
+        """(n, oh ow c) -> (n oh ow, c)."""
+        return super().after_backward(h)
+
+    def before_backward(self, dH: Array) -> Array:
+        """(n oh ow, c) -> (n, oh ow c)."""
+        return super().after(dH)
+
+    def after(self, R: Array) -> Array:
+        """(n oh ow, k k o) -> (n, h w o)."""
+        return super().before_backward(R)  # (K3)
+
+    def after_backward(self, dr: Array) -> Array:
+        """(n, h w o) -> (n oh ow, k k o)."""
+        return super().before(dr)  # (K4)
+
+    def rows_of_W(self, inputs: int) -> int:
+        oh, ow = self.windows
+        c, rest = divmod(inputs, oh * ow)
+        return 0 if rest else c
+
+    def outputs(self, columns: int) -> tuple[int, int]:
+        o, rest = divmod(columns, self.kernel**2)
+        h, w = self.size
+        return (0, 0) if rest else (o, h * w * o)
+
+
+# Pooling, and its opposite. No padding: a maximum must not see zeros that are no pixels.
+
+
+def average_pool(x: Array, kernel: int, stride: int) -> Array:
+    """The mean of each window, for each channel: (n, h, w, c) -> (n, oh, ow, c)."""
+    return _windows(x, kernel, stride).mean(axis=3)  # (K5)
+
+
+def average_pool_backward(dy: Array, size: Size, kernel: int, stride: int) -> Array:
+    """The gradient with respect to the images, whose height and width is `size`."""
+    dP = namespace(dy).concatenate([dy * (1 / kernel**2)] * kernel**2, axis=3)
+    return fold(dP, size, kernel, stride)  # (K6)
+
+
+def max_pool(x: Array, kernel: int, stride: int) -> Pair:
+    """The largest number of each window, for each channel: (n, h, w, c) -> (n, oh, ow, c); and f.
+
+    f (n, oh, ow, k k, c) is its derivative with respect to the numbers of the window. If several
+    are the largest, they divide the derivative equally, as in maxout.
+    """
+    windows = _windows(x, kernel, stride)
+    h = windows.max(axis=3)  # (K7)
+    f = (windows == h[:, :, :, None]).astype(x.dtype)
+    f /= f.sum(axis=3, keepdims=True)  # (K8)
+    return h, f
+
+
+def max_pool_backward(dh: Array, f: Array, size: Size, kernel: int, stride: int) -> Array:
+    """The gradient with respect to the images, whose height and width is `size`."""
+    dP = dh[:, :, :, None] * f
+    return fold(dP.reshape(*dh.shape[:3], -1), size, kernel, stride)  # (K9)
+
+
+def upsample(x: Array, times: int) -> Array:
+    """Each pixel becomes a square of ``times x times`` equal ones: its nearest neighbours."""
+    xp = namespace(x)
+    return xp.repeat(xp.repeat(x, times, axis=1), times, axis=2)  # (K10)
+
+
+def upsample_backward(dy: Array, times: int) -> Array:
+    """(n, t h, t w, c) -> (n, h, w, c): the sum of each square."""
+    n, h, w, c = dy.shape
+    return dy.reshape(n, h // times, times, w // times, times, c).sum(axis=(2, 4))  # (K11)
+
+
+def _windows(x: Array, kernel: int, stride: int) -> Array:
+    """(n, h, w, c) -> (n, oh, ow, k k, c)."""
+    P = patches(x, kernel, stride)
+    return P.reshape(*P.shape[:3], kernel**2, x.shape[3])

@@ -1,0 +1,101 @@
+"""Whether a model's networks are dense or begin with convolutions: what its options ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isqrt, prod
+from typing import Any, Protocol
+
+from tinygen.errors import InputError
+from tinygen.nn import Conv, Sequential, convolutional, deconvolutional, mlp
+from tinygen.nn.networks import stages_of
+
+
+class Options(Protocol):
+    """What a model says of its images, and of the convolutions on them.
+
+    Attributes:
+        pixels: the width of an image.
+        channels: of each convolution on the side of the encoder or the discriminator; without any
+            the networks are dense.
+        kernel: the height and width of the windows.
+        image: the shape of an image, ``(h, w, c)``; by default a grey square.
+    """
+
+    @property
+    def pixels(self) -> int: ...
+    @property
+    def channels(self) -> tuple[int, ...]: ...
+    @property
+    def kernel(self) -> int: ...
+    @property
+    def image(self) -> tuple[int, ...]: ...
+
+
+def image_option(channels: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """The option `image` for images of a data set, (h, w) or (h, w, c): none for dense networks."""
+    return (*shape, 1)[:3] if channels else ()
+
+
+def from_images(
+    model: Options, sizes: Sequence[int], inputs: int | None = None, **style: Any
+) -> Sequential:
+    """Images to `sizes[-1]` numbers: convolutions, if there are any, and dense layers.
+
+    Args:
+        sizes: the widths of the dense layers.
+        inputs: the width of a row, if it holds more than the pixels of an image.
+        style: as of `tinygen.nn.mlp`.
+    """
+    if model.channels:
+        return convolutional(shape_of(model), model.channels, model.kernel, sizes, **style)
+    return mlp([inputs or model.pixels, *sizes], **style)
+
+
+def to_images(model: Options, sizes: Sequence[int], **style: Any) -> Sequential:
+    """The mirror image of `from_images`: `sizes[0]` numbers to images; channels in reverse."""
+    if model.channels:
+        channels = model.channels[::-1]
+        return deconvolutional(sizes, channels, model.kernel, shape_of(model), **style)
+    return mlp([*sizes, model.pixels], **style)
+
+
+def widths_of_stages(model: Options) -> list[int]:
+    """How many numbers an image is after each convolution."""
+    if not model.channels:
+        return []
+    return [prod(stage) for stage in stages_of(shape_of(model), model.channels)[1:]]
+
+
+def feature_maps(net: Sequential, p: Mapping[str, Any], x: Any) -> list[Any]:
+    """What each convolution, with its activation, makes of images: ``[(n, h, w, c), ...]``."""
+    maps: list[Any] = []
+    for layer, y in zip(net.layers, net.outputs(p, x), strict=True):
+        if isinstance(layer, Conv):
+            maps.append(y)
+        elif maps and len(y.shape) == 4:
+            maps[-1] = y
+    return maps
+
+
+def window(model: Options, shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of what a unit of the first layer sees: an image of that shape, or a window."""
+    if model.channels:
+        return model.kernel, model.kernel, shape_of(model)[2]
+    return tuple(shape)
+
+
+def shape_of(model: Options) -> tuple[int, ...]:
+    """The shape of the images that convolutions see, (h, w, c).
+
+    Raises:
+        InputError: it has other pixels, or it is unknown and no grey square either.
+    """
+    side = isqrt(max(model.pixels, 0))
+    shape = model.image or (side, side, 1)
+    if prod(shape) != model.pixels or len(shape) != 3:
+        raise InputError(
+            f"convolutions need the shape of an image, (h, w, c), with {model.pixels} pixels in "
+            f"all, got {' x '.join(map(str, shape)) if model.image else 'none'}"
+        )
+    return shape

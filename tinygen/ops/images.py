@@ -1,0 +1,92 @@
+"""Ops on images ``(n, h, w, c)``: their windows, and what is made of these."""
+
+from __future__ import annotations
+
+from tinygen.autograd.engine import op
+from tinygen.autograd.registry import composed
+from tinygen.backend import Array
+from tinygen.backend import patches as arrays
+from tinygen.backend.patches import Padding, Size
+from tinygen.ops.reductions import max, mean
+from tinygen.ops.shaping import broadcast_to, reshape
+
+
+@op(
+    dx=lambda g, y, x, *, kernel, stride, padding: fold(
+        g, size=x.shape[1:3], kernel=kernel, stride=stride, padding=padding
+    )
+)
+def patches(x: Array, *, kernel: int, stride: int = 1, padding: Padding = 0) -> Array:
+    """Each window of `x` as a row: ``(n, h, w, c) -> (n, oh, ow, k k c)``.
+
+    ``dx = fold(g), each window added at its place``.
+
+    A row has the window's rows, columns and channels in this order, so that a convolution is
+    ``patches(x) @ W``. For padding see `tinygen.backend.patches`. ``dx = fold(g)``.
+
+    >>> import numpy as np
+    >>> patches(np.arange(9.0).reshape(1, 3, 3, 1), kernel=2)[0, 0]
+    array([[0., 1., 3., 4.],
+           [1., 2., 4., 5.]])
+    """
+    return arrays.patches(x, kernel, stride, padding)
+
+
+@op(
+    dp=lambda g, y, p, *, size, kernel, stride, padding: patches(
+        g, kernel=kernel, stride=stride, padding=padding
+    )
+)
+def fold(p: Array, *, size: Size, kernel: int, stride: int = 1, padding: Padding = 0) -> Array:
+    """Rows added up to images, each at its window: ``(n, oh, ow, k k c) -> (n, h, w, c)``.
+
+    ``dp = patches(g)``.
+
+    What `patches` does, transposed, so that a transposed convolution is ``fold(x @ W)``.
+    ``dp = patches(g)``.
+
+    >>> import numpy as np
+    >>> fold(np.ones((1, 2, 2, 4)), size=(3, 3), kernel=2)[0, :, :, 0]
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]])
+    """
+    return arrays.fold(p, size, kernel, stride, padding)
+
+
+@composed
+def average_pool(x: Array, *, kernel: int, stride: int | None = None) -> Array:
+    """The mean of each window, in each channel: ``(n, h, w, c) -> (n, oh, ow, c)``.
+
+    By default windows lie side by side; rows and columns that fill none are left out.
+    """
+    return mean(_windows(x, kernel, stride), axis=3)
+
+
+@composed
+def max_pool(x: Array, *, kernel: int, stride: int | None = None) -> Array:
+    """The largest number of each window, in each channel: ``(n, h, w, c) -> (n, oh, ow, c)``.
+
+    Several equal ones in a window share its gradient evenly, as in `max` (in PyTorch the first has
+    all of it). By default windows lie side by side; rows and columns that fill none are left out.
+    """
+    return max(_windows(x, kernel, stride), axis=3)
+
+
+def _windows(x: Array, kernel: int, stride: int | None) -> Array:
+    """``(n, oh, ow, k k, c)``."""
+    p = patches(x, kernel=kernel, stride=kernel if stride is None else stride)
+    return reshape(p, shape=(*p.shape[:3], kernel * kernel, x.shape[3]))
+
+
+@composed
+def upsample(x: Array, *, factor: int) -> Array:
+    """Each pixel repeated, factor by factor: ``(n, h, w, c) -> (n, factor h, factor w, c)``."""
+    if x.ndim != 4 or factor < 1:
+        raise ValueError(
+            f"upsample: expected images (n, h, w, c) and a factor of at least 1, "
+            f"got {x.shape} and {factor}"
+        )
+    n, h, w, c = x.shape
+    y = broadcast_to(reshape(x, shape=(n, h, 1, w, 1, c)), shape=(n, h, factor, w, factor, c))
+    return reshape(y, shape=(n, h * factor, w * factor, c))
