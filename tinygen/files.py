@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import time
@@ -16,20 +17,24 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A binary file to write into, which takes the place of `path` once it is complete.
 
     The file is written beside `path` under another name and synchronised with the disk before it
-    is renamed. If anything goes wrong it is removed, and what was at `path` stays.
+    is renamed. If anything goes wrong it is removed, and what was at `path` stays. Where `path` is
+    a link, the file that it leads to is replaced.
 
     Raises:
         OSError: it cannot be written, as on a full disk; its ``filename`` is `path`.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    target = Path(os.path.realpath(path))  # a link stays one
     # A name of its own, so that two processes never write into one file.
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.unfinished")
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.unfinished")
     try:
         with open(unfinished, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        _replace(unfinished, path)
+        _replace(unfinished, target)
     except BaseException as error:
         with suppress(OSError):
             unfinished.unlink()
@@ -49,6 +54,6 @@ def _replace(unfinished: Path, path: Path) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replace the file at `path` by `text`, in UTF-8."""
+    """Replace the file at `path` by `text`, in UTF-8; what that has no code for becomes a "?"."""
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="replace"))

@@ -140,7 +140,7 @@ def test_every_flag_of_the_model_reaches_it():
         "--free-bits", ".2", "--binarize", "dynamic", "--weights", "lecun_normal",
         "--biases", "normal",
     )  # fmt: skip
-    assert example(NAME).build(args, 10, steps_per_epoch=100) == VAE(
+    assert example(NAME).build(args, (5, 2), steps_per_epoch=100) == VAE(
         pixels=10, hidden=(9, 8), latent=7, activation="tanh", samples=4, beta=0.5, kl_warm_up=150,
         free_bits=0.2, binarize=True, weights="lecun_normal", biases="normal",
     )  # fmt: skip

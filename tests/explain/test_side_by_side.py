@@ -12,7 +12,7 @@ import pytest
 import tinygen as tg
 from tinygen import byhand
 from tinygen.explain import derivation, side_by_side
-from tinygen.models import VAE, Autoencoder, Classifier
+from tinygen.models import GAN, VAE, Autoencoder, Classifier
 
 BOOK = Path(tg.__file__).parent / "byhand"
 
@@ -75,11 +75,50 @@ def test_from_a_mistake_on_nothing_agrees():
     other = Autoencoder(6, (4, 3), 2, reconstruction="bce", activation="tanh")
     loss = MODELS[0].loss
     right, wrong = (
-        {m.node.name for m in side_by_side(loss, model.gradients("by-hand"), p, *data).matches}
+        side_by_side(loss, model.gradients("by-hand"), p, *data).matches
         for model in (MODELS[0], other)
     )
-    assert {"x", "encoder.W1", "decoder.W3"} <= right
-    assert "x" in wrong and not {"encoder.W1", "decoder.W3"} & wrong
+    assert {"x", "encoder.W1", "decoder.W3"} <= {m.node.name for m in right}
+    assert not any(m.differs for m in right)
+    agree = {m.node.name for m in wrong if not m.differs}
+    assert "x" in agree and not {"encoder.W1", "decoder.W3"} & agree
+    # What should have been the same stands there, and says that it is not.
+    of_encoder = {f"gradients[{name}]" for name in p if name.startswith("encoder.")}
+    assert {m.name for m in wrong if m.differs} == of_encoder
+    for match in wrong:
+        if match.differs:
+            assert match.by_autograd == pytest.approx(match.measured, rel=1e-6)
+            assert match.by_hand != pytest.approx(match.measured, rel=1e-3)
+
+
+def test_a_part_of_a_gradient_and_what_has_the_other_sign():
+    """The half of the reparameterisation is in one of two paths that meet at log_var."""
+    model = MODELS[1]
+    p, data = drawn(model)
+    both = side_by_side(model.loss, model.gradients("by-hand"), p, *data)
+    matches = {(m.line.file, m.name): m for m in both.matches}
+    dv, log_p = matches["vae.py", "dv"], matches["vae.py", "log_p"]
+    assert dv.called.startswith("dlog_var from ") and dv.difference < 1e-12
+    assert dv.by_hand == pytest.approx(dv.measured, rel=1e-6)
+    whole = both.trace.finite_difference("log_var", dv.index)
+    assert whole != pytest.approx(dv.measured, rel=1e-2)
+    assert log_p.called == "-bernoulli_nll1" and log_p.by_hand == log_p.by_autograd < 0
+
+
+def test_an_array_of_two_names_is_named_once_and_what_leads_to_a_line_stands_before_it():
+    (p,) = [line for line in derivation(byhand.pieces.gelu_gate, np.ones((2, 2)))
+            if line.equations == ("P24",)]  # fmt: skip
+    assert {*p.made} == {"p"}  # u lies in the same memory by then
+    assert p.before[0] == "p = xp.tanh(u, out=u)" and p.code == "p *= 0.5"
+
+
+def test_lines_that_write_into_what_they_were_given():
+    model = GAN(6, 3, (4,), (4,), discriminator_activation="elu", loss="r1")
+    p, x = model.initialise(0, np.float64).part("discriminator."), np.ones((4, 6))
+    masks = model.draw(x, np.random.default_rng(0))[0].masks
+    lines = derivation(model.gradients("by-hand").discriminator, p, x, 0 * x, None, None, masks)
+    (line, *_) = [line for line in lines if line.equations == ("C16",)]
+    assert {*line.made} == {"gradients[k][0]"}
 
 
 def test_the_table_fits_a_terminal():

@@ -7,6 +7,7 @@ import html
 import json
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,7 @@ def test_a_derivation_has_its_equations_and_three_opinions(example):
         data["nodes"][same["node"]]["name"]: [float(x) for x in same["opinions"]]
         for line in data["lines"]
         for array in line["made"]
-        if (same := array["same"]) and same["back"]
+        if (same := array["same"]) and same["back"] and None not in same["opinions"]
     }
     parameters = {t.nodes[i].name for i in data["visits"] if t.nodes[i].op is None}
     assert parameters <= {*gradients}
@@ -151,6 +152,16 @@ def test_a_derivation_has_its_equations_and_three_opinions(example):
 def test_the_equations_are_those_of_the_docs():
     pytest.importorskip("latex2mathml")
     assert equations.of_pages(DERIVATIONS) == equations._equations()
+
+
+def test_equations_use_letters_that_browsers_know():
+    variants = {
+        variant
+        for mathml in equations._equations().values()
+        for variant in re.findall(r'mathvariant="([\w-]+)"', mathml)
+    }
+    assert variants == {"normal"}  # MathML Core has no other
+    assert "𝟏" in equations.mathml("chain.py", "C9")
 
 
 def test_names_cannot_break_out_of_the_page():
@@ -204,6 +215,16 @@ def test_ten_thousand_nodes_are_folded():
     tree = boxes.tree(t.nodes)
     assert sorted(indices(tree)) == [*range(10_001)]
     assert most_children(tree) <= boxes.BOXES + 1
+
+
+def test_a_function_450_deep_in_itself(tmp_path):
+    def f(x, depth=450):
+        return f(x * 1.0, depth - 1) * 1.0 if depth else x
+
+    t = trace(f, np.array(2.0))
+    t.save(tmp_path / "deep.html")
+    text = (tmp_path / "deep.html").read_text(encoding="utf-8")
+    assert sorted(indices(data_of(text)["tree"])) == [*range(len(t.nodes))]
 
 
 def test_nan_is_shown_where_it_began():
@@ -268,12 +289,17 @@ KINDS = [
     np.arange(3),
     np.zeros((2, 3, 1, 50)),
     np.float16([6e4, 6e4]),
+    np.zeros((0, 30)),
+    np.zeros((3, 0)),
+    np.full((9, 30), np.nan),
+    np.float64([-1, 1] * 50) * np.finfo(float).max,
 ]
 
 
 @pytest.mark.parametrize("x", KINDS, ids=lambda x: f"{x.dtype}-{x.shape}")
 def test_arrays_of_every_kind_have_a_picture(x):
-    described = pictures.picture(pictures.on_host(x))
+    with np.errstate(all="raise"):
+        described = pictures.picture(pictures.on_host(x))
     assert described["shape"] == [*x.shape]
     json.dumps(described, allow_nan=False)
 
@@ -295,7 +321,8 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_own():
 
 def test_the_command_writes_the_page(tmp_path, capsys):
     main(["diamond", "--out", str(tmp_path / "d.html")])
-    assert "<h1>d <small>Two paths" in (tmp_path / "d.html").read_text(encoding="utf-8")
+    about = html.escape(EXAMPLES["diamond"].__doc__)
+    assert f"<h1>d <small>{about}" in (tmp_path / "d.html").read_text(encoding="utf-8")
     assert capsys.readouterr().out.strip() == str(tmp_path / "d.html")
     with pytest.raises(SystemExit):
         main(["diamond", "--out", str(tmp_path / "nowhere" / "d.html")])
@@ -520,14 +547,15 @@ def test_search_opens_what_it_finds(opened, vae):
     assert "1 of 1" in tab.inner_text("#say")
     tab.fill("#search", "no such step")
     tab.keyboard.press("Enter")
-    assert "No step has" in tab.inner_text("#say")
+    assert "No step has" in tab.inner_text("#found")
+    assert heading(tab).endswith(": the gradient of log_var")
 
 
 def test_search_goes_from_one_match_to_the_next(opened, vae):
     tab = opened(vae)
     tab.fill("#search", "gelu")
     seen = []
-    for _ in range(4):
+    for _ in range(4):  # the first one leaves the box
         tab.keyboard.press("Enter")
         seen.append(heading(tab).split(": ")[1])
     assert seen == ["gelu1", "h", "gelu2", "affine3"]  # each of them, or what is made of it
@@ -542,11 +570,14 @@ def test_from_a_line_by_hand_to_autograd_and_back(opened):
     tab.fill("#slider", str(int(tab.input_value("#slider")) + at))
     assert heading(tab).endswith(": (P54) (P55)")
     assert tab.locator("math").count() == 2
-    assert "finite difference" in tab.inner_text("#detail")
+    assert "by hand" in tab.inner_text("#detail") and "autograd" in tab.inner_text("#detail")
     tab.locator("#detail button").first.click()
     assert heading(tab).startswith("Back ")
     tab.get_by_role("button", name="vae.py").last.click()
     assert heading(tab).endswith(": (P54) (P55)")
+    tab.fill("#search", "C8")
+    tab.keyboard.press("Enter")
+    assert "finite difference" in tab.inner_text("#detail")
 
 
 def test_a_link_leads_to_an_equation_or_a_step(opened):
@@ -563,6 +594,222 @@ def test_a_trace_alone_has_nothing_by_hand(opened):
     assert tab.get_by_role("button", name="By hand").count() == 0
     tab.get_by_role("button", name="Back", exact=True).click()
     assert heading(tab).startswith("Back 1 of 4")
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_an_equation_is_read_to_its_end(opened, width):
+    _, by_hand = made("vae")
+    tab = opened(by_hand, width=width)
+    for i in range(len(by_hand.lines)):
+        tab.evaluate(f"go(LINES_BEGIN + {i})")
+        wide = """(() => { const panel = $("step").getBoundingClientRect();
+          return [...document.querySelectorAll(".equation")].map((equation) => {
+            const [scroll, number] = equation.children;
+            const fits = scroll.scrollWidth <= scroll.clientWidth || scroll.tabIndex === 0;
+            const shown = number.getBoundingClientRect().right <= panel.right;
+            return fits && shown && parseFloat(scroll.style.fontSize) >= .7; }); })()"""
+        assert all(tab.evaluate(wide))
+    tab.fill("#search", "(P47)")
+    tab.keyboard.press("Enter")
+    assert tab.evaluate("document.querySelector('.equation .scroll').scrollWidth") > 0
+    if width == 400:
+        before = heading(tab)
+        tab.focus(".equation .scroll")
+        for _ in range(3):
+            tab.keyboard.press("ArrowRight")
+        assert heading(tab) == before
+        tab.wait_for_timeout(300)  # it glides
+        assert tab.evaluate("document.querySelector('.equation .scroll').scrollLeft > 0")
+
+
+def test_arrow_keys_step_after_a_search(opened):
+    _, by_hand = made("vae")
+    tab = opened(by_hand)
+    tab.fill("#search", "(P54)")
+    tab.keyboard.press("Enter")
+    assert "(P54)" in heading(tab)
+    (number,) = re.findall(r"By hand (\d+) of", heading(tab))
+    tab.keyboard.press("ArrowRight")
+    assert heading(tab).startswith(f"By hand {int(number) + 1} of")
+
+
+def test_a_number_is_not_sought_among_the_numbers_of_lines(opened):
+    _, by_hand = made("vae")
+    tab = opened(by_hand)
+    numbers = {line.number for line in by_hand.lines} - {*range(100)}
+    tab.fill("#search", str(min(numbers)))
+    tab.keyboard.press("Enter")
+    assert "No step has" in tab.inner_text("#found") and tab.is_visible("#found")
+
+
+def test_the_focus_stays_in_the_panel(opened):
+    _, by_hand = made("dense")
+    tab = opened(by_hand)
+    tab.get_by_role("button", name="By hand").click()
+    tab.locator("#detail button").first.click()
+    assert tab.evaluate("document.activeElement.id") == "step"
+
+
+def test_each_part_has_a_tick_and_by_hand_is_returned_to(opened):
+    t, by_hand = made("gan")
+    tab = opened(by_hand)
+    ticks = tab.evaluate("[...$('turns').options].map((option) => Number(option.value))")
+    assert ticks == [0, len(t.nodes), len(t.nodes) + len(t.visits)]
+    tab.get_by_role("button", name="By hand").click()
+    tab.keyboard.press("ArrowRight")
+    tab.get_by_role("button", name="Forward").click()
+    tab.get_by_role("button", name="By hand").click()
+    assert heading(tab).startswith("By hand 2 of")
+
+
+def test_a_node_leads_to_a_line_by_hand_with_its_array(opened):
+    _, by_hand = made("dense")
+    tab = opened(by_hand)
+    tab.get_by_role("button", name="By hand").click()
+    tab.locator(".box", has_text="y = ").click()
+    assert heading(tab).startswith("By hand")
+    at = int(re.findall(r"By hand (\d+) of", heading(tab))[0]) - 1
+    names = {m.node.name for m in by_hand.matches if m.line is by_hand.lines[at]}
+    assert "y" in names
+
+
+def test_the_sum_is_seen_without_scrolling(opened):
+    _, by_hand = made("vae")
+    tab = opened(by_hand)
+    tab.fill("#search", "dlog_var")
+    tab.keyboard.press("Enter")
+    sum_, room = (tab.locator(name).bounding_box() for name in ("#detail .sum", "#step"))
+    assert sum_["y"] + sum_["height"] < room["y"] + room["height"]
+    assert tab.locator("#detail h3").first.inner_text() == "The sum where paths meet"
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_small_screen_has_room(opened, example):
+    t, by_hand = made(example)
+    tab = opened(by_hand or t, width=400)
+    assert tab.locator("header").bounding_box()["height"] <= 110
+    for bar in tab.locator(".bar").all():
+        shown = bar.locator("> :visible:not(.hidden)").all()
+        frames = sorted((item.bounding_box() for item in shown), key=lambda frame: frame["x"])
+        for left, right in pairwise(frames):
+            assert left["x"] + left["width"] < right["x"]
+        assert frames[-1]["x"] + frames[-1]["width"] <= 400
+    assert tab.is_visible("#about") == (tab.inner_text("#about") != "")
+
+
+def test_a_name_is_not_cut_in_its_box(opened):
+    _, by_hand = made("vae")
+    tab = opened(by_hand, width=400)
+    tab.keyboard.press("f")
+    cut = """[...document.querySelectorAll(".box:not(.group) b")].filter((title) =>
+      title.scrollHeight > title.clientHeight + 1 || title.scrollWidth > title.clientWidth)
+      .map((title) => title.textContent)"""
+    assert not [title for title in tab.evaluate(cut) if "gaussian_kl1" in title]
+
+
+def test_active_edges_are_on_top(opened, vae):
+    tab = opened(vae)
+    tab.keyboard.press("f")
+    for step in range(0, len(vae.nodes) + len(vae.visits), 5):
+        tab.evaluate(f"go({step})")
+        ways = tab.evaluate(
+            "[...document.querySelectorAll('path')].map((p) => p.className.baseVal)"
+        )
+        assert ways == sorted(ways, key=bool)
+
+
+def test_what_is_freed_is_said_and_struck_through(opened):
+    tab = opened(EXAMPLES["diamond"]())
+    tab.evaluate("go(5)")
+    assert heading(tab).endswith("the gradient of b")
+    said = tab.inner_text("#detail")
+    assert "db: all of it was passed on" in said
+    assert "the value of b is freed, unless a variable of the program holds it" in said
+    assert tab.locator(".box .freed").all_inner_texts() == [
+        "∂ 1"
+    ]  # dy, but not db, whose turn it is
+    tab.keyboard.press("End")
+    assert "dx: it is what was asked for" in tab.inner_text("#detail")
+    assert tab.locator(".box .freed").count() == 3
+    assert "f opens" not in tab.inner_text("#step")  # there are no boxes to fold
+
+
+def test_a_long_list_of_senders_is_cut_short(opened):
+    long = "x" * 500
+
+    def f(p):
+        x = tg.explain.name(p["x"] * 1.0, long)
+        parts = [x * float(i) for i in range(200)]
+        return sum(parts[1:], parts[0])
+
+    t = trace(f, {"x": np.array(2.0)})
+    tab = opened(t)
+    tab.evaluate(f"go({len(t.nodes) + [node.name for node in t.visits].index(long)})")
+    said = tab.inner_text("[aria-live=polite]")
+    assert len(said) < 400 and "and 198 more" in said
+    assert tab.inner_text("#detail .sum:not(.card .sum)").count("+") == 10
+    assert tab.evaluate("$('step').scrollWidth <= $('step').clientWidth")
+
+
+def test_a_hash_that_is_no_text(opened):
+    tab = opened(EXAMPLES["diamond"]())
+    tab.evaluate("location.hash = '100%'")
+    tab.reload()
+    assert heading(tab).startswith("Forward 1")
+
+
+def test_a_name_that_is_no_identifier_stands_in_parentheses(opened, vae):
+    tab = opened(vae)
+    tab.fill("#search", "d(decoder.W2)")
+    tab.keyboard.press("Enter")
+    assert "d(decoder.W2) arrives from" in tab.inner_text("#say")
+    assert "ddecoder" not in tab.inner_text("#step")
+
+
+def test_the_lines_that_lead_to_an_equation_stand_above_it(opened):
+    _, by_hand = made("vae")
+    tab = opened(by_hand)
+    at = next(i for i, line in enumerate(by_hand.lines) if line.before)
+    tab.evaluate(f"go(LINES_BEGIN + {at})")
+    assert tab.inner_text("pre.before") == "\n".join(by_hand.lines[at].before)
+    assert "letters: see docs/derivations/" in tab.inner_text("#detail")
+
+
+def test_a_line_that_makes_no_new_array(opened):
+    _, by_hand = made("dense")
+    tab = opened(by_hand)
+    said = tab.evaluate('sentenceByHand({made: [], where: "vae.py:1"})')
+    assert said == "vae.py:1 makes no new array."
+
+
+def test_an_empty_array_of_many_columns_has_a_picture(opened):
+    tab = opened(trace(lambda x: (x * 2.0).sum(), np.zeros((0, 30))))
+    assert "0 × 30, which is empty" in tab.inner_text("#say")
+
+
+WORDS = {
+    "inf": (np.array([np.inf, np.inf]), "2 numbers, all of them NaN or infinite"),
+    "one": (np.zeros(1), "0, in an array of 1 number"),
+    "near": (1e6 + np.linspace(0, 0.5, 100), "from 1000000 to 1000000.5"),
+    "largest": (np.full(2, np.finfo(float).max), "all 1.798e+308"),
+}
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_the_range_of_an_array_in_words(opened, kind):
+    x, words = WORDS[kind]
+    with np.errstate(all="ignore"):
+        tab = opened(trace(lambda x: (x * 0.0).sum(), x))
+    assert words in tab.inner_text("#say")
+
+
+def test_a_picture_of_nothing_but_nan_has_no_scale(opened):
+    with np.errstate(all="ignore"):
+        tab = opened(trace(lambda x: tg.log(x).sum(), np.full((9, 30), -1.0)))
+    tab.keyboard.press("ArrowRight")
+    cards = tab.locator(".card").all_inner_texts()
+    assert "-1" in cards[0] and "270 NaN or infinite" in cards[1]
+    assert tab.locator(".card").last.locator(".scale i").count() == 0
 
 
 def test_names_are_text(opened):
@@ -631,7 +878,7 @@ def test_the_pointer_reads_a_number(opened, shape):
     canvas = tab.locator("canvas").first
     frame = canvas.bounding_box()
     canvas.hover(position={"x": frame["width"] * 0.6, "y": frame["height"] * 0.7})
-    read = tab.inner_text("output")
+    read = tab.inner_text(".scale output")
     *image, row, column, value = map(float, re.findall(r"-?[\d.]+(?:e-\d+)?", read))
     index = (int(image[0]), int(row * 28 + column)) if image else (int(row), int(column))
     assert value == pytest.approx(x[index], abs=(x.max() - x.min()) / 250)

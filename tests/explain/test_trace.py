@@ -11,8 +11,11 @@ from strict import STRICT
 
 import tinygen as tg
 from tinygen import Tensor
+from tinygen.backend.numpy_backend import NUMPY
 from tinygen.explain import Trace, trace
+from tinygen.explain.__main__ import main
 from tinygen.explain.sources import formula, partial_formula, place
+from tinygen.explain.stepper.page import described
 from tinygen.models import GAN, VAE, Autoencoder
 
 
@@ -247,6 +250,189 @@ def test_a_trace_on_another_backend():
     assert "[1 2]" in str(trace(tg.sum(x * x)))
 
 
+def test_a_long_sum_is_shortened():
+    def fan(p, n):
+        return sum((p * float(i) for i in range(1, n + 1)), start=0.0)
+
+    assert "5 + 4 + 3 + 2 + 1 = 15\n" in str(trace(fan, np.array(3.0), 5))
+    for n in (12, 30):
+        text = str(trace(fan, np.array(3.0), n))
+        assert f"{n} + {n - 1} + … + 1 = {n * (n + 1) // 2}, {n} terms\n" in text
+        assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("number", [-1.23456e-100, 0.5])
+def test_long_numbers_leave_room_for_a_name(number):
+    def f(p):
+        return (p * p * p * p).sum()
+
+    text = str(trace(f, np.full(4, number)))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "   3  multiply2 " in text
+
+
+def test_what_a_hook_makes_of_a_sum_is_no_part_of_it():
+    def f(p):
+        h = p * 2.0
+        h.register_hook(lambda g: g * 0.5)
+        return h * h + h
+
+    t = trace(f, np.array(3.0))
+    assert re.search(r"h +1 \+ 6 \+ 6 = 13; the hook: 6.5\n", str(t))
+    assert (t["h"].hooked, t["p"].hooked) == (True, False) and t["p"].gradient == 13
+
+    def alone(p):
+        h = p * 2.0
+        h.register_hook(lambda g: g * 0.5)
+        return h * 3.0
+
+    assert re.search(r"h +1.5 after the hook\n", str(trace(alone, np.array(3.0))))
+    assert described(t)["nodes"][t["h"].index]["sum"]["total"] == 13
+
+
+def test_each_name_is_given_once():
+    parameters = {"multiply1": 2.0, "multiply2": 3.0}
+    t = trace(lambda p: p["multiply1"] * p["multiply1"] * p["multiply2"], parameters)
+    assert t.names == ("multiply1", "multiply3", "multiply2", "multiply4")
+
+    def f(p):
+        a, b, c = tg.name(p * 2, "x"), tg.name(p * 3, "x"), tg.name(p * 4, "x2")
+        return tg.name(a * b * c, "x")
+
+    assert trace(f, np.array(2.0)).names == ("p", "x", "x3", "x2", "multiply1", "x4")
+
+
+def test_a_program_keeps_its_own_names_where_functions_call_them_something_else():
+    def head(a, W):
+        h = a @ W
+        return h
+
+    def tail(a):
+        h = tg.tanh(a)
+        return h
+
+    def loss(p, x):
+        h2 = tg.tanh(x @ p["W"])
+        return tg.sum(tail(head(h2, p["V"])))
+
+    t = trace(loss, {"W": np.ones((3, 4)), "V": np.ones((4, 4))}, np.ones((2, 3)))
+    assert t.names == ("x", "W", "matmul1", "h2", "V", "h", "h3", "loss")
+
+    def layer(x, W):
+        x = x @ W
+        return x
+
+    def net(p, x):
+        y = layer(x, p)
+        return tg.sum(y)
+
+    assert trace(net, np.ones((3, 4)), np.ones((2, 3))).names == ("x", "p", "y", "net")
+
+
+def test_the_names_on_another_backend_are_the_same():
+    model = VAE(6, (5,), 2)
+    p, data = loss_of(model)
+    names = trace(model.loss, p, *data).names
+    there = {name: STRICT.asarray(np.asarray(array)) for name, array in p.items()}
+    assert trace(model.loss, there, *map(STRICT.asarray, data)).names == names
+    assert {"sigma", "mu", "z", "loss"} <= {*names} and "self" not in names
+
+
+def test_what_stands_in_a_list_is_called_by_its_place():
+    def f(p, *data):
+        return tg.sum(p[0] * data[0] + p[1] * data[1])
+
+    def unpacked(p, batch):
+        x, y = batch
+        return tg.sum(p * x + y)
+
+    one, two, three = np.ones(2), np.full(2, 2.0), np.full(2, 3.0)
+    t = trace(f, [one, two], two, three)
+    assert {"p[0]", "p[1]", "data[0]", "data[1]"} <= {*t.names}
+    assert [node.name for node in t.nodes if node.is_data] == ["data[0]", "data[1]"]
+    t = trace(unpacked, one, (two, three))
+    assert [node.name for node in t.nodes if node.is_data] == ["x", "y"]
+
+
+def test_a_gradient_of_a_gradient_arrives_by_the_name_of_its_step():
+    def f(p):
+        (g,) = tg.grad(tg.sum(p * p * p), [p], create_graph=True)
+        return tg.sum(g * g)
+
+    t = trace(f, np.array([1.0, 2.0]))
+    assert "from g: dg " in str(t)
+    assert t.finite_difference("p", 1) == pytest.approx(t["p"].gradient[1], rel=1e-8)
+
+
+def test_data_may_be_called_f():
+    t = trace(lambda p, f: tg.sum(p["_w"] * f), {"_w": np.ones(2)}, f=np.ones(2))
+    assert t.names == ("_w", "f", "multiply1", "sum1")
+
+
+@pytest.mark.parametrize("backend", [NUMPY, STRICT], ids=["numpy", "strict"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_what_is_measured_is_measured_in_float64(dtype, backend):
+    """A small derivative beside a large loss, through options and dtypes of the graph's own."""
+
+    def loss(x):
+        h = tg.astype(x * 3, dtype=np.float32)
+        return tg.sum(tg.where(h > 0, h, 0.1 * h)) * np.float32(1e-3) + 500.0
+
+    t = trace(loss, backend.asarray(np.array([0.5, -1e-3], dtype)))
+    for i, expected in enumerate([3e-3, 3e-4]):
+        exact = expected * float(np.float32(1e-3)) / 1e-3
+        assert t.finite_difference("x", i) == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "i", "expected"),
+    [
+        (lambda p: p[0] ** 4, [1, 1e8], 0, 4),
+        (lambda p: p[1] ** 2, [1, 1e8], 1, 2e8),
+        (lambda p: tg.sum(tg.log(p)), [1, 1e-9], 1, 1e9),
+        (lambda p: p[0] * 2, [1, np.nan], 0, 2),
+        (lambda p: tg.sum(tg.relu(p)), [1e-5, -1e-5], 0, 1),
+        (lambda p: tg.sum(p * p) + 1e3, [0, 1e-9], 1, 2e-9),
+        (lambda p: tg.sum(tg.relu(p)), [-1.5, -2], 0, 0),
+    ],
+)
+def test_the_step_suits_the_element(f, x, i, expected):
+    t = trace(f, np.array(x, float))
+    assert t.finite_difference("p", i) == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("index", [(), slice(None), [0, 1], None, 2, (0, 0), "a"])
+def test_one_element_is_measured(index):
+    t = trace(lambda p: tg.sum(p * p), np.array([1.0, 2.0]))
+    with pytest.raises(IndexError, match=r"one element of p, whose shape is \(2,\), got "):
+        t.finite_difference("p", index)
+
+
+def test_what_cannot_be_measured_is_refused():
+    t = trace(lambda p, x: tg.sum(p * x), np.ones(2), np.array([1, 2]))
+    with pytest.raises(TypeError, match="expected a step of floats, got x, which is of int64"):
+        t.finite_difference("x", 0)
+    with pytest.raises(TypeError, match="expected the name of a step, got a Node"):
+        t.finite_difference(t["p"], 0)
+
+
+def test_a_page_that_cannot_be_written_is_refused(capsys):
+    for path in ("", ".", "/"):
+        with pytest.raises(IsADirectoryError):
+            diamond().save(path)
+        with pytest.raises(SystemExit):
+            main(["diamond", "--out", path])
+        assert re.search(r"error: cannot write [./]: Is a directory", capsys.readouterr().err)
+
+
+def test_a_page_is_written_where_a_link_leads_and_says_what_it_can(tmp_path):
+    (tmp_path / "link.html").symlink_to(tmp_path / "page.html")
+    diamond().save(tmp_path / "link.html", about="half a character: \ud800")
+    assert (tmp_path / "link.html").is_symlink()
+    assert "half a character: ?" in (tmp_path / "page.html").read_text("utf-8")
+    diamond().save(tmp_path / "half \udcff.html")
+
+
 def test_what_cannot_be_traced_is_refused():
     x = Tensor(2.0, requires_grad=True)
     y = x * x
@@ -263,6 +449,12 @@ def test_what_cannot_be_traced_is_refused():
         trace({})
     with pytest.raises(TypeError, match="expected no further arguments"):
         trace(x * x, 3)
+    with pytest.raises(TypeError, match="expected the parameters after the function"):
+        trace(lambda: 1)
+    with pytest.raises(TypeError, match="name: expected a Tensor, got a ndarray"):
+        tg.name(np.ones(2), "z")
+    with pytest.raises(TypeError, match="name: expected a name of type str, got a int"):
+        tg.name(x, 5)
 
 
 def test_the_graph_of_a_tensor_is_left_as_it_was():

@@ -197,7 +197,7 @@ in_hand = partial(in_functions, byhand)
 in_pieces = partial(in_functions, byhand_pieces)
 
 
-DEVIATION = ("exp(0.5 * log_var) * noise", "exp(log_var) * noise")
+DEVIATION = ("sigma = exp(0.5 * log_var)", "sigma = exp(log_var)")
 NO_HALF_BY_Z = ("0.5 * (dz * scaled).sum(axis=0)", "(dz * scaled).sum(axis=0)")
 NO_HALF_OF_KL = ("0.5 * excess", "excess")
 NO_HALF_OF_RATIO = ("0.5 * drho.sum(axis=0)[:, None]", "drho.sum(axis=0)[:, None]")

@@ -392,13 +392,13 @@ def _kind(x: Any) -> str:
 # The backward pass.
 
 
-@op(dg=lambda dy, y, g, x: dy, dx=None)
-def gradient_of(g: Array, x: Array) -> Array:
-    """A copy of `g`, as a function of `x` as well, with respect to which its derivative is 0.
+@op(dz=lambda g, y, z, x: g, dx=None)
+def gradient_of(z: Array, x: Array) -> Array:
+    """A copy of `z`, as a function of `x` as well, with respect to which its derivative is 0.
 
     So a gradient that happens to be constant, as of relu, can be differentiated once more.
     """
-    return namespace(g).array(g)
+    return namespace(z).array(z)
 
 
 Gradients = dict[int, Any]

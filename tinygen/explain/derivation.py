@@ -22,6 +22,8 @@ import numpy as np
 from tinygen.backend import to_host
 
 BOOK = Path(__file__).parents[1] / "byhand"
+MOST_BEFORE = 5
+"""So many lines that lead to an equation are noted."""
 EQUATION = re.compile(r"\(([A-Z]?\d+[a-z]?)\)")
 
 
@@ -33,6 +35,7 @@ class Line:
         file, number: where it stands, such as ``"pieces.py"``, 61.
         function: in which function; `depth`, how many functions of the book called one another.
         code: the line, without its comment.
+        before: the lines that lead to it: those behind the last one that computes an equation.
         equations: the numbers of its equations, such as ``("P1",)``.
         made: the arrays that the line assigned or wrote into, by name, on the host.
     """
@@ -42,6 +45,7 @@ class Line:
     function: str
     depth: int
     code: str
+    before: tuple[str, ...]
     equations: tuple[str, ...]
     made: dict[str, Any]
 
@@ -105,31 +109,69 @@ class _Follower:
         return at_line
 
     def _note(self, frame: FrameType, number: int, before: Any, after: Any) -> None:
-        code = linecache.getline(frame.f_code.co_filename, number)
-        code, _, comment = code.strip().partition("  # ")
-        if equations := EQUATION.findall(comment):
-            named = _assigned(code)  # also what was assigned the value that it had
-            made = {
-                name: x
-                for name, x in after.items()
-                if name in named or name not in before or _differ(before[name], x)
-            }
-            file, function = Path(frame.f_code.co_filename).name, frame.f_code.co_name
-            line = Line(file, number, function, self._depth, code, tuple(equations), made)
-            self.lines.append(line)
+        code, equations = _line(frame.f_code.co_filename, number)
+        if not equations or code.endswith(":"):
+            return
+        made = _made(code, before, after) or _elements(code, frame)
+        path, function = Path(frame.f_code.co_filename), frame.f_code.co_name
+        lead = _lead(frame.f_code.co_filename, number)
+        line = Line(path.name, number, function, self._depth, code, lead, equations, made)
+        self.lines.append(line)
 
 
-def _assigned(code: str) -> set[str]:
-    """The variables on the left of a line, and those that it writes into by ``out=``."""
+def _line(path: str, number: int) -> tuple[str, tuple[str, ...]]:
+    """A line of code without its comment, and the numbers of the equations in the comment."""
+    code, _, comment = linecache.getline(path, number).strip().partition("  # ")
+    return code, tuple(EQUATION.findall(comment))
+
+
+def _lead(path: str, number: int) -> tuple[str, ...]:
+    """The lines before one, as far as they belong to its equation."""
+    lead: list[str] = []
+    while len(lead) < MOST_BEFORE:
+        number -= 1
+        code, equations = _line(path, number)
+        if equations or not code or code.endswith(('"""', ") -> Array:")) or code[:4] == "for ":
+            break
+        if code != "break" and not code.endswith(":"):
+            lead.insert(0, code)
+    return tuple(lead)
+
+
+def _made(code: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What a line assigned, also if it had the same value, and then what else it changed.
+
+    An array that has two names is named once.
+    """
+    targets = {ast.unparse(target) for target in _targets(code)}
+    changed = [n for n, x in after.items() if n not in before or _differ(before[n], x)]
+    made: dict[str, Any] = {}
+    for name in dict.fromkeys([*(n for n in after if n in targets), *changed]):
+        if all(_differ(x, after[name]) for x in made.values()):
+            made[name] = after[name]
+    return made
+
+
+def _elements(code: str, frame: FrameType) -> dict[str, Any]:
+    """Of a line that changed no variable of its own what it wrote into: ``gradients[k][0]``."""
+    names = {ast.unparse(target) for target in _targets(code)}
+    return _flat({name: eval(name, frame.f_globals, frame.f_locals) for name in names})
+
+
+def _targets(code: str) -> list[ast.expr]:
+    """What is on the left of a line, and what it writes into by ``out=``."""
     try:
         (statement,) = ast.parse(code).body
     except (SyntaxError, ValueError):  # the first line of several, or a return
-        return set()
-    targets = getattr(statement, "targets", [getattr(statement, "target", None)])
-    names = [node for target in targets if target for node in ast.walk(target)]
+        return []
+    left = getattr(statement, "targets", [getattr(statement, "target", None)])
+    found = [node for target in left if target for node in _parts(target)]
     keywords = [node for node in ast.walk(statement) if isinstance(node, ast.keyword)]
-    names += [keyword.value for keyword in keywords if keyword.arg == "out"]
-    return {node.id for node in names if isinstance(node, ast.Name)}
+    return found + [keyword.value for keyword in keywords if keyword.arg == "out"]
+
+
+def _parts(target: ast.expr) -> list[ast.expr]:
+    return [*target.elts] if isinstance(target, ast.Tuple) else [target]
 
 
 def _arrays(frame: FrameType) -> dict[str, Any]:

@@ -22,11 +22,22 @@ DISPLAY = re.compile(r"\$\$(.*?)\\tag\{(\w+)\}\s*\$\$", re.DOTALL)
 FUNCTION = re.compile(r"(<mi>(?:log|exp|max|tanh|sinh|cosh)</mi>)")
 SPACE = '<mspace width="0.167em"></mspace>'
 """What TeX puts around the name of a function, and the converter does not."""
+LETTERS = {
+    '<mn mathvariant="bold">1</mn>': "<mn>𝟏</mn>",
+    '<mi mathvariant="double-struck">E</mi>': "<mi>𝔼</mi>",
+}
+"""Browsers take the letter itself: MathML Core has no such variants."""
 
 
 def mathml(file: str, number: str) -> str:
     """An equation that a line of ``byhand/FILE`` cites; "" if there is none of that number."""
     return _equations().get(_key(file.removesuffix(".py"), number), "")
+
+
+def page_of(file: str, number: str) -> str:
+    """The page on which an equation stands, and its letters are explained."""
+    pages = {"P": "pieces", "C": "chain", "K": "conv"}
+    return f"docs/derivations/{pages.get(number[0], file.removesuffix('.py'))}.md"
 
 
 def of_pages(folder: Path) -> dict[str, str]:
@@ -52,7 +63,10 @@ def _key(page: str, number: str) -> str:
 def _converted(tex: str) -> str:
     from latex2mathml.converter import convert  # of the extra `test`
 
-    return FUNCTION.sub(rf"{SPACE}\1{SPACE}", convert(tex, display="block"))
+    mathml = FUNCTION.sub(rf"{SPACE}\1{SPACE}", convert(tex, display="block"))
+    for variant, letter in LETTERS.items():
+        mathml = mathml.replace(variant, letter)
+    return mathml
 
 
 @cache

@@ -22,7 +22,7 @@ IMAGES = 8
 
 
 def diamond() -> Trace:
-    """Two paths lead from x to y, and x stands on both sides of a product: dx = 9 + 12 + 12."""
+    """From x to y lead three ways, one by b and two by a = x * x, so that dx = 9 + 12 + 12."""
 
     def f(x: Any) -> Any:
         a = x * x

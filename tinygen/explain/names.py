@@ -7,10 +7,12 @@ import linecache
 import os
 import sys
 import sysconfig
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
+from operator import itemgetter
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -43,31 +45,59 @@ def name(x: Tensor, text: str) -> Tensor:
     >>> name(Tensor(2.0) * 3.0, "z")
     Tensor(6.0)
     """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"name: expected a Tensor, got a {type(x).__name__}")
+    if not isinstance(text, str):
+        raise TypeError(f"name: expected a name of type str, got a {type(text).__name__}")
     x._name = text
     return x
+
+
+CERTAIN, VARIABLE, GUESS = range(3)
+"""How good a name is: of a parameter or an argument of the traced function; of a local variable of
+the function that computed it, innermost first; or what a function calls what it was given."""
 
 
 class Names:
     """The names of tensors and constants, and where each was computed."""
 
     def __init__(self) -> None:
-        self._names: dict[int, str] = {}
+        self._names: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
         self._places: dict[int, tuple[str, tuple[str, ...], tuple[int, ...]]] = {}
         self._scopes: list[str] = []
         self._calls: list[int] = []  # their numbers, as two calls may have one name
         self._count = count()
         self._seen: list[Any] = []  # what has an entry stays alive, so that its id stays its own
-        self._given: Counter[str] = Counter()
         self._data: set[int] = set()
 
-    def of(self, x: Any) -> str:
-        """A name for a node, which no other node has."""
-        known = getattr(x, "_name", None) or self._names.get(id(x)) or self._names.get(id(raw(x)))
-        op = getattr(x, "_op", None)
-        text = known or (op.name if op else "constant" if not isinstance(x, Tensor) else "leaf")
-        self._given[text] += 1
-        number = self._given[text]
-        return text if known and number == 1 else f"{text}{number}"
+    def of(self, xs: Sequence[Any]) -> list[str]:
+        """A name for each, which no other has: the best one that is free, or one with a number."""
+        known = [self._known(x) for x in xs]
+        given = ["" for _ in xs]
+        taken: set[str] = set()
+        for rank in (CERTAIN, VARIABLE, GUESS):
+            for i, names in enumerate(known):
+                if not given[i]:
+                    free = (text for r, text in names if r == rank and text not in taken)
+                    given[i] = next(free, "")
+                    taken.add(given[i])
+        numbers: dict[str, Iterator[int]] = {}
+        for i, x in enumerate(xs):
+            if not given[i]:
+                text, first = (known[i][0][1], 2) if known[i] else (_kind(x), 1)
+                several = numbers.setdefault(text, count(first))
+                given[i] = next(t for n in several if (t := f"{text}{n}") not in taken)
+                taken.add(given[i])
+        return given
+
+    def _known(self, x: Any) -> list[tuple[int, str]]:
+        """What it is called, the best first, and how good each name is."""
+        if text := getattr(x, "_name", None):
+            return [(CERTAIN, text)]
+        names = [*self._names.get(id(x), ())]
+        if isinstance(x, Tensor) and x.is_leaf:  # then its array may have a name of its own
+            names += self._names.get(id(x.array), ())
+        return sorted(names, key=itemgetter(0))
 
     def is_data(self, x: Any) -> bool:
         """Whether the traced function was given this array, as its data."""
@@ -86,35 +116,57 @@ class Names:
         xs = leaves_like(parameters)
         by_key = xs if isinstance(xs, Mapping) else {}
         for key, leaf in by_key.items():
-            self._call(leaf, str(key))
+            self._call(leaf, str(key), CERTAIN)
         self._of_signature(f, (xs, *data), options)
         with self._watching():
             return f(xs, *data, **options)
 
     def of_caller(self, depth: int) -> None:
         """Names of the local variables of the function that called this many calls above."""
-        self._of_variables(sys._getframe(depth).f_locals)
+        for variable, x in sys._getframe(depth).f_locals.items():
+            self._call(x, variable, VARIABLE)
 
     def _of_signature(self, f: Callable[..., Any], arguments: Any, options: Any) -> None:
         try:
             bound = inspect.signature(f).bind(*arguments, **options)
         except (TypeError, ValueError):  # the call will say what is wrong
             return
-        self._of_variables(bound.arguments)
         for variable, x in bound.arguments.items():
             if isinstance(x, Mapping):  # such as the parameters of the other player
-                self._of_variables({f"{variable}.{key}": value for key, value in x.items()})
-            elif not isinstance(x, Tensor):
-                self._data.add(id(x))
+                for key, value in x.items():
+                    self._call(value, f"{variable}.{key}", CERTAIN)
+            elif isinstance(x, (tuple, list)):  # a batch, *data, or a list of parameters
+                for i, value in enumerate(x):
+                    self._of_argument(value, f"{variable}[{i}]", GUESS)
+            else:
+                self._of_argument(x, variable, CERTAIN)
 
-    def _of_variables(self, variables: Any) -> None:
-        for variable, x in list(variables.items()):
-            if hasattr(x, "shape") and not variable.startswith("_"):
-                self._call(x, variable)
+    def _of_argument(self, x: Any, text: str, rank: int) -> None:
+        self._call(x, text, rank)
+        if not isinstance(x, Tensor):
+            self._data.add(id(x))
 
-    def _call(self, x: Any, text: str) -> None:
-        self._names.setdefault(id(x), text)
-        self._seen.append(x)
+    def _of_variables(self, frame: FrameType, call: int) -> None:
+        """What was computed during the call is called by its variables.
+
+        Of what it was given it is a guess, and no guess of what another call has computed.
+        """
+        code = frame.f_code
+        arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        for variable, x in frame.f_locals.items():
+            if not hasattr(x, "shape"):
+                continue
+            place = self._places.get(id(raw(x)))
+            if place is None:
+                self._call(x, variable, GUESS if variable in arguments else VARIABLE)
+            elif call in place[2]:
+                self._call(x, variable, VARIABLE)
+
+    def _call(self, x: Any, text: str, rank: int) -> None:
+        is_private = text.startswith("_") or text == "self"
+        if hasattr(x, "shape") and not (is_private and rank != CERTAIN):
+            self._names[id(x)].append((rank, text))
+            self._seen.append(x)
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
@@ -137,12 +189,12 @@ class Names:
             self._scopes.append(_scope(frame))
             self._calls.append(next(self._count))
         elif self._scopes:
-            function, _ = self._scopes.pop(), self._calls.pop()
+            function, call = self._scopes.pop(), self._calls.pop()
             if "/nn/" not in frame.f_code.co_filename:  # where every tensor is called x
-                self._of_variables(frame.f_locals)
+                self._of_variables(frame, call)
             is_traced = not self._scopes and function != "<lambda>"
             if isinstance(result, Tensor) and (is_traced or function == "loss"):
-                self._call(result, function)  # unless it is a variable
+                self._call(result, function, VARIABLE)
 
     def _watch(self, _: str, __: Any, y: Any) -> None:
         frame: FrameType | None = sys._getframe(1)
@@ -154,7 +206,17 @@ class Names:
 
 
 def _is_of_program(frame: FrameType) -> bool:
-    file = frame.f_code.co_filename
+    return _is_program(frame.f_code.co_filename)
+
+
+def _kind(x: Any) -> str:
+    if isinstance(x, Tensor):
+        return "leaf" if x._op is None else x._op.name
+    return "constant"
+
+
+@cache
+def _is_program(file: str) -> bool:
     if file.startswith(PACKAGE):
         return not file.startswith(BENEATH)
     return not file.startswith((*LIBRARIES, "<frozen"))
@@ -170,4 +232,4 @@ def _scope(frame: FrameType) -> str:
 
 def _line(frame: FrameType) -> str:
     code = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}: {code}"
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}: {code}"

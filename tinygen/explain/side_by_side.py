@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygen.backend import to_host
 from tinygen.explain import stepper
 from tinygen.explain.derivation import Line, derivation
+from tinygen.explain.measured import finite_difference
 from tinygen.explain.table import WIDTH
 from tinygen.explain.trace import Node, Trace, trace
 from tinygen.files import write_text
@@ -33,8 +34,11 @@ class Match:
     Attributes:
         line: the line, and `name`, which of its arrays.
         node: the step of autograd, and `is_gradient`, whether its gradient or its value is meant.
-        difference: the largest, relative to the largest element.
-        index: of the element of `node` that is largest.
+        sender: if only a part of the gradient is meant, the step that it arrives from.
+        sign: 1, or -1 if the one is minus the other.
+        difference: the largest, relative to the largest element. It is more than `NEAR` where the
+            two have one name, and should be the same.
+        index: of the element that is largest, or differs most, in the array by hand.
         by_hand, by_autograd: this element.
         measured: the same by a central difference; None for a value.
     """
@@ -43,11 +47,27 @@ class Match:
     name: str
     node: Node
     is_gradient: bool
+    sender: Node | None
+    sign: int
     difference: float
     index: tuple[int, ...]
     by_hand: float
     by_autograd: float
     measured: float | None
+
+    @property
+    def called(self) -> str:
+        """What autograd has, in words: ``h``, ``dh``, ``dh from z``, or the same with a minus."""
+        minus = "-" if self.sign < 0 else ""
+        if not self.is_gradient:
+            return minus + self.node.name
+        name = self.node.name if self.node.name.isidentifier() else f"({self.node.name})"
+        return f"{minus}d{name}" + (f" from {self.sender.name}" if self.sender else "")
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two have one name and not the same numbers."""
+        return self.difference > NEAR
 
 
 def side_by_side(
@@ -108,47 +128,88 @@ class SideBySide:
 
 def _row(m: Match) -> str:
     index = f"[{' '.join(map(str, m.index))}]" if m.index else ""
-    node = m.node.name if m.node.name.isidentifier() else f"({m.node.name})"
-    what = f"  {m.name} = {f'd{node}' if m.is_gradient else m.node.name} {index}"
+    other = "" if _has_name(m, m.name) and not m.sender else f" = {m.called}"
     numbers = (m.by_hand, m.by_autograd, m.measured)
-    cells = [f"{'' if x is None else f'{x:.8g}':>12}" for x in numbers]
-    return f"{what[:40]:40} {' '.join(cells)}".rstrip()
+    cells = [f"{'' if x is None else f'{x:.6g}':>12}" for x in numbers]
+    differs = " differs" if m.differs else ""
+    return f"{f'  {m.name}{other} {index}{differs}'[:40]:40} {' '.join(cells)}".rstrip()
+
+
+class _Candidate(NamedTuple):
+    """An array of autograd's."""
+
+    node: Node
+    is_gradient: bool
+    array: Any
+    sender: Node | None = None
+    sign: int = 1
 
 
 def _of_line(line: Line, graph: Trace) -> Iterator[Match]:
-    seen = set()
     for name, x in line.made.items():
-        near = [(_difference(x, y), node, is_gradient) for node, is_gradient, y in _like(x, graph)]
-        near = [candidate for candidate in near if candidate[0] <= NEAR]
-        if not near:
-            continue
-        # Of several that are the same, a name that begins with d means a gradient.
-        wants = name.startswith("d")
-        difference, node, is_gradient = min(near, key=lambda n: (n[2] != wants, n[0]))
-        if (node.name, is_gradient) not in seen:  # or it is the same array by another name
-            seen.add((node.name, is_gradient))
-            yield _match(line, name, x, graph, node, is_gradient, difference)
+        near = [(_difference(x, c), c) for c in _candidates(x, graph)]
+        same = [candidate for candidate in near if candidate[0] <= NEAR]
+        same = same or [n for n in near if _should_be(n[1], name)]
+        if same:
+            difference, candidate = min(same, key=lambda n: (_unlikely(n[1], name, x), n[0]))
+            yield _match(line, name, x, graph, candidate, difference)
 
 
-def _match(
-    line: Line, name: str, x: Any, graph: Trace, node: Node, is_gradient: bool, difference: float
-) -> Match:
-    y = to_host(node.gradient if is_gradient else node.value)
-    flat = int(np.argmax(abs(y)))
-    index = tuple(int(i) for i in np.unravel_index(flat, y.shape))
-    measured = graph.finite_difference(node.name, index) if is_gradient else None
-    one, other = float(x.ravel()[flat]), float(y.ravel()[flat])
-    return Match(line, name, node, is_gradient, difference, index, one, other, measured)
+def _unlikely(c: _Candidate, name: str, x: Any) -> tuple[bool, ...]:
+    """Of several that are the same, which is meant: a name that begins with d means a gradient."""
+    kind, named = c.is_gradient != name.startswith("d"), _has_name(c, name)
+    return kind, not named, c.array.shape != x.shape, c.sender is not None, c.sign < 0
 
 
-def _like(x: Any, graph: Trace) -> Iterator[tuple[Node, bool, Any]]:
-    """The values and gradients of the graph that have as many elements as `x`, and are not 0."""
+def _has_name(c: _Candidate | Match, name: str) -> bool:
+    """Whether a line calls its array as autograd does."""
+    own = c.node.name
+    return name in (f"d{own}", f"gradients[{own}]") if c.is_gradient else name == own
+
+
+def _should_be(c: _Candidate, name: str) -> bool:
+    """Whether a line has filled the gradient of this parameter, right or wrong."""
+    return c.is_gradient and not c.sender and c.sign > 0 and name == f"gradients[{c.node.name}]"
+
+
+def _match(line: Line, name: str, x: Any, graph: Trace, c: _Candidate, difference: float) -> Match:
+    y = c.sign * c.array.reshape(x.shape)
+    flat = int(np.argmax(abs(y) if difference <= NEAR else abs(x - y)))
+    index = tuple(int(i) for i in np.unravel_index(flat, x.shape))
+    measured = None
+    if c.is_gradient and c.array.shape == c.node.value.shape:  # not a part that is yet to be summed
+        there = tuple(int(i) for i in np.unravel_index(flat, c.array.shape))
+        measured = c.sign * finite_difference(graph, c.node, there, c.sender)
+    by_hand, by_autograd = float(x[index]), float(y[index])
+    return Match(
+        line, name, c.node, c.is_gradient, c.sender, c.sign, difference, index, by_hand,
+        by_autograd, measured,
+    )  # fmt: skip
+
+
+def _candidates(x: Any, graph: Trace) -> Iterator[_Candidate]:
+    """The arrays of the graph that have as many elements as `x`, and are not 0."""
+    for c in _arrays(graph):
+        if c.array.size == x.size and c.array.any():
+            yield c
+            yield c._replace(sign=-1)
+
+
+def _arrays(graph: Trace) -> Iterator[_Candidate]:
+    """Values, gradients, and the parts of gradients that are sums."""
     for node in graph.nodes:
-        for y, is_gradient in ((node.value, False), (node.gradient, True)):
-            if y is not None and y.size == x.size and x.any():
-                yield node, is_gradient, to_host(y)
+        yield _Candidate(node, False, to_host(node.value))
+        if node.gradient is not None:
+            yield _Candidate(node, True, to_host(node.gradient))
+        senders = [arrival.sender.index for arrival in node.arrivals]
+        if len(senders) > 1:
+            for arrival in node.arrivals:
+                if senders.count(arrival.sender.index) > 1:  # which of its arguments is meant?
+                    continue
+                yield _Candidate(node, True, to_host(arrival.value), arrival.sender)
 
 
-def _difference(x: Any, y: Any) -> float:
+def _difference(x: Any, c: _Candidate) -> float:
+    y = c.sign * c.array
     largest = float(abs(y).max())
     return float(abs(x.ravel() - y.ravel()).max()) / largest if largest else np.inf

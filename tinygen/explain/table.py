@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tinygen.explain.trace import Node, Trace
 
 WIDTH = 80
+LEFT = 16
+"""So many of them are left to a name, however many numbers stand beside it."""
 MOST = 60
 """So many steps of each pass are printed; the middle of a longer one is left out."""
 FEW = 4
@@ -82,14 +84,32 @@ def shown(x: Any) -> str:
 
 def _visit(node: Node) -> list[str]:
     """What arrived at a node, and what it is the sum of."""
-    total, parts = shown(node.gradient), [shown(a.value) for a in node.arrivals]
-    if len(parts) > 1 and np.size(node.gradient) == 1:
-        total = f"{' + '.join(parts)} = {total}"
-    rows = [_row(f"{node.index + 1:4}  {node.name}", total)]
+    parts = [shown(a.value) for a in node.arrivals]
+    rows = [_row(f"{node.index + 1:4}  {node.name}", _total(node, parts))]
     for arrival, part in zip(node.arrivals, parts, strict=True):
         said = substituted_partial(arrival.formula, arrival.sender)
         rows.append(_row(f"        from {arrival.sender.name}: {said}", part))
     return rows
+
+
+def _total(node: Node, parts: list[str]) -> str:
+    """The gradient, as a sum if it is one of numbers: ``"9 + 12 + 12 = 33"``."""
+    gradient = shown(node.gradient)
+    if len(parts) > 1 and np.size(node.gradient) == 1:
+        total = shown(sum_of_arrivals(node))
+        text = f"{' + '.join(parts)} = {total}"
+        if len(text) > WIDTH // 2:
+            text = f"{parts[0]} + {parts[1]} + … + {parts[-1]} = {total}, {len(parts)} terms"
+        return f"{text}; the hook: {gradient}" if node.hooked else text
+    return f"{gradient} after the hook" if node.hooked else gradient
+
+
+def sum_of_arrivals(node: Node) -> Any:
+    """What a hook is given; without one, it is the gradient."""
+    if not node.hooked:
+        return node.gradient
+    first, *others = [arrival.value for arrival in node.arrivals]
+    return sum(others, first)
 
 
 def substituted_partial(text: str, sender: Node) -> str:
@@ -97,15 +117,24 @@ def substituted_partial(text: str, sender: Node) -> str:
     names = {argument: n.name for argument, n in sender.inputs}
     if len(names) < len(sender.inputs):  # *xs: all of them have one name
         names = {}
-    names |= {"y": sender.name, "g": f"d{sender.name}"} | slice_of(sender)
+    names |= {"y": sender.name, "g": gradient_of(sender)} | slice_of(sender)
     return re.sub(r"\b[A-Za-z_]\w*\b(?!\()", lambda m: names.get(m[0], m[0]), text)
 
 
+def gradient_of(node: Node) -> str:
+    """``"dh"``, or ``"d(my h)"`` where the name is no identifier."""
+    return f"d{node.name}" if node.name.isidentifier() else f"d({node.name})"
+
+
 def _row(left: str, right: str) -> str:
-    """Two cells in `WIDTH` columns; the left one is cut if it has to be."""
+    """Two cells in `WIDTH` columns; the left one is cut if it has to be, down to `LEFT`."""
+    right = _cut(right, WIDTH - LEFT - 1)
     room = WIDTH - len(right) - 1
-    left = left if len(left) <= room else f"{left[: room - 1]}…"
-    return f"{left:<{room}} {right}".rstrip()
+    return f"{_cut(left, room):<{room}} {right}".rstrip()
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 def _middle_out(rows: list[str]) -> list[str]:

@@ -64,6 +64,7 @@ class Node:
         is_data: whether it is an array that the traced function was given beside its parameters.
         gradient: that of the loss with respect to it; None if it needs none.
         arrivals: what the gradient is the sum of, in the order in which it arrived.
+        hooked: whether the gradient is what a hook made of that sum.
     """
 
     index: int
@@ -78,6 +79,7 @@ class Node:
     is_data: bool = False
     gradient: Any = None
     arrivals: list[Arrival] = field(default_factory=list)
+    hooked: bool = False
 
 
 class Trace:
@@ -102,8 +104,10 @@ class Trace:
         self.nodes, self.visits = tuple(nodes), tuple(visits)
 
     def __getitem__(self, name: str) -> Node:
-        """The last node of that name."""
-        for node in reversed(self.nodes):
+        """The node of that name."""
+        if not isinstance(name, str):
+            raise TypeError(f"expected the name of a step, got a {type(name).__name__}")
+        for node in self.nodes:
             if node.name == name:
                 return node
         raise KeyError(f"no step is called {name!r}; there are {', '.join(self.names)}")
@@ -132,11 +136,16 @@ class Trace:
         """The stepper in a notebook."""
         return stepper.frame(self)
 
-    def finite_difference(self, name: str, index: Any = ()) -> float:
+    def finite_difference(self, name: str, index: int | tuple[int, ...] = ()) -> float:
         """The derivative of the result with respect to one element of a step, measured.
 
         The forward pass is repeated from that step on with the element moved; see
         `tinygen.explain.measured`.
+
+        Raises:
+            KeyError: no step has that name.
+            IndexError: the index is not that of one element.
+            TypeError: the step is of integers or booleans.
         """
         return measured.finite_difference(self, self[name], index)
 
@@ -145,7 +154,7 @@ class Trace:
         return graphviz.dot(self)
 
 
-def trace(f: Callable[..., Tensor] | Tensor, *arguments: Any, **options: Any) -> Trace:
+def trace(f: Callable[..., Tensor] | Tensor, /, *arguments: Any, **options: Any) -> Trace:
     """Follow a forward pass and the backward pass behind it.
 
     Args:
@@ -166,6 +175,8 @@ def trace(f: Callable[..., Tensor] | Tensor, *arguments: Any, **options: Any) ->
         return _Follower(names).of(f)
     if not callable(f):
         raise TypeError(f"trace: expected a function or a Tensor, got a {type(f).__name__}")
+    if not arguments:
+        raise TypeError("trace: expected the parameters after the function, as in trace(f, p, x)")
     loss = names.call(f, arguments, options)
     if not isinstance(loss, Tensor):
         raise TypeError(f"trace: expected a Tensor, the function returned a {type(loss).__name__}")
@@ -179,16 +190,20 @@ class _Follower:
         self.names = names
         self.nodes: dict[int, Node] = {}
         self.order: list[Node] = []
+        self.tensors: list[Any] = []  # or constants, of which the nodes are made
 
     def of(self, loss: Tensor) -> Trace:
         tensors = topological_order(loss)
         for t in tensors:
             if t._op or t is loss:  # a leaf is made with what is first computed from it
                 self._node(t)
+        for node, name in zip(self.order, self.names.of(self.tensors), strict=True):
+            node.name = name
         with self._following():
             gradients = walk_back(loss, None, [*tensors], tensors, retain_graph=True)
         for t in tensors:
             self.nodes[id(t)].gradient = gradients.get(id(t))
+            self.nodes[id(t)].hooked = bool(t._hooks)
         visits = [node for node in reversed(self.order) if node.gradient is not None]
         return Trace(self.order, visits)
 
@@ -200,10 +215,11 @@ class _Follower:
         op = x._op if isinstance(x, Tensor) else None
         parents = x._parents if op else ()
         inputs = [(op.argument(i), self._node(p)) for i, p in enumerate(parents)] if op else []
-        node = Node(len(self.order), self.names.of(x), op, inputs, x._options if op else {}, raw(x))
+        node = Node(len(self.order), "", op, inputs, x._options if op else {}, raw(x))
         node.line, node.scopes, node.calls = self.names.where(x)
         node.is_data = self.names.is_data(x)
         self.order.append(node)
+        self.tensors.append(x)
         self.nodes[id(x)] = node
         return node
 

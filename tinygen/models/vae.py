@@ -224,7 +224,8 @@ def reparameterise(mu: Any, log_var: Any, noise: Any) -> Any:
         )
     if noise.dtype != mu.dtype:
         raise TypeError(f"reparameterise: noise is {noise.dtype}, means are {mu.dtype}")
-    return mu + exp(0.5 * log_var) * noise
+    sigma = exp(0.5 * log_var)
+    return mu + sigma * noise
 
 
 def log_ratio(z: Any, log_var: Any, noise: Any) -> Any:

@@ -1,7 +1,11 @@
 // Numbers and pictures of arrays.
 
 /** Four digits in a table, all six where a number stands alone; what is no number came as text. */
-const number = (x, digits = 4) => (typeof x === "string" ? x : String(Number(x.toPrecision(digits))));
+function number(x, digits = 4) {
+  if (typeof x === "string") return x;
+  const rounded = x.toPrecision(digits);
+  return Number.isFinite(Number(rounded)) ? String(Number(rounded)) : rounded; // the largest float
+}
 const exact = (x) => number(x, 6);
 const shapeOf = ({ shape }) => (shape.length !== 1 ? shape.join(" × ")
   : shape[0] === 1 ? "1 number" : `${shape[0]} numbers`);
@@ -12,13 +16,27 @@ function brief(index) {
   return array.shape.length === 0 ? exact(array.numbers[0]) : shapeOf(array);
 }
 
+const sizeOf = ({ shape }) => shape.reduce((a, b) => a * b, 1);
+const isAllBad = (array) => array.bad === sizeOf(array);
+
+/** As many digits as tell the numbers of an array from one another. */
+function digitsOf({ min, max }) {
+  const times = Math.max(Math.abs(min), Math.abs(max)) / (max - min);
+  return Number.isFinite(times) ? 4 + Math.max(0, Math.min(12, Math.floor(Math.log10(times)))) : 4;
+}
+
 /** A sentence's words for an array. */
 function inWords(index) {
   const array = DATA.arrays[index];
   if (array.shape.length === 0) return exact(array.numbers[0]);
+  if (sizeOf(array) === 0) return `${shapeOf(array)}, which is empty`;
+  if (sizeOf(array) === 1) return `${exact(array.numbers[0])}, in an array of ${shapeOf(array)}`;
+  if (isAllBad(array)) return `${shapeOf(array)}, all of them NaN or infinite`;
+  const digits = digitsOf(array);
   const range = array.min === array.max ? `all ${number(array.min)}`
-    : `from ${number(array.min)} to ${number(array.max)}`;
-  return `${shapeOf(array)}, ${range}` + (array.bad ? `, ${array.bad} of them NaN or infinite` : "");
+    : `from ${number(array.min, digits)} to ${number(array.max, digits)}`;
+  if (!array.bad) return `${shapeOf(array)}, ${range}`;
+  return `${shapeOf(array)}, ${array.bad} of them NaN or infinite, the others ${range}`;
 }
 
 /** What is seen of an array: its numbers, or a picture with a scale. */
@@ -36,10 +54,11 @@ function view(index) {
 function tableOf(array) {
   const columns = array.shape[array.shape.length - 1];
   const table = element("table");
+  const digits = digitsOf(array);
   array.numbers.forEach((x, i) => {
     const row = i % columns ? table.rows[table.rows.length - 1] : table.insertRow();
     const cell = row.insertCell();
-    cell.textContent = number(x);
+    cell.textContent = number(x, digits);
     if (typeof x === "string") cell.className = "bad";
   });
   return inScroll(table);
@@ -55,8 +74,8 @@ function pictureOf(array) {
   const made = element("div");
   const canvas = element("canvas");
   canvas.setAttribute("role", "img");
-  const range = `${number(array.min)} to ${number(array.max)}`;
-  canvas.setAttribute("aria-label", `picture: ${shapeOf(array)} from ${range}`);
+  const range = isAllBad(array) ? "" : ` from ${number(array.min)} to ${number(array.max)}`;
+  canvas.setAttribute("aria-label", `picture: ${shapeOf(array)}${range}`);
   draw(canvas, array);
   const scale = scaleOf(array);
   const read = element("output");
@@ -125,10 +144,10 @@ function readout(canvas, array, event) {
   if (row >= array.rows || column >= array.columns || code === undefined) return "";
   const [down, across] = array.every;
   const place = `${array.images ? `image ${image} ` : ""}[${row * down}, ${column * across}]`;
-  return `${place}: ${code === 255 ? "NaN or infinite" : `≈ ${number(decoded(array, code), 3)}`}`;
+  return `${place}: ${code === 255 ? "NaN or infinite" : `≈ ${number(decoded(array, code), digitsOf(array) - 1)}`}`;
 }
 
-const decoded = (array, code) => array.min + (array.max - array.min) * code / 254;
+const decoded = ({ min, max }, code) => min * (1 - code / 254) + max * (code / 254);
 
 /** Images of brightness are grey; all else diverges from 0. */
 const isGrey = (array) => array.images > 0 && array.min >= 0;
@@ -160,6 +179,7 @@ const pixel = (r, g, b) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0; // li
 function scaleOf(array) {
   const most = Math.max(Math.abs(array.min), Math.abs(array.max));
   const made = element("div", "", "scale");
+  if (isAllBad(array)) return made;
   const strip = element("i");
   const stops = isGrey(array) ? "black, white" : "var(--low), var(--zero), var(--high)";
   strip.style.background = `linear-gradient(to right, ${stops})`;

@@ -61,7 +61,7 @@ function visible(item) {
   return shown;
 }
 
-const WIDTH = 148, HEIGHT = 56, ACROSS = 16, DOWN = 30, MARGIN = 12, LABEL = 22, BEND = 10;
+const WIDTH = 148, HEIGHT = 64, ACROSS = 16, DOWN = 30, MARGIN = 12, LABEL = 22, BEND = 10;
 
 /** Place the children of an open box in layers, and say how large it is. */
 function layOut(group) {

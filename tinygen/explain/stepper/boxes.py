@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 BOXES = 100
 """A box holds no more of them; more are put into boxes of their own."""
 
+DEEPEST = 50
+"""Of calls inside one another, such as a function's that calls itself, so many are boxes."""
+
 
 def tree(nodes: Sequence[Node]) -> dict[str, Any]:
     """The boxes that fold: the calls of functions and layers, and the nodes in them by index.
@@ -44,7 +47,7 @@ class _Box:
 
     def call(self, calls: Sequence[int], names: Sequence[str]) -> _Box:
         """The box of a call within a call ..., which is made where it is not there yet."""
-        if not calls:
+        if not calls or len(_path(self)) > DEEPEST:
             return self
         if calls[0] not in self._calls:
             self._calls[calls[0]] = _Box(names[0], self)

@@ -45,32 +45,42 @@ function setFollows(on) {
 
 /** Go to the next step with this name or equation, or these words in its name, formula, code or box. */
 function search(text) {
-  const wanted = text.trim().toLowerCase();
+  const wanted = text.trim().replace(/^\((.*)\)$/, "$1").toLowerCase(); // (P54) is P54
   if (!wanted) return;
   const named = stepsWith((step) => namesOf(step).some((name) => name.toLowerCase() === wanted));
   const hits = named.length ? named
     : stepsWith((step) => wordsOf(step).some((part) => part.toLowerCase().includes(wanted)));
   if (!hits.length) {
-    $("say").textContent = `No step has “${text}” in its name, op or code.`;
+    $("found").textContent = `No step has “${short(text)}” in its name, op or code.`;
     return;
   }
   const next = Math.max(0, hits.findIndex((step) => step > at));
-  at = hits[next];
-  if (current()) open(OWNER[STEPS[at].node]);
-  refresh();
-  $("say").append(` (“${text}”: ${next + 1} of ${hits.length})`);
+  go(hits[next]);
+  if (current() && open(OWNER[STEPS[at].node])) refresh();
+  $("say").append(` (“${short(text)}”: ${next + 1} of ${hits.length})`);
+  $("step").focus({ preventScroll: true }); // and arrow keys step
 }
 
 /** The steps of which this is true. */
 const stepsWith = (isWanted) => STEPS.flatMap((step, i) => (isWanted(step) ? [i] : []));
 
 const namesOf = ({ node, back, line }) => (line ? line.equations.map(([number]) => number)
-  : [NODES[node].name, back ? `d${NODES[node].name}` : ""]);
+  : [NODES[node].name, ...(back ? [`d${NODES[node].name}`, gradientOf(NODES[node].name)] : [])]);
 
 function wordsOf({ node: index, line }) {
-  if (line) return [line.code, line.where, line.function];
+  if (line) return [line.code, line.where.split(":")[0], line.function];
   const node = NODES[index];
   return [node.name, node.formula, node.op, node.code, node.scopes];
+}
+
+/** What follows the # in the address, which may be anything. */
+function hash() {
+  const text = location.hash.slice(1);
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 let timer = 0;
@@ -100,23 +110,26 @@ function setTheme(dark) {
 const KEYS = {
   ArrowRight: () => go(at + 1), ArrowLeft: () => go(at - 1),
   Home: () => go(0), End: () => go(STEPS.length - 1),
-  p: play, f: foldAll, "/": () => $("search").focus(), Escape: pause,
+  p: play, f: foldAll, "/": () => $("search").select(), Escape: pause,
 };
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target === $("search")) {
-    if (event.key === "Enter") search($("search").value);
-    if (event.key === "Escape") $("search").blur();
+  const { target, key } = event;
+  if (key === "Enter" && [$("search"), $("step")].includes(target)) return search($("search").value);
+  if (target === $("search")) {
+    if (key === "Escape") target.blur();
     return;
   }
-  const action = KEYS[event.key];
+  if (target.matches?.(".scroll")) return; // its keys scroll it
+  const action = KEYS[key];
   if (!action) return;
   event.preventDefault(); // or the slider would move twice
   action();
 });
 
 PARTS.forEach(([id, first]) => { $(id).onclick = () => go(first); });
+$("by-hand").onclick = () => go(STEPS[at].line ? LINES_BEGIN : lastByHand);
 $("by-hand").hidden = !LINES.length;
 $("previous").onclick = () => go(at - 1);
 $("next").onclick = () => go(at + 1);
@@ -136,11 +149,13 @@ $("names").append(...NODES.slice(0, FEW).map(({ name }) => element("option", nam
 $("fold").hidden = !FOLDABLE.length;
 $("follow").hidden = !FOLDABLE.length;
 FOLDABLE.forEach((item) => { item.open = NODES.length <= DOZEN; });
-$("turns").append(element("option", NODES.length));
+$("turns").append(...PARTS.map(([, first]) => element("option", first)));
+$("folds").hidden = !FOLDABLE.length;
+$("struck").hidden = !NODES.some((node) => node.op);
 if (NODES.length > FEW) {
   $("many").hidden = false;
   $("many").textContent = `${NODES.length} nodes, folded into boxes: open one to look inside.`;
 }
 refresh();
 setFollows(NODES.length <= SMALL);
-search(decodeURIComponent(location.hash.slice(1))); // such as vae.html#P54
+search(hash()); // such as vae.html#P54

@@ -59,15 +59,20 @@ function folder(item) {
 function box(item) {
   const isGroup = item.children.length > 0;
   const made = element("button", "", "box" + (isGroup ? " group" : NODES[item.node].op ? "" : " leaf"));
-  const title = isGroup ? `▸ ${item.name}` : NODES[item.node].formula;
-  made.append(element("b", title), element("span"), element("span"));
+  const name = isGroup ? `▸ ${item.name}` : item.name;
+  const title = element("b", name);
+  if (!isGroup) title.append(element("small", NODES[item.node].formula.slice(name.length)));
+  made.append(title, element("span"), element("span"));
   locate(made, item);
   if (isGroup) {
     made.setAttribute("aria-expanded", "false");
     made.onclick = () => toggle(item);
   } else {
     made.title = NODES[item.node].formula;
-    made.onclick = () => go(nearest(item.node));
+    made.onclick = () => {
+      go(nearest(item.node));
+      BUTTONS.get(item)?.focus({ preventScroll: true }); // the graph may have been drawn anew
+    };
   }
   BUTTONS.set(item, made);
   return made;
@@ -78,15 +83,16 @@ function drawEdges() {
   svg.setAttribute("width", ROOT.w);
   svg.setAttribute("height", ROOT.h);
   svg.setAttribute("aria-hidden", "true");
+  const lines = svgElement("g", svg);
   PATHS = [];
   for (const group of ITEMS) if (group.open && visible(group) === group) {
-    group.edges.forEach((edge) => PATHS.push(...pathsOf(edge, svg)));
+    group.edges.forEach((edge) => PATHS.push(...pathsOf(edge, svg, lines)));
   }
   return svg;
 }
 
 /** One path for each pair of visible ends. */
-function pathsOf(edge, svg) {
+function pathsOf(edge, svg, lines) {
   const pairs = new Map();
   for (const [from, to] of edge.ends) {
     const [a, b] = [visible(from), visible(to)];
@@ -94,7 +100,7 @@ function pathsOf(edge, svg) {
     pairs.set(`${a.id} ${b.id}`, [a, b, isTwice]);
   }
   return [...pairs.values()].map(([from, to, isTwice]) => {
-    const path = svgElement("path", svg);
+    const path = svgElement("path", lines);
     path.setAttribute("d", curve(from, to, edge));
     if (isTwice) mark(path, "×2", svg);
     return { from, to, path };

@@ -9,17 +9,18 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygen.explain.equations import mathml
+from tinygen.explain.equations import mathml, page_of
 from tinygen.explain.sources import formula, place
 from tinygen.explain.stepper.boxes import tree
 from tinygen.explain.stepper.pictures import Arrays, number, numbers, on_host
-from tinygen.explain.table import called, shown, slice_of, substituted_partial
+from tinygen.explain.table import called, shown, slice_of, substituted_partial, sum_of_arrivals
 
 if TYPE_CHECKING:
     from tinygen.explain.derivation import Line
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 PARTS = ("start", "arrays", "boxes", "drawing", "step", "derivation", "controls")
 """The scripts, in the order in which they stand in the page."""
+
+ENDS = 4
+"""So many functions are named at each end of a long chain of calls."""
 
 ORDINALS = ("first", "second", "third")
 
@@ -87,7 +91,7 @@ def _node(node: Node, arrays: Arrays) -> dict[str, Any]:
         "options": ", ".join(f"{key}={_option(x)}" for key, x in node.options.items()),
         "where": where,
         "code": code,
-        "scopes": " › ".join(node.scopes),
+        "scopes": _within(node.scopes),
         "inputs": [[argument, n.index] for argument, n in node.inputs if n.index >= 0],
         "value": arrays.add(node.value),
         "gradient": None if node.gradient is None else arrays.add(node.gradient),
@@ -103,8 +107,16 @@ def _node(node: Node, arrays: Arrays) -> dict[str, Any]:
             for arrival in node.arrivals
         ],
         "sum": _sum(node),
+        "hooked": node.hooked,
         "putTogether": _is_put_together(node),
     }
+
+
+def _within(scopes: Sequence[str]) -> str:
+    """The functions inside one another; of many, the outermost and the innermost ones."""
+    if len(scopes) > 2 * ENDS:
+        scopes = [*scopes[:ENDS], "…", *scopes[-ENDS:]]
+    return " › ".join(scopes)
 
 
 def _line(line: Line, by_hand: SideBySide, arrays: Arrays) -> dict[str, Any]:
@@ -113,6 +125,8 @@ def _line(line: Line, by_hand: SideBySide, arrays: Arrays) -> dict[str, Any]:
         "where": f"{line.file}:{line.number}",
         "function": line.function,
         "code": line.code,
+        "before": [*line.before],
+        "origin": [*dict.fromkeys(page_of(line.file, number) for number in line.equations)],
         "equations": [[number, mathml(line.file, number)] for number in line.equations],
         "made": [
             {"name": name, "value": arrays.add(x), "same": _same(matches.get(name))}
@@ -129,6 +143,8 @@ def _same(match: Match | None) -> dict[str, Any] | None:
     return {
         "node": match.node.index,
         "back": match.is_gradient,
+        "called": match.called,
+        "differs": match.differs,
         "difference": f"{match.difference:.0e}" if match.difference else "0",
         "at": [*match.index],
         "opinions": [None if x is None else f"{x:.8g}" for x in opinions],
@@ -208,8 +224,9 @@ def _sum(node: Node) -> dict[str, Any] | None:
     if not total.size:
         return None
     at = np.unravel_index(int(np.argmax(np.abs(total))), total.shape)
+    whole = on_host(sum_of_arrivals(node))  # without what a hook made of it
     terms = [np.broadcast_to(on_host(a.value), total.shape)[at] for a in node.arrivals]
-    return {"at": [int(i) for i in at], "terms": numbers(terms), "total": number(total[at])}
+    return {"at": [int(i) for i in at], "terms": numbers(terms), "total": number(whole[at])}
 
 
 def _not_finite(trace: Trace) -> dict[str, int] | None:

@@ -46,11 +46,12 @@ def picture(x: np.ndarray) -> dict[str, Any]:
     """
     finite = x if np.isfinite(x).all() else x[np.isfinite(x)]
     low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
-    about = {"shape": [*x.shape], "min": number(low), "max": number(high)}
+    digits = _digits(float(low), float(high))
+    about = {"shape": [*x.shape], "min": number(low, digits), "max": number(high, digits)}
     if finite.size < x.size:
         about["bad"] = int(x.size - finite.size)
-    if x.size <= NUMBERS and (x.ndim == 0 or x.shape[-1] <= COLUMNS):
-        return about | {"numbers": numbers(x.ravel())}
+    if x.size <= NUMBERS and (x.size <= 1 or x.shape[-1] <= COLUMNS):
+        return about | {"numbers": numbers(x.ravel(), digits)}
     pixels, layout = _pixels(x)
     codes = _codes(pixels, float(low), float(high))
     return about | layout | {"pixels": base64.b64encode(codes.tobytes()).decode()}
@@ -77,19 +78,26 @@ def _pixels(x: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _codes(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
-    span = high - low or 1.0
+    span = high / 2 - low / 2 or 1.0  # halves, as high - low may be infinite
     finite = np.isfinite(pixels)
-    scaled = np.rint((np.where(finite, pixels, low) - low) * (254 / span))
+    scaled = np.rint((np.where(finite, pixels, low) / 2 - low / 2) / span * 254)
     return np.where(finite, scaled, NOT_FINITE).astype(np.uint8)
 
 
-def numbers(x: Any) -> list[Any]:
-    return [number(value) for value in x]
+def _digits(low: float, high: float) -> int:
+    """As many as tell numbers between these two from one another."""
+    span = high - low
+    times = max(abs(low), abs(high)) / span if span else 1.0
+    return min(17, 6 + max(0, int(np.log10(times)))) if times else 6
 
 
-def number(x: Any) -> Any:
-    """A number of six digits; text for what JSON has no number for."""
-    x = float(f"{float(x):.6g}")
+def numbers(x: Any, digits: int = 6) -> list[Any]:
+    return [number(value, digits) for value in x]
+
+
+def number(x: Any, digits: int = 6) -> Any:
+    """A number of so many digits; text for what JSON has no number for."""
+    x = float(f"{float(x):.{digits}g}")
     return x if np.isfinite(x) else str(x)
 
 
