@@ -39,7 +39,7 @@ PRESETS = {
 def flags():
     p = command_line.parser("mnist_autoencoder", __doc__)
     group = command_line.add_network_flags(p)
-    command_line.add_convolution_flags(group)
+    command_line.add_convolution_flags(group, CONV)
     add = group.add_argument
     weight = {"type": command_line.real(least=0), "default": 0.0, "metavar": "X"}
     add("--reconstruction", **command_line.choice(RECONSTRUCTIONS, "loss of an image"))

@@ -56,7 +56,7 @@ FILM_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
 def flags():
     p = command_line.parser("mnist_gan", __doc__)
     group = add_flags(p, GAMMA)
-    command_line.add_convolution_flags(group)
+    command_line.add_convolution_flags(group, CONV)
     add = group.add_argument
     add("--conditional", action="store_true", help="condition both players on the digit")
     p.set_defaults(**DEFAULTS)

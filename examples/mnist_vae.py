@@ -60,7 +60,7 @@ PROBE_IMAGES, PROBE_STREAM = 20_000, 4
 def flags():
     p = command_line.parser("mnist_vae", __doc__)
     group = command_line.add_network_flags(p)
-    command_line.add_convolution_flags(group)
+    command_line.add_convolution_flags(group, CONV)
     add = group.add_argument
     real, whole = command_line.real, command_line.whole
     add("--likelihood", **command_line.choice(LIKELIHOODS, "of a pixel"))

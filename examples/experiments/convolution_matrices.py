@@ -26,8 +26,8 @@ def matrix(layer: Conv) -> Any:
     """What a layer of one channel does to an image, whose weights are 1 to k k, as a matrix."""
     W = np.arange(1.0, 1 + layer.kernel**2)
     if isinstance(layer, ConvTranspose):
-        return layer.after(layer.before(np.eye(np.prod(layer.windows))) @ W[None])
-    return layer.after(layer.before(np.eye(np.prod(layer.size))) @ W[:, None])
+        return layer.product(np.eye(np.prod(layer.windows)), W[None])
+    return layer.product(np.eye(np.prod(layer.size)), W[:, None])
 
 
 def transposed(kernel: int) -> ConvTranspose:
@@ -39,7 +39,7 @@ def transposed(kernel: int) -> ConvTranspose:
 def windows_of_each_pixel(layer: ConvTranspose) -> Any:
     """How many add up there: the result for an image and a window of ones."""
     ones = np.ones((1, np.prod(layer.windows)))
-    result = layer.after(layer.before(ones) @ np.ones((1, layer.kernel**2)))
+    result = layer.product(ones, np.ones((1, layer.kernel**2)))
     return result.reshape(layer.size)
 
 
@@ -47,7 +47,7 @@ def enlarged_first(size: Size) -> Any:
     """The same with pixels that are repeated and then convolved, 3 x 3."""
     image = upsample(np.ones((1, *size, 1)), 2).reshape(1, -1)
     conv = Conv((2 * size[0], 2 * size[1]), 3, padding="same")
-    return conv.after(conv.before(image) @ np.ones((9, 1))).reshape(conv.size)
+    return conv.product(image, np.ones((9, 1))).reshape(conv.size)
 
 
 @picture

@@ -102,7 +102,7 @@ def flags() -> argparse.ArgumentParser:
     add = group.add_argument
     add("--checkpoint", type=command_line.path, metavar="RUN",
         help="a run with an encoder, else a denoising autoencoder, trained once")  # fmt: skip
-    command_line.add_convolution_flags(group)
+    command_line.add_convolution_flags(group, {})
     add("--labels", type=counts, default=(100, 1000), metavar="N,N",
         help="how many labels there are; all is one")  # fmt: skip
     listed = "; ".join(f"{name}, {what}" for name, what in MODES.items())

@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strict import STRICT
 
+from tinygen.backend import keep_freed_memory, memory
 from tinygen.backend import patches as module
-from tinygen.backend.memory import keep_freed_memory
 from tinygen.backend.patches import fold, margins, output_size, patches, smallest_size
 from tinygen.errors import InputError
 
@@ -119,7 +120,7 @@ IMAGES = np.zeros((2, 4, 6, 3))
         (lambda: patches(IMAGES, 5), "a kernel of at most 4 for images of 4 x 6, got kernel 5"),
         (lambda: patches(IMAGES, 7, 1, 1), "a kernel of at most 6 for images of 4 x 6"),
         (lambda: patches(IMAGES[0], 2), "expected images (n, h, w, c), got (4, 6, 3)"),
-        (lambda: patches(IMAGES[:, :0], 2), "images of at least 1 x 1, got 0 x 6"),
+        (lambda: patches(IMAGES[:, :0], 2), "of at least 1 x 1, got (0, 6)"),
         (lambda: patches(IMAGES, 3, 0), "at least 1, got 3 and 0"),
         (lambda: patches(IMAGES, 2.0), "whole numbers, at least 1, got 2.0 and 1"),
         (lambda: patches(IMAGES, True), "whole numbers, at least 1, got True and 1"),
@@ -202,6 +203,15 @@ def test_a_c_library_without_mallopt_is_left_alone(monkeypatch):
         keep_freed_memory.__wrapped__()
 
 
+def test_what_computes_leaves_the_memory_of_the_process_alone(monkeypatch):
+    keep_freed_memory.cache_clear()
+    monkeypatch.setattr(memory, "ctypes", SimpleNamespace(CDLL=raising(AssertionError)))
+    x = np.zeros((1, 128, 128, 1), np.float32)
+    assert patches(x, 3).size > module.MANY
+    with pytest.raises(AssertionError):  # that is only for whoever owns the process
+        keep_freed_memory()
+
+
 def raising(error):
     def f(name):
         raise error
@@ -214,7 +224,7 @@ def test_what_a_step_frees_the_next_one_need_not_fetch():
     """Steps of 48 MB, in pieces of 3 MB: 12,288 pages each, which else come from the system."""
     code = (
         "import resource, numpy as np\n"
-        "from tinygen.backend.memory import keep_freed_memory\n"
+        "from tinygen.backend import keep_freed_memory\n"
         "def pages():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    for _ in range(5): [np.ones(3 * 2**17) for _ in range(16)]\n"

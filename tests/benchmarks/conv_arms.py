@@ -40,6 +40,7 @@ def network() -> Sequential:
 
 
 def tinygen_step(gradients_of: Callable[..., Any], backend: Any, x: Any) -> Callable[[], Any]:
+    tg.backend.keep_freed_memory()  # as the programs in examples/ do
     p = network().initialise(0, backend=backend)
     gradients, adam = p.zeros_like(), tg.Adam(p)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from mutants import functions_in
 
 import tinygen as tg
 
@@ -22,9 +23,10 @@ OTHER = {"sum": "mean", "mean": "sum"}
 
 PLACES = {
     # pieces
-    "dense": "of (affine|matmul)",
-    "dense_gradients": r"(to|of) (\w+\.)?(W|b)\d|sum over rows were a mean|last row",
-    "dense_backward": r"(affine|matmul)\d|uses of (affine|matmul)",
+    "Dense.product": "of (affine|matmul)",
+    "Dense.weight_gradient": r"(to|of) (\w+\.)?(W|b)\d|sum over rows were a mean|last row",
+    "bias_gradient": r"(to|of) (\w+\.)?(W|b)\d|sum over rows were a mean|last row",
+    "Dense.input_gradient": r"(affine|matmul)\d|uses of (affine|matmul)",
     "relu": "relu", "leaky_relu": "leaky_relu", "elu": "elu", "gelu": "gelu", "gelu_gate": "gelu",
     "tanh": "tanh", "sigmoid": "sigmoid", "softplus": "softplus",
     "logistic": "sigmoid|softplus|bernoulli", "tanh_second": r"tanh\d|to subtract1|multiply1",
@@ -57,26 +59,26 @@ PLACES = {
 }  # fmt: skip
 
 
-def all_edits(source: str) -> Iterator[tuple[int, int, int]]:
+def all_edits(source: str) -> Iterator[tuple[str, int, int]]:
     """Which function of the module, which node in it, and how it is edited."""
-    for number, function in enumerate(ast.parse(source).body):
-        if isinstance(function, ast.FunctionDef) and function.name in PLACES:
+    for name, function in functions_in(ast.parse(source)).items():
+        if name in PLACES:
             for place, node in enumerate(ast.walk(function)):
                 for way in range(4):
                     if edited(copy.copy(node), way) is not None:
-                        yield number, place, way
+                        yield name, place, way
 
 
-def applied(source: str, number: int, place: int, way: int) -> tuple[str, str, str]:
-    """The function's name, what is edited, and the source with the edit."""
+def applied(source: str, name: str, place: int, way: int) -> tuple[str, str]:
+    """What is edited, and the source with the edit."""
     tree = ast.parse(source)
-    function: Any = tree.body[number]
+    function = functions_in(tree)[name]
     old = [*ast.walk(function)][place]
     new = edited(copy.copy(old), way)
     assert new is not None
     text = f"{ast.unparse(old)} -> {ast.unparse(new)}"
     Put(old, new).visit(function)
-    return function.name, text, ast.unparse(ast.fix_missing_locations(tree))
+    return text, ast.unparse(ast.fix_missing_locations(tree))
 
 
 class Put(ast.NodeTransformer):

@@ -33,6 +33,7 @@ from chain_checks import (
     column,
     drawn,
     filled,
+    forward,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,7 +43,6 @@ from strict import count_syncs, see_dtypes
 from tinygen.byhand.chain import (
     Cache,
     Layers,
-    chain,
     chain_backward,
     decay,
     input_derivative,
@@ -158,7 +158,7 @@ def assert_relu_on_paper() -> None:
     """The table in section 3 of docs/derivations/chain.md."""
     W1 = np.array([[1.0, -1], [1, 2]])
     net = Net({1: [W1, np.zeros(2)], 2: [column(1, -3), np.zeros(1)]}, column(1, 0).T, "relu")
-    result, cache = chain(*net)
+    result, cache = forward(net)
     assert cache.a[1].tolist() == [[1, -1]] and cache.f[1].tolist() == [[1, 0]]
     assert cache.h[1].tolist() == [[1, 0]] and result == 1
     gradients, da = filled(net), column(2)
@@ -186,7 +186,7 @@ def test_some_rows_of_a_cache_are_the_cache_of_these_rows(variant: str, activati
 
 def everything(net: Net, gradients: Layers) -> tuple[Any, Cache]:
     """All four functions one after the other, as a discriminator's step has them."""
-    result, cache = chain(*net)
+    result, cache = forward(net)
     dx = chain_backward(result, net.layers, cache, gradients, {1: cache.h[1]})
     if cache.norms or not net.linear:
         return [result, dx, gradients], cache

@@ -25,6 +25,7 @@ from chain_checks import (
     check_untouched,
     check_ways_back,
     filled,
+    forward,
 )
 from differences import check_directional_derivatives
 from hypothesis import given, settings
@@ -34,7 +35,6 @@ from strict import count_syncs, see_dtypes
 
 from tinygen.byhand import autoencoder, classifier, gan, vae
 from tinygen.byhand.chain import (
-    Dense,
     chain,
     chain_backward,
     input_derivative,
@@ -50,7 +50,7 @@ from tinygen.byhand.conv import (
     upsample,
     upsample_backward,
 )
-from tinygen.byhand.pieces import zero_centred
+from tinygen.byhand.pieces import Dense, zero_centred
 from tinygen.errors import InputError
 from tinygen.parameters import Parameters
 
@@ -87,15 +87,15 @@ def places(conv: Conv, c: int, o: int) -> np.ndarray:
     return at.reshape(h * w * c, oh * ow * o)
 
 
-def places_of(around: Dense, W: np.ndarray) -> np.ndarray:
+def places_of(kind: Dense, W: np.ndarray) -> np.ndarray:
     """The same of any layer, for its W."""
-    if isinstance(around, ConvTranspose):  # the transposed matrix of a convolution with W^T
+    if isinstance(kind, ConvTranspose):  # the transposed matrix of a convolution with W^T
         c, columns = W.shape
-        at = places(around, columns // around.kernel**2, c).T
+        at = places(kind, columns // kind.kernel**2, c).T
         index = np.arange(W.size).reshape(W.shape).T.ravel()
         return np.concatenate([[0], 1 + index])[at]
-    if isinstance(around, Conv):
-        return places(around, len(W) // around.kernel**2, W.shape[1])
+    if isinstance(kind, Conv):
+        return places(kind, len(W) // kind.kernel**2, W.shape[1])
     return 1 + np.arange(W.size).reshape(W.shape)
 
 
@@ -125,7 +125,7 @@ NETS: dict[str, tuple[int, list[tuple[Dense, int]]]] = {
         [(ConvTranspose((3, 5), 3, 2, "same"), 3), (ConvTranspose((5, 7), 3), 2), (Dense(), 1)],
     ),
 }
-"""The inputs, and what is around each W with the units or channels of its output."""
+"""The inputs, and the kind of each layer with the units or channels of its output."""
 JUDGES = [name for name in NETS if name != "up"]
 """Those that give one number for each row."""
 
@@ -134,24 +134,31 @@ JUDGE = pytest.mark.parametrize("name", JUDGES)
 SMOOTH = pytest.mark.parametrize("activation", ["tanh", "gelu", "softplus", "none"])
 
 
+def sizes(kind: Dense, width: int, units: int) -> tuple[int, int, int]:
+    """The rows and columns of W, and how wide the output is."""
+    if not isinstance(kind, Conv):
+        return width, units, units
+    small, large, window = math.prod(kind.windows), math.prod(kind.size), kind.kernel**2
+    if isinstance(kind, ConvTranspose):
+        return width // small, units * window, units * large
+    return width // large * window, units, units * small
+
+
 def drawn(
     name: str, activation: str = "tanh", *, dropout: bool = False, norm: bool = False, n: int = 5
 ) -> Net:
     rng = np.random.default_rng(len(name))
     width, spec = NETS[name]
     inputs, layers, masks = width, {}, []
-    for k, (around, units) in enumerate(spec, 1):
-        i = around.rows_of_W(width)
-        columns = units * around.kernel**2 if isinstance(around, ConvTranspose) else units
+    for k, (kind, units) in enumerate(spec, 1):
+        i, columns, width = sizes(kind, width, units)
         layers[k] = [rng.standard_normal((i, columns)) / math.sqrt(i), rng.standard_normal(units)]
         if norm and k < len(spec):
             layers[k].insert(1, 1 + 0.5 * rng.standard_normal(units))
         masks.append(np.where(rng.random((n, units)) < 0.7, 1 / 0.7, 0.0))
-        b, width = around.outputs(columns)
-        assert b == units
     x = rng.standard_normal((n, inputs))
-    geometry = tuple(around for around, _ in spec)
-    return Net(layers, x, activation, tuple(masks[:-1]) if dropout else (), geometry)
+    geometry = tuple(kind for kind, _ in spec)
+    return Net(layers, x, activation, tuple(masks[:-1]) if dropout else (), geometry=geometry)
 
 
 def as_dense(net: Net) -> tuple[Net, dict[int, np.ndarray]]:
@@ -190,18 +197,15 @@ def test_a_convolution_is_the_product_with_its_matrix(
     W = rng.standard_normal((k * k * c, o))
     x, da = rng.standard_normal((n, h * w * c)), rng.standard_normal((n, oh * ow * o))
     M = matrix(at := places(conv, c, o), W)
-    H = conv.before(x)
-    np.testing.assert_allclose(conv.after(H @ W), x @ M, **EXACT)
+    np.testing.assert_allclose(conv.product(x, W), x @ M, **EXACT)
     np.testing.assert_allclose(conv.input_gradient(da, W), da @ M.T, **EXACT)
-    dW = H.T @ conv.after_backward(da)
+    dW = conv.weight_gradient(x, da)
     np.testing.assert_allclose(dW, gathered(at, x.T @ da, W), **EXACT)
 
     transposed, V = ConvTranspose(*setting), W.T
-    H = transposed.before(da)
-    np.testing.assert_allclose(transposed.after(H @ V), da @ M.T, **EXACT)
+    np.testing.assert_allclose(transposed.product(da, V), da @ M.T, **EXACT)
     np.testing.assert_allclose(transposed.input_gradient(x, V), x @ M, **EXACT)
-    dV = H.T @ transposed.after_backward(x)
-    np.testing.assert_allclose(dV, dW.T, **EXACT)
+    np.testing.assert_allclose(transposed.weight_gradient(da, x), dW.T, **EXACT)
 
 
 @ANY
@@ -214,7 +218,7 @@ def test_a_chain_is_the_one_of_its_matrices(name: str, dropout: bool) -> None:
     dense = dense._replace(masks=masks)
     results, gradients = [], []
     for each in (net, dense):
-        result, cache = chain(*each)
+        result, cache = forward(each)
         filled_in = filled(each)
         dx = chain_backward(np.cos(result), each.layers, cache, filled_in)
         v, path = input_derivative(each.layers, cache)
@@ -270,7 +274,7 @@ def test_batch_norm_is_over_the_pixels_of_all_images(name: str) -> None:
     """Each channel of the first layer has mean beta and standard deviation |gamma|."""
     net = drawn(name, norm=True)
     _, gamma, beta = net.layers[1]
-    _, cache = chain(*net)
+    _, cache = forward(net)
     a = cache.a[1].reshape(-1, len(gamma))
     np.testing.assert_allclose(a.mean(axis=0), beta, atol=1e-12)
     np.testing.assert_allclose(a.std(axis=0), abs(gamma), rtol=1e-3)
@@ -289,7 +293,7 @@ def test_float32_stays_float32_and_nothing_waits(backend: Any, name: str, norm: 
     net = mapped(lambda a: a.astype(np.float32), drawn(name, dropout=True, norm=norm))
 
     def everything(net: Net, gradients: Any) -> list[Any]:
-        result, cache = chain(*net)
+        result, cache = forward(net)
         dx = chain_backward(result, net.layers, cache, gradients)
         if norm or name not in JUDGES:
             return [result, dx, gradients]
@@ -379,7 +383,7 @@ def test_a_convolution_on_paper() -> None:
     conv, W, b = Conv((3, 3), 2), WINDOW.T, np.ones(1)
     x, da = np.array([[1.0, 2, 0, 0, 1, 3, 2, 1, 0]]), np.array([[1.0, 0, 2, -1]])
     a, cache = chain({1: [W, b]}, x, "none", geometry=[conv])
-    assert cache.H[1].tolist() == [[1, 2, 0, 1], [2, 0, 1, 3], [0, 1, 2, 1], [1, 3, 1, 0]]
+    assert conv.patches(x).tolist() == [[1, 2, 0, 1], [2, 0, 1, 3], [0, 1, 2, 1], [1, 3, 1, 0]]
     assert a.tolist() == [[4, 8, 1, 1]]
     dW, db = np.empty((4, 1)), np.empty(1)
     dx = chain_backward(da, {1: [W, b]}, cache, {1: [dW, db]})
@@ -397,8 +401,8 @@ def test_the_matrix_on_the_page_is_that_of_the_code() -> None:
     M = np.array([[0 if e == "." else int(e[1:]) for e in row[1:]] for row in entries], float)
     W = np.arange(1.0, 10)
     conv, transposed = Conv((4, 4), 3), ConvTranspose((4, 4), 3)
-    np.testing.assert_array_equal(conv.after(conv.before(np.eye(16)) @ W[:, None]), M)
-    np.testing.assert_array_equal(transposed.after(transposed.before(np.eye(4)) @ W[None]), M.T)
+    np.testing.assert_array_equal(conv.product(np.eye(16), W[:, None]), M)
+    np.testing.assert_array_equal(transposed.product(np.eye(4), W[None]), M.T)
 
 
 def test_a_transposed_convolution_on_paper() -> None:
@@ -408,7 +412,7 @@ def test_a_transposed_convolution_on_paper() -> None:
     middle, dW, db = np.zeros((1, 9)), np.empty((1, 4)), np.empty(1)
     middle[0, 4] = 1
     dx = chain_backward(middle, {1: [W, b]}, cache, {1: [dW, db]})
-    assert layer.after_backward(middle).tolist() == np.eye(4)[::-1].tolist()
+    assert layer.patches(middle).tolist() == np.eye(4)[::-1].tolist()
     assert dx.tolist() == [[2, -1, 0, 1]] and dW.tolist() == [[0, 3, 2, 1]] and db == 1
 
 
@@ -428,7 +432,7 @@ def test_the_checkerboard_on_paper() -> None:
 def windows_of_each_pixel(layer: ConvTranspose) -> np.ndarray:
     ones = np.ones((1, math.prod(layer.windows)))
     W = np.ones((1, layer.kernel**2))
-    return layer.after(layer.before(ones) @ W).reshape(layer.size)
+    return layer.product(ones, W).reshape(layer.size)
 
 
 def test_pools_on_paper() -> None:
@@ -451,7 +455,7 @@ def test_r1_on_paper() -> None:
     layers = {1: [np.array([[1.0], [0], [0], [2]]), np.zeros(1)],
               2: [np.array([[1.0], [3]]), np.zeros(1)]}  # fmt: skip
     net = Net(layers, np.ones((1, 6)), "none", geometry=(Conv((2, 3), 2), Dense()))
-    _, cache = chain(*net)
+    _, cache = forward(net)
     v, path = input_derivative(layers, cache)
     assert v.tolist() == [[1, 3, 0, 0, 2, 6]]
     P, dv = zero_centred(v, 1.0)
@@ -485,7 +489,7 @@ def test_the_table_of_parameters_and_products() -> None:
         assert line.endswith(f"| {parameters_:,} | {products_:,} |")
 
 
-# Models of convolutions. Their pages say nothing of them: they hand on what is around each W.
+# Models of convolutions. Their pages say nothing of them: they hand on what kind each layer is.
 
 SIDE = (6, 5)
 ENCODER = (Conv(SIDE, 3, 2, "same"), Dense())

@@ -47,7 +47,9 @@ from tinygen.byhand import pieces
 from tinygen.byhand.checks import DENSE
 from tinygen.byhand.pieces import ACTIVATIONS, SECOND
 
-NO_DERIVATIVE = {"dense", "logistic", "batch_norm", "reparameterise", "log_ratio", "sum_of_squares"}
+NO_DERIVATIVE = {
+    "DENSE.product", "logistic", "batch_norm", "reparameterise", "log_ratio", "sum_of_squares",
+}  # fmt: skip
 """Functions that give a value alone; its derivative is given by another one."""
 
 
@@ -57,6 +59,7 @@ def test_every_function_is_in_the_tables() -> None:
         for name, function in vars(pieces).items()
         if isinstance(function, FunctionType) and function.__module__ == pieces.__name__
     }
+    functions |= {f"DENSE.{name}" for name in vars(pieces.Dense) if not name.startswith("__")}
     tables = [{name.split()[0] for name in table} for table in (ARGUMENTS, TEXTBOOK, CLAIMS)]
     assert tables[0] == tables[1] == functions
     assert tables[2] | NO_DERIVATIVE == functions and not tables[2] & NO_DERIVATIVE
@@ -114,9 +117,10 @@ def assert_paper(actual: Any, *expected: Any) -> None:
 def test_a_dense_layer_on_paper() -> None:
     h, W, b = np.array([[1.0, 2], [0, 1]]), np.array([[1.0, -1], [2, 0]]), np.array([0.0, 1])
     da, dW, db = np.array([[1.0, 0], [2, -1]]), np.empty((2, 2)), np.empty(2)
-    pieces.dense_gradients(da, h, dW, db)
-    assert_paper([pieces.dense(h, W, b), dW, db], [5, 0, 2, 1], [1, 0, 4, -1], [3, -1])
-    assert_paper(pieces.dense_backward(da, W), [1, 2, 3, 4])
+    pieces.DENSE.weight_gradient(h, da, out=dW)
+    pieces.bias_gradient(da, out=db)
+    assert_paper([pieces.DENSE.product(h, W) + b, dW, db], [5, 0, 2, 1], [1, 0, 4, -1], [3, -1])
+    assert_paper(pieces.DENSE.input_gradient(da, W), [1, 2, 3, 4])
 
 
 @pytest.mark.parametrize(

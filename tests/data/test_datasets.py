@@ -2,10 +2,12 @@
 
 import gzip
 import hashlib
+import io
 import os
 import re
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -458,6 +460,41 @@ def test_npz_refuses_what_is_no_such_file(tmp_path):
     assert "expected a whole .npz file" in refusal("npz", path.with_suffix(".npy"))
 
 
+def test_npz_refuses_a_zip_that_numpy_does_not_write(tmp_path):
+    path = tmp_path / "data.npz"
+    # The flags and the compression of a member, in its local header and in the directory.
+    for what, field, value in (("encrypted", 6, 1), ("compression", 8, 99)):
+        content = bytearray(in_one_file(path).read_bytes())
+        for signature, start in ((b"PK\3\4", field), (b"PK\1\2", field + 2)):
+            at = content.find(signature)
+            while at >= 0:
+                content[at + start] = value
+                at = content.find(signature, at + 4)
+        path.write_bytes(content)
+        said = refusal("npz", path)
+        assert "expected an .npz file as numpy.savez writes it" in said and what in said
+
+
+def test_npz_refuses_a_damaged_member_of_lzma(tmp_path):
+    pytest.importorskip("lzma")
+    path, whole = tmp_path / "data.npz", in_one_file(tmp_path / "whole.npz")
+    with np.load(whole) as arrays, zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as file:
+        for key in KEYS:
+            member = io.BytesIO()
+            np.save(member, arrays[key])
+            file.writestr(f"{key}.npy", member.getvalue())
+    assert quietly("npz", path)[0].pixels == quietly("npz", whole)[0].pixels
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + bytes(40) + content[140:])
+    assert "expected a whole .npz file" in refusal("npz", path)
+
+
+def test_labels_below_0_are_refused(tmp_path):
+    labels = small_set()[TRAIN_LABELS].astype(np.int64) - 5
+    said = refusal("npz", in_one_file(tmp_path / "data.npz", y_train=labels))
+    assert "expected labels from 0 on, got -5" in said
+
+
 def test_npz_refuses_a_header_that_promises_too_much(tmp_path, monkeypatch):
     monkeypatch.setattr(npz, "MAX_BYTES", 1000)
     assert "at most 1000 bytes" in refusal("npz", in_one_file(tmp_path / "data.npz"))
@@ -840,6 +877,7 @@ def test_without_a_network_the_others_are_refused(choice):
 
 SCRIPT = """
 import sys
+import zipfile
 import tinygen.data
 tinygen.data.load("idx", sys.argv[1])
 print([name for name in ("pooch", "tqdm", "requests", "cupy", "matplotlib") if name in sys.modules])

@@ -98,6 +98,15 @@ def test_what_is_refused(flags, said, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_from_before_there_was_a_choice_goes_on():
+    now = {"architecture": "dense", "channels": [], "kernel": 3, "lr": 1.0}
+    tg.training.command_line.refuse_other_configuration({"lr": 1.0}, now, "run")
+    with pytest.raises(tg.InputError, match="--architecture was dense, is conv"):
+        tg.training.command_line.refuse_other_configuration(
+            {"lr": 1.0}, now | {"architecture": "conv"}, "run"
+        )
+
+
 def test_a_preset_goes_before_what_conv_changes():
     module = example()
     args = tg.training.command_line.parse(

@@ -11,6 +11,7 @@ import pytest
 import tinygen as tg
 from tinygen.autograd import OPS, op
 from tinygen.autograd.operators import raw
+from tinygen.explain import checks
 from tinygen.explain.diagnosis.arrays import explain_array
 from tinygen.explain.diagnosis.factors import named
 
@@ -21,8 +22,8 @@ SIZES = {5: "n", 4: "W.shape[0]"}
 
 def kind_of(wrong: Any, name: str = "W", tolerance: float = 1e-7) -> tuple[str, str]:
     """That of the simplest explanation of one array, and its words."""
-    found = explain_array(name, G | {name: wrong}, G, SIZES, tolerance)
-    return (found[0].kind, found[0].text) if found else ("", "")
+    explanations = explain_array(name, G | {name: wrong}, G, SIZES, tolerance)
+    return (explanations[0].kind, explanations[0].text) if explanations else ("", "")
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,19 @@ def test_the_function_of_tensors_may_be_the_first_one_and_as_it_is() -> None:
 def test_two_functions_by_hand_are_compared_array_by_array() -> None:
     wrong = partial(by_hand, db="-da.sum(axis=0)")
     assert "why: the gradient of b has the other sign; fits to 16 digits" in reason(wrong, by_hand)
+
+
+@pytest.mark.parametrize("names", [("W", "V"), ("a", "b"), ("is", "i"), ("W1", "W10")])
+def test_one_mistake_in_several_gradients_is_one_whatever_they_are_called(names: Any) -> None:
+    """A name may be a part of the sentence that it stands in."""
+    p = {name: RNG.standard_normal((3, 4 + i)) for i, name in enumerate(names)}
+
+    def squares(p: Any, factor: float) -> Any:
+        return sum((x**2).sum() for x in p.values()), {n: factor * x for n, x in p.items()}
+
+    said = f"(?s)why: the gradient of {names[0]}, {names[1]} is 13/2 times what is right; fits"
+    with pytest.raises(tg.GradientError, match=said):
+        tg.compare_gradients(lambda p: squares(p, 13.0), lambda p: squares(p, 2.0), p)
 
 
 def test_of_two_paths_the_one_that_is_missing_is_named() -> None:
@@ -287,6 +301,15 @@ def test_it_works_on_every_backend(backend: Any) -> None:
             tg.check_gradients(lambda q: model.loss(q, *data), p)
     finally:
         OPS["tanh"].partials = dtanh
+
+
+def test_a_search_that_fails_says_so_and_hides_nothing(monkeypatch: Any) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("W9")
+
+    monkeypatch.setattr(checks, "why_not_equal", broken)
+    said = reason(partial(by_hand, db="-da.sum(axis=0)"))
+    assert said == "(the search for a reason failed: KeyError: 'W9')"
 
 
 def test_what_has_no_reason_gets_none() -> None:

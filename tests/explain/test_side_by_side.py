@@ -63,10 +63,10 @@ def test_lines_are_those_of_the_book_with_their_equations():
 
 
 def test_what_a_line_writes_in_place_is_what_it_made():
-    h, W, b = np.ones((2, 3)), np.full((3, 1), 2.0), np.ones(1)
-    (line,) = derivation(byhand.pieces.dense, h, W, b)
-    assert line.equations == ("P1",) and line.code == "a += b"
-    assert line.made["a"].tolist() == [[7], [7]]
+    W, dW = np.full((3, 1), 2.0), np.ones((3, 1))
+    line, _ = derivation(byhand.pieces.l2_penalty, W, dW, 0.5)
+    assert line.equations == ("P70",) and line.code == "dW += weight * W"
+    assert line.made["dW"].tolist() == [[2], [2], [2]]
 
 
 def test_from_a_mistake_on_nothing_agrees():
@@ -110,6 +110,38 @@ def test_an_array_of_two_names_is_named_once_and_what_leads_to_a_line_stands_bef
             if line.equations == ("P24",)]  # fmt: skip
     assert {*p.made} == {"p"}  # u lies in the same memory by then
     assert p.before[0] == "p = xp.tanh(u, out=u)" and p.code == "p *= 0.5"
+
+
+@pytest.mark.parametrize("blank", ["", "\n\n"])
+@pytest.mark.parametrize("signature", ["def f(p, x):", "def f(\n    p,\n    x,\n):"])
+def test_what_leads_to_a_line_makes_what_it_needs(tmp_path, monkeypatch, blank, signature):
+    """However the code is formatted: no other line does, nor one before another equation."""
+    lines = [
+        signature,
+        '    """Formulas, for example."""',
+        "    n = len(x)",
+        "    a = x * p",
+        "    h = a + (",
+        "        a",
+        "    )  # (A1)",
+        "    unused = h + 1",
+        "    m = n + 1",
+        "    z = m * h  # (A3)",
+        "    for k in range(1):",
+        "        parts = []",
+        "        # A comment is no code.",
+        "        parts.append(h)",
+        "        if k == 0:",
+        "            y = parts[k] * 2  # (A2)",
+        "    return y, {}",
+    ]
+    path = tmp_path / "book.py"
+    path.write_text(blank.join(f"{line}\n" for line in lines))
+    monkeypatch.setattr(sys.modules["tinygen.explain.derivation"], "BOOK", tmp_path)
+    functions = {}
+    exec(compile(path.read_text(), path, "exec"), functions)
+    before = {line.equations: line.before for line in derivation(functions["f"], *np.ones((2, 3)))}
+    assert before == {("A2",): ("parts = []", "parts.append(h)"), ("A3",): ("m = n + 1",)}
 
 
 def test_lines_that_write_into_what_they_were_given():
@@ -156,7 +188,7 @@ def test_finite_differences_from_the_middle(dtype):
 
 def test_what_is_written_into_memory_that_held_the_same_before():
     """As new memory may, where the last call has left its gradients."""
-    da, h = np.ones((3, 4)), np.ones((3, 2))
-    dW, db = h.T @ da, da.sum(axis=0)
-    lines = derivation(byhand.pieces.dense_gradients, da, h, dW, db)
-    assert [[*line.made] for line in lines] == [["dW"], ["db"]]
+    da, y = np.ones((3, 4)), np.full((3, 4), 2.0)
+    s, dgamma, dbeta = np.ones(4), np.full(4, 6.0), np.full(4, 3.0)
+    lines = derivation(byhand.pieces.batch_norm_backward, da, (y, s), s, dgamma, dbeta)
+    assert [[*line.made] for line in lines[:2]] == [["dbeta"], ["dgamma"]]

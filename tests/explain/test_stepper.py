@@ -273,6 +273,37 @@ def test_what_has_784_pixels_is_images(of):
     assert described["said"] == f"the first 36 of 50 {of}, each as an image"
 
 
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((50, 7, 5, 1), "the first 36 of 50 images"),
+        ((2, 7, 5, 3), "each channel as an image"),
+        ((5, 7, 5, 8), "the first 36 of 40 channels, each as an image"),
+    ],
+)
+def test_each_channel_of_images_is_an_image(shape, said):
+    x = np.random.default_rng(0).standard_normal(shape)
+    described = pictures.picture(x)
+    count = described["images"]
+    assert (count, described["rows"], described["columns"]) == (min(36, shape[0] * shape[3]), 7, 5)
+    drawn = pixels(described).reshape(count, 7, 5)
+    for i in range(count):
+        image, channel = divmod(i, shape[3])
+        np.testing.assert_allclose(drawn[i], x[image, :, :, channel], atol=0.03)
+    assert described["said"] == said
+
+
+def test_large_images_are_thinned():
+    x = np.random.default_rng(0).standard_normal((40, 99, 66, 1))
+    described = pictures.picture(x)
+    assert (described["rows"], described["columns"], described["every"]) == (33, 33, (3, 2))
+    np.testing.assert_allclose(
+        pixels(described).reshape(36, 33, 33), x[:36, ::3, ::2, 0], atol=0.03
+    )
+    assert described["said"] == "the first 36 of 40 images, 1 of 3 rows, 1 of 2 columns"
+    assert pictures.picture(x[:1])["every"] == (1, 1)
+
+
 def test_a_huge_array_is_thinned():
     x = np.zeros((1000, 3000), np.float32)
     x[990, 0] = 1.0
@@ -871,7 +902,7 @@ def test_a_picture_is_drawn_in_colours(opened, vae):
     assert colours > 50
 
 
-@pytest.mark.parametrize("shape", [(8, 784), (9, 30), (500, 300)])
+@pytest.mark.parametrize("shape", [(8, 784), (9, 30), (500, 300), (4, 7, 5, 2)])
 def test_the_pointer_reads_a_number(opened, shape):
     x = np.random.default_rng(0).standard_normal(shape)
     tab = opened(trace(lambda x: (x * x).sum(), x))
@@ -880,7 +911,10 @@ def test_the_pointer_reads_a_number(opened, shape):
     canvas.hover(position={"x": frame["width"] * 0.6, "y": frame["height"] * 0.7})
     read = tab.inner_text(".scale output")
     *image, row, column, value = map(float, re.findall(r"-?[\d.]+(?:e-\d+)?", read))
-    index = (int(image[0]), int(row * 28 + column)) if image else (int(row), int(column))
+    if len(shape) == 4:
+        index = (int(image[0]) // shape[3], int(row), int(column), int(image[0]) % shape[3])
+    else:
+        index = (int(image[0]), int(row * 28 + column)) if image else (int(row), int(column))
     assert value == pytest.approx(x[index], abs=(x.max() - x.min()) / 250)
 
 

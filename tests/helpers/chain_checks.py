@@ -22,6 +22,7 @@ from pieces_checks import (
 )
 
 from tinygen.byhand.chain import (
+    Cache,
     Geometry,
     Layers,
     chain,
@@ -45,8 +46,13 @@ class Net(NamedTuple):
     x: np.ndarray
     activation: str
     masks: tuple[np.ndarray, ...] = ()
-    geometry: Geometry = ()
     linear: bool = True
+    geometry: Geometry = ()
+
+
+def forward(net: Net) -> tuple[Any, Cache]:
+    *positional, geometry = net
+    return chain(*positional, geometry=geometry)
 
 
 VARIANTS: dict[str, dict[str, bool]] = {
@@ -145,7 +151,7 @@ def by_layers(f: Callable[[Net], Any], net: Net, gradients: Layers) -> list[Clai
 
 
 def check_forward(net: Net) -> None:
-    result, cache = chain(*net)
+    result, cache = forward(net)
     for k, (h, _) in enumerate(textbook(net), 1):
         np.testing.assert_allclose(cache.h[k], h, rtol=1e-11, atol=1e-12)
     assert result is cache.h[len(net.layers)] and cache.h[0] is net.x
@@ -155,10 +161,10 @@ def check_backward(net: Net) -> None:
     """The gradient of a function of the result, by every array and by the input."""
 
     def f(net: Net) -> Any:
-        return total(chain(*net)[0])
+        return total(forward(net)[0])
 
     gradients = filled(net)
-    result, cache = chain(*net)
+    result, cache = forward(net)
     dx = chain_backward(weights(result), net.layers, cache, gradients)
     for claim in by_layers(f, net, gradients):
         check_gradient(claim)
@@ -168,11 +174,11 @@ def check_backward(net: Net) -> None:
 def check_also(net: Net) -> None:
     """A function of several layers: what another road brings is added where it arrives."""
     L, gradients = len(net.layers), filled(net)
-    result, cache = chain(*net)
+    result, cache = forward(net)
     also = {k: 2 * weights(cache.h[k]) for k in range(1, L + 1)}
 
     def f(net: Net) -> Any:
-        result, cache = chain(*net)
+        result, cache = forward(net)
         return total(result) + 2 * sum(total(cache.h[k]) for k in also)
 
     dx = chain_backward(weights(result), net.layers, cache, gradients, also)
@@ -183,14 +189,14 @@ def check_also(net: Net) -> None:
 
 def check_ways_back(net: Net) -> None:
     """Without gradients there is the input's alone; and one may stop before the input."""
-    result, cache = chain(*net)
+    result, cache = forward(net)
     dh, gradients, again = weights(result), filled(net), filled(net)
     dx = chain_backward(dh, net.layers, cache, gradients)
     dh_1 = chain_backward(dh, net.layers, cache, again, to_input=False)
     # All layers but the first are a chain, too, whose input is h[1].
     rest = {k - 1: layer for k, layer in net.layers.items() if k > 1}
     above = net._replace(layers=rest, x=cache.h[1], masks=net.masks[1:], geometry=net.geometry[1:])
-    check_gradient((lambda h: total(chain(*above._replace(x=h))[0]), cache.h[1], dh_1))
+    check_gradient((lambda h: total(forward(above._replace(x=h))[0]), cache.h[1], dh_1))
     for a, b in zip(flat(again), flat(gradients), strict=True):
         np.testing.assert_array_equal(a, b)
     also = {1: weights(cache.h[1])}
@@ -208,24 +214,24 @@ def check_ways_back(net: Net) -> None:
 
 
 def check_input_derivative(net: Net) -> None:
-    result, cache = chain(*net)
+    result, cache = forward(net)
     v, _ = input_derivative(net.layers, cache)
     assert result.shape == (len(v), 1) and v.shape == net.x.shape
     # Rows do not know of each other: the sum's derivative by a row is that of the row's result.
-    check_gradient((lambda x: chain(*net._replace(x=x))[0].sum(), net.x, v))
+    check_gradient((lambda x: forward(net._replace(x=x))[0].sum(), net.x, v))
     by_backward = chain_backward(np.ones_like(result), net.layers, cache)
     np.testing.assert_allclose(v, by_backward, rtol=1e-13, atol=1e-15)
 
 
 def check_second(net: Net, f: Callable[..., Any], df: Callable[..., Any]) -> None:
     """The gradient of f(v), which is added to what is there already."""
-    _, cache = chain(*net)
+    _, cache = forward(net)
     v, path = input_derivative(net.layers, cache)
     gradients = filled(net, 0.25)
     input_derivative_backward(df(v), net.layers, cache, path, gradients)
 
     def f_of_v(net: Net) -> Any:
-        return f(input_derivative(net.layers, chain(*net)[1])[0])
+        return f(input_derivative(net.layers, forward(net)[1])[0])
 
     for function, array, gradient in by_layers(f_of_v, net, gradients):
         check_gradient((function, array, gradient - 0.25), SECOND_ORDER)
@@ -253,7 +259,7 @@ def check_linear(depth: int) -> None:
             M = M @ W
         return M
 
-    result, cache = chain(*net)
+    result, cache = forward(net)
     d, gradients, of_v = weights(result), filled(net), filled(net, 0.0)
     dx = chain_backward(d, net.layers, cache, gradients)
     v, path = input_derivative(net.layers, cache)
@@ -284,7 +290,7 @@ def check_one_unit() -> None:
     """The table in section 5: 4 tanh(x) at tanh(x) = 1/2, and P = (v - 1)^2."""
     x = 0.5 * math.log(3)
     net = Net({1: [column(1), np.zeros(1)], 2: [column(4), np.zeros(1)]}, column(x), "tanh")
-    _, cache = chain(*net)
+    _, cache = forward(net)
     v, (e, t) = input_derivative(net.layers, cache)
     gradients, exact = filled(net, 0.0), {"rel": 1e-14}
     input_derivative_backward(2 * (v - 1), net.layers, cache, (e, t), gradients)
@@ -303,13 +309,13 @@ def check_one_unit() -> None:
 
 def check_rows(net: Net) -> None:
     """Some rows of a cache are the cache of those rows."""
-    _, cache = chain(*net)
+    _, cache = forward(net)
     some = slice(1, 4)
     alone = net._replace(x=net.x[some], masks=tuple(mask[some] for mask in net.masks))
-    result, expected = chain(*alone)
+    result, expected = forward(alone)
     actual = cache.rows(1, 4)
     assert actual.activation == net.activation
-    for field in ("masks", "h", "H", "a", "f"):
+    for field in ("masks", "h", "a", "f"):
         a, b = flat(getattr(actual, field)), flat(getattr(expected, field))
         for x, y in zip(a, b, strict=True):
             np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-14)  # products of another size
@@ -328,7 +334,7 @@ def check_untouched(net: Net) -> None:
     """No function changes what it is given, or the cache; only gradients are filled."""
     arrays = flat(net)
     before = [array.copy() for array in arrays]
-    result, cache = chain(*net)
+    result, cache = forward(net)
     d, also = weights(result), {k: weights(cache.h[k]) for k in net.layers}
     given = arrays + flat([cache, d, also])
     before += [array.copy() for array in flat([cache, d, also])]

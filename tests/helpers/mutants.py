@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -99,8 +100,8 @@ def in_functions(module: ModuleType, *pieces: tuple[str, str]) -> Plant:
         right, wrong = functions_of(source_of(module)), functions_of(source)
         changed = [name for name in right if right[name] != wrong[name]]
         assert changed, f"no function of {module.__name__} is changed by {pieces}"
-        for name in changed:
-            patch.setattr(vars(module)[name], "__code__", vars(made)[name].__code__)
+        for function in map(attrgetter, changed):
+            patch.setattr(function(module), "__code__", function(made).__code__)
 
     return plant
 
@@ -111,8 +112,18 @@ def source_of(module: ModuleType) -> str:
 
 def functions_of(source: str) -> dict[str, str]:
     """What each function of a module means, by its name."""
-    body = ast.parse(source).body
-    return {node.name: ast.dump(node) for node in body if isinstance(node, ast.FunctionDef)}
+    return {name: ast.dump(node) for name, node in functions_in(ast.parse(source)).items()}
+
+
+def functions_in(tree: ast.Module) -> dict[str, ast.FunctionDef]:
+    """By its name each function of a module; each method by that of its class, too."""
+    classes = [(f"{node.name}.", node.body) for node in tree.body if isinstance(node, ast.ClassDef)]
+    return {
+        within + node.name: node
+        for within, body in [("", tree.body), *classes]
+        for node in body
+        if isinstance(node, ast.FunctionDef)
+    }
 
 
 def rows_of(table: str) -> list[list[str]]:

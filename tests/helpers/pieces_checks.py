@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,9 +101,10 @@ def units(s: Sizes, _: Rng) -> int:
 
 
 ARGUMENTS = {
-    "dense": drawn("ni", "io", "o"),
-    "dense_gradients": drawn("no", "ni", "?io", "?o"),
-    "dense_backward": drawn("no", "io"),
+    "DENSE.product": drawn("ni", "io"),
+    "DENSE.weight_gradient": drawn("ni", "no", "?io"),
+    "DENSE.input_gradient": drawn("no", "io"),
+    "bias_gradient": drawn("no", "?o"),
     "identity": drawn(apart),
     "relu": drawn(apart),
     "leaky_relu": drawn(apart),
@@ -142,12 +144,18 @@ ARGUMENTS = {
     "l2_penalty": drawn("io", "io", 0.7),
     "sum_of_squares": drawn("kni"),
 }
-FILLED = {"dense_gradients": (2, 3), "batch_norm_backward": (3, 4), "l2_penalty": (1,)}
+FILLED = {
+    "DENSE.weight_gradient": (2,),
+    "bias_gradient": (1,),
+    "batch_norm_backward": (3, 4),
+    "l2_penalty": (1,),
+}
 """The places of the arguments that a function writes into."""
 
 
 def function_of(name: str) -> Callable[..., Any]:
-    return getattr(pieces, name.split()[0])
+    function: Callable[..., Any] = attrgetter(name.split()[0])(pieces)
+    return function
 
 
 def mapped(f: Callable[[Any], Any], x: Any) -> Any:
@@ -253,9 +261,10 @@ def inside(a: float) -> float:
 
 
 TEXTBOOK: dict[str, Callable[..., list[Any]]] = {
-    "dense": lambda h, W, b: [matrix_product(h, W) + b],
-    "dense_gradients": lambda da, h, *_: [matrix_product(h.T, da), da.sum(axis=0)],
-    "dense_backward": lambda da, W: [matrix_product(da, W.T)],
+    "DENSE.product": lambda h, W: [matrix_product(h, W)],
+    "DENSE.weight_gradient": lambda h, da, _: 2 * [matrix_product(h.T, da)],
+    "DENSE.input_gradient": lambda da, W: [matrix_product(da, W.T)],
+    "bias_gradient": lambda da, _: 2 * [matrix_product(np.ones((1, len(da))), da)[0]],
     "identity": each(PHI["none"], lambda a: 1),
     "relu": each(PHI["relu"], lambda a: a > 0),
     "leaky_relu": each(PHI["leaky_relu"], lambda a: 1 if a > 0 else 0.01),
@@ -338,14 +347,18 @@ def differences(f: Callable[[np.ndarray], Any], x: np.ndarray) -> np.ndarray:
     return np.array(along).reshape(x.shape)
 
 
-def of_dense_gradients(da: Any, h: Any, _: Any, __: Any, dW: Any, db: Any) -> Claims:
-    W, b = np.zeros(dW.shape), np.zeros(db.shape)
-    yield lambda W: (da * pieces.dense(h, W, b)).sum(), W, dW
-    yield lambda b: (da * pieces.dense(h, W, b)).sum(), b, db
+def of_weight_gradient(h: Any, da: Any, _: Any, dW: Any, filled: Any) -> Claims:
+    yield lambda W: (da * pieces.DENSE.product(h, W)).sum(), 0 * dW, dW
+    yield lambda W: (da * pieces.DENSE.product(h, W)).sum(), 0 * dW, filled
 
 
-def of_dense_backward(da: Any, W: Any, dh: Any) -> Claims:
-    yield lambda h: (da * pieces.dense(h, W, 0 * da[0])).sum(), 0 * dh, dh
+def of_input_gradient(da: Any, W: Any, dh: Any) -> Claims:
+    yield lambda h: (da * pieces.DENSE.product(h, W)).sum(), 0 * dh, dh
+
+
+def of_bias_gradient(da: Any, _: Any, db: Any, filled: Any) -> Claims:
+    yield lambda b: (da * (0 * da + b)).sum(), 0 * db, db
+    yield lambda b: (da * (0 * da + b)).sum(), 0 * db, filled
 
 
 def of_activation(name: str) -> Callable[..., Claims]:
@@ -439,8 +452,9 @@ def of_l2_penalty(W: Any, before: Any, weight: float, _: Any, after: Any) -> Cla
 
 
 CLAIMS: dict[str, Callable[..., Claims]] = {
-    "dense_gradients": of_dense_gradients,
-    "dense_backward": of_dense_backward,
+    "DENSE.weight_gradient": of_weight_gradient,
+    "DENSE.input_gradient": of_input_gradient,
+    "bias_gradient": of_bias_gradient,
     "identity": of_activation("none"),
     **{name: of_activation(name) for name in ACTIVATIONS if name != "none"},
     **{f"{name}_second": of_second(name) for name, second in SECOND.items() if second},

@@ -71,3 +71,6 @@ def test_what_by_hand_does_not_cover_is_refused() -> None:
     net = Sequential(Reshape(4, 4, 1), Conv(1, 1, 3, padding=1), partial(max_pool, kernel=2))
     with pytest.raises(InputError, match="by hand cover convolutions and activations, not"):
         geometry(net)
+    for before in ((), (Reshape(4, 4, 1), Reshape(16)), (Dense(3, 16),)):
+        with pytest.raises(InputError, match=r"expected a Reshape\(h, w, c\) before .*, got none"):
+            geometry(Sequential(*before, Conv(1, 1, 3)))

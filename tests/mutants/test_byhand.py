@@ -199,12 +199,12 @@ DOWN = "c[k] + activation_backward(dh, cache.f[k])"
 MUTANTS: dict[str, Plant] = {
     # Layers and activations.
     "dW: a mean": wrong(
-        pieces.dense_gradients,
-        "xp.matmul(h.T, da, out=dW)",
-        "xp.matmul(h.T, da / len(da), out=dW)",
+        pieces.Dense.weight_gradient,
+        "namespace(h).matmul(h.T, da, out=out)",
+        "namespace(h).matmul(h.T, da / len(da), out=out)",
     ),
-    "db: a mean": wrong(pieces.dense_gradients, "xp.sum", "xp.mean"),
-    "dh: the other sign": wrong(pieces.dense_backward, "da @ W.T", "-da @ W.T"),
+    "db: a mean": wrong(pieces.bias_gradient, "da.sum", "da.mean"),
+    "dh: the other sign": wrong(pieces.Dense.input_gradient, "da @ W.T", "-da @ W.T"),
     "relu: 1 at 0": wrong(
         pieces.relu,
         "xp.greater(h, 0, out=xp.empty_like(a))",
@@ -321,7 +321,7 @@ MUTANTS: dict[str, Plant] = {
     "l2: it overwrites": wrong(pieces.l2_penalty, "dW += weight * W", "dW[...] = weight * W"),
     # The chain: forward and backward.
     "chain: never activated at last": wrong(chain.chain, "k == L and linear", "k == L"),
-    "chain: no dropout": wrong(chain.chain, "dropout(h[k], f[k], dropped[-1])", "h[k], f[k]"),
+    "chain: no dropout": wrong(chain.chain, "dropout(h[k], f[k], wide[-1])", "h[k], f[k]"),
     "chain: the other road alone": wrong(chain.chain_backward, "dh = dh + also[k]", "dh = also[k]"),
     "chain: it adds in place": wrong(chain.chain_backward, "dh = dh + also[k]", "dh += also[k]"),
     "chain: straight at last": wrong(
@@ -330,8 +330,8 @@ MUTANTS: dict[str, Plant] = {
     "chain: the norm is left out": wrong(chain.chain_backward, "da = dr.reshape(da.shape)", "pass"),
     "chain: no dW below a norm": wrong(
         chain.chain_backward,
-        "xp.matmul(cache.H[k].T, dR, out=dW)",
-        "k in cache.norms or xp.matmul(cache.H[k].T, dR, out=dW)",
+        "cache.kind[k].weight_gradient(cache.h[k - 1], da, out=dW)",
+        "k in cache.norms or cache.kind[k].weight_gradient(cache.h[k - 1], da, out=dW)",
     ),
     "chain: all the way": wrong(chain.chain_backward, "k > 1 or to_input", "True"),
     # Its second derivative.
@@ -347,13 +347,13 @@ MUTANTS: dict[str, Plant] = {
     ),
     "second: it overwrites": wrong(
         chain.input_derivative_backward,
-        "gradients[k][0] += rows.T @ around[k].after_backward(e[k])",
-        "gradients[k][0][...] = rows.T @ around[k].after_backward(e[k])",
+        "gradients[k][0] += kind[k].weight_gradient(p[k - 1], e[k])",
+        "gradients[k][0][...] = kind[k].weight_gradient(p[k - 1], e[k])",
     ),
     "second: q has the other sign": wrong(
         chain.input_derivative_backward,
-        "q = around[k].after(rows @ layers[k][0])",
-        "q = -around[k].after(rows @ layers[k][0])",
+        "q = kind[k].product(p[k - 1], layers[k][0])",
+        "q = -kind[k].product(p[k - 1], layers[k][0])",
     ),
     "second: p without phi'": wrong(
         chain.input_derivative_backward,
@@ -378,14 +378,14 @@ MUTANTS: dict[str, Plant] = {
     "second: no way down": wrong(chain.input_derivative_backward, DOWN, "c[k]"),
     "second: no dW on it": wrong(
         chain.input_derivative_backward,
-        "dW += cache.H[k].T @ around[k].after_backward(da)",
+        "dW += kind[k].weight_gradient(cache.h[k - 1], da)",
         "pass",
     ),
     "second: no db on it": wrong(
-        chain.input_derivative_backward, "db += da.reshape(-1, len(db)).sum(axis=0)", "pass"
+        chain.input_derivative_backward, "db += bias_gradient(da.reshape(-1, len(db)))", "pass"
     ),
     # What is around it.
-    "rows: all masks": wrong(chain.Cache.rows, "[some(mask) for mask in self.masks]", "self.masks"),
+    "rows: all masks": wrong(chain.Cache.rows, "[mask[i] for mask in self.masks]", "self.masks"),
     "layers: as they lie": named("sorted(every)", "sorted(every, key=lambda one: one[1])"),
     "layers: nine at most": named("'0123456789'", "'123456789'"),
     "decay: of b, too": wrong(
@@ -491,5 +491,5 @@ ROWS = rows_of(TABLE)
 
 
 def test_a_piece_that_is_gone_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(AssertionError, match="dense: 0 times 'h @ V'"):
-        wrong(pieces.dense, "h @ V", "h @ W")(monkeypatch)
+    with pytest.raises(AssertionError, match="product: 0 times 'h @ V'"):
+        wrong(pieces.Dense.product, "h @ V", "h @ W")(monkeypatch)

@@ -294,12 +294,8 @@ SWAPPED = f"{REVERSED} if len({{part.shape for part in G}}) == 1 else {OTHERS}"
 BELOW = "cache.h[L - 2] if len(read) == 1 < L - 1 and cache.h[L - 2].shape == F.shape else F"
 ROWS_OF_ONE = "labels / namespace(x).maximum(labels.sum(axis=1, keepdims=True), 1e-300)"
 NORMALISED = ("softmax_cross_entropy(a, labels)", f"softmax_cross_entropy(a, {ROWS_OF_ONE})")
-ENDS = "[isinstance(part, (Dense, Reshape)) for part in parts[1:]] + [True]"
-UNDROPPED = (
-    "[type(after).__name__ == 'Dropout' or isinstance(after, Dense) "
-    "and type(part).__name__ != 'Dropout' for part, after in zip(parts, parts[1:])] "
-    "+ [type([None, *parts][-1]).__name__ != 'Dropout']"
-)
+FOLLOWS = "elif hidden:"
+UNDROPPED = "elif hidden and type(layer).__name__ != 'Dropout':"
 TAKEN = "[..., : p[name].shape[-1]]"
 SEEN = (
     "noisy, labels, masks = self.head.draw(x, generator, step, labels)\n"
@@ -331,18 +327,21 @@ MUTANTS: dict[str, Plant] = {
     ),
     "by hand: the layer above is forgotten": in_chain(
         (
-            "cache.around[k].before_backward(dR @ W.T)",
-            "cache.around[k].before_backward(0 * dR @ W.T)",
+            "cache.kind[k].input_gradient(da, W)",
+            "cache.kind[k].input_gradient(0 * da, W)",
         )
     ),
     "by hand: the softmax learns from layer L - 2": in_hand(
-        ("dense_gradients(da, F, *devery[L])", f"dense_gradients(da, {BELOW}, *devery[L])")
+        (
+            "a, cache_last = chain(last, F, activation)",
+            f"a, cache_last = chain(last, F, activation)\n    cache_last.h[0] = {BELOW}",
+        )
     ),
     "by hand: it reads sums": in_hand((READ, READ.replace("h[k]", "a[k]"))),
     "by hand: no activation on the last layer": in_hand(
         (
-            "chain(body, x, activation, masks, geometry, linear)",
-            "chain(body, x, activation, masks, geometry)",
+            "chain(body, x, activation, masks, linear, geometry=geometry)",
+            "chain(body, x, activation, masks, geometry=geometry)",
         )
     ),
     "by hand: no mask on the way back": in_pieces(("activation_backward(mask, f)", "f")),
@@ -355,9 +354,9 @@ MUTANTS: dict[str, Plant] = {
     ),
     "by hand: no 1/n in the gradient": in_pieces(OVER_N),
     "by hand: a sum over images": in_pieces(OVER_N, LOSS_OVER_N),
-    "by hand: no biases": in_pieces(("a += b", "pass")),
+    "by hand: no biases": in_chain(("pixels += vectors[0]", "pass")),
     "by hand: the biases' gradient is a mean": in_pieces(
-        ("xp.sum(da, axis=0, out=db)", "xp.mean(da, axis=0, out=db)")
+        ("da.sum(axis=0, out=out)", "da.mean(axis=0, out=out)")
     ),
     "by hand: the biases decay": in_chain((f"return {DECAY}", f"{ON_BIASES}\nreturn {DECAY}")),
     "by hand: the biases decay, in the loss, too": in_chain((DECAY, ON_ALL)),
@@ -380,10 +379,8 @@ MUTANTS: dict[str, Plant] = {
         ("self.weight_decay * l2(W)", "2 * self.weight_decay * l2(W)")
     ),
     "no masks": in_model(("training=bool(masks), masks=masks)", "training=False)")),
-    "what is read has no activation": in_model(
-        (ENDS, "[isinstance(part, Dense) for part in parts]")
-    ),
-    "what is read is not dropped": in_model((ENDS, UNDROPPED)),
+    "what is read has no activation": in_model((FOLLOWS, "elif False:")),
+    "what is read is not dropped": in_model((FOLLOWS, UNDROPPED)),
     "the layers in another order": in_model(
         ("concatenate(*used, axis=1)", "concatenate(*used[::-1], axis=1)")
     ),

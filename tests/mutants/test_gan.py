@@ -358,7 +358,7 @@ DRAWN = (
 # By hand, in the room where the line is.
 BEGIN = "D, dD = layers(d), layers(gradients)"
 JUDGED = "J, da, db = LOSSES_OF_D[loss](a, b, smoothing)"
-PASSED = "gradients[k][0] += rows.T @ around[k].after_backward(e[k])"
+PASSED = "gradients[k][0] += kind[k].weight_gradient(p[k - 1], e[k])"
 BELOW = "c[k] + activation_backward(dh, cache.f[k])"
 CURVED_BY_HAND = in_functions(chain, ("SECOND[cache.activation]", "None"))
 SKIPS_D_BY_HAND = in_functions(
@@ -370,7 +370,7 @@ SQUASHED_BY_HAND = in_functions(
     ("namespace(cache.h[L]).ones_like(cache.h[L])", "ACTIVATIONS['sigmoid'](cache.h[L])[1]"),
     (
         "da = namespace(dv).zeros_like(cache.h[L])",
-        "da = rows @ layers[L][0] * SECOND['sigmoid'](cache.a[L])\n"
+        "da = p[L - 1] @ layers[L][0] * SECOND['sigmoid'](cache.a[L])\n"
         "gradients[L][0] += cache.h[L - 1].T @ da\n"
         "gradients[L][1] += da.sum(axis=0)",
     ),
@@ -698,10 +698,10 @@ MUTANTS: dict[str, Plant] = {
     ),
     "by hand: nothing through what lies between": in_functions(chain, (BELOW, "c[k]")),
     "by hand: the curvature is not in W": in_functions(
-        chain, ("dW += cache.H[k].T @ around[k].after_backward(da)", "pass")
+        chain, ("dW += kind[k].weight_gradient(cache.h[k - 1], da)", "pass")
     ),
     "by hand: the curvature is not in b": in_functions(
-        chain, ("db += da.reshape(-1, len(db)).sum(axis=0)", "pass")
+        chain, ("db += bias_gradient(da.reshape(-1, len(db)))", "pass")
     ),
     # In the pieces that both players are made of.
     "by hand: the mask is not in the derivative": in_functions(
@@ -712,7 +712,11 @@ MUTANTS: dict[str, Plant] = {
     ),
     "by hand: the mean is a constant": in_functions(pieces, ("dr += dbeta / n", "pass")),
     "by hand: gradients add up": in_functions(
-        chain, ("xp.matmul(cache.H[k].T, dR, out=dW)", "xp.add(dW, cache.H[k].T @ dR, out=dW)")
+        chain,
+        (
+            "cache.kind[k].weight_gradient(cache.h[k - 1], da, out=dW)",
+            "dW += cache.kind[k].weight_gradient(cache.h[k - 1], da)",
+        ),
     ),
     "by hand: every sum of a maxout unit is moved": in_functions(
         pieces,

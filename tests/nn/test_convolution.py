@@ -24,9 +24,12 @@ from tinygen.nn import (
     LayerNorm,
     Reshape,
     Sequential,
+    convolutional,
 )
 
 random = np.random.default_rng(5)
+X = np.ones((1, 5, 4, 3))
+P = {"W": np.ones((3, 8)), "b": np.ones(2)}
 
 
 def normal(*shape):
@@ -331,10 +334,10 @@ def test_rows_as_images_and_images_as_rows(backend):
         (lambda: of(Conv(784, 2, 3), (2, 784)), "images (n, h, w, 784), got (2, 784)"),
         (lambda: of(Conv(1, 2, 7), (2, 4, 9, 1)), "a kernel of at most 4 for images of 4 x 9"),
         (lambda: of(ConvTranspose(4, 2, 3), (2, 9, 9, 3)), "ConvTranspose: expected images (n, "),
-        (lambda: of(ConvTranspose(1, 2, 3, 1, 3), (2, 4, 5, 1)), "at least 1 x 1, got 0 x 1"),
+        (lambda: of(ConvTranspose(1, 2, 3, 1, 3), (2, 4, 5, 1)), "less padding, got 4 x 5"),
         (lambda: Reshape(2, 0), "Reshape: widths must be whole numbers"),
         (lambda: tg.upsample(np.zeros((2, 3)), factor=2), "upsample: expected images (n, h, w, c)"),
-        (lambda: tg.upsample(np.zeros((1, 2, 2, 1)), factor=0), "a factor of at least 1, got (1, "),
+        (lambda: tg.upsample(np.zeros((1, 2, 2, 1)), factor=0), "factor of at least 1, got (1, "),
         (lambda: tg.max_pool(np.zeros((1, 2, 2, 1)), kernel=3), "a kernel of at most 2"),
         (lambda: tg.average_pool(np.zeros((1, 2, 2, 1)), kernel=2, stride=0), "got 2 and 0"),
     ],
@@ -360,3 +363,22 @@ def test_ties_of_a_maximum_are_shared():
     x = tg.Tensor(np.array([2.0, 2, 1, 2]).reshape(1, 2, 2, 1), requires_grad=True)
     dx = tg.grad(tg.max_pool(x, kernel=2).sum(), x)
     np.testing.assert_allclose(dx.ravel(), [1 / 3, 1 / 3, 0, 1 / 3], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ConvTranspose(3, 2, 2, padding=5)(P, X), "got 5 x 4 with kernel 2, stride 1"),
+        (lambda: ConvTranspose(3, 2, 3, 2, output_padding=1.0), "below the stride, 2"),
+        (lambda: ConvTranspose(3, 2, 3, 2, output_padding=[[1], [2]]), "below the stride, 2"),
+        (lambda: tg.upsample(X, factor=1.5), "a whole factor of at least 1"),
+        (lambda: tg.upsample(X, factor="2"), "a whole factor of at least 1"),
+        (lambda: tg.fold(X, size=5, kernel=1), "the size of images, (h, w)"),
+        (lambda: tg.fold(X, size=(5, 4, 3), kernel=1), "the size of images, (h, w)"),
+        (lambda: convolutional((12, 12, 1), (4,), 99, [2]), "at most 23 for images of 12 x 12"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(make, said):
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -445,6 +445,13 @@ def test_what_ends_a_run_is_one_line_and_a_code(capsys, error, code, line):
     assert stderr_line(capsys) == line
 
 
+def test_a_program_keeps_the_memory_that_a_step_frees(monkeypatch):
+    calls = []
+    monkeypatch.setattr(command_line, "keep_freed_memory", lambda: calls.append("memory"))
+    assert command_line.run(lambda: calls.append("main")) == 0
+    assert calls == ["memory", "main"]
+
+
 def test_a_mistake_in_the_program_is_not_hidden():
     def main(arguments):
         raise ZeroDivisionError

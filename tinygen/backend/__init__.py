@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend.base import Array, Backend, Generator
+from tinygen.backend.memory import keep_freed_memory
 from tinygen.backend.numpy_backend import NUMPY
 from tinygen.errors import refuse_unknown
 
@@ -23,6 +24,7 @@ __all__ = [
     "backend_of",
     "float_namespace",
     "get_backend",
+    "keep_freed_memory",
     "namespace",
     "register",
     "require_floats",

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, float_namespace, namespace
-from tinygen.backend.memory import keep_freed_memory
 from tinygen.errors import InputError
 
 Size = tuple[int, int]
@@ -85,8 +84,8 @@ def fold(p: Array, size: Size, kernel: int, stride: int = 1, padding: Padding = 
            [2., 4., 2.],
            [1., 2., 1.]])
     """
-    h, w = size
     oh, ow = output_size(size, kernel, stride, padding)
+    h, w = size
     if p.ndim != 4 or p.shape[1:3] != (oh, ow) or p.shape[3] % kernel**2:
         raise InputError(
             f"expected (n, {oh}, {ow}, a multiple of {kernel**2}), the windows of images of "
@@ -129,8 +128,9 @@ def output_size(size: Size, kernel: int, stride: int = 1, padding: Padding = 0) 
     >>> output_size((28, 21), kernel=3, stride=2, padding=1)
     (14, 11)
     """
-    if min(size) < 1:
-        raise InputError(f"expected images of at least 1 x 1, got {size[0]} x {size[1]}")
+    is_pair = isinstance(size, (tuple, list)) and len(size) == 2
+    if not is_pair or not all(is_whole(n, 1) for n in size):
+        raise InputError(f"expected the size of images, (h, w), of at least 1 x 1, got {size}")
     sides = zip(size, margins(size, kernel, stride, padding), strict=True)
     h, w = (before + length + after for length, (before, after) in sides)
     if kernel > min(h, w):
@@ -172,11 +172,11 @@ def refuse_window(kernel: Any, stride: Any, padding: Any) -> None:
     Raises:
         InputError: a number is none that makes sense.
     """
-    if not (_is_whole(kernel, 1) and _is_whole(stride, 1)):
+    if not (is_whole(kernel, 1) and is_whole(stride, 1)):
         raise InputError(
             f"kernel and stride must be whole numbers, at least 1, got {kernel} and {stride}"
         )
-    if padding != "same" and not _is_whole(padding, 0):
+    if padding != "same" and not is_whole(padding, 0):
         raise InputError(f"padding must be 'same' or a whole number, at least 0, got {padding!r}")
 
 
@@ -184,7 +184,6 @@ def _loops(p: Array) -> tuple[Loop, Loop]:
     """`copy_windows` and `add_windows`, compiled where numba is there and windows are many."""
     if type(p) is not np.ndarray or p.size < MANY or p.dtype not in (np.float32, np.float64):
         return copy_windows, add_windows
-    keep_freed_memory()
     return _compiled()
 
 
@@ -210,5 +209,6 @@ def _settings(kernel: int, stride: int, padding: Padding) -> str:
     return f"kernel {kernel}, stride {stride} and padding {padding}"
 
 
-def _is_whole(x: Any, least: int) -> bool:
+def is_whole(x: Any, least: int) -> bool:
+    """Whether `x` is a whole number, at least `least`."""
     return isinstance(x, (int, np.integer)) and not isinstance(x, bool) and int(x) >= least

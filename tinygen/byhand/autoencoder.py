@@ -57,8 +57,8 @@ def loss_and_grads(
         reconstruction: "mse" or "bce"; the latter needs a sigmoid.
         weight_decay: the weight of half the sum of all squared W (not b).
         code_l1: the weight of the code's L1 norm, the mean over images.
-        encoder_geometry, decoder_geometry: for each layer what is around its W, such as a
-            `tinygen.byhand.conv.Conv`; empty where all are dense.
+        encoder_geometry, decoder_geometry: for each layer with weights: Dense(), Conv(...);
+            empty where all are dense.
         out: the gradient is written here; it has the layout of `parameters`.
 
     Returns:
@@ -92,8 +92,8 @@ def loss_and_grads(
     n, hidden, xp = len(x), len(E) - 1, namespace(x)
 
     seen = x if corrupted is None else corrupted
-    z, cache_E = chain(E, seen, activation, masks[:hidden], encoder_geometry)  # (1)
-    a, cache_D = chain(D, z, activation, masks[hidden:], decoder_geometry)  # (2)
+    z, cache_E = chain(E, seen, activation, masks[:hidden], geometry=encoder_geometry)  # (1)
+    a, cache_D = chain(D, z, activation, masks[hidden:], geometry=decoder_geometry)  # (2)
     J, da = RECONSTRUCTIONS[output, reconstruction](a, x)
     dz = chain_backward(da, D, cache_D, dD)
     if code_l1:
@@ -132,7 +132,7 @@ def decoder_loss_and_grads(
     checks.decoder(parameters, x, codes, masks, activation, output, reconstruction, geometry)
     gradients = parameters.room_for_gradients(out)
     D = layers(parameters)
-    a, cache_D = chain(D, codes, activation, masks, geometry)  # (2)
+    a, cache_D = chain(D, codes, activation, masks, geometry=geometry)  # (2)
     J, da = RECONSTRUCTIONS[output, reconstruction](a, x)
     chain_backward(da, D, cache_D, layers(gradients), to_input=False)
     return J, gradients

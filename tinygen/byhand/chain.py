@@ -4,77 +4,40 @@
 Layers are counted k = 1..L. The letters::
 
     h[k - 1]  what goes into layer k               f[k]  phi'(a[k]), mask included
-    H[k]      what its W multiplies, h[k - 1]      dW, da, ...: gradients of the loss
-    a[k]      its sum                                    unless it is a convolution
+    a[k]      its sum                              dW, da, ...: gradients of the loss
     e[k], t[k], v    the derivative of a row's one result with respect to its a[k], h[k] and x
     q, p[k]          the gradient of a function P of v with respect to e[k] and t[k]
     c[k]             and to a[k], but only by way of f[k]
 
 Each is a matrix with one example in each row, also where the rows are images, whose pixels lie one
-after another, each with its channels. What a convolution does is in `tinygen.byhand.conv`.
+after another, each with its channels. A layer is `Dense` or one of `tinygen.byhand.conv`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 from tinygen.backend import Array, namespace
 from tinygen.byhand.pieces import (
     ACTIVATIONS,
+    DENSE,
     SECOND,
+    Dense,
     activation_backward,
     activation_jvp,
     batch_norm,
     batch_norm_backward,
+    bias_gradient,
     dropout,
     l2_penalty,
 )
 
 Layers = dict[int, list[Array]]
 """For each k = 1..L the layer's W and b; with batch norm W, gamma and beta."""
-
-
-@dataclass(frozen=True)
-class Dense:
-    """What happens to a layer's input before W multiplies it, and to the product: here nothing.
-
-    Convolutions override the four methods. All are linear; a backward is the transposed matrix.
-    """
-
-    def before(self, h: Array) -> Array:
-        """What W multiplies: (n, inputs) -> (m, i), for W (i, j)."""
-        return h
-
-    def before_backward(self, dH: Array) -> Array:
-        """(m, i) -> (n, inputs)."""
-        return dH
-
-    def after(self, R: Array) -> Array:
-        """The layer's output, from the product: (m, j) -> (n, outputs)."""
-        return R
-
-    def after_backward(self, dr: Array) -> Array:
-        """(n, outputs) -> (m, j)."""
-        return dr
-
-    def input_gradient(self, dr: Array, W: Array) -> Array:
-        """The gradient with respect to the layer's input, from that of its output."""
-        return self.before_backward(self.after_backward(dr) @ W.T)
-
-    def rows_of_W(self, inputs: int) -> int:
-        """How many W needs for so many inputs; 0 if it can have no such inputs."""
-        return inputs
-
-    def outputs(self, columns: int) -> tuple[int, int]:
-        """The biases and the outputs, if W has so many columns; 0 if it cannot have so many."""
-        return columns, columns
-
-
 Geometry = Sequence[Dense]
-"""For each layer what is around its W; empty if all layers are dense."""
+"""For each layer with weights its kind: Dense(), Conv(...); empty if all are dense."""
 
 
 def layers(p: Mapping[str, Array], prefix: str = "") -> Layers:
@@ -108,23 +71,17 @@ class Cache(NamedTuple):
 
     activation: str
     masks: Sequence[Array]
-    around: Mapping[int, Dense]
+    kind: Mapping[int, Dense]
     h: dict[int, Array]
-    H: dict[int, Array]
     a: dict[int, Array]
     f: dict[int, Array]
     norms: dict[int, tuple[Array, Array]]
 
     def rows(self, start: int, stop: int) -> Cache:
         """The cache of some of the rows; not with batch norm, where rows depend on each other."""
-        n = len(self.h[0])
-
-        def some(x: Array) -> Array:
-            m = len(x) // n  # in H an image may have several rows
-            return x[m * start : m * stop]
-
-        h, H, a, f = ({k: some(x) for k, x in of.items()} for of in self[3:7])
-        return self._replace(masks=[some(mask) for mask in self.masks], h=h, H=H, a=a, f=f)
+        i = slice(start, stop)
+        h, a, f = ({k: x[i] for k, x in each.items()} for each in (self.h, self.a, self.f))
+        return self._replace(masks=[mask[i] for mask in self.masks], h=h, a=a, f=f)
 
 
 def chain(
@@ -132,41 +89,37 @@ def chain(
     x: Array,
     activation: str,
     masks: Sequence[Array] = (),
-    geometry: Geometry = (),
     linear: bool = True,
+    *,
+    geometry: Geometry = (),
 ) -> tuple[Array, Cache]:
     """What the last layer makes of `x` (n, i), and the cache for `chain_backward`.
 
     The activation follows every layer but the last, and that one, too, if it is not `linear`; a
-    dropout mask (n, o) follows each activation, if there are masks; that of images has a column for
-    each channel. `geometry` says what is around the W of each layer; without it all are dense.
+    dropout mask (n, o) follows each activation, if there are masks; for images a mask is
+    (n, channels). `geometry` is for each layer with weights: Dense(), Conv(...).
     """
     L, phi = len(layers), ACTIVATIONS[activation]
-    around = dict(enumerate(geometry or [Dense()] * L, 1))
-    h, H, a, f, norms, dropped = {0: x}, {}, {}, {}, {}, []  # (C1)
-    for k, (W, *others) in layers.items():
-        H[k] = around[k].before(h[k - 1])
-        r = around[k].after(H[k] @ W)
-        pixels = r.reshape(-1, len(others[0]))  # a row for each; in a dense layer r itself
-        if len(others) == 1:
-            pixels += others[0]  # (C2)
+    kind = dict(enumerate(geometry or [DENSE] * L, 1))
+    h, a, f, norms, wide = {0: x}, {}, {}, {}, []  # (C1)
+    for k, (W, *vectors) in layers.items():
+        r = kind[k].product(h[k - 1], W)
+        pixels = r.reshape(-1, len(vectors[0]))  # a row for each; in a dense layer r itself
+        if len(vectors) == 1:
+            pixels += vectors[0]  # (C2)
         else:
-            pixels, norms[k] = batch_norm(pixels, *others)  # (P35) (P36) (P37)
+            pixels, norms[k] = batch_norm(pixels, *vectors)  # (P35) (P36) (P37)
         a[k] = pixels.reshape(r.shape)
         if k == L and linear:
             h[k] = a[k]  # (C4)
             break
         h[k], f[k] = phi(a[k])  # (C3)
         if len(masks):
-            dropped.append(of_pixels(masks[k - 1], h[k]))
-            h[k], f[k] = dropout(h[k], f[k], dropped[-1])  # (C3) (P33) (P34)
-    return h[L], Cache(activation, dropped, around, h, H, a, f, norms)
-
-
-def of_pixels(mask: Array, h: Array) -> Array:
-    """A dropout mask as wide as h: one of channels drops them in all pixels."""
-    pixels = h.shape[1] // mask.shape[1]
-    return namespace(mask).concatenate([mask] * pixels, axis=1) if pixels > 1 else mask
+            mask = masks[k - 1]
+            times = h[k].shape[1] // mask.shape[1]  # the pixels of an image
+            wide.append(namespace(mask).tile(mask, (1, times)) if times > 1 else mask)
+            h[k], f[k] = dropout(h[k], f[k], wide[-1])  # (C3) (P33) (P34)
+    return h[L], Cache(activation, wide, kind, h, a, f, norms)
 
 
 def chain_backward(
@@ -186,25 +139,24 @@ def chain_backward(
         to_input: whether the input's gradient is wanted. Where the input is data it is not, and
             the gradient that comes back is that of h[1].
     """
-    gradients, also, xp = gradients or {}, also or {}, namespace(dh)
+    gradients, also = gradients or {}, also or {}
     for k in range(len(layers), 0, -1):
         W, vector, *_ = layers[k]  # b or gamma
         if k in also:
             dh = dh + also[k]  # (C7)
         da = activation_backward(dh, cache.f[k]) if k in cache.f else dh  # (C6) (C4)
-        pixels = da.reshape(-1, len(vector))
-        if k in cache.norms:
-            (dW, dgamma, dbeta), norm = gradients[k], cache.norms[k]
-            dr = batch_norm_backward(pixels, norm, vector, dgamma, dbeta)  # (P38) (P39) (P40)
-            da = dr.reshape(da.shape)
-        elif k in gradients:
-            dW, db = gradients[k]
-            xp.sum(pixels, axis=0, out=db)  # (C9)
-        dR = cache.around[k].after_backward(da)
-        if k in gradients:
-            xp.matmul(cache.H[k].T, dR, out=dW)  # (C8)
+        if k in gradients or k in cache.norms:
+            dW, *dvectors = gradients[k]
+            pixels = da.reshape(-1, len(vector))
+            if k in cache.norms:
+                norm = cache.norms[k]
+                dr = batch_norm_backward(pixels, norm, vector, *dvectors)  # (P38) (P39) (P40)
+                da = dr.reshape(da.shape)
+            else:
+                bias_gradient(pixels, out=dvectors[0])  # (C9)
+            cache.kind[k].weight_gradient(cache.h[k - 1], da, out=dW)  # (C8)
         if k > 1 or to_input:
-            dh = cache.around[k].before_backward(dR @ W.T)  # (C5)
+            dh = cache.kind[k].input_gradient(da, W)  # (C5)
     return dh
 
 
@@ -219,9 +171,9 @@ def input_derivative(
     L, W = len(layers), {k: layer[0] for k, layer in layers.items()}
     e, t = {L: namespace(cache.h[L]).ones_like(cache.h[L])}, {}  # (C10)
     for k in range(L - 1, 0, -1):
-        t[k] = cache.around[k + 1].input_gradient(e[k + 1], W[k + 1])  # (C11)
+        t[k] = cache.kind[k + 1].input_gradient(e[k + 1], W[k + 1])  # (C11)
         e[k] = activation_backward(t[k], cache.f[k])  # (C12)
-    return cache.around[1].input_gradient(e[1], W[1]), (e, t)  # (C13)
+    return cache.kind[1].input_gradient(e[1], W[1]), (e, t)  # (C13)
 
 
 def input_derivative_backward(
@@ -232,25 +184,23 @@ def input_derivative_backward(
     gradients: Layers,
 ) -> None:
     """Add to the layers' gradients that of a function P of v, given dv; `path` is e and t."""
-    L, (e, t), second, around = len(layers), path, SECOND[cache.activation], cache.around
-    p, c = dv, {}
-    for k in layers:  # up, back through (C13) to (C11)
-        rows = around[k].before(p)
-        gradients[k][0] += rows.T @ around[k].after_backward(e[k])  # (C16)
-        if k == L:
-            break
-        q = around[k].after(rows @ layers[k][0])  # (C14)
-        p = activation_jvp(q, cache.f[k], units=t[k].shape[1])  # (C15)
+    L, (e, t), second, kind = len(layers), path, SECOND[cache.activation], cache.kind
+    p, c = {0: dv}, {}
+    for k in range(1, L):  # up, back through (C13) to (C11)
+        q = kind[k].product(p[k - 1], layers[k][0])  # (C14)
+        p[k] = activation_jvp(q, cache.f[k], units=t[k].shape[1])  # (C15)
         if second:
             mask = cache.masks[k - 1] if len(cache.masks) else 1
             c[k] = q * t[k] * second(cache.a[k]) * mask  # (C17)
+    for k in layers:
+        gradients[k][0] += kind[k].weight_gradient(p[k - 1], e[k])  # (C16)
     da = namespace(dv).zeros_like(cache.h[L])  # v does not depend on a[L]
     for k in reversed(c):  # down, since each a[k] depends on all the layers below it
-        dh = around[k + 1].input_gradient(da, layers[k + 1][0])
+        dh = kind[k + 1].input_gradient(da, layers[k + 1][0])
         da = c[k] + activation_backward(dh, cache.f[k])  # (C18)
         dW, db = gradients[k]
-        dW += cache.H[k].T @ around[k].after_backward(da)  # (C19)
-        db += da.reshape(-1, len(db)).sum(axis=0)  # (C20)
+        dW += kind[k].weight_gradient(cache.h[k - 1], da)  # (C19)
+        db += bias_gradient(da.reshape(-1, len(db)))  # (C20)
 
 
 def decay(layers: Layers, gradients: Layers, weight: float) -> Array:

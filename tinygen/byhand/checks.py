@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from math import inf
+from math import inf, prod
 from numbers import Integral
 
 from tinygen.backend import Array, namespace, require_floats
-from tinygen.byhand.chain import Dense, Geometry
-from tinygen.byhand.pieces import ACTIVATIONS, SUMS
+from tinygen.byhand.chain import Geometry
+from tinygen.byhand.conv import Conv, ConvTranspose
+from tinygen.byhand.pieces import ACTIVATIONS, SUMS, Dense
 from tinygen.errors import InputError, did_you_mean
 
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -30,6 +31,7 @@ DENSE = tuple(name for name in ACTIVATIONS if name != "maxout")
 
 Names = tuple[tuple[str, ...], ...]
 """For each layer, in order, the names of W and b; with batch norm of W, gamma and beta."""
+Shapes = tuple[tuple[int, ...], ...]
 Masks = Sequence[Array]
 
 
@@ -58,8 +60,9 @@ def autoencoder(
     code = refuse_sizes("autoencoder", p, E, x.shape[1], geometry=encoder_geometry)
     pixels = refuse_sizes("autoencoder", p, D, code, geometry=decoder_geometry)
     refuse_other_pixels("autoencoder", x, pixels)
-    hidden = units(p, E, encoder_geometry)[:-1] + units(p, D, decoder_geometry)[:-1]
-    refuse_masks("autoencoder", masks, len(x), hidden)
+    if len(masks):
+        hidden = units(p, E, encoder_geometry)[:-1] + units(p, D, decoder_geometry)[:-1]
+        refuse_masks("autoencoder", masks, len(x), hidden)
     refuse_mixtures("autoencoder", x, {"corrupted": corrupted, **named(masks), **p})
 
 
@@ -84,7 +87,8 @@ def decoder(
         )
     pixels = refuse_sizes("autoencoder", p, D, codes.shape[1], geometry=geometry)
     refuse_other_pixels("autoencoder", x, pixels)
-    refuse_masks("autoencoder", masks, len(x), units(p, D, geometry)[:-1])
+    if len(masks):
+        refuse_masks("autoencoder", masks, len(x), units(p, D, geometry)[:-1])
     refuse_mixtures("autoencoder", x, {"codes": codes, **named(masks), **p})
 
 
@@ -148,17 +152,19 @@ def classifier(
     """That of `tinygen.byhand.classifier.loss_and_grads`."""
     refuse_unknown("classifier", "activation", activation, DENSE)
     refuse_unknown("classifier", "reads", reads, READS)
-    *body, last = dense_names("classifier", tuple(p))
+    names = dense_names("classifier", tuple(p))
+    body, last = names[:-1], names[-1:]
     refuse_rows("classifier", "x", x, "images in rows (n, d)")
     if linear and not body:
         raise ValueError("classifier: there is no layer before the softmax that could be linear")
-    outputs = widths("classifier", p, body, x.shape[1], geometry=geometry)
+    outputs = widths("classifier", body, shapes(p, body), x.shape[1], geometry=tuple(geometry))
     read = sum(outputs) if reads == "all" and body else [x.shape[1], *outputs][-1]
-    expected = len(x), refuse_sizes("classifier", p, [last], read)
+    expected = len(x), refuse_sizes("classifier", p, last, read)
     if labels.shape != expected:
         raise ValueError(f"classifier: labels are {labels.shape}; they need to be {expected}")
-    activated = units(p, body, geometry)[: -1 if linear else None]
-    refuse_masks("classifier", masks, len(x), activated)
+    if len(masks):
+        activated = units(p, body, geometry)[: -1 if linear else None]
+        refuse_masks("classifier", masks, len(x), activated)
     refuse_mixtures("classifier", x, {"labels": labels, **named(masks), **p})
 
 
@@ -261,8 +267,9 @@ def refuse_width(
     what: str, rows: Array, whose: str, p: Mapping[str, Array], geometry: Geometry = ()
 ) -> None:
     """A network of an adversarial autoencoder must take as many columns as come in."""
-    W, first = p["W1"].shape if "W1" in p else rows.shape[1:], [*geometry, Dense()][0]
-    if rows.ndim != 2 or not rows.size or W[:1] != (first.rows_of_W(rows.shape[1]),):
+    W = p["W1"].shape if "W1" in p else rows.shape[1:]
+    pixels, rows_of_W = size_in(geometry[0] if geometry else Dense())
+    if rows.ndim != 2 or not rows.size or W[:1] != (rows.shape[1] / pixels * rows_of_W,):
         raise ValueError(
             f"aae: {what} are {rows.shape}, the {whose}'s W1 is {W}; "
             "it needs a row for each of their columns"
@@ -370,57 +377,90 @@ def refuse_rows(model: str, name: str, x: Array, what: str) -> None:
 def refuse_sizes(
     model: str,
     p: Mapping[str, Array],
-    names: Sequence[tuple[str, ...]],
+    names: Names,
     width: int,
     activation: str = "",
     geometry: Geometry = (),
 ) -> int:
     """Each layer must take as many columns as come in, `width` first; returns the last one's."""
-    return [width, *widths(model, p, names, width, activation, geometry)][-1]
+    return widths(model, names, shapes(p, names), width, activation, tuple(geometry))[-1]
 
 
+def shapes(p: Mapping[str, Array], names: Names) -> Shapes:
+    """Of all parameters of these layers, one after another."""
+    return tuple([p[name].shape for layer in names for name in layer])  # quicker than a generator
+
+
+@cache  # the same in every step
 def widths(
     model: str,
-    p: Mapping[str, Array],
-    names: Sequence[tuple[str, ...]],
+    names: Names,
+    shapes: Shapes,
     width: int,
     activation: str = "",
-    geometry: Geometry = (),
+    geometry: tuple[Dense, ...] = (),
 ) -> list[int]:
     """How wide the output of each layer is, the first of which has an input of that width."""
     if geometry and len(geometry) != len(names):
         raise ValueError(
             f"{model}: expected a geometry of {len(names)} layers, got one of {len(geometry)}"
         )
-    outputs = []
-    for (w, *vectors), around in zip(names, geometry or [Dense()] * len(names), strict=True):
-        W, rows = p[w].shape, around.rows_of_W(width)
-        if not rows:
-            raise ValueError(
-                f"{model}: {w} belongs to {around}; the {width} columns that come in are no images "
-                "of its size"
-            )
-        if len(W) != 2 or W[0] != rows:
-            raise ValueError(
-                f"{model}: {w} is {W}; it needs a row for each of the {rows} columns that come in"
-            )
-        units, width = around.outputs(W[1])
-        if not units:
-            raise ValueError(f"{model}: {w} is {W}; its columns are no windows for {around}")
-        for c in vectors:
-            b = p[c].shape
-            if b != (units,):
-                raise ValueError(f"{model}: {c} is {b}, {w} is {W}; {c} needs to be ({units},)")
+    outputs, of_all = [], iter(shapes)
+    for layer, kind in zip(names, geometry or [Dense()] * len(names), strict=True):
+        width = width_of(model, dict(zip(layer, of_all, strict=False)), kind, width)
         outputs.append(width)
-        if activation == "maxout" and w != names[-1][0]:
-            if type(around) is not Dense:
-                raise InputError(f"{model}: maxout needs dense layers, got {around}")
-            width, left = divmod(width, SUMS)
-            if left:
-                raise ValueError(
-                    f"{model}: {w} gives {W[1]} columns; maxout needs {SUMS} for each unit"
-                )
+        if activation == "maxout" and len(outputs) < len(names):
+            width = maxout_units(model, layer[0], kind, width)
     return outputs
+
+
+def width_of(model: str, shapes: Mapping[str, tuple[int, ...]], kind: Dense, width: int) -> int:
+    """How wide the output of a layer is, whose W must suit an input of that width."""
+    (w, W), *vectors = shapes.items()
+    pixels, rows = size_in(kind)
+    channels, left = divmod(width, pixels)
+    if left:
+        raise ValueError(
+            f"{model}: {w} belongs to {kind}; the {width} columns that come in are no images "
+            "of its size"
+        )
+    if len(W) != 2 or W[0] != channels * rows:
+        raise ValueError(
+            f"{model}: {w} is {W}; it needs a row for each of the {channels * rows} columns "
+            "that come in"
+        )
+    pixels, columns = size_out(kind)
+    channels, left = divmod(W[1], columns)
+    if left:
+        raise ValueError(f"{model}: {w} is {W}; its columns are no windows for {kind}")
+    for c, b in vectors:
+        if b != (channels,):
+            raise ValueError(f"{model}: {c} is {b}, {w} is {W}; {c} needs to be ({channels},)")
+    return pixels * channels
+
+
+def size_in(kind: Dense) -> tuple[int, int]:
+    """The pixels that go into a layer, and the rows that its W has for each of their channels."""
+    if isinstance(kind, ConvTranspose):
+        return prod(kind.windows), 1
+    return (prod(kind.size), kind.kernel**2) if isinstance(kind, Conv) else (1, 1)
+
+
+def size_out(kind: Dense) -> tuple[int, int]:
+    """The pixels that come out, and the columns that W has for each of their channels."""
+    if isinstance(kind, ConvTranspose):
+        return prod(kind.size), kind.kernel**2
+    return (prod(kind.windows), 1) if isinstance(kind, Conv) else (1, 1)
+
+
+def maxout_units(model: str, w: str, kind: Dense, width: int) -> int:
+    """How many units so many sums are."""
+    if kind != Dense():
+        raise InputError(f"{model}: maxout needs dense layers, got {kind}")
+    units, left = divmod(width, SUMS)
+    if left:
+        raise ValueError(f"{model}: {w} gives {width} columns; maxout needs {SUMS} for each unit")
+    return units
 
 
 def refuse_other_pixels(model: str, x: Array, width: int) -> None:
@@ -435,19 +475,17 @@ def refuse_other_pixels(model: str, x: Array, width: int) -> None:
 def refuse_masks(
     model: str, masks: Masks, n: int, widths: Sequence[int], whose: str = "the activated layers"
 ) -> None:
-    """One dropout mask (n, width) for each of these layers, or none at all."""
+    """One dropout mask (n, width) for each of these layers."""
     shapes, expected = [mask.shape for mask in masks], [(n, width) for width in widths]
-    if shapes and shapes != expected:
+    if shapes != expected:
         raise ValueError(f"{model}: the dropout masks are {shapes}; {whose} need {expected}")
 
 
-def units(
-    p: Mapping[str, Array], names: Sequence[tuple[str, ...]], geometry: Geometry = ()
-) -> list[int]:
+def units(p: Mapping[str, Array], names: Names, geometry: Geometry) -> list[int]:
     """How many columns the mask of each of these layers has: units, or channels of images."""
     return [
-        around.outputs(p[W].shape[1])[0]
-        for (W, *_), around in zip(names, geometry or [Dense()] * len(names), strict=True)
+        p[W].shape[1] // size_out(kind)[1]
+        for (W, *_), kind in zip(names, geometry or [Dense()] * len(names), strict=True)
     ]
 
 
@@ -460,9 +498,10 @@ def refuse_dropout(
     geometry: Geometry,
 ) -> None:
     """Of a discriminator, whose maxout units have a mask, not their sums."""
-    sums = SUMS if activation == "maxout" else 1
-    hidden = [columns // sums for columns in units(d, names, geometry)[:-1]]
-    refuse_masks("gan", masks, m, hidden, "the discriminator's hidden layers")
+    if len(masks):
+        sums = SUMS if activation == "maxout" else 1
+        hidden = [columns // sums for columns in units(d, names, geometry)[:-1]]
+        refuse_masks("gan", masks, m, hidden, "the discriminator's hidden layers")
 
 
 def refuse_other_judge(

@@ -18,7 +18,7 @@ from itertools import accumulate
 from tinygen.backend import Array, namespace
 from tinygen.byhand import checks
 from tinygen.byhand.chain import Geometry, chain, chain_backward, decay, layers
-from tinygen.byhand.pieces import dense, dense_backward, dense_gradients, softmax_cross_entropy
+from tinygen.byhand.pieces import softmax_cross_entropy
 from tinygen.parameters import Parameters
 
 
@@ -56,8 +56,8 @@ def loss_and_grads(
         linear: the layer before the last one is the code of an encoder, and has no activation.
         reads: the softmax reads what the "last" layer before it says, or "all" of them do.
         weight_decay: the weight of half the sum of all squared W (not b).
-        geometry: for each layer but the last what is around its W, such as a
-            `tinygen.byhand.conv.Conv`; empty where all are dense.
+        geometry: for each layer with weights but the last: Dense(), Conv(...); empty where all
+            are dense.
         out: the gradient is written here; it has the layout of `parameters`.
 
     Returns:
@@ -83,17 +83,16 @@ def loss_and_grads(
     gradients = parameters.room_for_gradients(out)
     every, devery = layers(parameters), layers(gradients)
     L = len(every)
-    W, b = every[L]
     body, dbody = ({k: of[k] for k in range(1, L)} for of in (every, devery))
+    last, dlast = {1: every[L]}, {1: devery[L]}
 
-    h, cache = chain(body, x, activation, masks, geometry, linear)  # (1)
+    h, cache = chain(body, x, activation, masks, linear, geometry=geometry)  # (1)
     read = [cache.h[k] for k in body] if reads == "all" and body else [h]
     F = namespace(x).concatenate(read, axis=1)  # (2)
-    a = dense(F, W, b)  # (3)
+    a, cache_last = chain(last, F, activation)  # (3)
     J, da = softmax_cross_entropy(a, labels)  # (P43) (P44) (P45) (P46)
-    dense_gradients(da, F, *devery[L])
+    dF = chain_backward(da, last, cache_last, dlast, to_input=bool(body))  # (4)
     if body:
-        dF = dense_backward(da, W)  # (4)
         ends = accumulate(part.shape[1] for part in read[:-1])
         *G, G_last = namespace(x).split(dF, [*ends], axis=1)  # (5)
         chain_backward(G_last, body, cache, dbody, dict(enumerate(G, 1)), to_input=False)  # (6)

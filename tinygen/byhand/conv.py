@@ -1,11 +1,11 @@
-"""Convolutions by hand: what happens before and after the one product with W.
+"""Convolutions by hand: the product of images with W, and its two gradients.
 
 (K1) at the end of a line is equation K1 of docs/derivations/conv.md, which that line computes.
 
 A convolution is a dense layer that gets the windows of an image in place of the image, `Conv`. Its
 transposed matrix adds windows up to an image, `ConvTranspose`. Both stand in a chain where
-`tinygen.byhand.chain.Dense` stands otherwise; there an image is a row, (n, h w c). The pools, which
-are in no chain, take images (n, h, w, c). A batch norm over channels is that of
+`tinygen.byhand.pieces.Dense` stands otherwise; there an image is a row, (n, h w c). The pools,
+which are in no chain, take images (n, h, w, c). A batch norm over channels is that of
 `tinygen.byhand.pieces` with a row for each pixel.
 """
 
@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 from tinygen.backend import Array, namespace
 from tinygen.backend.patches import Padding, Size, fold, output_size, patches
-from tinygen.byhand.chain import Dense
-from tinygen.byhand.pieces import Pair
+from tinygen.byhand.pieces import Dense, Pair
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Conv(Dense):
 
     >>> import numpy as np
     >>> conv, W = Conv(size=(3, 3), kernel=2), np.ones((4, 1))
-    >>> conv.after(conv.before(np.arange(9.0).reshape(1, 9)) @ W)
+    >>> conv.product(np.arange(9.0).reshape(1, 9), W)
     array([[ 8., 12., 20., 24.]])
     """
 
@@ -53,35 +52,34 @@ class Conv(Dense):
         """How many there are below and beside each other."""
         return output_size(self.size, self.kernel, self.stride, self.padding)
 
-    def before(self, h: Array) -> Array:
-        """(n, h w c) -> (n oh ow, k k c)."""
+    def product(self, h: Array, W: Array) -> Array:
+        """(n, h w c) (k k c, o) -> (n, oh ow o)."""
+        return (self.patches(h) @ W).reshape(len(h), -1)
+
+    def weight_gradient(self, h: Array, da: Array, out: Array | None = None) -> Array:
+        """(n, h w c) (n, oh ow o) -> (k k c, o)."""
+        return namespace(h).matmul(self.patches(h).T, self.pixels(da), out=out)
+
+    def input_gradient(self, da: Array, W: Array) -> Array:
+        """(n, oh ow o) (k k c, o) -> (n, h w c)."""
+        return self.fold(self.pixels(da) @ W.T)
+
+    def patches(self, h: Array) -> Array:
+        """A row for each window: (n, h w c) -> (n oh ow, k k c)."""
         images = h.reshape(len(h), *self.size, -1)
         P = patches(images, self.kernel, self.stride, self.padding)  # (K1)
-        return P.reshape(-1, P.shape[-1])
+        return P.reshape(-1, P.shape[3])
 
-    def before_backward(self, dH: Array) -> Array:
-        """(n oh ow, k k c) -> (n, h w c)."""
-        dP = dH.reshape(-1, *self.windows, dH.shape[1])
-        dx = fold(dP, self.size, self.kernel, self.stride, self.padding)  # (K2)
+    def fold(self, dP: Array) -> Array:
+        """The windows added up: (n oh ow, k k c) -> (n, h w c)."""
+        windows = dP.reshape(-1, *self.windows, dP.shape[1])
+        dx = fold(windows, self.size, self.kernel, self.stride, self.padding)  # (K2)
         return dx.reshape(len(dx), -1)
 
-    def after(self, R: Array) -> Array:
-        """(n oh ow, o) -> (n, oh ow o): a row for each pixel, and the same numbers in one row."""
+    def pixels(self, a: Array) -> Array:
+        """A row for each pixel: (n, oh ow o) -> (n oh ow, o)."""
         oh, ow = self.windows
-        return R.reshape(-1, oh * ow * R.shape[1])
-
-    def after_backward(self, dr: Array) -> Array:
-        """(n, oh ow o) -> (n oh ow, o)."""
-        oh, ow = self.windows
-        return dr.reshape(len(dr) * oh * ow, -1)
-
-    def rows_of_W(self, inputs: int) -> int:
-        c, rest = divmod(inputs, self.size[0] * self.size[1])
-        return 0 if rest else self.kernel**2 * c
-
-    def outputs(self, columns: int) -> tuple[int, int]:
-        oh, ow = self.windows
-        return columns, oh * ow * columns
+        return a.reshape(len(a) * oh * ow, -1)
 
 
 class ConvTranspose(Conv):
@@ -97,35 +95,21 @@ class ConvTranspose(Conv):
 
     >>> import numpy as np
     >>> transposed, W = ConvTranspose(size=(2, 3), kernel=2), np.ones((1, 4))
-    >>> transposed.after(transposed.before(np.array([[1.0, 10]])) @ W)
+    >>> transposed.product(np.array([[1.0, 10]]), W)
     array([[ 1., 11., 10.,  1., 11., 10.]])
     """
 
-    def before(self, h: Array) -> Array:
-        """(n, oh ow c) -> (n oh ow, c)."""
-        return super().after_backward(h)
+    def product(self, h: Array, W: Array) -> Array:
+        """(n, oh ow c) (c, k k o) -> (n, h w o)."""
+        return super().input_gradient(h, W.T)  # (K3)
 
-    def before_backward(self, dH: Array) -> Array:
-        """(n oh ow, c) -> (n, oh ow c)."""
-        return super().after(dH)
+    def weight_gradient(self, h: Array, da: Array, out: Array | None = None) -> Array:
+        """(n, oh ow c) (n, h w o) -> (c, k k o)."""
+        return namespace(h).matmul(self.pixels(h).T, self.patches(da), out=out)
 
-    def after(self, R: Array) -> Array:
-        """(n oh ow, k k o) -> (n, h w o)."""
-        return super().before_backward(R)  # (K3)
-
-    def after_backward(self, dr: Array) -> Array:
-        """(n, h w o) -> (n oh ow, k k o)."""
-        return super().before(dr)  # (K4)
-
-    def rows_of_W(self, inputs: int) -> int:
-        oh, ow = self.windows
-        c, rest = divmod(inputs, oh * ow)
-        return 0 if rest else c
-
-    def outputs(self, columns: int) -> tuple[int, int]:
-        o, rest = divmod(columns, self.kernel**2)
-        h, w = self.size
-        return (0, 0) if rest else (o, h * w * o)
+    def input_gradient(self, da: Array, W: Array) -> Array:
+        """(n, h w o) (c, k k o) -> (n, oh ow c)."""
+        return super().product(da, W.T)  # (K4)
 
 
 # Pooling, and its opposite. No padding: a maximum must not see zeros that are no pixels.

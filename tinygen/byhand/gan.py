@@ -81,8 +81,8 @@ def discriminator_loss_and_grads(
         loss, penalty, smoothing, pack: as in `tinygen.models.GAN`.
         discriminator_activation: one of `tinygen.byhand.pieces.ACTIVATIONS`.
         discriminator_norm: "none".
-        discriminator_geometry: for each layer what is around its W, such as a
-            `tinygen.byhand.conv.Conv`; empty where all are dense.
+        discriminator_geometry: for each layer with weights: Dense(), Conv(...); empty where
+            all are dense.
         out: the gradient is written here; it has the layout of `d`.
 
     Returns:
@@ -217,7 +217,9 @@ def generator_loss_and_grads(
     s, cache_G = chain(G, rows(z, labels, 1), generator_activation, geometry=generator_geometry)
     y, f = OUTPUTS[output](s)  # (2)
     seen = rows(y, labels, pack)
-    b, cache_D = chain(D, seen, discriminator_activation, masks, discriminator_geometry)  # (3)
+    b, cache_D = chain(
+        D, seen, discriminator_activation, masks, geometry=discriminator_geometry
+    )  # (3)
     J, db = LOSSES_OF_G[loss](b)
     dx = chain_backward(db, D, cache_D)  # which fills nothing: D's weights are data here
     dy = dx.reshape(len(y), -1)[:, : y.shape[1]]  # (13)

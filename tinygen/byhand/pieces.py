@@ -13,6 +13,7 @@ there. ``namespace(a)`` is the library that `a` belongs to, NumPy or CuPy.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import log, pi, sqrt
 
 from tinygen.backend import Array, namespace
@@ -34,23 +35,33 @@ TINY = 1e-12
 # A dense layer.
 
 
-def dense(h: Array, W: Array, b: Array) -> Array:
-    """``a = h W + b``: (n, i) (i, o) (o,) -> (n, o)."""
-    a = h @ W
-    a += b  # (P1)
-    return a
+@dataclass(frozen=True)
+class Dense:
+    """The product of a layer's input with its weights, linear in each of them.
+
+    A convolution (`tinygen.byhand.conv`) is another such product: all that a chain needs of either
+    is these three methods.
+    """
+
+    def product(self, h: Array, W: Array) -> Array:
+        """(n, i) (i, o) -> (n, o)."""
+        return h @ W  # (P1), to which the chain adds b
+
+    def weight_gradient(self, h: Array, da: Array, out: Array | None = None) -> Array:
+        """dW (i, o), given the gradient `da` (n, o) and the layer's input `h`."""
+        return namespace(h).matmul(h.T, da, out=out)  # (P2)
+
+    def input_gradient(self, da: Array, W: Array) -> Array:
+        """dh: (n, o) (i, o) -> (n, i)."""
+        return da @ W.T  # (P4)
 
 
-def dense_gradients(da: Array, h: Array, dW: Array, db: Array) -> None:
-    """Fill dW (i, o) and db (o,), given the gradient `da` (n, o) and the layer's input `h`."""
-    xp = namespace(h)
-    xp.matmul(h.T, da, out=dW)  # (P2)
-    xp.sum(da, axis=0, out=db)  # (P3)
+DENSE = Dense()
 
 
-def dense_backward(da: Array, W: Array) -> Array:
-    """The gradient with respect to the layer's input: (n, o) (i, o) -> (n, i)."""
-    return da @ W.T  # (P4)
+def bias_gradient(da: Array, out: Array | None = None) -> Array:
+    """db: (n, o) -> (o,)."""
+    return da.sum(axis=0, out=out)  # (P3)
 
 
 # Activations: h = phi(a) and f = phi'(a), entry by entry. At a kink, a = 0, f is that of the left.

@@ -77,8 +77,8 @@ def loss_and_grads(
             al. 2016).
         free_bits: nats below which a dimension's KL, a mean over the batch, costs no less and has
             no gradient (Kingma et al. 2016); "elbo" only.
-        encoder_geometry, decoder_geometry: for each layer what is around its W, such as a
-            `tinygen.byhand.conv.Conv`; empty where all are dense.
+        encoder_geometry, decoder_geometry: for each layer with weights: Dense(), Conv(...);
+            empty where all are dense.
         out: the gradient is written here; it has the layout of `parameters`.
 
     Returns:

@@ -104,6 +104,8 @@ def _require_images(what: str, images: np.ndarray, labels: np.ndarray | None) ->
         raise InputError(f"{what}: expected at least one, got a shape of {images.shape}")
     if labels is not None and ((y := np.asarray(labels)).ndim != 1 or y.dtype.kind not in "iu"):
         raise InputError(f"{what}: expected labels (n,) of whole numbers, got {y.dtype} {y.shape}")
+    if labels is not None and len(labels) and np.min(labels) < 0:
+        raise InputError(f"{what}: expected labels from 0 on, got {np.min(labels)}")
     if labels is not None and len(images) != len(labels):
         raise InputError(
             f"{what}: expected a label for each, got {len(images)} images and {len(labels)} labels"

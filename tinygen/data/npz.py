@@ -12,6 +12,13 @@ import numpy as np
 from tinygen.data.idx import MAX_BYTES
 from tinygen.errors import InputError
 
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python built without it reads no member of LZMA, whole or damaged
+    LZMAError = zlib.error  # type: ignore[assignment,misc]
+
+DAMAGED = (zipfile.BadZipFile, zlib.error, LZMAError, ValueError, EOFError, MemoryError)
+
 IMAGES, LABELS = ("x_train", "x_test"), ("y_train", "y_test")
 
 
@@ -32,11 +39,15 @@ def read_hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
         wanted = _wanted(path, sizes)
         with np.load(path, allow_pickle=False) as arrays:
             read = {key: np.asarray(arrays[key]) for key in wanted}
-        return {key: _flat(key, x) for key, x in read.items()}, _sha256(path)
+        return {key: _without_last_axis(key, x) for key, x in read.items()}, _sha256(path)
     except InputError:  # which is a ValueError, too
         raise
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, MemoryError) as problem:
+    except DAMAGED as problem:
         raise InputError(f"{path}: expected a whole .npz file of arrays ({problem})") from None
+    except RuntimeError as problem:  # encrypted, or, a NotImplementedError, oddly compressed
+        raise InputError(
+            f"{path}: expected an .npz file as numpy.savez writes it ({problem})"
+        ) from None
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror or problem})") from None
 
@@ -55,7 +66,8 @@ def _wanted(path: Path, sizes: dict[str, int]) -> tuple[str, ...]:
     return wanted
 
 
-def _flat(key: str, x: np.ndarray) -> np.ndarray:
+def _without_last_axis(key: str, x: np.ndarray) -> np.ndarray:
+    """Labels of shape (n, 1) as (n,)."""
     return x[:, 0] if key in LABELS and x.shape[1:] == (1,) else x
 
 

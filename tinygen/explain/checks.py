@@ -149,8 +149,8 @@ def _explain(error: GradientError, reasons: Callable[..., list[str]], *given: An
     """Add lines to the message; a diagnosis that fails must not hide what it is about."""
     try:
         lines = reasons(error, *given)
-    except Exception:
-        lines = []
+    except Exception as problem:
+        lines = [f"(the search for a reason failed: {type(problem).__name__}: {problem})"]
     error.args = ("\n".join([str(error), *(_wrapped(line) for line in lines)]),)
 
 

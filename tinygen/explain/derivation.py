@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -35,7 +36,7 @@ class Line:
         file, number: where it stands, such as ``"pieces.py"``, 61.
         function: in which function; `depth`, how many functions of the book called one another.
         code: the line, without its comment.
-        before: the lines that lead to it: those behind the last one that computes an equation.
+        before: the lines that make what it needs, behind the last one that computes an equation.
         equations: the numbers of its equations, such as ``("P1",)``.
         made: the arrays that the line assigned or wrote into, by name, on the host.
     """
@@ -126,16 +127,63 @@ def _line(path: str, number: int) -> tuple[str, tuple[str, ...]]:
 
 
 def _lead(path: str, number: int) -> tuple[str, ...]:
-    """The lines before one, as far as they belong to its equation."""
-    lead: list[str] = []
-    while len(lead) < MOST_BEFORE:
-        number -= 1
-        code, equations = _line(path, number)
-        if equations or not code or code.endswith(('"""', ") -> Array:")) or code[:4] == "for ":
+    """The lines that make what a line needs, as far back as another one computes an equation."""
+    *before, own = _statements_to(path, number)
+    lead = [code for code, _ in _lines(path, own.lineno, number)]
+    needed = _names(own)
+    for statement in reversed(before):
+        lines = _lines(path, statement.lineno, (statement.end_lineno or 0) + 1)
+        if hasattr(statement, "body") or any(equations for _, equations in lines):
             break
-        if code != "break" and not code.endswith(":"):
-            lead.insert(0, code)
-    return tuple(lead)
+        if needed & _writes_to(statement):
+            needed |= _names(statement)
+            lead[:0] = [code for code, _ in lines]
+    return tuple(lead[-MOST_BEFORE:])
+
+
+def _lines(path: str, first: int, end: int) -> list[tuple[str, tuple[str, ...]]]:
+    """Those that hold code, up to the one before `end`."""
+    lines = [_line(path, number) for number in range(first, end)]
+    return [line for line in lines if line[0] and not line[0].startswith("#")]
+
+
+def _statements_to(path: str, number: int) -> list[ast.stmt]:
+    """Those on the way to a line, which comes last: from the beginning of its function or loop."""
+    statements: list[ast.stmt] = []
+    bodies: list[list[ast.stmt]] = [_tree(path).body]
+    while bodies:
+        statements += [s for body in bodies for s in body if s.lineno <= number]
+        around = statements[-1]
+        bodies = [getattr(around, name) for name in ("body", "orelse") if hasattr(around, name)]
+        bodies = [body for body in bodies if body and body[0].lineno <= number][-1:]
+        if bodies:
+            statements = statements[:-1] if isinstance(around, ast.If) else []
+    return statements
+
+
+@cache
+def _tree(path: str) -> ast.Module:
+    return ast.parse("".join(linecache.getlines(path)))
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def _writes_to(statement: ast.stmt) -> set[str]:
+    """The variables that it assigns, writes into, or calls a method of."""
+    targets = _targets(ast.unparse(statement))
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        method = statement.value.func
+        targets += [method.value] if isinstance(method, ast.Attribute) else []
+    return {_name_of(target) for target in targets}
+
+
+def _name_of(target: ast.expr) -> str:
+    """``h`` of ``h``, ``h[k]`` and ``h.x``."""
+    while isinstance(target, (ast.Subscript, ast.Attribute, ast.Starred)):
+        target = target.value
+    return target.id if isinstance(target, ast.Name) else ""
 
 
 def _made(code: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,9 +213,9 @@ def _targets(code: str) -> list[ast.expr]:
     except (SyntaxError, ValueError):  # the first line of several, or a return
         return []
     left = getattr(statement, "targets", [getattr(statement, "target", None)])
-    found = [node for target in left if target for node in _parts(target)]
+    assigned = [node for target in left if target for node in _parts(target)]
     keywords = [node for node in ast.walk(statement) if isinstance(node, ast.keyword)]
-    return found + [keyword.value for keyword in keywords if keyword.arg == "out"]
+    return assigned + [keyword.value for keyword in keywords if keyword.arg == "out"]
 
 
 def _parts(target: ast.expr) -> list[ast.expr]:

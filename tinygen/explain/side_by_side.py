@@ -19,7 +19,7 @@ from tinygen.backend import to_host
 from tinygen.explain import stepper
 from tinygen.explain.derivation import Line, derivation
 from tinygen.explain.measured import finite_difference
-from tinygen.explain.table import WIDTH
+from tinygen.explain.table import WIDTH, gradient_name
 from tinygen.explain.trace import Node, Trace, trace
 from tinygen.files import write_text
 
@@ -61,8 +61,9 @@ class Match:
         minus = "-" if self.sign < 0 else ""
         if not self.is_gradient:
             return minus + self.node.name
-        name = self.node.name if self.node.name.isidentifier() else f"({self.node.name})"
-        return f"{minus}d{name}" + (f" from {self.sender.name}" if self.sender else "")
+        return (
+            minus + gradient_name(self.node) + (f" from {self.sender.name}" if self.sender else "")
+        )
 
     @property
     def differs(self) -> bool:

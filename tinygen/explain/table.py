@@ -117,11 +117,11 @@ def substituted_partial(text: str, sender: Node) -> str:
     names = {argument: n.name for argument, n in sender.inputs}
     if len(names) < len(sender.inputs):  # *xs: all of them have one name
         names = {}
-    names |= {"y": sender.name, "g": gradient_of(sender)} | slice_of(sender)
+    names |= {"y": sender.name, "g": gradient_name(sender)} | slice_of(sender)
     return re.sub(r"\b[A-Za-z_]\w*\b(?!\()", lambda m: names.get(m[0], m[0]), text)
 
 
-def gradient_of(node: Node) -> str:
+def gradient_name(node: Node) -> str:
     """``"dh"``, or ``"d(my h)"`` where the name is no identifier."""
     return f"d{node.name}" if node.name.isidentifier() else f"d({node.name})"
 

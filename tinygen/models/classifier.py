@@ -18,11 +18,11 @@ from tinygen.backend import Array, Backend, namespace
 from tinygen.byhand import classifier as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import cross_entropy, l2
-from tinygen.models.architecture import from_images, widths_of_stages
+from tinygen.models.architecture import from_images, shape_of, widths_of_stages
 from tinygen.models.encoder_decoder import Encoder
 from tinygen.models.gradients import LossAndGrads, geometry, of_one_loss
 from tinygen.models.options import convert_options
-from tinygen.nn import Dense, Reshape, Sequential
+from tinygen.nn import Dense, Sequential
 from tinygen.ops import ACTIVATIONS, affine, concatenate, reshape, softmax
 from tinygen.parameters import Parameters
 
@@ -31,7 +31,7 @@ READS = ("last", "all")
 
 @dataclass(frozen=True)
 class Classifier:
-    """A dense network ``pixels -> hidden -> classes``, trained by softmax cross-entropy.
+    """An encoder's layers and a softmax, ``pixels -> hidden -> classes``, and their cross-entropy.
 
     Args:
         pixels: the width of an image.
@@ -157,11 +157,10 @@ class Classifier:
         Of a VAE's code layer it copies the means.
 
         Raises:
-            InputError: the encoder has other layers, or is for images of another size.
+            InputError: the encoder has other layers, or is for images of another shape.
         """
-        names = ("pixels", "channels", "kernel", "hidden", "activation")
-        own = (*(getattr(self, name) for name in names), self.latent or encoder.latent)
-        other = (*(getattr(encoder, name) for name in names), encoder.latent)
+        own = _layers_of(self, self.latent or encoder.latent)
+        other = _layers_of(encoder, encoder.latent)
         if own != other:
             raise InputError(f"the classifier has the layers {own}, the encoder {other}")
         p.flat[...] = 0
@@ -204,17 +203,16 @@ class Classifier:
 
     def features(self, p: Mapping[str, Any], x: Any, masks: Sequence[Array] = ()) -> Any:
         """The input of the softmax layer: ``(n, pixels) -> (n, sum of widths)``."""
-        outputs, parts = (
-            self.body.outputs(p, x, training=bool(masks), masks=masks),
-            self.body.layers,
-        )
-        ends = [isinstance(part, (Dense, Reshape)) for part in parts[1:]] + [True]
-        used = [
-            _as_rows(h)
-            for part, h, end in zip(parts, outputs, ends, strict=False)
-            if end and not isinstance(part, Reshape)
-        ] or [x]
-        return concatenate(*used, axis=1) if self.reads == "all" and len(used) > 1 else used[-1]
+        outputs = self.body.outputs(p, x, training=bool(masks), masks=masks)
+        hidden: list[Any] = []
+        for layer, h in zip(self.body.layers, outputs, strict=True):
+            if isinstance(layer, Dense):  # or a convolution, which is one of windows
+                hidden.append(h)
+            elif hidden:  # what follows it: its activation, its dropout
+                hidden[-1] = h
+        read = hidden if self.reads == "all" else hidden[-1:]
+        used = [_as_rows(h) for h in read] or [x]
+        return concatenate(*used, axis=1) if len(used) > 1 else used[0]
 
     def _softmax_layer(self, p: Mapping[str, Any], features: Any) -> Any:
         last = len(self.shapes) // 2
@@ -231,6 +229,12 @@ class Classifier:
         """
         h = self.features(p, x)
         return softmax(self._softmax_layer(p, h)), h
+
+
+def _layers_of(model: Classifier | Encoder, latent: int) -> tuple[Any, ...]:
+    """What two models have in common if the one can take over the layers of the other."""
+    image = shape_of(model) if model.channels else model.pixels
+    return image, model.channels, model.kernel, model.hidden, model.activation, latent
 
 
 def _as_rows(h: Any) -> Any:

@@ -144,7 +144,8 @@ class GAN:
         if self.loss in PENALTIES and self.discriminator_norm == "batch":
             raise InputError(
                 f"the loss {self.loss} penalises the gradient at each image by itself, which a "
-                "batch norm in the discriminator mixes with others; use layer norm"
+                "batch norm in the discriminator mixes with others; use layer norm, or none with "
+                "convolutions"
             )
         if self.channels and (self.pack > 1 or self.classes):
             raise InputError(

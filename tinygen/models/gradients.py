@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from tinygen.autograd import value_and_grad
 from tinygen.backend import Array
-from tinygen.backend.patches import smallest_size
-from tinygen.byhand import chain, conv
+from tinygen.backend.patches import Size, smallest_size
+from tinygen.byhand import chain, conv, pieces
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.nn import Conv, ConvTranspose, Dense, Layer, Reshape, Sequential
 from tinygen.ops import ACTIVATIONS
@@ -56,32 +56,34 @@ def of_one_loss(how: str, model: Any, by_hand: LossAndGrads) -> LossAndGrads:
 
 
 def geometry(net: Sequential) -> chain.Geometry:
-    """For each layer with weights what is around its W, by hand; empty if all are dense.
+    """For each layer with weights its kind, by hand; empty if all are dense.
 
     Raises:
-        InputError: the network has a function that `tinygen.byhand.chain` does not know, a pool.
+        InputError: the network has a function that `tinygen.byhand.chain` does not know, a pool,
+            or a convolution of what is no image.
     """
-    around: list[chain.Dense] = []
-    h, w = 0, 0
+    kinds: list[pieces.Dense] = []
+    size: Size | None = None
     for layer in net.layers:
         if isinstance(layer, Reshape):
-            h, w = (*layer.shape, 0, 0)[:2]
+            size = layer.shape[:2] if len(layer.shape) == 3 else None
         elif isinstance(layer, Conv):
+            if size is None:
+                raise InputError(f"expected a Reshape(h, w, c) before {layer}, got none")
             window = layer.kernel, layer.stride, layer.padding
             if isinstance(layer, ConvTranspose):
-                rows, columns = layer.output_padding
-                h, w = smallest_size((h, w), *window)
-                h, w = h + rows, w + columns
-                around.append(conv.ConvTranspose((h, w), *window))
+                (h, w), (rows, columns) = smallest_size(size, *window), layer.output_padding
+                size = h + rows, w + columns
+                kinds.append(conv.ConvTranspose(size, *window))
             else:
-                around.append(of_images := conv.Conv((h, w), *window))
-                h, w = of_images.windows
+                kinds.append(of_images := conv.Conv(size, *window))
+                size = of_images.windows
         elif isinstance(layer, Dense):
-            around.append(chain.Dense())
+            kinds.append(pieces.DENSE)
+            size = None
         elif not isinstance(layer, Layer) and layer not in ACTIVATIONS.values():
             raise InputError(
                 f"gradients by hand cover convolutions and activations, not {layer}; "
                 "take --gradients autograd"
             )
-    images = any(type(layer) is not chain.Dense for layer in around)
-    return tuple(around) if images else ()
+    return tuple(kinds) if set(kinds) - {pieces.DENSE} else ()

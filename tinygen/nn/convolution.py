@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import require_floats
-from tinygen.backend.patches import Padding, Size, refuse_window, smallest_size
+from tinygen.backend.patches import Padding, Size, is_whole, refuse_window, smallest_size
 from tinygen.errors import InputError
 from tinygen.nn.initialisers import Draw
 from tinygen.nn.layers import Dense
@@ -109,7 +109,8 @@ class ConvTranspose(Conv):
     ) -> None:
         super().__init__(inputs, outputs, kernel, stride, padding, weights, biases)
         pair = [*output_padding] if np.iterable(output_padding) else [output_padding] * 2
-        if len(pair) != 2 or not {*pair} <= {*range(self.stride)}:
+        below = [is_whole(n, least=0) and n < self.stride for n in pair]
+        if below != [True, True]:
             raise InputError(
                 f"ConvTranspose: the output padding must be a whole number below the stride, "
                 f"{self.stride}, or two of them, got {output_padding}"
@@ -128,10 +129,16 @@ class ConvTranspose(Conv):
         self._refuse_other_channels(x)
         n, oh, ow, _ = x.shape
         h, w = smallest_size((oh, ow), self.kernel, self.stride, self.padding)
+        h, w = h + self.output_padding[0], w + self.output_padding[1]
+        if min(h, w) < 1:
+            raise InputError(
+                f"ConvTranspose: expected larger images or less padding, got {oh} x {ow} with "
+                f"kernel {self.kernel}, stride {self.stride} and padding {self.padding}"
+            )
         rows = matmul(reshape(x, shape=(-1, self.inputs)), p["W"])
         y = fold(
             reshape(rows, shape=(n, oh, ow, self.kernel**2 * self.outputs)),
-            size=(h + self.output_padding[0], w + self.output_padding[1]),
+            size=(h, w),
             kernel=self.kernel,
             stride=self.stride,
             padding=self.padding,

@@ -113,7 +113,7 @@ def mlp(
 
 
 def convolutional(
-    image: Sequence[int], channels: Sequence[int], kernel: int, sizes: Sequence[int], **style: Any
+    image: Sequence[int], channels: Sequence[int], kernel: int, sizes: Sequence[int], **options: Any
 ) -> Sequential:
     """Convolutions of images, and behind them dense layers: ``(n, h w c) -> (n, outputs)``.
 
@@ -122,42 +122,44 @@ def convolutional(
         channels: of each convolution's output, one or more.
         kernel: the height and width of all windows.
         sizes: the widths of the dense layers, the last of which is the output.
-        style: `activation` and so on, as of `mlp`; all layers but the last are hidden ones.
+        options: `activation` and so on, as of `mlp`; all layers but the last are hidden ones.
 
     >>> convolutional((28, 28, 1), (16, 32), 3, [10]).shapes
     {'W1': (9, 16), 'b1': (16,), 'W2': (144, 32), 'b2': (32,), 'W3': (1568, 10), 'b3': (10,)}
     """
-    of, stages = _Style(**style), stages_of(image, channels)
-    of.check(dense=False)
+    style, stages = _Style(**options), stages_of(image, channels)
+    style.check(dense=False)
+    _refuse_kernel(image, kernel)
     layers: list[Any] = [Reshape(*image)]
     for (_, _, inputs), (_, _, outputs) in pairwise(stages):
-        layers += of.hidden(Conv, inputs, outputs, kernel, STRIDE, PADDING)
+        layers += style.hidden(Conv, inputs, outputs, kernel, STRIDE, PADDING)
     width = prod(stages[-1])
-    return Sequential(*layers, Reshape(width), mlp([width, *sizes], **style))
+    return Sequential(*layers, Reshape(width), mlp([width, *sizes], **options))
 
 
 def deconvolutional(
-    sizes: Sequence[int], channels: Sequence[int], kernel: int, image: Sequence[int], **style: Any
+    sizes: Sequence[int], channels: Sequence[int], kernel: int, image: Sequence[int], **options: Any
 ) -> Sequential:
     """The mirror image of `convolutional`: ``(n, inputs) -> (n, h w c)``.
 
     Args:
         sizes: the widths of the dense layers, the first of which is the input.
         channels: of each transposed convolution's input, one or more.
-        kernel, image, style: as of `convolutional`.
+        kernel, image, options: as of `convolutional`.
 
     >>> deconvolutional([10], (32, 16), 3, (28, 28, 1)).shapes
     {'W1': (10, 1568), 'b1': (1568,), 'W2': (32, 144), 'b2': (16,), 'W3': (16, 9), 'b3': (1,)}
     """
-    of, stages = _Style(**style), stages_of(image, channels[::-1])[::-1]
-    of.check(dense=False)
+    style, stages = _Style(**options), stages_of(image, channels[::-1])[::-1]
+    style.check(dense=False)
+    _refuse_kernel(image, kernel)
     dense = pairwise([*sizes, prod(stages[0])])
-    layers = [layer for widths in dense for layer in of.hidden(Dense, *widths)]
+    layers = [layer for widths in dense for layer in style.hidden(Dense, *widths)]
     layers.append(Reshape(*stages[0]))
     *hidden, last = pairwise(stages)
     for smaller, larger in hidden:
-        layers += of.hidden(ConvTranspose, *_transposed(smaller, larger, kernel))
-    layers.append(of.layer(ConvTranspose, *_transposed(*last, kernel), last=True))
+        layers += style.hidden(ConvTranspose, *_transposed(smaller, larger, kernel))
+    layers.append(style.layer(ConvTranspose, *_transposed(*last, kernel), last=True))
     return Sequential(*layers, Reshape(prod(image)))
 
 
@@ -170,6 +172,16 @@ def stages_of(image: Sequence[int], channels: Sequence[int]) -> list[tuple[int, 
         h, w, _ = stages[-1]
         stages.append((-(-h // STRIDE), -(-w // STRIDE), c))
     return stages
+
+
+def _refuse_kernel(image: Sequence[int], kernel: int) -> None:
+    """Refuse windows of which a part never lies on the image."""
+    h, w, _ = image
+    if kernel >= 2 * max(h, w):
+        raise InputError(
+            f"expected a kernel of at most {2 * max(h, w) - 1} for images of {h} x {w}, "
+            f"got {kernel}: its weights would see nothing but padding"
+        )
 
 
 def _transposed(smaller: Sequence[int], larger: Sequence[int], kernel: int) -> tuple[Any, ...]:

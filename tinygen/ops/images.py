@@ -6,7 +6,7 @@ from tinygen.autograd.engine import op
 from tinygen.autograd.registry import composed
 from tinygen.backend import Array
 from tinygen.backend import patches as arrays
-from tinygen.backend.patches import Padding, Size
+from tinygen.backend.patches import Padding, Size, is_whole
 from tinygen.ops.reductions import max, mean
 from tinygen.ops.shaping import broadcast_to, reshape
 
@@ -22,7 +22,7 @@ def patches(x: Array, *, kernel: int, stride: int = 1, padding: Padding = 0) -> 
     ``dx = fold(g), each window added at its place``.
 
     A row has the window's rows, columns and channels in this order, so that a convolution is
-    ``patches(x) @ W``. For padding see `tinygen.backend.patches`. ``dx = fold(g)``.
+    ``patches(x) @ W``. For padding see `tinygen.backend.patches`.
 
     >>> import numpy as np
     >>> patches(np.arange(9.0).reshape(1, 3, 3, 1), kernel=2)[0, 0]
@@ -43,7 +43,6 @@ def fold(p: Array, *, size: Size, kernel: int, stride: int = 1, padding: Padding
     ``dp = patches(g)``.
 
     What `patches` does, transposed, so that a transposed convolution is ``fold(x @ W)``.
-    ``dp = patches(g)``.
 
     >>> import numpy as np
     >>> fold(np.ones((1, 2, 2, 4)), size=(3, 3), kernel=2)[0, :, :, 0]
@@ -67,8 +66,9 @@ def average_pool(x: Array, *, kernel: int, stride: int | None = None) -> Array:
 def max_pool(x: Array, *, kernel: int, stride: int | None = None) -> Array:
     """The largest number of each window, in each channel: ``(n, h, w, c) -> (n, oh, ow, c)``.
 
-    Several equal ones in a window share its gradient evenly, as in `max` (in PyTorch the first has
-    all of it). By default windows lie side by side; rows and columns that fill none are left out.
+    Several equal ones in a window each get an equal part of its gradient, as in `max` (in PyTorch
+    the first has all of it). By default windows lie side by side; rows and columns that fill none
+    are left out.
     """
     return max(_windows(x, kernel, stride), axis=3)
 
@@ -82,10 +82,10 @@ def _windows(x: Array, kernel: int, stride: int | None) -> Array:
 @composed
 def upsample(x: Array, *, factor: int) -> Array:
     """Each pixel repeated, factor by factor: ``(n, h, w, c) -> (n, factor h, factor w, c)``."""
-    if x.ndim != 4 or factor < 1:
+    if x.ndim != 4 or not is_whole(factor, least=1):
         raise ValueError(
-            f"upsample: expected images (n, h, w, c) and a factor of at least 1, "
-            f"got {x.shape} and {factor}"
+            f"upsample: expected images (n, h, w, c) and a whole factor of at least 1, "
+            f"got {x.shape} and {factor!r}"
         )
     n, h, w, c = x.shape
     y = broadcast_to(reshape(x, shape=(n, h, 1, w, 1, c)), shape=(n, h, factor, w, factor, c))

@@ -84,7 +84,7 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * _winners(x, y, axis))
 def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The largest element along `axis`; several equal ones share the gradient evenly.
+    """The largest element along `axis`; several equal ones each get an equal part of the gradient.
 
     ``dx = g / k at the k elements that are the largest, else 0``.
     """
@@ -93,7 +93,7 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * _winners(x, y, axis))
 def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The smallest element along `axis`; several equal ones share the gradient evenly.
+    """The smallest element along `axis`; several equal ones each get an equal part of the gradient.
 
     ``dx = g / k at the k elements that are the smallest, else 0``.
     """

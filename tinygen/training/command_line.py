@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tinygen import optim
-from tinygen.backend import NAMES
+from tinygen.backend import NAMES, keep_freed_memory
 from tinygen.data import CHOICES
 from tinygen.data.locations import expanded
 from tinygen.errors import InputError, did_you_mean
@@ -35,6 +35,8 @@ MOST_EPOCHS = 50_000
 ARCHITECTURES = ("dense", "conv")
 CHANNELS = (32, 64)
 """Of the convolutions, where none are asked for."""
+BEFORE = {"architecture": "dense", "channels": [], "kernel": 3}
+"""What runs from before these flags were there have done."""
 SCHEDULES = ("linear", "cosine", "one-cycle", "step", "stages", "constant")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
@@ -142,11 +144,13 @@ def add_network_flags(p: argparse.ArgumentParser) -> Any:
     return group
 
 
-def add_convolution_flags(group: Any) -> None:
-    """The flags of convolutions; pass what else they change as `conv` to `parse`."""
+def add_convolution_flags(group: Any, conv: dict[str, Any]) -> None:
+    """The flags of convolutions, which change other defaults to those of `conv`; see `parse`."""
+    others = [f"{key.replace('_', ' ')} {_shown([*value])}" for key, value in conv.items()]
     add = group.add_argument
-    add("--architecture", **choice(ARCHITECTURES, "convolutions stand before dense layers"))
-    shown = _shown([*CHANNELS])
+    about = "dense, or conv: convolutions before (in a decoder after) dense layers"
+    add("--architecture", **choice(ARCHITECTURES, "") | {"help": about})
+    shown = "; ".join([_shown([*CHANNELS]), *others])
     add("--channels", type=widths, default=(), metavar="N,N",
         help=f"of each convolution, with a stride of 2 (default with conv: {shown})")  # fmt: skip
     add("--kernel", type=whole(1, 99), default=3, metavar="N", help="width of their windows")
@@ -215,6 +219,7 @@ def refuse_other_configuration(saved: dict[str, Any], now: dict[str, Any], where
     Raises:
         InputError: naming each flag that differs.
     """
+    saved = BEFORE | saved
     if saved.get(DATA) != now.get(DATA):
         raise InputError(f"{where} cannot be resumed with other data than it began with")
     differ = [
@@ -249,6 +254,8 @@ def schedule(args: argparse.Namespace, steps: int) -> optim.Schedule:
 def run(main: Callable[..., None], arguments: Sequence[str] | None = None) -> int:
     """Call `main` and turn what it raises into one sentence on stderr and an exit code.
 
+    The process is that of `main`: it keeps the memory that a training step frees for the next one.
+
     Args:
         main: takes the arguments; without any it is called without.
 
@@ -257,6 +264,7 @@ def run(main: Callable[..., None], arguments: Sequence[str] | None = None) -> in
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a path may have letters that it cannot encode
         sys.stdout.reconfigure(errors="backslashreplace")
+    keep_freed_memory()
     try:
         with as_ctrl_c():
             main() if arguments is None else main(arguments)

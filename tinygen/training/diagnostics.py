@@ -53,7 +53,7 @@ def diagnoses(
         diagnosed["perfect"] = (
             "the discriminator tells all fake images from real ones, so the generator learns "
             "little; try --loss r1 with a larger --penalty, --dropout 0.3, or a smaller "
-            "--discriminator-hidden"
+            "discriminator"
         )
     return diagnosed
 

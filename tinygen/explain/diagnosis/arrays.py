@@ -16,16 +16,23 @@ class Explanation:
     """What would make the right gradient the wrong one.
 
     Attributes:
-        text: in words, one sentence without its full stop.
+        predicate: in words, such as ``"is 1/n with n = 5 times what is right"``.
         error: how far what it predicts is from the wrong gradient, relative to the mistake.
         cost: the simpler, the lower.
         kind: of the mistake, such as ``"factor"`` or ``"left out"``.
+        subject: what the predicate is said of; "" of the function as a whole.
     """
 
-    text: str
+    predicate: str
     error: float
     cost: float
     kind: str
+    subject: str = ""
+
+    @property
+    def text(self) -> str:
+        """One sentence without its full stop."""
+        return f"{self.subject} {self.predicate}".lstrip()
 
 
 def tolerance_of(*arrays: Any) -> float:
@@ -63,12 +70,12 @@ def explain_array(
     a, b = got[name], expected[name]
     if a.shape != b.shape:
         return _of_shapes(name, a, b, tolerance)
-    found = [
-        Explanation(f"the gradient of {name} {text}", error, cost, kind)
-        for kind, text, guess, cost in _guesses(name, a, b, expected, sizes, tolerance)
+    explanations = [
+        Explanation(predicate, error, cost, kind, f"the gradient of {name}")
+        for kind, predicate, guess, cost in _guesses(name, a, b, expected, sizes, tolerance)
         if (error := _misfit(a, b, guess)) <= tolerance
     ]
-    return sorted(found, key=lambda e: e.cost)
+    return sorted(explanations, key=lambda e: e.cost)
 
 
 def _misfit(a: Any, b: Any, guess: Any) -> float:
@@ -79,7 +86,7 @@ def _misfit(a: Any, b: Any, guess: Any) -> float:
 
 def _of_shapes(name: str, a: Any, b: Any, tolerance: float) -> list[Explanation]:
     if a.shape == b.T.shape and np.allclose(a, b.T, rtol=tolerance, atol=tolerance):
-        return [Explanation(f"the gradient of {name} is transposed", 0.0, 0, "transposed")]
+        return [Explanation("is transposed", 0.0, 0, "transposed", f"the gradient of {name}")]
     return []
 
 
@@ -95,7 +102,7 @@ Guess = tuple[str, str, Any, float]
 def _guesses(
     name: str, a: Any, b: Any, expected: Mapping[str, Any], sizes: Sizes, tolerance: float
 ) -> Iterator[Guess]:
-    """Kind, words, the array that it predicts, and cost."""
+    """Kind, predicate, the array that it predicts, and cost."""
     if not np.any(a):
         yield "zero", "is 0", 0 * b, 0
         return

@@ -124,7 +124,7 @@ class BackwardPass:
         return at_leaves
 
     def product(self, edge: Edge, g: Any, values: Mapping[int, Any] | None = None) -> Any:
-        """``g`` times the Jacobian, as the engine has it; with other values of some arguments."""
+        """``g`` times the Jacobian; with other values of some arguments, if there are `values`."""
         node, op = edge.node, edge.node.op
         assert op is not None
         arrays = [x.value for _, x in node.inputs]
@@ -152,7 +152,11 @@ class BackwardPass:
 
 
 def summed_to(dx: Any, x: Any) -> Any:
-    """Summed over the axes along which `x` was repeated."""
+    """Summed over the axes along which `x` was repeated, as the engine does.
+
+    But where the engine refuses an array that broadcasting cannot have made, it is let through in
+    the shape that it has, as a mistake may make it; and it may be the number 0, or a Tensor.
+    """
     if not hasattr(dx, "shape"):  # a partial may be the number 0
         return dx * namespace(x).ones_like(x)
     new = dx.ndim - x.ndim

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -109,15 +110,15 @@ def diagnose(
     tolerance = tolerance_of(*got.values(), *expected.values())
     if any(name not in got or got[name].shape != x.shape for name, x in expected.items()):
         return explain_array(name, got, expected, sizes, tolerance) if name in got else []
-    found = _of_arrays(got, expected, sizes, tolerance)
+    explanations = _of_arrays(got, expected, sizes, tolerance)
     if graph is not None and graph.size < MOST:
         search = Search(graph, got, expected, sizes, tolerance)
-        found += search.explanations() if search.wrong else []
+        explanations += search.explanations() if search.wrong else []
         right = float(graph.trace.nodes[-1].value)
         allowed = 1e-10 if tolerance < 1e-6 else 1e-5
-        if loss is not None and abs(loss - right) > allowed * abs(right) and not found:
-            found = explain_loss(search, loss, allowed)
-    return sorted(found, key=lambda e: e.cost)
+        if loss is not None and abs(loss - right) > allowed * abs(right) and not explanations:
+            explanations = explain_loss(search, loss, allowed)
+    return sorted(explanations, key=lambda e: e.cost)
 
 
 def _of_arrays(
@@ -127,31 +128,33 @@ def _of_arrays(
     wrong = wrong_names(got, expected, tolerance)
     if not wrong:
         return []
-    each = [explain_array(name, got, expected, sizes, tolerance) for name in wrong]
-    first, others = wrong[0], each[1:]
+    first, *others = [explain_array(name, got, expected, sizes, tolerance) for name in wrong]
+    known_of_others = [{e.predicate for e in of_one} for of_one in others]
+    subject, cost = f"the gradient of {_listed(wrong)}", 0.2 + (len(wrong) > 1)
     return [
-        Explanation(
-            e.text.replace(f"gradient of {first} ", f"gradient of {_listed(wrong)} ", 1),
-            e.error, e.cost + 0.2 + (len(wrong) > 1), e.kind,
-        )
-        for e in each[0]
-        if all(any(e.text.split(first, 1)[1] == o.text.split(name, 1)[1] for o in found)
-               for name, found in zip(wrong[1:], others, strict=True))
-    ]  # fmt: skip
+        replace(e, subject=subject, cost=e.cost + cost)
+        for e in first
+        if all(e.predicate in known for known in known_of_others)
+    ]
 
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def lines_of(found: list[Explanation], which: str = "") -> list[str]:
-    """The best explanation with its digits, and the second best where it is close."""
-    if not found:
+def lines_of(explanations: list[Explanation], which: str = "") -> list[str]:
+    """The best of them, which come first, with its digits, and the second best where it is close.
+
+    Args:
+        explanations: the simplest first.
+        which: of two functions has the mistake, in words.
+    """
+    if not explanations:
         return [f"why: {NONE_KNOWN}"]
-    best = found[0]
-    of = f"the {which} one is " if which and best.text.startswith("as if") else ""
-    lines = [f"why: {of}{best.text}; fits to {_digits(best.error)} digits"]
-    for other in found[1:]:
+    best, *others = explanations
+    function = f"the {which} one is " if which and not best.subject else ""
+    lines = [f"why: {function}{best.text}; fits to {_digits(best.error)} digits"]
+    for other in others:
         if other.kind != best.kind and other.cost <= best.cost + 0.5:
             return [*lines, f"or:  {other.text}"]
     return lines

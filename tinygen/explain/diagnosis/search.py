@@ -79,17 +79,17 @@ class Search:
     def explanations(self) -> list[Explanation]:
         """The simplest first."""
         with np.errstate(all="ignore"):
-            found = [
+            explanations = [
                 e
                 for edge in self.backward.edges
                 if self._may_be(edge.parent)
                 for e in self._at(edge)
             ]
             for search in (self._exchanged, self._skipped, self._terms, self._at_steps, self._cut):
-                found += search()
-            if not any(e.cost < 3 for e in found):
-                found += self._everywhere()
-        return sorted(found, key=lambda e: e.cost)
+                explanations += search()
+            if not any(e.cost < 3 for e in explanations):
+                explanations += self._everywhere()
+        return sorted(explanations, key=lambda e: e.cost)
 
     def _may_be(self, node: Node) -> bool:
         """Whether all wrong parameters lie behind a step."""

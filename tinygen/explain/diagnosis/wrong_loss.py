@@ -23,8 +23,13 @@ from tinygen.explain.trace import Node, Trace
 IDENTITY = Op(lambda x: x, {"dx": lambda g, y, x: g})
 
 
-class Mistake(NamedTuple):
-    """Steps as they would be, by their index; their values are still the right ones."""
+class WrongGraph(NamedTuple):
+    """A mistake in the forward pass.
+
+    Attributes:
+        kind, text, cost: as of a `Mistake`.
+        steps: as they would be, by their index; their values are still the right ones.
+    """
 
     kind: str
     text: str
@@ -43,40 +48,38 @@ def explain_loss(search: Search, loss: float, tolerance: float) -> list[Explanat
     trace = search.backward.trace
     right = float(trace.nodes[-1].value)
     allowed = tolerance * max(abs(loss), abs(right))
-    found = [] if search.wrong else [*_constants(loss - right, search.sizes, allowed)]
+    explanations = [] if search.wrong else [*_constants(loss - right, search.sizes, allowed)]
     with np.errstate(all="ignore"):
-        for mistake in _mistakes(search.backward, search.sizes):
-            values = _values(trace, mistake)
+        for wrong in _wrong_graphs(search.backward, search.sizes):
+            values = _values(trace, wrong)
             if values is None:
                 continue
             off = abs(float(values[trace.nodes[-1].index]) - loss)
             if not off <= allowed:  # it may be NaN
                 continue
-            error = _misfit(trace, values, mistake, search)
+            error = _misfit(trace, values, wrong, search)
             if error <= search.tolerance:
-                first = next(iter(mistake.steps.values()))
-                text = f"as if {mistake.text} ({where(trace.nodes[first.index])})"
-                found.append(Explanation(text, error, mistake.cost + 0.5, mistake.kind))
-    return sorted(found, key=lambda e: e.cost)
+                first = next(iter(wrong.steps.values()))
+                predicate = f"as if {wrong.text} ({where(trace.nodes[first.index])})"
+                explanations.append(Explanation(predicate, error, wrong.cost + 0.5, wrong.kind))
+    return sorted(explanations, key=lambda e: e.cost)
 
 
 def _constants(difference: float, sizes: Sizes, allowed: float) -> Iterator[Explanation]:
     """A constant that is missing, or one too many: the gradient does not see it."""
-    known = {f"log({s})": log(s) for s in sizes} | {
-        f"{s}/2 log(2 pi)": s / 2 * log(2 * pi) for s in sizes
-    }
-    for text, value in known.items():
-        for sign, word in ((1, "more"), (-1, "less")):
-            if abs(difference - sign * value) <= allowed:
-                size = int(text.strip("log()").split("/")[0])
-                said = f"the loss is {text} {word} than it should be, with {size} = {sizes[size]}"
-                yield Explanation(said, 0.0, 0, "constant")
+    for s, name in sizes.items():
+        constants = {f"log({s})": log(s), f"{s}/2 log(2 pi)": s / 2 * log(2 * pi)}
+        for text, constant in constants.items():
+            for value, word in ((constant, "more"), (-constant, "less")):
+                if abs(difference - value) <= allowed:
+                    predicate = f"is {text} {word} than it should be, with {s} = {name}"
+                    yield Explanation(predicate, 0.0, 0, "constant", "the loss")
 
 
 # The mistakes that are tried.
 
 
-def _mistakes(backward: BackwardPass, sizes: Sizes) -> Iterator[Mistake]:
+def _wrong_graphs(backward: BackwardPass, sizes: Sizes) -> Iterator[WrongGraph]:
     steps = [node for node in backward.visits if node.op is not None]
     for node in steps:
         yield from _scaled(node, sizes)
@@ -84,16 +87,16 @@ def _mistakes(backward: BackwardPass, sizes: Sizes) -> Iterator[Mistake]:
         yield from _other_axis(node)
     for late, early, _ in spans(backward):
         text = f"{late.name} were {early.name} as it is"
-        yield Mistake("left out", text, 0.5, {late.index: _identity(late, early)})
+        yield WrongGraph("left out", text, 0.5, {late.index: _identity(late, early)})
     for a, b in pairs(backward):
         if len(a.node.inputs) == len(b.node.inputs) == 1:
             text = f"{a.node.name} and {b.node.name} were exchanged"
             exchanged = {a.node.index: _like(a.node, b.node), b.node.index: _like(b.node, a.node)}
-            yield Mistake("exchanged", text, 0, exchanged)
+            yield WrongGraph("exchanged", text, 0, exchanged)
     yield from _everywhere(steps)
 
 
-def _scaled(node: Node, sizes: Sizes) -> Iterator[Mistake]:
+def _scaled(node: Node, sizes: Sizes) -> Iterator[WrongGraph]:
     """An input times a factor."""
     factors = {-1.0: "had the other sign", 2.0: "were doubled", 0.5: "were halved", 0.0: "were 0"}
     for s, name in sizes.items():
@@ -105,17 +108,17 @@ def _scaled(node: Node, sizes: Sizes) -> Iterator[Mistake]:
         for c, words in factors.items():
             text = f"{x.name}, the {argument} of {node.name}, {words}"
             cost = 0.0 if abs(c) in (0, 0.5, 1, 2) else 0.5
-            yield Mistake("factor", text, cost, {node.index: _times(node, i, c)})
+            yield WrongGraph("factor", text, cost, {node.index: _times(node, i, c)})
 
 
-def _without(node: Node) -> Iterator[Mistake]:
+def _without(node: Node) -> Iterator[WrongGraph]:
     for _, x in node.inputs:
         if x.gradient is not None and x.value.shape == node.value.shape:
             text = f"{node.name} were its argument {x.name} as it is"
-            yield Mistake("left out", text, 0.1, {node.index: _identity(node, x)})
+            yield WrongGraph("left out", text, 0.1, {node.index: _identity(node, x)})
 
 
-def _other_axis(node: Node) -> Iterator[Mistake]:
+def _other_axis(node: Node) -> Iterator[WrongGraph]:
     axis = node.options.get("axis")
     if isinstance(axis, int):
         x = node.inputs[0][1].value
@@ -123,10 +126,10 @@ def _other_axis(node: Node) -> Iterator[Mistake]:
             if other != axis % x.ndim:
                 text = f"{node.name} were along axis {other}, not {axis % x.ndim}"
                 step = replace(node, options={**node.options, "axis": other})
-                yield Mistake("axis", text, 0.3, {node.index: step})
+                yield WrongGraph("axis", text, 0.3, {node.index: step})
 
 
-def _everywhere(steps: list[Node]) -> Iterator[Mistake]:
+def _everywhere(steps: list[Node]) -> Iterator[WrongGraph]:
     """All uses of an op are left out, or one of its arguments is 0."""
     uses: dict[tuple[str, str], list[Node]] = {}
     for node in steps:
@@ -139,9 +142,9 @@ def _everywhere(steps: list[Node]) -> Iterator[Mistake]:
             if np.shape(x.value) == np.shape(nodes[0].value):
                 left_out = {node.index: _identity(node, node.inputs[i][1]) for node in nodes}
                 text = f"{op} were left out, and its {argument} taken,{ending}"
-                yield Mistake("left out", text, 0.6, left_out)
+                yield WrongGraph("left out", text, 0.6, left_out)
             zero = {node.index: _times(node, i, 0.0) for node in nodes}
-            yield Mistake("missing", f"the {argument} of {op} were 0{ending}", 0.7, zero)
+            yield WrongGraph("missing", f"the {argument} of {op} were 0{ending}", 0.7, zero)
 
 
 # A step as it would be.
@@ -178,9 +181,9 @@ def _times(node: Node, i: int, c: float) -> Node:
 # Its loss and its gradients.
 
 
-def _values(trace: Trace, mistake: Mistake) -> dict[int, Any] | None:
+def _values(trace: Trace, wrong: WrongGraph) -> dict[int, Any] | None:
     """All values of the wrong graph that change, the last one among them; None if it has none."""
-    steps = mistake.steps
+    steps = wrong.steps
     try:
         values: dict[int, Any] = {}
         for node in trace.nodes[min(steps) :]:
@@ -195,12 +198,12 @@ def _values(trace: Trace, mistake: Mistake) -> dict[int, Any] | None:
         return None
 
 
-def _misfit(trace: Trace, values: Mapping[int, Any], mistake: Mistake, search: Search) -> float:
+def _misfit(trace: Trace, values: Mapping[int, Any], wrong: WrongGraph, search: Search) -> float:
     """How far the gradients of the wrong graph are off those that are to be explained."""
     if not search.wrong:
         return 0.0
     errors = []
-    for steps in (mistake.steps, {}):  # its own gradients; the right formulas, of wrong values
+    for steps in (wrong.steps, {}):  # its own gradients; the right formulas, of wrong values
         other = _backward(trace, values, steps, search)
         try:
             errors.append(search.misfit(other.gradients()))

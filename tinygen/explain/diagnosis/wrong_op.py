@@ -107,5 +107,5 @@ def _said(node: Node, i: int, error: GradientError) -> str:
         measured = {"0": _measured(error.function, error.arrays, "0")}
         known = explain_array("0", got, measured, sizes_of({x.name: x.value}, {}), 1e-5)
         if known and "second order" not in str(error):
-            text += f": {known[0].text.replace('the gradient of 0', 'what it returns')}"
+            text += f": what it returns {known[0].predicate}"
     return text

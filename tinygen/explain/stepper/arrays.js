@@ -93,6 +93,7 @@ function bytesOf(array) {
 
 const GAP = 1; // between images, in pixels
 const PICTURE = 400; // how wide a picture is on the screen, at most
+const IMAGE = 56; // and each of several images in it
 
 /** How many images stand side by side, and below one another. */
 function gridOf({ images }) {
@@ -112,7 +113,7 @@ function draw(canvas, array) {
     const tile = tileOf(array, k, colours);
     context.putImageData(tile, column * (array.columns + GAP), row * (array.rows + GAP));
   }
-  resize(canvas, array.images);
+  resize(canvas, array);
 }
 
 function tileOf(array, k, colours) {
@@ -125,8 +126,9 @@ function tileOf(array, k, colours) {
 }
 
 /** As large as there is room; of a few long rows, each is high enough to be seen. */
-function resize(canvas, images) {
-  const times = Math.min(PICTURE / canvas.width, PICTURE / canvas.height, images > 1 ? 2 : 14);
+function resize(canvas, { images, rows, columns }) {
+  const largest = images > 1 ? IMAGE / Math.max(rows, columns) : 14;
+  const times = Math.min(PICTURE / canvas.width, PICTURE / canvas.height, largest);
   const height = Math.max(canvas.height * times, images ? 0 : Math.min(canvas.height * 14, 112));
   canvas.style.width = `${canvas.width * times}px`;
   canvas.style.aspectRatio = `${canvas.width * times} / ${height}`;

@@ -61,7 +61,7 @@ function visible(item) {
   return shown;
 }
 
-const WIDTH = 148, HEIGHT = 64, ACROSS = 16, DOWN = 30, MARGIN = 12, LABEL = 22, BEND = 10;
+const WIDTH = 148, HEIGHT = 64, ACROSS = 16, DOWN = 30, MARGIN = 12, LABEL = 22, WAYPOINT = 10;
 
 /** Place the children of an open box in layers, and say how large it is. */
 function layOut(group) {
@@ -77,7 +77,7 @@ function layOut(group) {
     const height = Math.max(...layer.map((cell) => cell.h));
     let x = MARGIN + (width - widthOf(layer)) / 2;
     for (const cell of layer) {
-      if (cell.isBend) cell.h = height;
+      if (cell.isWaypoint) cell.h = height;
       cell.slack = (height - cell.h) / 2;
       [cell.x, cell.y] = [x, y + cell.slack];
       x += cell.w + ACROSS;
@@ -89,25 +89,25 @@ function layOut(group) {
 
 const widthOf = (layer) => layer.reduce((sum, cell) => sum + cell.w + ACROSS, -ACROSS);
 
-/** The children by rank; an edge over several layers gets a bend in each of them, and goes around
+/** The children by rank; an edge over several layers gets a waypoint in each of them, and goes around
  *  boxes. An edge from outside begins above the first layer, and one that leaves ends below the last. */
 function layersOf(group) {
   const layers = [];
   const put = (cell, rank) => (layers[rank] ??= []).push(cell);
   group.children.forEach((child) => { child.near = []; put(child, child.rank); });
   const end = layers.length;
-  const bends = (a, b, after, before) => {
+  const waypoints = (a, b, after, before) => {
     const made = [];
     for (let rank = after + 1; rank < before; rank++) {
-      made.push({ w: BEND, h: 0, near: [], parent: group, isBend: true });
+      made.push({ w: WAYPOINT, h: 0, near: [], parent: group, isWaypoint: true });
       put(made.at(-1), rank);
     }
     [a, ...made, b].filter(Boolean).reduce(join);
     return made;
   };
-  group.edges.forEach((edge) => { edge.bends = bends(edge.a, edge.b, edge.a.rank, edge.b.rank); });
-  group.enters.forEach((child) => { child.above = bends(null, child, -1, child.rank); });
-  group.leaves.forEach((child) => { child.below = bends(child, null, child.rank, end); });
+  group.edges.forEach((edge) => { edge.waypoints = waypoints(edge.a, edge.b, edge.a.rank, edge.b.rank); });
+  group.enters.forEach((child) => { child.above = waypoints(null, child, -1, child.rank); });
+  group.leaves.forEach((child) => { child.below = waypoints(child, null, child.rank, end); });
   return layers.filter(Boolean);
 }
 
@@ -133,7 +133,7 @@ function order(layers) {
 
 const mean = (xs, otherwise) => (xs.length ? xs.reduce((a, b) => a + b, 0) / xs.length : otherwise);
 
-/** Where an item or a bend is on the page. */
+/** Where an item or a waypoint is on the page. */
 function origin(cell) {
   let [x, y] = [cell.x ?? 0, cell.y ?? 0];
   for (let box = cell.parent; box; box = box.parent) {

@@ -127,9 +127,9 @@ function curve(from, to, edge) {
   const [[x, y], [u, v]] = [origin(from), origin(to)];
   const pieces = [
     [x + from.w / 2, y + from.h, y + from.h + from.slack],
-    ...bendsAlong(from, to, edge).map((bend) => {
-      const [left, top] = origin(bend);
-      return [left + BEND / 2, top, top + bend.h];
+    ...waypointsAlong(from, to, edge).map((waypoint) => {
+      const [left, top] = origin(waypoint);
+      return [left + WAYPOINT / 2, top, top + waypoint.h];
     }),
     [u + to.w / 2, v - to.slack, v],
   ];
@@ -141,9 +141,9 @@ function curve(from, to, edge) {
   }).join("");
 }
 
-function bendsAlong(from, to, edge) {
+function waypointsAlong(from, to, edge) {
   const [up, down] = [[], []];
   for (let a = from; a !== edge.a; a = a.parent) up.push(...a.below);
   for (let b = to; b !== edge.b; b = b.parent) down.unshift(...b.above);
-  return [...up, ...edge.bends, ...down];
+  return [...up, ...edge.waypoints, ...down];
 }

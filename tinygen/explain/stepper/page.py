@@ -76,7 +76,7 @@ def described(trace: Trace, by_hand: SideBySide | None = None) -> dict[str, Any]
         "lines": [_line(line, by_hand, arrays) for line in by_hand.lines] if by_hand else [],
         "tree": tree(trace.nodes),
         "notFinite": _not_finite(trace),
-        "arrays": arrays.kept,
+        "arrays": arrays.entries,
     }
 
 

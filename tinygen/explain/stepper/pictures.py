@@ -11,11 +11,12 @@ import numpy as np
 from tinygen.backend import to_host
 
 SIDE = 28
-"""An axis of so many pixels squared is an image: of MNIST, or of a weight's row or column."""
+"""A row or column of so many pixels squared is an image: of MNIST, or of a weight."""
 IMAGES = 36
 """So many images of an array are drawn."""
 EDGE = 200
-"""So many rows and columns of a matrix are drawn; of a larger one, every second, third, ..."""
+"""So many rows and columns are drawn, of a matrix or of images side by side; of more, every second,
+third, ..."""
 NUMBERS, COLUMNS = 40, 8
 """An array of no more numbers and columns than this is written out."""
 NOT_FINITE = 255
@@ -23,18 +24,18 @@ NOT_FINITE = 255
 
 
 class Arrays:
-    """What is kept of the arrays; those that look the same are kept once."""
+    """What the page has of the arrays; those that look the same are one entry."""
 
     def __init__(self) -> None:
-        self.kept: list[dict[str, Any]] = []
+        self.entries: list[dict[str, Any]] = []
         self._seen: dict[str, int] = {}
 
     def add(self, x: Any) -> int:
-        """The index of what is kept of an array or a number."""
-        seen = picture(on_host(x))
-        index = self._seen.setdefault(repr(seen), len(self.kept))
-        if index == len(self.kept):
-            self.kept.append(seen)
+        """The index of the entry of an array or a number."""
+        entry = picture(on_host(x))
+        index = self._seen.setdefault(repr(entry), len(self.entries))
+        if index == len(self.entries):
+            self.entries.append(entry)
         return index
 
 
@@ -42,7 +43,7 @@ def picture(x: np.ndarray) -> dict[str, Any]:
     """An array's shape and range, and its numbers if they are few, or else its pixels.
 
     Pixels are bytes, 0 to 254 from the minimum to the maximum, row by row: those of a matrix, or
-    of images side by side.
+    of images one after the other.
     """
     finite = x if np.isfinite(x).all() else x[np.isfinite(x)]
     low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
@@ -58,7 +59,9 @@ def picture(x: np.ndarray) -> dict[str, Any]:
 
 
 def _pixels(x: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-    """What is drawn of an array, as rows, and what they are."""
+    """What is drawn of an array, and how it is laid out."""
+    if x.ndim == 4:
+        return _images(x)
     rows = x.reshape(-1, x.shape[-1])
     kind = "row"
     if rows.shape[1] != SIDE**2 and rows.shape[0] == SIDE**2:  # weights that take images
@@ -70,11 +73,31 @@ def _pixels(x: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
             said = f"the first {IMAGES} of {len(rows)} {kind}s, each as an image"
         about = {"images": len(drawn), "rows": SIDE, "columns": SIDE, "every": (1, 1)}
         return drawn, about | {"said": said}
-    down, across = (max(1, ceil(n / EDGE)) for n in rows.shape)
-    drawn = rows[::down, ::across]
-    thinned = [f"1 of {n} {of}" for n, of in ((down, "rows"), (across, "columns")) if n > 1]
-    about = {"images": 0, "rows": len(drawn), "columns": drawn.shape[1], "every": (down, across)}
-    return drawn, about | {"said": ", ".join(thinned)}
+    drawn, about = _thinned(rows, EDGE, [])
+    return drawn, about | {"images": 0}
+
+
+def _images(x: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    """The channels of images (n, h, w, c), each as an image."""
+    n, h, w, c = x.shape
+    channels = x.transpose(0, 3, 1, 2).reshape(n * c, h, w)
+    first = channels[:IMAGES]
+    said = ["each channel as an image"] if c > 1 else []
+    if len(first) < len(channels):
+        what = "images" if c == 1 else "channels, each as an image"
+        said = [f"the first {IMAGES} of {len(channels)} {what}"]
+    drawn, about = _thinned(first, EDGE // ceil(len(first) ** 0.5), said)
+    return drawn, about | {"images": len(first)}
+
+
+def _thinned(x: np.ndarray, room: int, said: list[str]) -> tuple[np.ndarray, dict[str, Any]]:
+    """So many rows and columns of a matrix, or of each of several, and what is said of them."""
+    down, across = (max(1, ceil(length / room)) for length in x.shape[-2:])
+    drawn = x[..., ::down, ::across]
+    said += [f"1 of {n} {of}" for n, of in ((down, "rows"), (across, "columns")) if n > 1]
+    rows, columns = drawn.shape[-2:]
+    about = {"rows": rows, "columns": columns, "every": (down, across), "said": ", ".join(said)}
+    return drawn, about
 
 
 def _codes(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
