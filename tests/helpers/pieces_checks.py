@@ -104,6 +104,7 @@ ARGUMENTS = {
     "DENSE.product": drawn("ni", "io"),
     "DENSE.weight_gradient": drawn("ni", "no", "?io"),
     "DENSE.input_gradient": drawn("no", "io"),
+    "add_bias": drawn("no", "o"),
     "bias_gradient": drawn("no", "?o"),
     "identity": drawn(apart),
     "relu": drawn(apart),
@@ -146,6 +147,7 @@ ARGUMENTS = {
 }
 FILLED = {
     "DENSE.weight_gradient": (2,),
+    "add_bias": (0,),
     "bias_gradient": (1,),
     "batch_norm_backward": (3, 4),
     "l2_penalty": (1,),
@@ -264,6 +266,7 @@ TEXTBOOK: dict[str, Callable[..., list[Any]]] = {
     "DENSE.product": lambda h, W: [matrix_product(h, W)],
     "DENSE.weight_gradient": lambda h, da, _: 2 * [matrix_product(h.T, da)],
     "DENSE.input_gradient": lambda da, W: [matrix_product(da, W.T)],
+    "add_bias": lambda r, b: 2 * [r + b],
     "bias_gradient": lambda da, _: 2 * [matrix_product(np.ones((1, len(da))), da)[0]],
     "identity": each(PHI["none"], lambda a: 1),
     "relu": each(PHI["relu"], lambda a: a > 0),

@@ -354,7 +354,7 @@ MUTANTS: dict[str, Plant] = {
     ),
     "by hand: no 1/n in the gradient": in_pieces(OVER_N),
     "by hand: a sum over images": in_pieces(OVER_N, LOSS_OVER_N),
-    "by hand: no biases": in_chain(("pixels += vectors[0]", "pass")),
+    "by hand: no biases": in_chain(("pixels = add_bias(pixels, *vectors)", "pass")),
     "by hand: the biases' gradient is a mean": in_pieces(
         ("da.sum(axis=0, out=out)", "da.mean(axis=0, out=out)")
     ),

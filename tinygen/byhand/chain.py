@@ -27,6 +27,7 @@ from tinygen.byhand.pieces import (
     Dense,
     activation_backward,
     activation_jvp,
+    add_bias,
     batch_norm,
     batch_norm_backward,
     bias_gradient,
@@ -106,7 +107,7 @@ def chain(
         r = kind[k].product(h[k - 1], W)
         pixels = r.reshape(-1, len(vectors[0]))  # a row for each; in a dense layer r itself
         if len(vectors) == 1:
-            pixels += vectors[0]  # (C2)
+            pixels = add_bias(pixels, *vectors)  # (C2) (P1)
         else:
             pixels, norms[k] = batch_norm(pixels, *vectors)  # (P35) (P36) (P37)
         a[k] = pixels.reshape(r.shape)

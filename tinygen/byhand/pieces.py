@@ -45,7 +45,7 @@ class Dense:
 
     def product(self, h: Array, W: Array) -> Array:
         """(n, i) (i, o) -> (n, o)."""
-        return h @ W  # (P1), to which the chain adds b
+        return h @ W
 
     def weight_gradient(self, h: Array, da: Array, out: Array | None = None) -> Array:
         """dW (i, o), given the gradient `da` (n, o) and the layer's input `h`."""
@@ -57,6 +57,12 @@ class Dense:
 
 
 DENSE = Dense()
+
+
+def add_bias(r: Array, b: Array) -> Array:
+    """a: (n, o) (o,) -> (n, o); it is written into `r`, which is h W."""
+    r += b  # (P1)
+    return r
 
 
 def bias_gradient(da: Array, out: Array | None = None) -> Array:
