@@ -219,7 +219,7 @@ def refuse_other_configuration(saved: dict[str, Any], now: dict[str, Any], where
     Raises:
         InputError: naming each flag that differs.
     """
-    saved = BEFORE | saved
+    saved = {key: value for key, value in BEFORE.items() if key in now} | saved
     if saved.get(DATA) != now.get(DATA):
         raise InputError(f"{where} cannot be resumed with other data than it began with")
     differ = [
