@@ -48,7 +48,8 @@ from tinygen.byhand.checks import DENSE
 from tinygen.byhand.pieces import ACTIVATIONS, SECOND
 
 NO_DERIVATIVE = {
-    "DENSE.product", "add_bias", "logistic", "batch_norm", "reparameterise", "log_ratio", "sum_of_squares",
+    "DENSE.product", "add_bias", "logistic", "batch_norm", "reparameterise", "log_ratio",
+    "sum_of_squares",
 }  # fmt: skip
 """Functions that give a value alone; its derivative is given by another one."""
 
