@@ -28,7 +28,7 @@ from tinygen.evaluation import PCA, confusion, most_wrong, reference_models
 from tinygen.files import replacing
 from tinygen.losses import one_hot
 from tinygen.models import Classifier, Frozen
-from tinygen.models.architecture import image_option
+from tinygen.models.architecture import convolutions_of, image_option
 from tinygen.models.serialization import describe
 from tinygen.parameters import Parameters
 from tinygen.training import (
@@ -223,7 +223,7 @@ class Experiment:
             latent=encoder.latent if features == "code" or not hidden else 0,
             reads="all" if features == "all" else "last",
             input_noise=recipe.noise, weight_decay=recipe.weight_decay,
-            channels=encoder.channels, kernel=encoder.kernel, image=encoder.image,
+            **convolutions_of(encoder),
         )  # fmt: skip
 
     @cache  # noqa: B019  there is one experiment in a process
@@ -247,8 +247,7 @@ class Experiment:
         elif mode == "code":
             body = Classifier(
                 pixels, encoder.hidden, self.classes, encoder.activation, 0.0,
-                latent=encoder.latent, channels=encoder.channels, kernel=encoder.kernel,
-                image=encoder.image,
+                latent=encoder.latent, **convolutions_of(encoder),
             )  # fmt: skip
         else:  # PCA is a linear layer
             width = {"pixels": 0, "pca": min(encoder.latent, pixels)}[mode]

@@ -89,7 +89,9 @@ def side_by_side(
     """
     graph = trace(loss, parameters, *data)
     lines = derivation(by_hand, parameters, *data)
-    return SideBySide(graph, lines, [match for line in lines for match in _of_line(line, graph)])
+    candidates = _candidates(graph)
+    matches = [match for line in lines for match in _of_line(line, graph, candidates)]
+    return SideBySide(graph, lines, matches)
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,11 @@ class _Candidate(NamedTuple):
     sign: int = 1
 
 
-def _of_line(line: Line, graph: Trace) -> Iterator[Match]:
+def _of_line(
+    line: Line, graph: Trace, candidates: Mapping[int, Sequence[_Candidate]]
+) -> Iterator[Match]:
     for name, x in line.made.items():
-        near = [(_difference(x, c), c) for c in _candidates(x, graph)]
+        near = [(_difference(x, c), c) for c in candidates.get(x.size, ())]
         same = [candidate for candidate in near if candidate[0] <= NEAR]
         same = same or [n for n in near if _should_be(n[1], name)]
         if same:
@@ -188,12 +192,13 @@ def _match(line: Line, name: str, x: Any, graph: Trace, c: _Candidate, differenc
     )  # fmt: skip
 
 
-def _candidates(x: Any, graph: Trace) -> Iterator[_Candidate]:
-    """The arrays of the graph that have as many elements as `x`, and are not 0."""
+def _candidates(graph: Trace) -> dict[int, list[_Candidate]]:
+    """The arrays of the graph that are not 0, with either sign, by their number of elements."""
+    by_size: dict[int, list[_Candidate]] = {}
     for c in _arrays(graph):
-        if c.array.size == x.size and c.array.any():
-            yield c
-            yield c._replace(sign=-1)
+        if c.array.any():
+            by_size.setdefault(c.array.size, []).extend([c, c._replace(sign=-1)])
+    return by_size
 
 
 def _arrays(graph: Trace) -> Iterator[_Candidate]:

@@ -32,6 +32,11 @@ class Options(Protocol):
     def image(self) -> tuple[int, ...]: ...
 
 
+def convolutions_of(model: Options) -> dict[str, Any]:
+    """A model's options for convolutions, as the keywords of another model that is to have them."""
+    return {"channels": model.channels, "kernel": model.kernel, "image": model.image}
+
+
 def image_option(channels: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
     """The option `image` for images of a data set, (h, w) or (h, w, c): none for dense networks."""
     return (*shape, 1)[:3] if channels else ()

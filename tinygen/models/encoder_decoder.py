@@ -13,7 +13,7 @@ from tinygen.backend import Array, Backend
 from tinygen.byhand import autoencoder as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import binary_cross_entropy_with_logits, mse
-from tinygen.models.architecture import from_images, to_images
+from tinygen.models.architecture import convolutions_of, from_images, to_images
 from tinygen.models.gradients import LossAndGrads, geometry, of_one_loss
 from tinygen.models.options import convert_options
 from tinygen.nn import Sequential
@@ -237,15 +237,15 @@ class EncoderDecoder:
     def encoder(self) -> Encoder:
         return Encoder(
             self.pixels, self.hidden, self.latent, self.activation, self.dropout, self.heads,
-            self.weights, self.biases, self.channels, self.kernel, self.image,
+            self.weights, self.biases, **convolutions_of(self),
         )  # fmt: skip
 
     @cached_property
     def decoder(self) -> Decoder:
         return Decoder(
             self.latent, self.hidden[::-1], self.pixels, self.activation, self.dropout,
-            weights=self.weights, biases=self.biases, channels=self.channels, kernel=self.kernel,
-            image=self.image, **self._decoder_options,
+            weights=self.weights, biases=self.biases,
+            **{**convolutions_of(self), **self._decoder_options},
         )  # fmt: skip
 
     @property
