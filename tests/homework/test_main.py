@@ -1,0 +1,113 @@
+"""The command line, as a teacher uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from tiny_homework import install
+
+from tinygen.homework.__main__ import main
+from tinygen.homework.assignment import load
+
+posix = pytest.mark.skipif(os.name != "posix", reason="grading needs Linux or a Mac")
+
+
+@pytest.fixture(autouse=True)
+def tiny(tmp_path, monkeypatch):
+    install(tmp_path / "kit", monkeypatch)
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    return stopped.value.code
+
+
+def test_list(capsys):
+    main(["list"])
+    assert capsys.readouterr().out.splitlines() == [
+        "tiny              Two questions",
+        "                  2 questions, 3 points, 5 minutes",
+    ]
+
+
+def test_new(tmp_path, capsys):
+    main(["new", "tiny", "--variant", "7"])
+    assert capsys.readouterr().out == f"{tmp_path / 'tiny' / 'tiny.py'}\n"
+    first = (tmp_path / "tiny" / "tiny.py").read_text().splitlines()[0]
+    assert first == "# tinygen homework: tiny, variant 7"
+    assert refused("new", "tiny") == 2
+    sentence = (
+        "python -m tinygen.homework: tiny exists already; expected the name of a new folder\n"
+    )
+    assert capsys.readouterr().err == sentence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["new", "tini"], "unknown assignment 'tini' (did you mean 'tiny'?); choose one of tiny"),
+        (["new", "tiny", "--variant", "-1"], "expected a whole number such as 7, got '-1'"),
+        (["new", "tiny", "--level", "3"], "argument --level: invalid choice: 3"),
+        (
+            ["grade", "nothing.py"],
+            "expected a file or a folder, got nothing.py, which does not exist",
+        ),
+        (["report", "nothing"], "expected a folder of results"),
+        (["package", "tiny", "--for", "moodle"], "argument --for: invalid choice: 'moodle'"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+)
+def test_what_is_refused(arguments, sentence, capsys):
+    assert refused(*arguments) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@posix
+def test_grade_one(tmp_path, capsys):
+    path = tmp_path / "tiny.py"
+    variant = load("tiny").variant(7)
+    path.write_text(load("tiny").solution(variant, [load("tiny").mistakes[0]]))
+    main(["grade", str(path), "--assignment", "tiny", "--variant", "7", "--json"])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["points"], result["of"], result["variant"]) == (1, 3, 7)
+    main(["grade", str(path), "--assignment", "tiny", "--hints", "hidden"])
+    shown = capsys.readouterr().out
+    assert "q1 (1): wrong\nq2 (2) (3): right\n1 of 3 points\n" in shown
+
+
+@posix
+def test_grade_a_class_and_report(tmp_path, capsys):
+    for number, student in enumerate(["ada", "eve"]):
+        variant = load("tiny").variant(number)
+        (tmp_path / "class" / student).mkdir(parents=True)
+        (tmp_path / "class" / student / "tiny.py").write_text(load("tiny").solution(variant))
+    # The workers are other processes, in which there is no `tiny`.
+    main(["grade", str(tmp_path / "class"), "--assignment", "tiny"])
+    shown = capsys.readouterr().out
+    assert "ada" in shown and "eve" in shown
+    assert {p.name for p in (tmp_path / "class-graded").glob("*.json")} == {"ada.json", "eve.json"}
+    main(["report", str(tmp_path / "class-graded")])
+    assert capsys.readouterr().out == shown
+
+
+def test_ctrl_c(tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    (tmp_path / "tiny.py").write_text("x = 1\n")
+    monkeypatch.setattr("tinygen.homework.__main__.grade", interrupted)
+    assert refused("grade", "tiny.py") == 130
+    assert capsys.readouterr().err.startswith("interrupted; with a class, the same command goes on")
+
+
+@posix
+def test_prove(capsys):
+    assert refused("prove", "tiny") == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "tiny: expected 10 points in all, got 3",
+        "tiny: expected at least 10 planted mistakes, got 2",
+    ]

@@ -1,0 +1,98 @@
+"""Programs as notebooks, and back."""
+
+from __future__ import annotations
+
+import ast
+import json
+
+import pytest
+
+from tinygen.errors import InputError
+from tinygen.homework.assignment import load, names
+from tinygen.homework.notebooks import Cell, cells, notebook, source_of
+
+SOURCE = '''# tinygen homework: vae, variant 7
+"""What it is."""
+
+import numpy as np
+
+A = 1
+
+
+# About f.
+@decorated
+def f(x):
+    return x
+
+
+class C:
+    def g(self):
+        pass
+
+
+if __name__ == "__main__":
+    print(f(A))
+'''
+
+
+def test_each_function_has_its_own_cell():
+    assert [cell.text.splitlines()[0] for cell in cells(SOURCE)] == [
+        "# tinygen homework: vae, variant 7",
+        "# About f.",
+        "class C:",
+        'if __name__ == "__main__":',
+    ]
+    assert {cell.kind for cell in cells(SOURCE)} == {"code"}
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_notebook_is_the_same_program(name):
+    stub = load(name).stub(load(name).variant(3))
+    text = source_of(notebook(cells(stub)))
+    assert ast.dump(ast.parse(text)) == ast.dump(ast.parse(stub))
+
+
+def test_the_format():
+    """What nbformat 4.5 requires of a notebook and of its cells."""
+    both = [Cell("markdown", "# Title\nText"), Cell("code", "x = 1\n", ["check"])]
+    read = json.loads(notebook(both))
+    assert (read["nbformat"], read["nbformat_minor"]) == (4, 5)
+    assert {"kernelspec", "language_info"} <= {*read["metadata"]}
+    text, code = read["cells"]
+    assert {*text} == {"cell_type", "id", "metadata", "source"}
+    assert {*code} == {*text, "execution_count", "outputs"}
+    assert text["source"] == ["# Title\n", "Text"]
+    assert code["metadata"] == {"tags": ["check"]} and code["outputs"] == []
+    assert text["id"] != code["id"]
+
+
+def test_what_is_no_program_is_left_out():
+    graders = {"nbgrader": {"grade": True, "solution": False}}
+    both = {"nbgrader": {"grade": True, "solution": True}}
+    text = json.dumps(
+        {
+            "cells": [
+                {
+                    "cell_type": "code",
+                    "source": ["%matplotlib inline\n", "!pip install x\n", "a = 1"],
+                },
+                {"cell_type": "markdown", "source": "b = 2"},
+                {"cell_type": "code", "source": "%%timeit\nc = 3", "outputs": ["junk"]},
+                {"cell_type": "code", "source": "d = 4", "metadata": graders},
+                {"cell_type": "code", "source": "e = 5", "metadata": both},
+                {"cell_type": "raw", "source": "f = 6"},
+            ]
+        }
+    )
+    meaning = {}
+    exec(source_of(text), meaning)
+    assert {*meaning} - {"__builtins__"} == {"a", "e"}
+    assert source_of(text).count("# %%\n") == 3
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x = 1", "[]", "{}", '{"cells": 3}', '{"cells": [{"source": "x"}]}', "[" * 10**5]
+)
+def test_what_is_no_notebook_is_refused(text):
+    with pytest.raises(InputError, match="expected a notebook, got a file that Jupyter could not"):
+        source_of(text)

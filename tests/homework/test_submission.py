@@ -1,0 +1,249 @@
+"""What students hand in, as it is in life: one text of Python, or one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zipfile
+
+import pytest
+from tiny_homework import HEADER, RIGHT
+
+from tinygen.errors import InputError
+from tinygen.homework import submission
+from tinygen.homework.submission import read
+
+CODE = HEADER + "def f(x):\n    return x  # ä\n"
+
+
+def written(folder, **files):
+    folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        path = folder / name.replace("__", ".")
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return folder
+
+
+def zip_of(path, files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in files.items():
+            file.writestr(name, data)
+    return path
+
+
+def notebook(*cells):
+    return json.dumps({"cells": [*cells], "nbformat": 4, "nbformat_minor": 5, "metadata": {}})
+
+
+def code(source, *outputs, **metadata):
+    return {"cell_type": "code", "source": source, "outputs": [*outputs], "metadata": metadata}
+
+
+def test_a_file_says_what_it_is_of(tmp_path):
+    got = read(written(tmp_path / "s", tiny__py=CODE) / "tiny.py")
+    assert (got.name, got.assignment, got.variant) == ("tiny.py", "tiny", 0)
+    assert got.source == CODE
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        CODE.encode(),
+        CODE.replace("\n", "\r\n").encode(),
+        CODE.replace("\n", "\r").encode(),
+        b"\xef\xbb\xbf" + CODE.encode(),
+        CODE.encode("utf-16"),
+        CODE.encode("latin-1"),
+        CODE.encode("cp1252"),
+    ],
+    ids=["utf-8", "windows", "old mac", "BOM", "utf-16", "latin-1", "cp1252"],
+)
+def test_line_ends_and_encodings_are_no_mistakes(data, tmp_path):
+    assert read(written(tmp_path / "s", tiny__py=data)).source == CODE
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "tiny.py, which is empty"),
+        (b" \r\n\t\n", "tiny.py, which is empty"),
+        (b"x = 1\0", "null bytes"),
+        (CODE.encode("utf-16")[2:], "null bytes"),
+        (b"#" * 1_000_001, "at most 1 MB"),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused_in_a_sentence(data, sentence, tmp_path):
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        read(written(tmp_path / "s", tiny__py=data))
+
+
+def test_a_large_file_is_not_read(tmp_path):
+    path = tmp_path / "tiny.py"
+    with open(path, "wb") as file:
+        file.truncate(10**8)
+    with pytest.raises(InputError, match=r"at most 1 MB in tiny\.py, got more"):
+        read(path)
+
+
+def test_of_a_folder_the_file_with_the_first_line_is_taken(tmp_path):
+    folder = written(tmp_path / "s", tiny__py=CODE, helper__py="x = 1", notes__txt="?", page__md="")
+    written(folder / "checking", checker__py=CODE)
+    written(folder / "data", more__py="y = 1")
+    written(folder, check__py=CODE, _hidden__py="")
+    assert read(folder).source == CODE
+
+
+def test_of_two_the_one_that_is_named_after_the_homework_is_taken(tmp_path):
+    folder = written(tmp_path / "s", tiny__py=CODE, tiny_old__py=CODE + "x = 1\n")
+    assert read(folder).name == "tiny.py"
+    (folder / "tiny.py").rename(folder / "tiny (1).py")
+    with pytest.raises(
+        InputError, match=r"expected one submission in s, got tiny \(1\).py, tiny_old"
+    ):
+        read(folder)
+
+
+def test_without_the_first_line_a_single_file_or_the_name_will_do(tmp_path):
+    folder = written(tmp_path / "s", mine__py="x = 1\n")
+    assert read(folder).assignment == ""
+    written(folder, other__py="x = 1\n")
+    with pytest.raises(InputError, match=r"expected one submission in s, got mine\.py, other\.py"):
+        read(folder)
+    (folder / "other.py").rename(folder / "tiny.py")
+    assert read(folder, "tiny").name == "tiny.py"
+
+
+def test_one_of_another_homework_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"expected homework vae, got tiny in tiny\.py"):
+        read(written(tmp_path / "s", tiny__py=CODE), "vae")
+
+
+@pytest.mark.parametrize("name", ["nowhere.py", "s.docx", "s"])
+def test_what_is_no_submission_is_refused(name, tmp_path):
+    written(tmp_path / "s", notes__txt="?")
+    (tmp_path / "s.docx").write_bytes(b"?")
+    with pytest.raises(InputError, match=r"^expected "):
+        read(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes")
+def test_a_link_or_a_pipe_is_not_followed(tmp_path):
+    """It would lead to the solution, on the grader's disk."""
+    (tmp_path / "solution.py").write_text(CODE)
+    folder = written(tmp_path / "s")
+    (folder / "tiny.py").symlink_to(tmp_path / "solution.py")
+    with pytest.raises(InputError, match=r"tiny\.py cannot be read"):
+        read(folder)
+    (folder / "tiny.py").unlink()
+    os.mkfifo(folder / "tiny.py")
+    with pytest.raises(InputError, match=r"tiny\.py, which is none"):
+        read(folder)
+    (folder / "tiny.py").rename(tmp_path / "tiny.zip")
+    with pytest.raises(InputError, match=r"got tiny\.zip"):
+        read(tmp_path / "tiny.zip")
+    (folder / "sub").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="got none"):
+        read(folder)
+
+
+def test_a_zip_is_read_without_being_unpacked(tmp_path):
+    files = {"alice/tiny.py": CODE, "alice/check.py": "x", "__MACOSX/alice/._tiny.py": "x"}
+    assert read(zip_of(tmp_path / "a.zip", files)).source == CODE
+    windows = {"alice\\tiny.py": CODE}
+    assert read(zip_of(tmp_path / "b.zip", windows)).source == CODE
+    assert sorted(os.listdir(tmp_path)) == ["a.zip", "b.zip"]
+
+
+def test_a_zip_that_climbs_out_is_read_for_what_does_not(tmp_path):
+    climbing = {"../../tiny.py": "evil", "/tmp/tiny.py": "evil", "..\\tiny.py": "evil"}
+    assert read(zip_of(tmp_path / "a.zip", {**climbing, "tiny.py": CODE})).source == CODE
+    with pytest.raises(InputError, match="got none"):
+        read(zip_of(tmp_path / "b.zip", climbing))
+    assert sorted(os.listdir(tmp_path)) == ["a.zip", "b.zip"]
+
+
+def broken(path, change):
+    data = bytearray(zip_of(path, {"tiny.py": CODE}).read_bytes())
+    change(data)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("position", range(0, 150, 3))
+def test_a_broken_zip_is_refused_in_a_sentence(position, tmp_path):
+    def flip(data):
+        data[position % len(data)] ^= 0xFF
+
+    try:
+        assert read(broken(tmp_path / "a.zip", flip)).source == CODE
+    except InputError as error:
+        assert "\n" not in str(error)
+
+
+def test_a_zip_bomb_does_not_go_off(tmp_path):
+    path = zip_of(tmp_path / "a.zip", {"tiny.py": b"#" * 10**8})
+    assert path.stat().st_size < 10**6
+    with pytest.raises(InputError, match=r"at most 1 MB in tiny\.py, got more"):
+        read(path)
+    many = zip_of(tmp_path / "b.zip", {f"{i}.py": "" for i in range(submission.MOST_FILES + 1)})
+    with pytest.raises(InputError, match=r"at most 2000 files in b\.zip"):
+        read(many)
+
+
+def test_a_zip_with_a_link_or_a_password_is_refused(tmp_path):
+    link = zipfile.ZipInfo("tiny.py")
+    link.external_attr = 0o120777 << 16
+    with pytest.raises(InputError, match=r"tiny\.py, which is a link"):
+        read(zip_of(tmp_path / "a.zip", {link: "/etc/passwd"}))
+
+    def encrypt(data):
+        data[6] |= 1
+        data[data.index(b"PK\x01\x02") + 8] |= 1
+
+    with pytest.raises(InputError, match=r"tiny\.py cannot be unpacked"):
+        read(broken(tmp_path / "b.zip", encrypt))
+
+
+def test_names_are_shown_without_what_a_terminal_would_obey(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read(zip_of(tmp_path / "a.zip", {"\x1b[2J.py": "", "b.py": ""}))
+    assert str(caught.value) == "expected one submission in a.zip, got ?[2J.py, b.py"
+
+
+def test_of_a_notebook_the_cells_with_code_are_taken(tmp_path):
+    text = notebook(
+        {"cell_type": "markdown", "source": "x = 1"},
+        code([HEADER, "import numpy as np"]),
+        code(
+            "%matplotlib inline\n!pip install torch\n?f\nx = 2",
+            {"output_type": "stream", "text": "?"},
+        ),
+        code("1 / 0", {"output_type": "error", "ename": "ZeroDivisionError", "traceback": []}),
+        code("%%time\nx = 3"),
+        code("assert False", nbgrader={"grade": True, "solution": False}),
+        {"cell_type": "raw", "source": "x = 4"},
+    )
+    got = read(written(tmp_path / "s", tiny__ipynb=text))
+    assert (got.assignment, got.variant) == ("tiny", 0)
+    names = {}
+    exec(got.source.replace("1 / 0", ""), names)
+    assert names["x"] == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "no json", '{"cells": 3}', '{"cells": [3]}', '{"cells": [{}]}', "[" * 10**5,
+     notebook(code(3)), notebook(code([3])), notebook({"cell_type": "code"}),
+     notebook({**code("x"), "metadata": []}), "9" * 10**4],
+    ids=str.__len__,
+)  # fmt: skip
+def test_what_is_no_notebook_is_refused_in_a_sentence(text, tmp_path):
+    with pytest.raises(InputError, match=r"(tiny\.ipynb|which is empty)") as caught:
+        read(written(tmp_path / "s", tiny__ipynb=text))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_right_one_of_the_tests_is_python():
+    compile(RIGHT, "tiny.py", "exec")
+    assert "BEGIN" not in RIGHT

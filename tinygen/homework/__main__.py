@@ -1,0 +1,183 @@
+"""Homework that grades itself.
+
+python -m tinygen.homework list
+python -m tinygen.homework new vae --out vae_of_ada --variant 7
+python -m tinygen.homework grade vae_of_ada
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tinygen.errors import InputError
+from tinygen.homework import marks, student
+from tinygen.homework.assignment import load, names
+from tinygen.homework.classroom import grade_class, submissions
+from tinygen.homework.grading import HINTS, SEED, grade
+from tinygen.homework.packages import PLATFORMS, package
+from tinygen.homework.prove import prove, prove_grading
+from tinygen.homework.report import report
+
+Chosen = argparse.Namespace
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; exit with 0 if it is done, 2 if refused, 130 by Ctrl-C, 1 if a proof fails."""
+    chosen = parser().parse_args(arguments)
+    try:
+        chosen.run(chosen)
+    except (InputError, OSError) as error:
+        print(f"python -m tinygen.homework: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; with a class, the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        "python -m tinygen.homework",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = p.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[Chosen], None], about: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=about, description=about)
+        one.set_defaults(run=run)
+        return one
+
+    command("list", run_list, "show the assignments that there are")
+
+    c = command("new", run_new, "write the folder that a student gets")
+    c.add_argument("name", metavar="NAME", help="one of the assignments of `list`")
+    c.add_argument("--out", type=Path, metavar="DIR", help="a new folder; by default NAME")
+    add_which(c, 0)
+    c.add_argument("--format", choices=student.FORMATS, default="py", help="by default py")
+
+    c = command("grade", run_grade, "grade what a student or a class handed in")
+    c.add_argument("submission", type=Path, help="a file, a student's folder or zip, or a class's")
+    c.add_argument("--assignment", metavar="NAME", help="by default what the submission says")
+    add_which(c, None)
+    add_how(c)
+    c.add_argument("--json", action="store_true", help="print the result for programs")
+    c.add_argument(
+        "--out", type=Path, metavar="DIR", help="of a class's results; by default SUBMISSION-graded"
+    )
+
+    c = command("package", run_package, "write what another grader takes")
+    c.add_argument("name", metavar="NAME", help="one of the assignments of `list`")
+    c.add_argument("--for", dest="platform", choices=PLATFORMS, required=True, help="which grader")
+    c.add_argument("--out", type=Path, metavar="PATH", help="a new zip or folder")
+    add_which(c, None)
+    add_how(c)
+
+    c = command("report", run_report, "show the results of a class")
+    c.add_argument("folder", type=Path, metavar="DIR", help="of the results of `grade`")
+
+    c = command("prove", run_prove, "show that the grades are right")
+    c.add_argument("names", metavar="NAME", nargs="*", help="assignments; by default all")
+    return p
+
+
+def add_which(c: argparse.ArgumentParser, variant: int | None) -> None:
+    """The flags that say which homework."""
+    meaning = "by default 0" if variant == 0 else "by default what the submission says"
+    c.add_argument(
+        "--variant", type=whole_number, default=variant, metavar="N",
+        help=f"the letters and the form, one for each student if you like; {meaning}",
+    )  # fmt: skip
+    c.add_argument(
+        "--level", type=int, choices=marks.LEVELS, default=2,
+        help="1 for the short homework; by default 2, all of it",
+    )  # fmt: skip
+
+
+def add_how(c: argparse.ArgumentParser) -> None:
+    """The flags that say how to grade."""
+    c.add_argument(
+        "--seed", type=whole_number, default=SEED, metavar="N",
+        help=f"of the numbers to grade with; students check with {student.PUBLIC_SEED}",
+    )  # fmt: skip
+    c.add_argument(
+        "--hints", choices=HINTS, default="shown", help="hidden: only say right or wrong"
+    )
+
+
+def whole_number(text: str) -> int:
+    """A number from 0, for argparse."""
+    if not text.isdecimal() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"expected a whole number such as 7, got {text!r}")
+    return int(text)
+
+
+def run_list(chosen: Chosen) -> None:
+    """A line for each assignment."""
+    for name in names():
+        a = load(name)
+        points = [[q.points for q in a.questions(a.variant(0), level)] for level in marks.LEVELS]
+        short = f", {sum(points[0]):g} at level 1" if points[0] != points[1] else ""
+        print(f"{name:18}{a.title}")
+        print(
+            f"{'':18}{len(points[1])} questions, {sum(points[1]):g} points{short}, "
+            f"{a.minutes} minutes"
+        )
+
+
+def run_new(chosen: Chosen) -> None:
+    """A student's folder."""
+    path = student.new(
+        load(chosen.name),
+        chosen.out or Path(chosen.name),
+        chosen.variant,
+        level=chosen.level,
+        format=chosen.format,
+    )
+    print(path)
+
+
+def run_grade(chosen: Chosen) -> None:
+    """The grade of a student, or of all in a class."""
+    options = {
+        key: getattr(chosen, key) for key in ("assignment", "variant", "level", "seed", "hints")
+    }
+    if not submissions(chosen.submission):
+        result = grade(chosen.submission, **options)
+        print(json.dumps(result.as_dict(), indent=1) if chosen.json else result)
+        return
+    folder = chosen.submission.resolve()
+    out = chosen.out or folder.with_name(f"{folder.name}-graded")
+    results = grade_class(folder, out, **options)
+    print(json.dumps(results, indent=1) if chosen.json else report(out))
+
+
+def run_package(chosen: Chosen) -> None:
+    """What another grader takes."""
+    options = {key: getattr(chosen, key) for key in ("variant", "level", "seed", "hints")}
+    print(package(chosen.name, chosen.platform, chosen.out, **options))
+
+
+def run_report(chosen: Chosen) -> None:
+    """The results of a class."""
+    print(report(chosen.folder))
+
+
+def run_prove(chosen: Chosen) -> None:
+    """What is wrong with the assignments, if anything is."""
+    wrong = 0
+    for name in chosen.names or names():
+        assignment = load(name)
+        sentences = [*prove(assignment), *prove_grading(assignment)]
+        wrong += len(sentences)
+        for sentence in sentences or [f"all is well, with {len(assignment.mistakes)} mistakes"]:
+            print(f"{name}: {sentence}")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()

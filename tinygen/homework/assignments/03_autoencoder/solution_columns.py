@@ -1,0 +1,160 @@
+"""An autoencoder's forward and backward pass, one equation of page.md in each function.
+
+There are n images, **one in each column**; i inputs and o outputs of a layer; d pixels; c
+dimensions of the code::
+
+    (d, n)   `x`, the clean images; `p`, their reconstruction
+    (i, n)   `g`, what goes into a layer
+    (o, i)   `A`, the layer's weights, and (o,) `t`, its bias
+    (o, n)   `s`, its weighted sums
+    (c, n)   `u`, the code
+
+`dg`, `dA`, ... are the gradients of the loss J with respect to `g`, `A`, ..., in their shapes.
+"""
+
+import numpy as np
+
+
+def dense(g, A, t):
+    """The sums `s` (o, n) of a layer: `g` (i, n), `A` (o, i), `t` (o,)."""
+    # BEGIN q1 (1) points=0.5
+    return A @ g + t[:, None]
+    # END
+
+
+def loss(p, x, u, weights, kappa, lam):
+    """J, a number: `p` and `x` (d, n), `u` (c, n), weights: a dictionary of matrices."""
+    # BEGIN q2 (4) (5) (6) (7) points=1
+    squares = sum((A**2).sum() for A in weights.values())
+    return ((p - x) ** 2).mean() + kappa / x.shape[1] * np.abs(u).sum() + lam / 2 * squares
+    # END
+
+
+def output_gradient(s, x):
+    """`ds` (d, n), of the last layer's sums `s` and the images `x` (d, n)."""
+    # BEGIN q3 (8) points=1.5
+    p = 1 / (1 + np.exp(-s))
+    return 2 / x.size * (p - x) * p * (1 - p)
+    # END
+
+
+def weight_gradient(ds, g):
+    """`dA` (o, i) of a layer, given `ds` (o, n) and the layer's input `g` (i, n)."""
+    # BEGIN q4 (9) points=1
+    return ds @ g.T
+    # END
+
+
+def bias_gradient(ds):
+    """`dt` (o,) of a layer, given `ds` (o, n)."""
+    # BEGIN q5 (10) points=0.5
+    return ds.sum(axis=1)
+    # END
+
+
+def input_gradient(ds, A):
+    """`dg` (i, n) of a layer, given `ds` (o, n) and the layer's weights `A` (o, i)."""
+    # BEGIN q6 (11) points=1
+    return A.T @ ds
+    # END
+
+
+def activation_backward(dg, s):
+    """`ds` (o, n), given the gradient `dg` (o, n) of the activation's result."""
+    # BEGIN q7 (12) points=1.5
+    gate = 1 / (1 + np.exp(-s))
+    return dg * (gate + s * gate * (1 - gate))
+    # END
+
+
+def code_gradient(du, u, kappa):
+    """All of `du` (c, n): the decoder's, which is the argument `du`, and the penalty's."""
+    # BEGIN q8 (13) points=1
+    return du + kappa / u.shape[1] * np.sign(u)
+    # END
+
+
+def with_decay(dA, A, lam):
+    """All of `dA` (o, i): the data's, which is the argument `dA`, and the weight decay's."""
+    # BEGIN q9 (14) points=0.5
+    return dA + lam * A
+    # END
+
+
+def first_weight_gradient(ds, x, seen):
+    """`dA` (o, d) of a denoising encoder's first layer: `ds` (o, n), `x` and seen (d, n)."""
+    # BEGIN q10 (15) points=0.5
+    return ds @ seen.T
+    # END
+
+
+def tied_gradient(at_code, x, at_pixels, u):
+    """`dA` (c, d) where the decoder uses the encoder's weights.
+
+    at_code (c, n) and at_pixels (d, n) are the gradients of the two layers' sums; `x` (d, n) and
+    `u` (c, n) their inputs.
+    """
+    # BEGIN q11 (16) points=1 level=2
+    return at_code @ x.T + u @ at_pixels.T
+    # END
+
+
+# Given: your functions put together. Run this file to see them learn.
+
+
+def silu(s):
+    """The activation."""
+    return s / (1 + np.exp(-s))
+
+
+def loss_and_grads(layers, x, seen, kappa, lam):
+    """J, and its gradient: a pair of `dA` and `dt` for each pair `A`, `t` in three layers."""
+    one, two, three = layers
+    hidden = dense(seen, *one)
+    g = silu(hidden)
+    u = dense(g, *two)
+    logits = dense(u, *three)
+    p = 1 / (1 + np.exp(-logits))
+    J = loss(p, x, u, {number: A for number, (A, _) in enumerate(layers)}, kappa, lam)
+
+    dlogits = output_gradient(logits, x)
+    du = code_gradient(input_gradient(dlogits, three[0]), u, kappa)
+    dhidden = activation_backward(input_gradient(du, two[0]), hidden)
+    of_data = [
+        (first_weight_gradient(dhidden, x, seen), bias_gradient(dhidden)),
+        (weight_gradient(du, g), bias_gradient(du)),
+        (weight_gradient(dlogits, u), bias_gradient(dlogits)),
+    ]
+    pairs = zip(of_data, layers, strict=True)
+    return J, [(with_decay(dA, A, lam), dt) for (dA, dt), (A, _) in pairs]
+
+
+def bars(random, n):
+    """Images (16, n) of 4 x 4 pixels, in which one row or one column is white."""
+    x, place = np.zeros((n, 4, 4)), random.integers(4, size=n)
+    upright = random.random(n) < 0.5
+    x[upright, :, place[upright]] = 1
+    x[~upright, place[~upright], :] = 1
+    return x.reshape(n, 16).T
+
+
+def train(steps=1001):
+    """Gradient descent on bars. An image that is always the mean has J = 0.19."""
+    random = np.random.default_rng(0)
+    layers = [
+        (random.standard_normal((o, i)) / np.sqrt(i), np.zeros(o))
+        for i, o in [(16, 12), (12, 3), (3, 16)]
+    ]
+    for step in range(steps):
+        x = bars(random, 64)
+        seen = x + 0.1 * random.standard_normal(x.shape)
+        J, gradients = loss_and_grads(layers, x, seen, kappa=1e-4, lam=1e-5)
+        pairs = zip(layers, gradients, strict=True)
+        layers = [(A - 5 * dA, t - 5 * dt) for (A, t), (dA, dt) in pairs]
+        if step % 250 == 0:
+            print(f"step {step:4}: J = {J:.4f}")
+    return layers
+
+
+if __name__ == "__main__":
+    train()

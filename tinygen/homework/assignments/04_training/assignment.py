@@ -1,0 +1,155 @@
+"""Adam, a schedule, batches, and a loop that has to reach a figure."""
+
+import numpy as np
+
+from tinygen.homework.feedback import Verdict
+
+TITLE = "Adam, and a loop that trains"
+MINUTES = 120
+NEEDS = "what a gradient is and what a training step is, NumPy"
+LETTERS = {
+    "p": "p w theta",
+    "g": "g delta h",
+    "m": "m a e",
+    "v": "v q u",
+}
+
+BEST = 1.1
+"""The error to be reached, as a multiple of what singular vectors of the same images have."""
+
+
+def arrays(random, *names):
+    return {name: random.standard_normal((4, 3)) for name in names}
+
+
+def q1(random, form):
+    case = arrays(random, "m", "v", "g")
+    return {**case, "v": case["v"] ** 2, "beta1": 0.8, "beta2": 0.95}
+
+
+def q2(random, form):
+    """The first step, and a later one."""
+    case = arrays(random, "m", "v")
+    case["v"] **= 2
+    return [{**case, "t": t, "beta1": 0.8, "beta2": 0.95} for t in (1, 6)]
+
+
+def q3(random, form):
+    """Squares so small that `eps` matters, and where it stands."""
+    case = arrays(random, "p", "m", "v")
+    return {**case, "v": 1e-3 * case["v"] ** 2, "rate": 0.3, "eps": 0.01}
+
+
+def q4(random, form):
+    return {**arrays(random, "g", "p"), "decay": 0.2}
+
+
+def q5(random, form):
+    return {**arrays(random, "p"), "rate": 0.3, "decay": 0.2}
+
+
+def q6(random, form):
+    return {"top": float(random.uniform(0.5, 1)), "warm": 5, "steps": 17}
+
+
+def q7(random, form):
+    """With a last batch that is smaller, and without."""
+    seed = int(random.integers(1000))
+    return [{"n": n, "size": 6, "seed": seed} for n in (26, 24)]
+
+
+def judge_q7(got, expected, case):
+    """Any order that is drawn anew in each epoch."""
+    n, size = case["n"], case["size"]
+    for name in ("first", "second", "again"):
+        images = got[name].tolist()
+        if missing := n - len({*images} & {*range(n)}):
+            return Verdict(0, f"{missing} of {n} images are in none of the batches of an epoch")
+        if len(images) > n:
+            return Verdict(0, f"an epoch of {n} images has {len(images)} in its batches")
+    if got["sizes"].tolist() != expected["sizes"].tolist():
+        sizes = ", ".join(map(str, got["sizes"]))
+        return Verdict(0, f"of {n} images, batches of {size} were expected, got {sizes}")
+    if got["first"].tolist() == sorted(got["first"].tolist()):
+        return Verdict(0, "the images are in the order of their numbers")
+    if np.array_equal(got["first"], got["second"]):
+        return Verdict(0, "the second epoch has the order of the first")
+    if not np.array_equal(got["first"], got["again"]):
+        return Verdict(0, "equal generators give other orders: is another one used?")
+    return Verdict(1)
+
+
+def strokes(random, n):
+    """Images of 6 x 6 pixels: some of five strokes, more or less bright, and noise."""
+    pen = np.zeros((5, 6, 6))
+    pen[0, 1] = pen[1, 4] = pen[2, :, 1] = pen[3, :, 4] = 1
+    pen[4] = np.eye(6)
+    brightness = random.random((n, 5)) * (random.random((n, 5)) < 0.5)
+    return brightness @ pen.reshape(5, 36) + 0.05 * random.standard_normal((n, 36))
+
+
+def q8(random, form):
+    """A linear autoencoder of strokes; `held` are images that it is judged by."""
+    n, size, epochs = 90, 15, 24
+    order = np.array([random.permutation(n).reshape(-1, size) for _ in range(epochs)])
+    steps, warm = order.shape[0] * order.shape[1], 30
+    t = np.arange(steps)
+    return {
+        "start": 0.1 * random.standard_normal((36, 5)),
+        "order": order,
+        "rates": np.minimum((t + 1) / warm, (steps - t) / (steps - warm)),
+        "images": strokes(random, n),
+        "held": strokes(random, 60),
+    }
+
+
+def judge_q8(got, expected, case):
+    """The parameters must be those that the recorded steps lead to, and their error a small one."""
+    count, due = len(got["rates"]), len(case["rates"])
+    if not count:
+        return Verdict(0, "`update` was never called")
+    if count > due or len(got["images"]) > case["order"].size:
+        images, of = len(got["images"]), case["order"].size
+        return Verdict(0, f"{due} updates on {of} images are due, got {count} on {images}")
+    if np.shape(got["p"]) != case["start"].shape or not np.allclose(got["p"], replayed(got, case)):
+        return Verdict(
+            0,
+            "the parameters returned are not what `update` made of the first ones, "
+            "each time from its own last result",
+        )
+    _, _, axes = np.linalg.svd(case["images"])
+    enough = BEST * error_of(axes[:5].T, case["held"])
+    error = error_of(got["p"], case["held"])
+    if not error <= enough:
+        return Verdict(
+            0,
+            f"the error of new images is {error:.4f} after {count} of {due} updates, "
+            f"expected at most {enough:.4f}",
+        )
+    wrong = np.flatnonzero(~np.isclose(got["rates"], case["rates"][:count]))
+    if len(wrong):
+        t = wrong[0]
+        return Verdict(
+            0.5,
+            f"the error is low enough, but in step {t} `update` was given the rate "
+            f"{got['rates'][t]:.4f}, where the schedule has {case['rates'][t]:.4f}",
+        )
+    return Verdict(1)
+
+
+def replayed(got, case):
+    """The parameters after the steps that driver.py has recorded."""
+    p, state = case["start"], 0
+    batches = np.split(got["images"], np.cumsum(got["sizes"])[:-1])
+    for batch, rate, new in zip(batches, got["rates"], got["state is None"], strict=True):
+        x = case["images"][batch]
+        error = x @ p @ p.T - x
+        g = 2 / error.size * (x.T @ error + error.T @ x) @ p
+        state = g if new else 0.9 * state + g
+        p = p - rate * state
+    return p
+
+
+def error_of(p, images):
+    """The mean squared error of a linear autoencoder."""
+    return float(np.mean((images @ p @ p.T - images) ** 2))

@@ -1,0 +1,286 @@
+"""What students get wrong in the homework on GANs."""
+
+from tinygen.homework.assignment import Mistake
+
+ROWS, COLUMNS = ("rows",), ("columns",)
+
+MISTAKES = [
+    Mistake(
+        "q1", "softplus(-r).mean() + softplus(q).mean()",
+        "(-np.log(sigmoid(r))).mean() + softplus(q).mean()",
+        "the logarithm of a sigmoid that has become 0 is infinite; the loss of a real image can be "
+        "computed from its logit without a sigmoid",
+    ),
+    Mistake(
+        "q1", "softplus(-r).mean() + softplus(q).mean()",
+        "softplus(r).mean() + softplus(-q).mean()",
+        "real and fake images are exchanged: this is small where real images are called fake",
+    ),
+    Mistake(
+        "q1", "softplus(-r).mean() + softplus(q).mean()",
+        "0.5 * (softplus(-r).mean() + softplus(q).mean())",
+        "the two means are added; neither is halved",
+    ),
+    Mistake(
+        "q1", "softplus(-r).mean() + softplus(q).mean()",
+        "(softplus(-r).sum() + softplus(q).sum()) / (len(r) + len(q))",
+        "real and fake images have a mean each; here it is one mean over all the images",
+    ),
+    Mistake(
+        "q1", "softplus(-r).mean() + softplus(q).mean()",
+        "softplus(-r).sum() + softplus(q).sum()",
+        "the loss is a mean over the images, and not their sum",
+    ),
+    Mistake(
+        "q2", "dr = -sigmoid(-r) / len(r)", "dr = sigmoid(-r) / len(r)",
+        "the sign of d@r: raising the logit of a real image lowers the loss",
+    ),
+    Mistake(
+        "q2", "dr = -sigmoid(-r) / len(r)", "dr = -sigmoid(r) / len(r)",
+        "d@r is large where the discriminator is right; it has to be large where it is wrong",
+    ),
+    Mistake(
+        "q2", "dr = -sigmoid(-r) / len(r)", "dr = (sigmoid(r) - 1) / len(r)",
+        "the formula of d@r is right, but it is a difference of two numbers close to 1, which "
+        "loses all digits where the discriminator is sure; there is one without a difference",
+    ),
+    Mistake(
+        "q2", "dr = -sigmoid(-r) / len(r)", "dr = -sigmoid(-r)",
+        "the loss is a mean over the real images: d@r lacks their number",
+    ),
+    Mistake(
+        "q2", "dq = sigmoid(q) / len(q)", "dq = sigmoid(q) / len(r)",
+        "d@q is divided by the number of real images instead of that of the fake ones",
+    ),
+    Mistake(
+        "q2", "dq = sigmoid(q) / len(q)", "dq = sigmoid(q) * (1 - sigmoid(q)) / len(q)",
+        "the derivative of softplus is the sigmoid itself, and not the derivative of the sigmoid",
+    ),
+    Mistake(
+        "q3", "loss = softplus(-q).mean()", "loss = softplus(q).mean()",
+        "the loss is low where the discriminator sees that an image is fake; the generator wants "
+        "the opposite",
+    ),
+    Mistake(
+        "q3", "dq = -sigmoid(-q) / len(q)", "dq = -sigmoid(q) / len(q)",
+        "d@q is that of the minimax loss, which vanishes where the discriminator is sure that an "
+        "image is fake",
+    ),
+    Mistake(
+        "q3", "dq = -sigmoid(-q) / len(q)", "dq = sigmoid(-q) / len(q)",
+        "the sign of d@q: raising the logit of its images lowers the generator's loss",
+    ),
+    Mistake(
+        "q3", "dq = -sigmoid(-q) / len(q)", "dq = -sigmoid(-q)",
+        "the loss is a mean over the images: d@q lacks their number",
+    ),
+    Mistake(
+        "q4", "loss = -softplus(q).mean()", "loss = softplus(q).mean()",
+        "this is what the discriminator wants; in the minimax game the generator wants the "
+        "opposite",
+    ),
+    Mistake(
+        "q4", "dq = -sigmoid(q) / len(q)", "dq = -sigmoid(-q) / len(q)",
+        "d@q is that of the non-saturating loss, and not of this one",
+    ),
+    Mistake(
+        "q4", "dq = -sigmoid(q) / len(q)", "dq = sigmoid(q) / len(q)",
+        "d@q has the sign of the discriminator's gradient: the minus before the loss is not in it",
+    ),
+    Mistake(
+        "q5", "F = 1 - H**2", "F = 1 - H",
+        "the first derivative of tanh has the square of @F's units, and not the units themselves",
+        ROWS,
+    ),
+    Mistake(
+        "q5", "K = -2 * H * F", "K = -2 * H",
+        "the chain rule is missing in @K: the derivative of a square has the derivative of what is "
+        "squared in it",
+        ROWS,
+    ),
+    Mistake(
+        "q5", "K = -2 * H * F", "K = 2 * H * F",
+        "the sign of @K: tanh bends downwards where its sum is positive",
+        ROWS,
+    ),
+    Mistake(
+        "q5", "F = sigmoid(S)", "F = softplus(S)",
+        "@F is the activation itself, and not its derivative",
+        COLUMNS,
+    ),
+    Mistake(
+        "q5", "K = F * (1 - F)", "K = F * (1 - F) * (1 - 2 * F)",
+        "@K is the third derivative of softplus; the second is that of a sigmoid, taken once",
+        COLUMNS,
+    ),
+    Mistake(
+        "q5", "K = F * (1 - F)", "K = 0 * F",
+        "softplus is curved: @K is not 0, as it would be for ReLU",
+        COLUMNS,
+    ),
+    Mistake(
+        "q6", "dq[:, None] * w * F", "dq[:, None] * w",
+        "the gradient does not pass through the activation: its derivative @F is missing",
+        ROWS,
+    ),
+    Mistake(
+        "q6", "w[:, None] * F * dq", "w[:, None] + 0 * F * dq",
+        "the gradient of the logits is missing: every image is moved alike, whatever its logit",
+        COLUMNS,
+    ),
+    Mistake(
+        "q6", "dq[:, None] * w * F", "dq.mean() * w * F",
+        "the gradient of each logit goes back to its own image; here all images get the mean",
+        ROWS,
+    ),
+    Mistake(
+        "q6", "w[:, None] * F * dq", "w[:, None] * F * dq.mean()",
+        "the gradient of each logit goes back to its own image; here all images get the mean",
+        COLUMNS,
+    ),
+    Mistake(
+        "q6", "dq[:, None] * w * F", "dq[:, None] * F",
+        "the weights @w of the last layer are missing",
+        ROWS,
+    ),
+    Mistake(
+        "q6", "w[:, None] * F * dq", "w[:, None] * dq + 0 * F",
+        "the gradient does not pass through the activation: its derivative @F is missing",
+        COLUMNS,
+    ),
+    Mistake(
+        "q7", "dY * Y * (1 - Y)", "dY * Y",
+        "the derivative of the sigmoid at the generator's end has two factors; one is missing",
+    ),
+    Mistake(
+        "q7", "dU = dY * Y * (1 - Y)", "dU = dY + 0 * Y",
+        "the gradient does not pass through the sigmoid at the generator's end",
+    ),
+    Mistake(
+        "q7", "dU = dY * Y * (1 - Y)", "dU = dY * Y * (1 - Y) / dY.size",
+        "the mean over the images is in the gradient already; here it is divided once more, by the "
+        "number of all pixels",
+    ),
+    Mistake(
+        "q7", "dU.sum(axis=0)", "dU.mean(axis=0)",
+        "d@b adds up what each image contributes; a mean over images is in d@Y already",
+        ROWS,
+    ),
+    Mistake(
+        "q7", "dU.sum(axis=1)", "dU.mean(axis=1)",
+        "d@b adds up what each image contributes; a mean over images is in d@Y already",
+        COLUMNS,
+    ),
+    Mistake(
+        "q8", "lam / (2 * len(F))", "lam / len(F)",
+        "the penalty lacks its half",
+        ROWS,
+    ),
+    Mistake(
+        "q8", "lam / (2 * V.shape[1])", "lam / V.shape[1]",
+        "the penalty lacks its half",
+        COLUMNS,
+    ),
+    Mistake(
+        "q8", "R = lam / (2 * len(F)) * np.sum(V**2)", "R = lam / 2 * np.mean(V**2)",
+        "the penalty is a mean over the images, but a sum over the pixels; here it is a mean over "
+        "both",
+        ROWS,
+    ),
+    Mistake(
+        "q8", "R = lam / (2 * V.shape[1]) * np.sum(V**2)", "R = lam / 2 * np.mean(V**2)",
+        "the penalty is a mean over the images, but a sum over the pixels; here it is a mean over "
+        "both",
+        COLUMNS,
+    ),
+    Mistake(
+        "q8", "V = (w * F) @ A.T", "V = (w * F) @ A.T / len(F)",
+        "@V is the derivative of each logit, and not of their mean: no number of images is in it",
+        ROWS,
+    ),
+    Mistake(
+        "q8", "V = A.T @ (w[:, None] * F)", "V = A.T @ (w[:, None] * F) / F.shape[1]",
+        "@V is the derivative of each logit, and not of their mean: no number of images is in it",
+        COLUMNS,
+    ),
+    Mistake(
+        "q8", "np.sum(V**2)", "np.sum(np.sqrt(np.sum(V**2, axis=1)))",
+        "R1 has the square of the norm in it; here it is the norm",
+        ROWS,
+    ),
+    Mistake(
+        "q8", "np.sum(V**2)", "np.sum(np.sqrt(np.sum(V**2, axis=0)))",
+        "R1 has the square of the norm in it; here it is the norm",
+        COLUMNS,
+    ),
+    Mistake(
+        "q9", "dV = lam / len(V) * V", "dV = lam / (2 * len(V)) * V",
+        "the derivative of a square brings a 2, which cancels the half of the penalty",
+        ROWS,
+    ),
+    Mistake(
+        "q9", "dV = lam / V.shape[1] * V", "dV = lam / (2 * V.shape[1]) * V",
+        "the derivative of a square brings a 2, which cancels the half of the penalty",
+        COLUMNS,
+    ),
+    Mistake(
+        "q9", "dV.T @ (w * F)", "dV.T @ (0 * w + F)",
+        "@A is multiplied by all that has come down to it, @w included",
+        ROWS,
+    ),
+    Mistake(
+        "q9", "(w[:, None] * F) @ dV.T", "(0 * w[:, None] + F) @ dV.T",
+        "@A is multiplied by all that has come down to it, @w included",
+        COLUMNS,
+    ),
+    Mistake(
+        "q9", "dw = np.sum((dV @ A) * F, axis=0)", "dw = np.sum(dV @ A, axis=0)",
+        "@w meets @F on the way down, so d@w has @F in it",
+        ROWS,
+    ),
+    Mistake(
+        "q9", "dw = np.sum((A @ dV) * F, axis=1)", "dw = np.sum(A @ dV, axis=1)",
+        "@w meets @F on the way down, so d@w has @F in it",
+        COLUMNS,
+    ),
+    Mistake(
+        "q10", "dS = Q * w * K", "dS = Q * K + 0 * w",
+        "@F was multiplied by @w on the way down, so its gradient has @w in it",
+        ROWS,
+    ),
+    Mistake(
+        "q10", "dS = Q * w[:, None] * K", "dS = Q * K + 0 * w[:, None]",
+        "@F was multiplied by @w on the way down, so its gradient has @w in it",
+        COLUMNS,
+    ),
+    Mistake(
+        "q10", "dS.sum(axis=0)", "0 * dS.sum(axis=0)",
+        "the biases @e have a gradient: the sums depend on them, and @F on the sums",
+        ROWS,
+    ),
+    Mistake(
+        "q10", "dS.sum(axis=1)", "0 * dS.sum(axis=1)",
+        "the biases @e have a gradient: the sums depend on them, and @F on the sums",
+        COLUMNS,
+    ),
+    Mistake(
+        "q10", "lam / len(V) * V @ A", "V @ A",
+        "it is the gradient of |@V|^2 / 2, without the weight of the penalty and without the mean",
+        ROWS,
+    ),
+    Mistake(
+        "q10", "A @ (lam / V.shape[1] * V)", "A @ V",
+        "it is the gradient of |@V|^2 / 2, without the weight of the penalty and without the mean",
+        COLUMNS,
+    ),
+    Mistake(
+        "q10", "Y.T @ dS", "V.T @ dS",
+        "the way from the sums to @A goes through the images, and not through @V",
+        ROWS,
+    ),
+    Mistake(
+        "q10", "dS @ Y.T", "dS @ V.T",
+        "the way from the sums to @A goes through the images, and not through @V",
+        COLUMNS,
+    ),
+]  # fmt: skip

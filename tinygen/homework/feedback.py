@@ -1,0 +1,319 @@
+"""Why a result is wrong, in a sentence. It needs NumPy only, since students get a copy of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygen.explain.diagnosis.arrays import explain_array
+from tinygen.explain.diagnosis.factors import Sizes
+
+
+class Verdict(NamedTuple):
+    """How much of a question's points a result is worth, in [0, 1], and why not all of them."""
+
+    fraction: float
+    sentence: str = ""
+
+
+class Fingerprint(NamedTuple):
+    """By what a result is known again: what it consists of, and some sums of each array."""
+
+    shapes: str
+    sums: np.ndarray
+
+
+Judge = Callable[[Any, Any, Mapping[str, Any]], Verdict]
+"""(got, expected, case) -> Verdict"""
+Hints = Sequence[tuple[str, Fingerprint]]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a question.
+
+    Attributes:
+        cases: the arguments of each case, by name.
+        expected: the right result of each case.
+        mistakes: gives the hints, with the fingerprint of the results that each mistake leads to.
+        pairs: gives the same of each two mistakes at once.
+        names: what the student calls the arguments, where that is another name.
+        tolerance: relative to the largest element of an array.
+        judge: what is right, where that is not to be equal to what is expected.
+    """
+
+    cases: Sequence[Mapping[str, Any]]
+    expected: Sequence[Any]
+    mistakes: Callable[[], Hints]
+    pairs: Callable[[], Hints]
+    names: Mapping[str, str]
+    tolerance: float
+    judge: Judge | None
+
+
+@np.errstate(all="ignore")  # a wrong result may be anything
+def verdict(got: Sequence[Any], known: Known) -> Verdict:
+    """How much the results of a question are worth: as much as that of the worst case.
+
+    Args:
+        got: a result for each case.
+        known: the question.
+    """
+    of_cases = [
+        _of_case(a, b, case, known)
+        for a, b, case in zip(got, known.expected, known.cases, strict=True)
+    ]
+    fraction, sentence = worst = min(of_cases, key=lambda one: one.fraction)
+    if fraction == 1:
+        return Verdict(1)
+    hint = hint_of(got, known)
+    if hint:
+        return Verdict(fraction, hint)
+    number = of_cases.index(worst)
+    if not sentence:
+        sizes = sizes_of(known.cases[number], known.names)
+        sentence = _why(got[number], known.expected[number], sizes, known.tolerance)
+    if len(of_cases) > 1:
+        sentence = f"case {number + 1} of {len(of_cases)}: {sentence}"
+    return Verdict(fraction, sentence)
+
+
+def _of_case(got: Any, expected: Any, case: Mapping[str, Any], known: Known) -> Verdict:
+    """How much a result is worth; why numbers are wrong is not said yet."""
+    sentence = _of_structure(got, expected, "")
+    if sentence:
+        return Verdict(0, sentence)
+    if known.judge:
+        try:
+            return known.judge(got, expected, case)
+        except Exception as error:  # a stranger's result may do anything to it
+            return Verdict(0, f"this cannot be judged: {error}")
+    return Verdict(float(not _wrong(got, expected, known.tolerance)))
+
+
+def failure(kind: str, message: str, line: int, source: str) -> str:
+    """What went wrong in a submission that stopped, with the line in which it did.
+
+    Args:
+        kind: the name of the exception.
+        message: of the exception.
+        line: the last one of the submission that ran, from 1; 0 if it is not known.
+        source: the submission.
+    """
+    if kind == "NotImplementedError" and (not message or message.endswith("is to be written")):
+        return "not written yet"
+    lines = source.splitlines()
+    where = f"line {line}, `{lines[line - 1].strip()}`: " if 0 < line <= len(lines) else ""
+    return f"{where}{kind}: {message}".removesuffix(": ")
+
+
+def line_of(title: str, result: Verdict) -> str:
+    """The line about a question: ``"q3 (23): right"``."""
+    return f"{title}: {'right' if result.fraction == 1 else result.sentence}"
+
+
+def hint_of(got: Sequence[Any], known: Known) -> str:
+    """The hint of the mistake that leads to these results, or ""."""
+    try:
+        seen = fingerprint(got)
+    except (TypeError, ValueError):  # these are no arrays of numbers
+        return ""
+    for hints in (known.mistakes, known.pairs):  # pairs are many, and seldom needed
+        for hint, mistake in hints():
+            if same(seen, mistake, known.tolerance):
+                return hint
+    return ""
+
+
+def fingerprint(results: Sequence[Any]) -> Fingerprint:
+    """A fingerprint of the results of all cases.
+
+    Raises:
+        TypeError, ValueError: they are no numbers, or arrays, tuples and dictionaries of them.
+    """
+    arrays = _arrays(tuple(results))
+    shapes = " ".join(f"{name}{list(x.shape)}" for name, x in arrays.items())
+    return Fingerprint(shapes, np.array([_sums(x) for x in arrays.values()]))
+
+
+def same(one: Fingerprint, other: Fingerprint, tolerance: float) -> bool:
+    """Whether two fingerprints are those of the same results."""
+    if one.shapes != other.shapes:
+        return False
+    size = np.abs(other.sums).max(axis=1, keepdims=True)
+    return bool(np.all(np.abs(one.sums - other.sums) <= tolerance * size))
+
+
+def _sums(x: np.ndarray) -> list[float]:
+    """The norm of an array, four weighted sums, and how many elements are not finite."""
+    flat = x.ravel()
+    finite = np.isfinite(flat)
+    kinds = np.select([np.isnan(flat), flat > 0], [1.0, 2.0], 3.0) * ~finite
+    flat = np.where(finite, flat, 0)
+    weights = [np.cos((i + 1) * np.arange(1, flat.size + 1) ** 0.9) for i in range(4)]
+    scale = max(flat.size, 1) ** 0.5
+    sums = [float(w @ flat) / scale for w in weights]
+    return [float(np.linalg.norm(flat)) / scale, *sums, float(weights[0] @ kinds)]
+
+
+def parts(result: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The arrays of a result, each with its name: "" if it is alone."""
+    if isinstance(result, dict):
+        for key, value in result.items():
+            yield from parts(value, f"{name}.{key}".lstrip("."))
+    elif isinstance(result, (tuple, list)):
+        for number, value in enumerate(result, 1):
+            yield from parts(value, f"{name}.{number}".lstrip("."))
+    else:
+        yield name, result
+
+
+def number_array(x: Any) -> np.ndarray:
+    """A result as float64.
+
+    Raises:
+        TypeError, ValueError: it is no number and no array of real numbers.
+    """
+    array = np.asarray(x)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"expected numbers, got {_kind(x)}")
+    return array.astype(np.float64)
+
+
+def _kind(x: Any) -> str:
+    """What something is, for a sentence."""
+    if x is None:
+        return "None: is there a return?"
+    if isinstance(x, (tuple, list)):
+        return f"{len(x)} results"
+    if isinstance(x, dict):
+        return f"a dictionary with {', '.join(map(str, x)) or 'nothing'}"
+    if isinstance(x, np.ndarray):
+        return f"an array of {x.dtype}" if x.dtype.kind not in "biuf" else f"an array {x.shape}"
+    return "a number" if isinstance(x, (bool, int, float, np.generic)) else type(x).__name__
+
+
+def _wrong(got: Any, expected: Any, tolerance: float) -> list[str]:
+    """The names of the arrays in a result that are wrong; first those of a wrong shape."""
+    a, b = _arrays(got), _arrays(expected)
+    of_shape = [name for name in b if a[name].shape != b[name].shape]
+    rest = [name for name in b if name not in of_shape]
+    return of_shape + [name for name in rest if not _close(a[name], b[name], tolerance)]
+
+
+def _arrays(result: Any) -> dict[str, np.ndarray]:
+    return {name: number_array(x) for name, x in parts(result)}
+
+
+def _why(got: Any, expected: Any, sizes: Sizes, tolerance: float) -> str:
+    """What is wrong with the numbers of a result."""
+    wrong = _wrong(got, expected, tolerance)
+    sentence = _of_array(wrong[0], _arrays(got), _arrays(expected), sizes, tolerance)
+    if len(wrong) > 1:
+        verb = "is" if len(wrong) == 2 else "are"
+        sentence += f" (result {', '.join(wrong[1:])} {verb} wrong, too)"
+    return sentence
+
+
+def _of_structure(got: Any, expected: Any, name: str) -> str:
+    """What is wrong with the types, "" if nothing is."""
+    subject = f"result {name} is" if name else "got"
+    if isinstance(expected, dict):
+        if not isinstance(got, dict) or {*got} != {*expected}:
+            return f"expected a dictionary with {', '.join(expected)}, {subject} {_kind(got)}"
+        pairs = [(got[key], value, f"{name}.{key}".lstrip(".")) for key, value in expected.items()]
+    elif isinstance(expected, (tuple, list)):
+        if not isinstance(got, (tuple, list)) or len(got) != len(expected):
+            return f"expected {len(expected)} results, {subject} {_kind(got)}"
+        pairs = [
+            (a, b, f"{name}.{i}".lstrip("."))
+            for i, (a, b) in enumerate(zip(got, expected, strict=True), 1)
+        ]
+    elif isinstance(got, (dict, tuple, list)) or not _is_numbers(got):
+        what = "an array" if np.ndim(expected) else "a number"
+        return f"expected {what}, {subject} {_kind(got)}"
+    else:
+        return ""
+    return next((s for pair in pairs if (s := _of_structure(*pair))), "")
+
+
+def _is_numbers(x: Any) -> bool:
+    try:
+        number_array(x)
+        return True
+    except (TypeError, ValueError):
+        return False
+
+
+def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    off = np.where(a == b, 0, np.abs(a - b))  # an infinity equals itself
+    return bool(np.all(off <= tolerance * np.abs(b).max(initial=0)))
+
+
+def _of_array(
+    name: str,
+    got: Mapping[str, np.ndarray],
+    expected: Mapping[str, np.ndarray],
+    sizes: Sizes,
+    tolerance: float,
+) -> str:
+    """What is wrong with one array of a result."""
+    a, b = got[name], expected[name]
+    subject = f"result {name}" if name else "the result"
+    if a.shape != b.shape:
+        transposed = a.shape == b.T.shape and _close(a, b.T, tolerance)
+        why = ": it is transposed" if transposed else ""
+        return f"{subject}: expected the shape {b.shape}, got {a.shape}{why}"
+    if not np.isfinite(a).all():
+        bad = "NaN" if np.isnan(a).any() else "infinity"
+        how_many = f"has {bad} in {np.sum(~np.isfinite(a))} of {a.size} elements"
+        return f"{subject} {how_many if a.ndim else f'is {bad}'}"
+    others = {key: x for key, x in expected.items() if x.shape == got[key].shape}
+    fits = explain_array(name, got, others, sizes, max(1e-6, tolerance))
+    if fits:
+        return f"{subject} {plain(fits[0].predicate)}"
+    return _largest(subject, a, b, tolerance)
+
+
+def plain(predicate: str) -> str:
+    """An explanation in the words of a student."""
+    plainly = {
+        "is 2 times what is right": "is twice too large",
+        "is 1/2 times what is right": "is half of what is right",
+    }
+    return plainly.get(predicate, re.sub(r"^is that of (\S+)$", r"is result \1", predicate))
+
+
+def _largest(subject: str, a: np.ndarray, b: np.ndarray, tolerance: float) -> str:
+    """The largest difference, and where."""
+    off, size = np.abs(a - b), np.abs(b).max()
+    if 0 < off.max() < 1e-4 * size:
+        digits = int(-np.log10(off.max() / size))
+        return f"{subject} is right to {digits} digits only: is something small added?"
+    if not a.ndim:
+        return f"{subject}: expected {b:.6g}, got {a:.6g}"
+    where = tuple(int(i) for i in np.unravel_index(np.argmax(off), off.shape))
+    at = ", ".join(map(str, where))
+    wrong = int(np.sum(off > tolerance * size))
+    count = f"all {wrong}" if wrong == a.size else f"{wrong} of {a.size}"
+    one = f"at [{at}], expected {b[where]:.6g}, got {a[where]:.6g}"
+    return f"{subject} is wrong in {count} elements; {one}"
+
+
+def sizes_of(case: Mapping[str, Any], names: Mapping[str, str]) -> Sizes:
+    """The lengths of axes and the whole numbers in a case, each with what it is the size of."""
+    sizes: dict[int, str] = {}
+    for original, x in case.items():
+        name = names.get(original, original)
+        values = x.items() if isinstance(x, dict) else [("", x)]
+        for key, value in values:
+            path = f"{name}.{key}".rstrip(".")
+            if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+                sizes.setdefault(int(value), path)
+            for axis, length in enumerate(np.shape(value)):
+                sizes.setdefault(length, f"{path}.shape[{axis}]")
+    return {size: name for size, name in sizes.items() if size > 1}

@@ -1,0 +1,211 @@
+"""A submission's points, with a sentence for each question: asked behind walls, judged here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from tinygen.errors import InputError, refuse_unknown
+from tinygen.homework import assignment as assignments
+from tinygen.homework import marks
+from tinygen.homework.assignment import Assignment
+from tinygen.homework.feedback import Known, Verdict, verdict
+from tinygen.homework.marks import Question
+from tinygen.homework.sandbox.parent import Answer, Limits, Request, Run, printable, run
+from tinygen.homework.submission import Submission, read
+
+SEED = 16_180_339
+"""Of the arrays that submissions are graded with, if the teacher has no other."""
+HINTS = ("shown", "hidden")
+WALLS = ("files", "network", "processes", "memory")
+"""Those that a teacher has to know about."""
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What became of a question.
+
+    Attributes:
+        id: ``"q3"``.
+        equations: ``["(23)", "(25)"]``.
+        points, of: what it got, of how many.
+        text: ``"right"``, or what is wrong.
+    """
+
+    id: str
+    equations: list[str]
+    points: float
+    of: float
+    text: str
+
+    @property
+    def line(self) -> str:
+        """``"q3 (23): right"``."""
+        return f"{' '.join((self.id, *self.equations))}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What became of a submission.
+
+    Attributes:
+        assignment, variant: which it is of.
+        points, of: what it got, of how many.
+        isolation: which walls there were around it.
+        questions: one by one.
+        problems: what else there is to be said, a sentence each.
+    """
+
+    assignment: str
+    variant: int
+    points: float
+    of: float
+    isolation: str
+    questions: list[Graded]
+    problems: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+    @property
+    def text(self) -> str:
+        """For the student."""
+        lines = [question.line for question in self.questions] + self.problems
+        total = f"{self.points:g} of {marks.plural(self.of, 'point')}"
+        return "\n".join([f"{self.assignment}, variant {self.variant}", *lines, total])
+
+    def __str__(self) -> str:
+        """For the teacher."""
+        return f"{self.text}\n{self.isolation}"
+
+
+def grade(
+    path: str | os.PathLike[str],
+    assignment: str | None = None,
+    variant: int | None = None,
+    level: int = marks.LEVELS[-1],
+    seed: int = SEED,
+    hints: str = "shown",
+    limits: Limits | None = None,
+) -> Grade:
+    """Grade what one student handed in.
+
+    Args:
+        path: a .py or .ipynb file, or a folder or .zip with one in it.
+        assignment, variant: which it is of; None for what its first line says.
+        level: below it, questions are not asked.
+        seed: of the arrays it is graded with; they depend on what was handed in, too.
+        hints: "shown", or "hidden": the sentences say right or wrong, and nothing else.
+        limits: how much it may use.
+
+    Raises:
+        InputError: it is not known which assignment it is of, or there is no such one.
+    """
+    refuse_unknown("hints", hints, HINTS)
+    if level not in marks.LEVELS:
+        raise InputError(f"expected level {' or '.join(map(str, marks.LEVELS))}, got {level}")
+    problem = ""
+    try:
+        submission = read(path, assignment or "")
+    except InputError as error:
+        if assignment is None:
+            raise
+        submission, problem = Submission("", "", assignment, variant or 0), str(error)
+    assignment = assignment or submission.assignment
+    variant = submission.variant if variant is None else variant
+    if not assignment:
+        raise InputError(
+            "expected a first line such as # tinygen homework: vae, variant 7, got none; "
+            "which assignment is it of?"
+        )
+    asked = _asked(assignment, variant or 0, level, _seed(seed, submission.source))
+    if problem:
+        outcome = Run([Answer(None, problem)] * sum(len(k.cases) for _, k in asked), ())
+    else:
+        outcome = _run(submission.source, assignments.load(assignment), variant or 0, asked, limits)
+    answers = iter(outcome.answers)
+    graded = [
+        _graded(question, known, [next(answers) for _ in known.cases], hints == "hidden")
+        for question, known in asked
+    ]
+    return Grade(
+        assignment=assignment,
+        variant=variant or 0,
+        points=sum(question.points for question in graded),
+        of=sum(question.of for question in graded),
+        isolation=_isolation(outcome.walls),
+        questions=graded,
+        problems=[problem or outcome.problem] * bool(problem or outcome.problem),
+    )
+
+
+def _seed(seed: int, source: str) -> int:
+    """The seed of one submission: nobody can hand in the results of the seed that it leads to."""
+    return int.from_bytes(sha256(f"{seed} {source}".encode(errors="replace")).digest()[:8], "big")
+
+
+def _asked(assignment: str, variant: int, level: int, seed: int) -> list[tuple[Question, Known]]:
+    """The questions, and what is known of them."""
+    loaded = assignments.load(assignment)
+    chosen = loaded.variant(variant)
+    return [
+        (question, loaded.known(question.id, chosen, seed))
+        for question in loaded.questions(chosen, level)
+    ]
+
+
+def _run(
+    source: str,
+    assignment: Assignment,
+    variant: int,
+    asked: Sequence[tuple[Question, Known]],
+    limits: Limits | None,
+) -> Run:
+    """The answers of a submission, to each case of each question."""
+    requests = [
+        Request(question.id, case, assignment.seconds(question.id))
+        for question, known in asked
+        for case in known.cases
+    ]
+
+    def ask(request: Request, name: str, arrays: Mapping[str, Any]) -> Any:
+        return assignment.ask(request.arguments)(name, **arrays)
+
+    driver = assignment.driver(assignment.variant(variant))
+    return run(source, driver, requests, ask, limits)
+
+
+def _graded(question: Question, known: Known, answers: Sequence[Answer], hidden: bool) -> Graded:
+    """A question's points, and the sentence."""
+    problem = next((answer.problem for answer in answers if answer.problem), "")
+    if problem:
+        result = Verdict(0, problem)
+    else:
+        try:
+            with np.errstate(all="ignore"):
+                result = verdict([answer.result for answer in answers], known)
+        except Exception as error:  # whatever a stranger's result does to those who look at it
+            result = Verdict(0, f"the result cannot be judged: {type(error).__name__}: {error}")
+    right = result.fraction == 1
+    text = "right" if right else "wrong" if hidden else printable(result.sentence)
+    points = round(float(result.fraction) * question.points, 2)
+    return Graded(question.id, [*question.equations], points, question.points, text)
+
+
+def _isolation(walls: Collection[str]) -> str:
+    """Which walls there were, for the teacher."""
+    missing = [wall for wall in WALLS if wall not in walls]
+    if not walls:
+        return "nothing was run"
+    if not missing:
+        return f"walled off: {', '.join(WALLS)}"
+    return (
+        f"NOT walled off, since this system does not permit it: {', '.join(missing)}; "
+        "there, only a courtesy of Python's stands"
+    )

@@ -1,0 +1,55 @@
+"""Homework for other graders: what Gradescope, otter-grader and nbgrader take.
+
+Each has two halves: ``gradescope.py`` writes the package, and ``gradescope_autograder.py`` is in it
+and runs there. All give the points of `grade`, because `grade` gives them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tinygen.errors import InputError, refuse_unknown
+from tinygen.homework import marks
+from tinygen.homework.assignment import load
+from tinygen.homework.grading import HINTS, SEED
+from tinygen.homework.packages import gradescope, nbgrader, otter
+
+PLATFORMS = {"gradescope": gradescope.write, "otter": otter.write, "nbgrader": nbgrader.write}
+
+
+def package(
+    name: str,
+    platform: str,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    variant: int | None = None,
+    level: int = marks.LEVELS[-1],
+    seed: int = SEED,
+    hints: str = "shown",
+) -> Path:
+    """Write what a platform needs to grade an assignment, and return where.
+
+    Args:
+        name: of the assignment, such as ``"vae"``.
+        platform: one of `PLATFORMS`.
+        out: a zip, for nbgrader a folder, that does not exist; without it, ``vae-gradescope.zip``.
+        variant: of all submissions; None for the one that the first line of each names.
+        level: below it, questions are not asked.
+        seed: of the arrays that submissions are graded with.
+        hints: "shown" or "hidden".
+
+    Raises:
+        InputError: there is no such assignment, platform, level or hints, or `out` exists.
+    """
+    refuse_unknown("platform", platform, PLATFORMS)
+    if level not in marks.LEVELS:
+        raise InputError(f"expected level 1 or 2, got {level}")
+    refuse_unknown("hints", hints, HINTS)
+    assignment = load(name)
+    path = Path(out or f"{name}-{platform}" + ".zip" * (platform != "nbgrader"))
+    if path.exists():
+        raise InputError(f"expected --out that does not exist, got {path}, which does")
+    settings = dict(assignment=name, variant=variant, level=level, seed=seed, hints=hints)
+    PLATFORMS[platform](path, assignment, settings)
+    return path

@@ -1,0 +1,59 @@
+"""What runs at Gradescope: it grades the one submission, and writes results.json."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tinygen.homework.grading import Grade, grade
+from tinygen.homework.marks import plural
+
+FAILED = {
+    "score": 0,
+    "output": "The grader itself failed. This is not your mistake: please tell your instructor, "
+    "who can read why in the output of the autograder.",
+}
+
+
+def results(of: Grade) -> dict[str, Any]:
+    """The points of a submission, as Gradescope takes them."""
+    total = f"{of.points:g} of {plural(of.of, 'point')}"
+    return {
+        "output": "\n".join([total, *of.problems]),
+        "output_format": "text",  # what a program has printed must not be taken for HTML
+        "test_output_format": "text",
+        "test_name_format": "text",
+        "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "tests": [
+            {
+                "name": " ".join([question.id, *question.equations]),
+                "number": question.id.removeprefix("q"),
+                "score": question.points,
+                "max_score": question.of,
+                "status": "passed" if question.points == question.of else "failed",
+                "output": question.text,
+                "visibility": "visible",
+            }
+            for question in of.questions
+        ],
+    }
+
+
+def main(folder: Path) -> None:
+    """Grade what is in ``submission/`` of Gradescope's folder."""
+    try:
+        settings = json.loads((folder / "source" / "settings.json").read_text())
+        its = grade(folder / "submission", **settings)
+        print(its)  # for the teacher, who also reads there which walls there were
+        content = results(its)
+    except Exception:
+        traceback.print_exc()
+        content = FAILED
+    (folder / "results" / "results.json").write_text(json.dumps(content, indent=1))
+
+
+if __name__ == "__main__":
+    main(Path())

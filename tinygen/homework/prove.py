@@ -1,0 +1,222 @@
+"""The kit proves itself: solutions get all points, stubs none, mistakes lose what they should."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from tinygen.errors import InputError
+from tinygen.homework import marks, variants
+from tinygen.homework.assignment import Assignment, Mistake
+from tinygen.homework.feedback import Known, Verdict, same, verdict
+from tinygen.homework.grading import grade
+from tinygen.homework.variants import Variant
+
+SEEDS = (0, 1, 2)
+
+
+def prove(assignment: Assignment, numbers: Sequence[int] = range(8)) -> Iterator[str]:
+    """What is wrong with an assignment, a sentence each; nothing, if all is well.
+
+    Everything runs in this process, since it is all ours: see `prove_grading` for the sandbox.
+
+    Args:
+        assignment: what to prove.
+        numbers: the variants; all forms are among any few consecutive numbers.
+    """
+    yield from about_the_folder(assignment)
+    for number in numbers:
+        variant = assignment.variant(number)
+        try:
+            yield from _prefixed(f"variant {number} {variant.form}", about(assignment, variant))
+        except InputError as error:
+            yield f"variant {number} {variant.form}: {error}"
+
+
+def _prefixed(prefix: str, sentences: Iterator[str]) -> Iterator[str]:
+    for sentence in sentences:
+        yield f"{prefix}: {sentence}"
+
+
+def about_the_folder(assignment: Assignment) -> Iterator[str]:
+    """What is missing."""
+    for name in ("page.md", "teacher.md"):
+        if not (assignment.folder / name).exists():
+            yield f"expected a {name}"
+    yield from _plain_letters(assignment)
+    yield from _labels(assignment)
+    questions = assignment.questions(assignment.variant(0))
+    if sum(q.points for q in questions) != 10:
+        yield f"expected 10 points in all, got {sum(q.points for q in questions):g}"
+    if len(assignment.mistakes) < 10:
+        yield f"expected at least 10 planted mistakes, got {len(assignment.mistakes)}"
+    for mistake in assignment.mistakes:
+        if len(mistake.old) > 6 and mistake.old in mistake.hint:
+            yield f"the hint shows the right code: {mistake.hint}"
+        if mistake.hint.endswith("."):
+            yield f"the hint ends with a full stop: {mistake.hint}"
+
+
+def about(assignment: Assignment, variant: Variant) -> Iterator[str]:
+    """What is wrong with one variant."""
+    yield from _page(assignment, variant)
+    yield from _stub(assignment, variant)
+    yield from _solution(assignment, variant)
+    if variant.number < len(assignment.forms):  # of its form; others differ in letters only
+        for seed in SEEDS:
+            yield from _prefixed(f"seed {seed}", _mistakes(assignment, variant, seed))
+
+
+def _page(assignment: Assignment, variant: Variant) -> Iterator[str]:
+    """It has the equations, and no letter that only looks like one of those that are renamed."""
+    page = variants.rename_page(assignment.page, variant)
+    for mistake in assignment.mistakes:
+        assignment.hint([mistake], variant)
+    if not page or variant.number >= len(assignment.forms):
+        return
+    for q in assignment.questions(variant):
+        for equation in q.equations:
+            if rf"\tag{{{equation[1:-1]}}}" not in page:
+                yield f"{q.id}: equation {equation} is not in the page"
+
+
+def _plain_letters(assignment: Assignment) -> Iterator[str]:
+    """What the page writes without an @, though in some variant it is a letter."""
+    options = [letter for options in assignment.letters.values() for letter in options]
+    for segment in variants.SEGMENT.finditer(assignment.page):
+        if segment["math"]:
+            text = re.sub(r"\\(text|mathrm|operatorname|tag)\{[^}]*\}", "", segment[0])
+            words = re.findall(r"[dD]?@[A-Za-z]+|\\[A-Za-z]+|[A-Za-z]", text)
+            names = [word for word in words if "@" not in word]
+            wrong = {letter.latex for letter in options}.intersection(names)
+        else:
+            names = re.findall(r"(?<![@\w.])[A-Za-z]\w*(?!\w|@)", segment["code"])
+            wrong = {letter.code for letter in options}.intersection(names)
+        if wrong:
+            yield f"page.md: {', '.join(sorted(wrong))} without an @ in {segment[0]}"
+
+
+def _labels(assignment: Assignment) -> Iterator[str]:
+    """Each mistake that is to be found begins on a line with a label."""
+    for form in assignment.forms:
+        plain = Variant(0, form, {})
+        source, questions = assignment.source(plain), assignment.questions(plain)
+        for q in questions:
+            for mistake in assignment.mistakes_of(q.label_of, form):
+                faulty = assignment.question(q.label_of, form)
+                try:
+                    marks.label_at(marks.region_of(source, faulty), mistake.old)
+                except InputError as error:
+                    yield f"{faulty.id}: {error}"
+
+
+def _stub(assignment: Assignment, variant: Variant) -> Iterator[str]:
+    """The stub says of each question that it is to be written, and does not have the answer."""
+    for level in marks.LEVELS:
+        stub = assignment.stub(variant, level)
+        for q in assignment.questions(variant, level):
+            if not q.faulty:
+                try:
+                    assignment.results(stub, q.id, variant, 0)
+                    yield f"{q.id}: the stub of level {level} gives a result"
+                except NotImplementedError as error:
+                    if not str(error).startswith(f"{q.id}: "):
+                        yield f"{q.id}: the stub says {error}"
+                except Exception as error:
+                    yield f"{q.id}: the stub of level {level} fails: {error!r}"
+
+
+def _solution(assignment: Assignment, variant: Variant) -> Iterator[str]:
+    """It is right, in its own letters as well as in those of the variant."""
+    source = assignment.solution(variant)
+    for q in assignment.questions(variant):
+        known = assignment.known(q.id, variant, SEEDS[0])
+        got = verdict(assignment.results(source, q.id, variant, SEEDS[0]), known)
+        if got != Verdict(1):
+            yield f"{q.id}: the solution loses points: {got.sentence}"
+
+
+def _mistakes(assignment: Assignment, variant: Variant, seed: int) -> Iterator[str]:
+    """Each loses its question, with a hint of its own; with the first seed, also: and no other."""
+    known = {q.id: assignment.known(q.id, variant, seed) for q in assignment.questions(variant)}
+    for id_, of_question in known.items():
+        mistakes = assignment.mistakes_of(id_, variant.form)
+        hints = of_question.mistakes()
+        if len(hints) < len(mistakes):
+            yield f"{id_}: of {len(mistakes)} mistakes, {len(hints)} give a result"
+        for number, (hint, fingerprint) in enumerate(hints):
+            for other, of_other in hints[:number]:
+                if same(fingerprint, of_other, of_question.tolerance):
+                    yield f"{id_}: two mistakes have the same result: {hint}; {other}"
+        for mistake in mistakes:
+            asked = known if seed == SEEDS[0] else {id_: of_question}
+            yield from _prefixed(
+                f"{id_}: {mistake.old!r} -> {mistake.new!r}",
+                _mistake(assignment, variant, seed, asked, mistake),
+            )
+
+
+def _mistake(
+    assignment: Assignment,
+    variant: Variant,
+    seed: int,
+    asked: Mapping[str, Known],
+    mistake: Mistake,
+) -> Iterator[str]:
+    """It loses its question, with its hint, and no other that is asked."""
+    source = assignment.source(variant, [mistake])
+    for id_, known in asked.items():
+        try:
+            got = verdict(assignment.results(source, id_, variant, seed), known)
+        except Exception as error:
+            yield f"{id_} fails: {error!r}"
+            continue
+        if id_ != mistake.question:
+            if got != Verdict(1):
+                yield f"{id_} loses points, too: {got.sentence}"
+        elif got.fraction == 1:
+            yield "no point is lost"
+        elif got.sentence != assignment.hint([mistake], variant):
+            yield f"expected its hint, got {got.sentence}"
+
+
+def prove_grading(assignment: Assignment, numbers: Sequence[int] = ()) -> Iterator[str]:
+    """What is wrong with the grades that submissions get, which run in the sandbox here.
+
+    Args:
+        assignment: what to prove.
+        numbers: the variants; by default one of each form.
+    """
+    for number in numbers or range(len(assignment.forms)):
+        variant = assignment.variant(number)
+        questions = assignment.questions(variant)
+        yield from _graded(assignment, variant, assignment.solution(variant), {})
+        stub = {q.id: "" if q.faulty else "not written yet" for q in questions}
+        yield from _graded(assignment, variant, assignment.stub(variant), stub)
+        by_question = [assignment.mistakes_of(q.id, variant.form) for q in questions]
+        # The first mistake of each question at once, then the second, ...
+        for mistakes in zip_longest(*by_question):
+            planted = [mistake for mistake in mistakes if mistake]
+            hints = {m.question: assignment.hint([m], variant) for m in planted}
+            yield from _graded(assignment, variant, assignment.solution(variant, planted), hints)
+
+
+def _graded(
+    assignment: Assignment, variant: Variant, source: str, expected: Mapping[str, str]
+) -> Iterator[str]:
+    """What is wrong with a grade; `expected` has the sentence on each question that is wrong."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{assignment.name}.py"
+        path.write_text(source, encoding="utf-8")
+        result = grade(path, assignment.name, variant.number)
+    where = f"graded, variant {variant.number}"
+    yield from (f"{where}: {problem}" for problem in result.problems)
+    for question in result.questions:
+        text = expected.get(question.id, "right")
+        if text and question.text != text:
+            yield f"{where}: {question.id}: expected {text!r}, got {question.text!r}"
+        if (question.points == question.of) != (text == "right"):
+            yield f"{where}: {question.id}: got {question.points:g} of {question.of:g} points"

@@ -1,0 +1,210 @@
+"""Reads what a student handed in, whatever it is, as the text of one Python file.
+
+Nothing is executed, nor unpacked to the disk, and no link is followed: it is a stranger's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tinygen.errors import InputError
+from tinygen.homework import notebooks
+from tinygen.homework.sandbox.parent import printable
+
+MB = 10**6
+LARGEST = {".py": 1 * MB, ".ipynb": 20 * MB}
+"""Of each kind of file that may be a submission, in bytes; a notebook has pictures in it."""
+LARGEST_ZIP = 20 * MB
+MOST_FILES = 2000
+"""In a folder or a zip."""
+HEADER = re.compile(r"^# tinygen homework: (\w{1,40}), variant (\d{1,9})\s*$", re.M)
+NOT_HANDED_IN = {"checking", "__pycache__", "__MACOSX", "check.py"}
+"""What the kit or the system put beside it."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What was handed in.
+
+    Attributes:
+        name: of the file.
+        source: its text as Python, lines ending in a line feed; of a notebook, its cells, with
+            ``# %%`` before each.
+        assignment, variant: what its first line says; "" and None if it says nothing.
+    """
+
+    name: str
+    source: str
+    assignment: str = ""
+    variant: int | None = None
+
+
+def read(path: str | os.PathLike[str], assignment: str = "") -> Submission:
+    """What one student handed in.
+
+    Args:
+        path: a .py or .ipynb file, or a folder or .zip with one in it.
+        assignment: which one it is of, if that is known.
+
+    Raises:
+        InputError: there is no submission, or more than one.
+    """
+    path = Path(path)
+    texts: dict[str, str | InputError] = {}
+    for name, data in _files(path):
+        try:
+            texts[name] = _source(name, data)
+        except InputError as error:
+            texts[name] = error
+    name = _choose(path, texts, assignment)
+    source = texts[name]
+    if isinstance(source, InputError):
+        raise source
+    header = HEADER.search(source)
+    if not header:
+        return Submission(name, source)
+    if assignment and header[1] != assignment:
+        raise InputError(f"expected homework {assignment}, got {header[1]} in {name}")
+    return Submission(name, source, header[1], int(header[2]))
+
+
+def _choose(path: Path, texts: Mapping[str, str | InputError], assignment: str) -> str:
+    """The name of the one that is meant."""
+
+    def of(name: str) -> str:
+        header = HEADER.search(str(texts[name]))
+        return header[1] if header else ""
+
+    if not texts:
+        raise InputError(f"expected a .py or .ipynb file in {path.name}, got none")
+    headed = [name for name in texts if (of(name) == assignment if assignment else of(name))]
+    named = [n for n in texts if PurePosixPath(n).stem == (assignment or of(n) or None)]
+    both = [name for name in headed if name in named]
+    for names in (both, headed, named, [*texts]):
+        if len(names) == 1:
+            return names[0]
+        if names:
+            break
+    raise InputError(f"expected one submission in {path.name}, got {', '.join(sorted(names)[:5])}")
+
+
+def _files(path: Path) -> Iterator[tuple[str, bytes | InputError]]:
+    """The files that may be a submission: the names and contents, or why there are no contents."""
+    if path.is_dir():
+        yield from _of_folder(path)
+    elif not path.exists():
+        raise InputError(f"expected a file or a folder, got {path}, which does not exist")
+    elif path.is_file() and path.suffix.lower() == ".zip":
+        yield from _of_zip(path)
+    elif path.suffix.lower() in LARGEST:
+        yield path.name, _of_file(path.resolve(), path.name)
+    else:
+        raise InputError(f"expected a .py or .ipynb file, a folder or a .zip, got {path.name}")
+
+
+def _may_be(name: str) -> bool:
+    """Whether a path in a folder or zip may be a submission."""
+    parts = PurePosixPath(name).parts
+    hidden = any(part in NOT_HANDED_IN or part.startswith(".") for part in parts)
+    return not hidden and PurePosixPath(name).suffix.lower() in LARGEST
+
+
+def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | InputError]]:
+    count = 0
+    for parent, folders, names in os.walk(folder):  # which follows no links
+        folders[:] = [f for f in sorted(folders) if f not in NOT_HANDED_IN and f[0] != "."]
+        for name in sorted(names):
+            path = Path(parent, name)
+            relative = printable(path.relative_to(folder).as_posix())
+            count += 1
+            if count > MOST_FILES:
+                raise InputError(f"expected at most {MOST_FILES} files in {folder.name}, got more")
+            if _may_be(relative):
+                yield relative, _of_file(path, relative)
+
+
+def _of_file(path: Path, name: str) -> bytes | InputError:
+    """The contents of a file that is no link."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | NO_WAITING)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return InputError(f"expected a file, got {name}, which is none")
+            return _at_most(file.read(LARGEST[path.suffix.lower()] + 1), name)
+    except OSError as error:
+        return InputError(f"{name} cannot be read: {error.strerror}")
+
+
+NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # for the other end of a pipe
+
+
+def _of_zip(path: Path) -> Iterator[tuple[str, bytes | InputError]]:
+    if path.stat().st_size > LARGEST_ZIP:
+        raise InputError(f"expected at most {LARGEST_ZIP // MB} MB, got more in {path.name}")
+    try:
+        with zipfile.ZipFile(path) as file:
+            members = file.infolist()
+            if len(members) > MOST_FILES:
+                raise InputError(f"expected at most {MOST_FILES} files in {path.name}, got more")
+            for member in members:
+                name = printable(member.filename.replace("\\", "/"))
+                climbs = name.startswith("/") or ".." in PurePosixPath(name).parts
+                if _may_be(name) and not climbs:
+                    yield name, _of_member(file, member, name)
+    except InputError:
+        raise
+    except Exception as error:  # a stranger's bytes: reading them may raise anything
+        raise InputError(f"expected a .zip file, got {path.name}, which is none: {error}") from None
+
+
+def _of_member(file: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> bytes | InputError:
+    """The contents of a file in a zip, of which no more is unpacked than may be."""
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return InputError(f"expected a file, got {name}, which is a link")
+    try:
+        with file.open(member) as stream:
+            return _at_most(stream.read(LARGEST[PurePosixPath(name).suffix.lower()] + 1), name)
+    except Exception as error:  # it is broken, or has a password
+        return InputError(f"{name} cannot be unpacked: {error}")
+
+
+def _at_most(data: bytes, name: str) -> bytes | InputError:
+    largest = LARGEST[PurePosixPath(name).suffix.lower()]
+    if len(data) > largest:
+        return InputError(f"expected at most {largest // MB} MB in {name}, got more")
+    return data
+
+
+def _source(name: str, data: bytes | InputError) -> str:
+    """The text of a file as Python."""
+    if isinstance(data, InputError):
+        raise data
+    text = _text(name, data)
+    if name.lower().endswith(".ipynb"):
+        try:
+            text = notebooks.source_of(text)
+        except (InputError, RecursionError) as error:
+            raise InputError(f"{name}: {error}") from None
+    if not text.strip():
+        raise InputError(f"expected Python, got {name}, which is empty")
+    return text
+
+
+def _text(name: str, data: bytes) -> str:
+    """Bytes as text, whatever an editor made of it."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = data.decode("utf-16", errors="replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:  # an old editor's; what Python needs is the same in most of them
+            text = data.decode("latin-1")
+    if "\0" in text:
+        raise InputError(f"expected text, got {name}, which has null bytes in it")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
