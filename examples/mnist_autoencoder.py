@@ -40,6 +40,7 @@ def flags():
     p = command_line.parser("mnist_autoencoder", __doc__)
     group = command_line.add_network_flags(p)
     command_line.add_convolution_flags(group, CONV)
+    command_line.add_start_flag(group)
     add = group.add_argument
     weight = {"type": command_line.real(least=0), "default": 0.0, "metavar": "X"}
     add("--reconstruction", **command_line.choice(RECONSTRUCTIONS, "loss of an image"))
@@ -53,7 +54,7 @@ def flags():
     return p
 
 
-def build(args, shape: Sequence[int] = (28, 28)) -> Autoencoder:
+def build(args, shape: Sequence[int] = command_line.UNKNOWN_SIZE) -> Autoencoder:
     image = image_option(args.channels, shape)
     return Autoencoder(prod(shape), image=image, **command_line.options(args, Autoencoder))
 

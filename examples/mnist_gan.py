@@ -5,6 +5,7 @@ python examples/mnist_gan.py --conditional --out runs/conditional
 python examples/mnist_gan.py --preset wgan-gp --out runs/wgan-gp
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "wgan-gp": {"loss": "wasserstein-gp", "critic_steps": 5, "lr": 1e-3, "beta1": 0.0,
                 "beta2": 0.9},
 }  # fmt: skip
+NEEDS = [("conditional", "architecture", ("dense",))]
 GAMMA = 2.0
 """The penalty's weight for the loss "r1"."""
 COVERAGE_SAMPLES, ACCURACY_SAMPLES = 2000, 1000
@@ -139,9 +141,10 @@ def draw_pictures(run: Run, history: Any, images: Any) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE, PRESETS, CONV)
+    args = command_line.parse(flags(), arguments, SMOKE, PRESETS, CONV, NEEDS)
     # What does not go together is refused before any data are read; these have their own size.
-    model = build(args, pixels=784, output="sigmoid", gamma=GAMMA)
+    pixels = math.prod(command_line.UNKNOWN_SIZE)
+    model = build(args, pixels=pixels, output="sigmoid", gamma=GAMMA)
     run = set_up(args, COLUMNS, drop_last=True)
     model = fit_to_data(model, run.dataset, args.conditional)
     classifier = reference_classifier(run.dataset, run.progress, args.smoke)

@@ -46,6 +46,8 @@ PRESETS = {
              "objective": "iwae", "binarize": "dynamic", "schedule": "stages", "epochs": 3280,
              "lr": 1e-3, "beta2": 0.999, "epsilon": 1e-4, "nll_samples": 5000},
 }  # fmt: skip
+NEEDS = [(flag, "stages", (None,)) for flag in ("epochs", "schedule", "warm_up")]
+"""Stages have their own."""
 BINARIZE = ("none", "dynamic", "static")
 FRAMES = 40
 """The most frames of the film."""
@@ -61,6 +63,7 @@ def flags():
     p = command_line.parser("mnist_vae", __doc__)
     group = command_line.add_network_flags(p)
     command_line.add_convolution_flags(group, CONV)
+    command_line.add_start_flag(group)
     add = group.add_argument
     real, whole = command_line.real, command_line.whole
     add("--likelihood", **command_line.choice(LIKELIHOODS, "of a pixel"))
@@ -80,7 +83,7 @@ def flags():
     return p
 
 
-def build(args, shape: Sequence[int] = (28, 28), steps_per_epoch: int = 1) -> VAE:
+def build(args, shape: Sequence[int] = command_line.UNKNOWN_SIZE, steps_per_epoch: int = 1) -> VAE:
     if args.likelihood == "gaussian" and args.binarize != "none":
         raise InputError(f"--binarize {args.binarize} needs the likelihood bernoulli")
     options = command_line.options(args, VAE)
@@ -157,7 +160,7 @@ def draw_pictures(run: Run, history: Any, evaluator: VAEEvaluator, elbo: ELBO, c
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE, PRESETS, CONV)
+    args = command_line.parse(flags(), arguments, SMOKE, PRESETS, CONV, NEEDS)
     if args.stages:
         args.schedule, args.epochs = "stages", (3**args.stages - 1) // 2
     build(args)  # refuses what does not go together, before any data is read

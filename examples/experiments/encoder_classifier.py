@@ -71,6 +71,7 @@ class Recipe(NamedTuple):
     noise: float
     dropout: float = 0.0
     weight_decay: float = 0.0
+    shift: int = 0
 
 
 SOFTMAX = Recipe(epochs=3, batch_size=100, lr=0.3, noise=0.5, weight_decay=1e-5)
@@ -112,6 +113,8 @@ def flags() -> argparse.ArgumentParser:
     add("--features", **command_line.choice(FEATURES, "the encoder's layers that are read"))
     add("--noise", type=command_line.real(least=0), metavar="X",
         help="standard deviation of noise on images in training")  # fmt: skip
+    add("--shift", type=command_line.whole(0, 1000), metavar="N",
+        help="the most pixels by which images are moved in training")  # fmt: skip
     add("--dropout", type=command_line.real(least=0, most=0.95), metavar="X",
         help="fraction of the hidden units dropped in training")  # fmt: skip
     add("--jobs", type=command_line.whole(1, 1000), metavar="N",
@@ -159,9 +162,9 @@ def recipe_of(args: argparse.Namespace, cell: Cell) -> Recipe:
     """How a cell is trained: the usual recipe, changed by the flags."""
     names = ["epochs", "batch_size", "lr", "noise"]
     if cell.mode in SOFTMAX_ONLY:
-        recipe = SOFTMAX  # which has no hidden units that could be dropped
+        recipe = SOFTMAX
     else:
-        names.append("dropout")
+        names += ["dropout", "shift"]  # a softmax alone has no use for them
         recipe = ALL_LABELS if cell.labels == ALL else FEW_LABELS
         if cell.mode in SEMI_SUPERVISED:
             recipe = PSEUDO_LABELS
@@ -222,7 +225,7 @@ class Experiment:
             encoder.pixels, encoder.hidden, self.classes, encoder.activation, recipe.dropout,
             latent=encoder.latent if features == "code" or not hidden else 0,
             reads="all" if features == "all" else "last",
-            input_noise=recipe.noise, weight_decay=recipe.weight_decay,
+            input_noise=recipe.noise, input_shift=recipe.shift, weight_decay=recipe.weight_decay,
             **convolutions_of(encoder),
         )  # fmt: skip
 
@@ -460,6 +463,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.checkpoint and args.channels:
         raise InputError("--architecture conv is of the encoder; that of --checkpoint has its own")
     args.mode, args.jobs = args.mode or tuple(MODES), args.jobs or default_jobs(args.backend)
+    for flag in ("dropout", "shift"):
+        if getattr(args, flag) is not None and {*args.mode} <= {*SOFTMAX_ONLY}:
+            raise InputError(f"--{flag} changes nothing with --mode {','.join(args.mode)}")
     run_dir, folder, progress = RunDir(args.out), args.out / "cells", Progress(0, {}, args.quiet)
     run_dir.claim(args.task)
     run_dir.refuse_experiment(args.resume, args.restart, [folder])

@@ -27,6 +27,7 @@ from tinygen.evaluation import (
 from tinygen.evaluation.densities import GaussianMixture, GaussianPerClass
 from tinygen.evaluation.reference_models import Judge, baselines, reference_classifier
 from tinygen.models import AdversarialAutoencoder, Autoencoder, Decoder
+from tinygen.models.architecture import image_option
 from tinygen.models.encoder_decoder import RECONSTRUCTIONS
 from tinygen.models.gan import LOSSES
 from tinygen.training import (
@@ -52,6 +53,8 @@ FLAGS = {
     "adversarial": ("adversarial_epochs", "discriminator_hidden", "game_loss", "ratio"),
 }
 """The flags that a training depends on, and some other training does not."""
+NEEDS = [("input_noise", "checkpoint", (None,))]
+CONV = {"hidden": (256,)}
 SMOKE = {"data": "strokes", "epochs": 2, "adversarial_epochs": 2, "batch_size": 32,
          "hidden": (64,), "discriminator_hidden": (32,), "components": 20}  # fmt: skip
 LATENT = 16
@@ -70,7 +73,9 @@ EM_STREAM, SAMPLE_STREAM = 2, 3
 
 def flags():
     p = command_line.parser("encoder_generator", __doc__)
-    add = command_line.add_network_flags(p).add_argument
+    group = command_line.add_network_flags(p)
+    command_line.add_convolution_flags(group, CONV)
+    add = group.add_argument
     weight = {"type": command_line.real(least=0), "metavar": "X"}
     add("--checkpoint", type=command_line.path, metavar="RUN",
         help=f"whose encoder to take; else one is trained first, with codes of {LATENT} numbers "
@@ -127,8 +132,13 @@ class Trainings:
 
     def __init__(self, run: Run, runs: dict[str, Run]) -> None:
         self.run, self.runs, self.ends = run, runs, {}
-        self.options = command_line.network(run.args) | {"reconstruction": run.args.reconstruction}
+        args, shape = run.args, run.dataset.image_shape
+        self.options = command_line.network(args) | {
+            "reconstruction": args.reconstruction, "channels": args.channels,
+            "kernel": args.kernel, "image": image_option(args.channels, shape),
+        }  # fmt: skip
         self.pixels = run.dataset.pixels
+        Autoencoder(self.pixels, **self.options)  # refuses a kernel that does not fit
         self.train = run.backend.asarray(run.dataset.train_images)
         self.test = run.backend.asarray(run.dataset.test_images)
 
@@ -407,7 +417,7 @@ def set_up_training(run: Run, name: str, sha256: str | None) -> Run:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE)
+    args = command_line.parse(flags(), arguments, SMOKE, conv=CONV, needs=NEEDS)
     pretrained, names, sha256 = load_pretrained(args), [*WAYS[args.way]], None
     checkpoints = {name: RunDir(args.out / name).checkpoint for name in FLAGS}
     run_dir = RunDir(args.out)
@@ -423,14 +433,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pretrained = pretrained.to(run.backend, args.dtype)
         run.progress.say(f"encoder   of {pretrained.path}, {type(pretrained.model).__name__}")
     runs = {name: set_up_training(run, name, sha256) for name in names}
-    judge = None
+    trainings, judge = Trainings(run, runs), None
     if run.dataset.test_labels is not None:
         judge = reference_classifier(run.dataset, run.progress, args.smoke)
     if not args.resume:  # nothing is refused any more: these would be taken for the new run's
         for part in runs.values():
             part.run_dir.checkpoint.unlink(missing_ok=True)
 
-    trainings, distributions = Trainings(run, runs), {}
+    distributions = {}
     if "generator" in runs:
         encoder = pretrained or trainings.encoder()
         codec = Codec(

@@ -282,6 +282,22 @@ def comparisons() -> Iterator[tuple[Any, ...]]:
         hand, autograd = aae.gradients("by-hand"), aae.gradients("autograd")
         for phase, (p, *data) in aae_phases.turn(aae, 7, 3).items():
             yield getattr(hand, phase), getattr(autograd, phase), p, *data
+    yield from of_convolutions(random)
+
+
+def of_convolutions(random: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """The same of models with convolutions."""
+    import gan_checks
+
+    shape: dict[str, Any] = {"image": (5, 7, 2), "channels": (3, 4), "biases": "normal"}
+    model = tg.models.Autoencoder(70, (6,), 9, "tanh", dropout=0.3, **shape)
+    p, data = model.initialise(1, np.float64), model.draw(random.random((8, 70)), random)
+    yield model.gradients("by-hand"), model.gradients("autograd"), p, *data
+    gan = tg.models.GAN(70, 11, (6,), (9,), discriminator_activation="tanh", loss="r1", **shape)
+    g, d, by_d, by_g = gan_checks.turn(gan, rows=8)
+    hand, autograd = gan.gradients("by-hand"), gan.gradients("autograd")
+    yield hand.discriminator, autograd.discriminator, d, *by_d
+    yield hand.generator, autograd.generator, g, d, *by_g
 
 
 def measure_mutants(*tables: str) -> Counter[str]:

@@ -83,10 +83,56 @@ def test_what_was_trained_is_loaded_in_halves(colour, tmp_path):
     assert {"features.png", "filters.png", "neighbours.png"} <= {*os.listdir(tmp_path)}
 
 
+PARTS = ("encoder", "generator", "adversarial")
+GENERATOR = (*SMALL, "--hidden", "5", "--discriminator-hidden", "4", "--adversarial-epochs", "1",
+             "--components", "3")  # fmt: skip
+
+
+@pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
+def test_a_generator_behind_an_encoder(gradients, colour, tmp_path):
+    """Encoder, generator and adversarial autoencoder, all of them with convolutions."""
+    flags = (*GENERATOR, *colour, "--gradients", gradients, "--out", tmp_path)
+    assert run_here(*flags, name="encoder_generator") == 0
+    for part in PARTS:
+        model = tg.load(tmp_path / part).model
+        assert (model.channels, model.kernel, model.image) == ((3, 4), 2, (6, 5, 3))
+
+
+@pytest.mark.parametrize("name", ["mnist_autoencoder", "mnist_gan", "encoder_generator"])
+def test_a_kernel_that_is_too_large_is_refused_with_the_size_of_the_data(
+    name, colour, tmp_path, capsys
+):
+    flags = {**EXAMPLES, "encoder_generator": GENERATOR}[name]
+    flags = (*SMALL, *flags, *colour, "--kernel", "99", "--out", tmp_path / "run")
+    done = run_captured(capsys, *flags, name=name)
+    assert done.returncode == 2
+    assert "a kernel of at most 11 for images of 6 x 5, got 99" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_digit_cannot_be_asked_for(tmp_path, capsys):
+    flags = ("--architecture", "conv", "--conditional", "--out", tmp_path / "run")
+    done = run_captured(capsys, *flags, name="mnist_gan")
+    assert done.returncode == 2
+    assert done.stderr == "error: --conditional needs --architecture dense, got conv\n"
+
+
+def test_noise_on_the_input_of_an_encoder_that_is_trained_already_is_refused(tmp_path, capsys):
+    flags = ("--checkpoint", tmp_path, "--input-noise", ".1", "--smoke", "--out", tmp_path / "run")
+    done = run_captured(capsys, *flags, name="encoder_generator")
+    assert done.returncode == 2
+    assert f"--input-noise changes nothing with --checkpoint {tmp_path}" in done.stderr
+
+
 @pytest.mark.parametrize(
     "flags, said",
     [
-        (("--channels", "3"), "--channels needs --architecture conv"),
+        (("--channels", "3"), "--channels needs --architecture conv, got dense"),
+        (("--kernel", "5"), "--kernel needs --architecture conv, got dense"),
+        (
+            ("--architecture", "conv", "--preset", "hinton"),
+            "preset hinton is of a dense network; with --architecture conv it needs --hidden",
+        ),
         (("--architecture", "conv", "--channels", ""), "needs --channels, one or more"),
         (("--architecture", "cnn"), "choose one of dense, conv"),
         (("--architecture", "conv", "--kernel", "0"), "at least 1, got 0"),
@@ -107,10 +153,30 @@ def test_a_run_from_before_there_was_a_choice_goes_on():
         )
 
 
-def test_a_preset_goes_before_what_conv_changes():
-    module = example()
+@pytest.mark.parametrize(
+    "name, preset, more, expected",
+    [
+        ("mnist_autoencoder", "hinton", ("--hidden", "9"), {"hidden": (9,), "latent": 30}),
+        ("mnist_gan", "wgan-gp", (), {"loss": "wasserstein-gp", "generator_hidden": (256,)}),
+    ],
+)
+def test_a_preset_goes_with_convolutions_unless_it_is_a_dense_network(name, preset, more, expected):
+    module = example(name)
     args = tg.training.command_line.parse(
-        module.flags(), ["--architecture", "conv", "--preset", "hinton"], {}, module.PRESETS,
+        module.flags(), ["--architecture", "conv", "--preset", preset, *more], {}, module.PRESETS,
         module.CONV,
     )  # fmt: skip
-    assert args.channels == (32, 64) and args.hidden == (1000, 500, 250)
+    assert args.channels == (32, 64) and expected.items() <= vars(args).items()
+
+
+def test_a_preset_may_have_convolutions():
+    module = example()
+    presets = {"own": {"architecture": "conv", "channels": (5,), "hidden": (7,)}}
+    parse = tg.training.command_line.parse
+    args = parse(module.flags(), ["--preset", "own"], {}, presets, module.CONV)
+    assert (args.channels, args.hidden, args.architecture) == ((5,), (7,), "conv")
+    dense = ["--preset", "own", "--architecture", "dense"]
+    with pytest.raises(tg.InputError, match="own is of a conv network; with --architecture dense"):
+        parse(module.flags(), dense, {}, presets, module.CONV)
+    args = parse(module.flags(), [*dense, "--hidden", "9"], {}, presets, module.CONV)
+    assert (args.channels, args.hidden, args.architecture) == ((), (9,), "dense")

@@ -704,6 +704,7 @@ def relabelled(folder: Path, train: Any = None, test: Any = None, images: int = 
         (("--checkpoint", "nowhere"), "nowhere: there is no checkpoint"),
         (("--data-dir", "nowhere"), "nowhere"),
         (("--hidden", "5"), "unrecognized arguments: --hidden 5"),
+        (("--mode", "code,pca", "--dropout", ".5"), "changes nothing with --mode code,pca"),
         (("--backend", "cupyx"), "unknown backend 'cupyx'"),
     ],
 )

@@ -1026,7 +1026,8 @@ def test_stroke_digits_are_one_data_set_whatever_the_seed(tmp_path, monkeypatch,
     """So that the runs of several seeds learn from the same images and have one judge."""
     monkeypatch.setattr(setup, "load", lambda *_, seed=0, **__: stroke_digits(seed, **FEW))
     monkeypatch.setattr(setup, "stroke_digits", lambda seed=0, **_: stroke_digits(seed, **FEW))
-    flags = (*flags_of(MNIST, tmp_path), "--data", "strokes", *(["--smoke"] if smoke else []))
+    flags = [flag for flag in flags_of(MNIST, tmp_path) if flag not in ("--data-dir", tmp_path)]
+    flags += ["--data", "strokes", *(["--smoke"] if smoke else [])]
     runs = {}
     for seed in ("0", "5"):
         assert gan_here(*flags, "--seed", seed, "--out", tmp_path / seed) == 0

@@ -20,6 +20,7 @@ from running import (
     write_tiny_data,
 )
 
+import tinygen as tg
 from tinygen.models import VAE
 from tinygen.training import checkpoint, command_line
 
@@ -160,6 +161,7 @@ def test_the_preset_is_the_recipe_of_burda_et_al():
 
 def test_stages_say_how_long(tiny):
     flags, out = tiny
+    flags = [flag for flag in flags if flag not in ("--epochs", "2")]
     assert vae_here(*flags, "--stages", "2", "--lr", "1e-3", "--out", out) == 0
     rates = [json.loads(line)["rate"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert rates == pytest.approx([1e-3, 0.72e-3, 0.72e-3, 0.72e-3])
@@ -247,6 +249,7 @@ def test_a_collapse_is_said_out_loud(tiny, capsys):
         (("--likelihood", "gaussian", "--binarize", "static"), "static needs the likelihood"),
         (("--likelihood", "poisson"), "argument --likelihood: invalid choice: 'poisson'"),
         (("--stages", "0"), "argument --stages: expected at least 1, got 0"),
+        (("--stages", "2", "--epochs", "3"), "--epochs changes nothing with --stages 2"),
         (("--kl-warm-up", "1e308"), "argument --kl-warm-up: expected a number at least 0 and at"),
         (("--data", "strokes", "--binarize", "static"), "say --binarize dynamic"),
     ],
@@ -274,3 +277,38 @@ def test_memory_of_the_estimate_with_5000_samples(mnist, tmp_path):
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
     assert usage.ru_maxrss <= 600 * 1024, f"{usage.ru_maxrss / 1024:.0f} MB"  # in KiB on Linux
+
+
+# Beginning with another run.
+
+
+def test_a_run_begins_with_the_parameters_of_another_one(tiny, tmp_path):
+    flags, folder = tiny
+    vae_here(*flags, "--out", folder)
+    before = tg.load(folder).parameters.flat
+    more = ("--start", folder, "--objective", "iwae", "--samples", "3", "--epochs", "1")
+    vae_here(*flags, "--out", tmp_path / "still", *more, "--lr", "1e-30")
+    np.testing.assert_array_equal(tg.load(tmp_path / "still").parameters.flat, before)
+    vae_here(*flags, "--out", tmp_path / "on", *more)
+    assert np.abs(tg.load(tmp_path / "on").parameters.flat - before).max() > 1e-4
+    np.testing.assert_array_equal(tg.load(folder).parameters.flat, before)
+
+
+def test_resuming_goes_on_from_the_checkpoint_and_not_from_the_start(tiny, tmp_path):
+    flags, folder = tiny
+    vae_here(*flags, "--out", folder, "--epochs", "1")
+    on = (*flags, "--out", tmp_path / "on", "--start", folder)
+    vae_here(*on)
+    after = tg.load(tmp_path / "on").parameters.flat
+    vae_here(*on, "--resume")
+    np.testing.assert_array_equal(tg.load(tmp_path / "on").parameters.flat, after)
+
+
+def test_a_run_of_another_network_is_no_start(tiny, tmp_path, capsys):
+    flags, folder = tiny
+    vae_here(*flags, "--out", folder, "--epochs", "1")
+    other = ("--out", tmp_path / "other", "--start", folder, "--hidden", "7")
+    done = run_captured(capsys, *flags, *other, name=NAME)
+    assert done.returncode == 2
+    expected = "encoder.W1 is (25, 7), got one in which it is (25, 6)"
+    assert expected in done.stderr and done.stderr.count("\n") == 1

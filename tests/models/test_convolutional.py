@@ -9,7 +9,15 @@ import pytest
 
 import tinygen as tg
 from tinygen.errors import InputError
-from tinygen.models import GAN, VAE, Autoencoder, Classifier, Decoder, Encoder
+from tinygen.models import (
+    GAN,
+    VAE,
+    AdversarialAutoencoder,
+    Autoencoder,
+    Classifier,
+    Decoder,
+    Encoder,
+)
 from tinygen.models.architecture import feature_maps, image_option
 from tinygen.models.serialization import describe, from_description
 
@@ -72,6 +80,31 @@ def test_both_players_of_a_gan(loss, shape):
     tg.check_gradients(lambda w: by_hand.discriminator(w, *data), w)
     tg.compare_gradients(by_hand.generator, autograd.generator, g, w, *for_g)
     tg.check_gradients(lambda g: by_hand.generator(g, w, *for_g), g)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_three_phases_of_an_adversarial_autoencoder(loss, shape):
+    """Its encoder is a generator that begins with convolutions."""
+    d = int(np.prod(shape))
+    model = AdversarialAutoencoder(
+        d, **OPTIONS, image=shape, kernel=2, loss=loss, discriminator_hidden=(4,),
+        discriminator_activation="elu",
+    )  # fmt: skip
+    p = model.initialise(0, np.float64)
+    p.flat[...] += 0.1 * random().standard_normal(p.flat.shape)
+    e, w, both = p.part("encoder."), p.part("discriminator."), p.only("encoder.", "decoder.")
+    x, z, alpha = model.draw(random().random((5, d)), random())
+    by_hand, autograd = (model.gradients(how) for how in ("by-hand", "autograd"))
+    codes = by_hand.encode(e, x)
+    np.testing.assert_allclose(codes, model.encode(p, x), rtol=1e-12)
+    for phase, args in {
+        "reconstruction": (both, x), "discriminator": (w, z, codes, alpha), "encoder": (e, w, x),
+    }.items():  # fmt: skip
+        f, (q, *data) = getattr(by_hand, phase), args
+        tg.compare_gradients(f, getattr(autograd, phase), q, *data)
+        tg.check_gradients(lambda q, f=f, data=data: f(q, *data), q)
+    assert from_description(describe(model)) == model
 
 
 @pytest.mark.parametrize("image", [(8, 8, 1), (7, 5, 3), (3, 9, 1)])
@@ -139,13 +172,28 @@ def test_a_checkpoint_says_what_the_convolutions_are(name):
         ({"pixels": 60}, "(h, w, c), with 60 pixels in all, got none"),
         ({"image": (8, 8, 3)}, "with 64 pixels in all, got 8 x 8 x 3"),
         ({"image": (8, 8)}, "got 8 x 8"),
-        ({"channels": (0,)}, "channels"),
+        ({"channels": (0,)}, "channels must be whole numbers, at least 1, got 0"),
+        ({"kernel": 16}, "a kernel of at most 15 for images of 8 x 8, got 16"),
         ({"kernel": 0}, "kernel and stride must be whole numbers, at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_is_refused(options, said):
     with pytest.raises(InputError, match=re.escape(said)):
         Autoencoder(**{"pixels": 64, "hidden": (), "latent": 2, "channels": (3,)} | options)
+
+
+@pytest.mark.parametrize(
+    "kind", [Autoencoder, VAE, GAN, Classifier, Encoder, Decoder, AdversarialAutoencoder]
+)
+@pytest.mark.parametrize("option", [{"kernel": 5}, {"image": (8, 8, 1)}])
+def test_options_of_convolutions_are_not_ignored(kind, option):
+    (said,) = option.values()
+    with pytest.raises(InputError, match=f"expected channels.*got none.* {re.escape(str(said))}"):
+        kind(pixels=64, **option)
+
+
+def test_images_that_are_moved_have_a_shape_without_convolutions():
+    assert Classifier(70, (), 3, image=(5, 7, 2), input_shift=1).image == (5, 7, 2)
 
 
 def test_a_convolutional_gan_has_no_packs_classes_maxout_or_layer_norm():

@@ -25,6 +25,7 @@ from tinygen.nn import (
     Reshape,
     Sequential,
     convolutional,
+    deconvolutional,
 )
 
 random = np.random.default_rng(5)
@@ -322,8 +323,8 @@ def test_rows_as_images_and_images_as_rows(backend):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Conv(0, 2, 3), "Conv: widths must be whole numbers, at least 1, got 0 and 2"),
-        (lambda: Conv(1, 2, 0), "kernel and stride must be whole numbers, at least 1, got 0 and 1"),
+        (lambda: Conv(0, 2, 3), "Conv: channels must be whole numbers, at least 1, got 0 and 2"),
+        (lambda: Conv(1, 2, 0), "Conv: kernel and stride must be whole numbers, at least 1, got 0"),
         (lambda: Conv(1, 2, 3, 0), "at least 1, got 3 and 0"),
         (lambda: Conv(1, 2, 3, 1, "valid"), "padding must be 'same' or a whole number"),
         (lambda: ConvTranspose(1, 2, 3, 2, 1, 2), "a whole number below the stride, 2, or two"),
@@ -335,11 +336,22 @@ def test_rows_as_images_and_images_as_rows(backend):
         (lambda: of(Conv(1, 2, 7), (2, 4, 9, 1)), "a kernel of at most 4 for images of 4 x 9"),
         (lambda: of(ConvTranspose(4, 2, 3), (2, 9, 9, 3)), "ConvTranspose: expected images (n, "),
         (lambda: of(ConvTranspose(1, 2, 3, 1, 3), (2, 4, 5, 1)), "less padding, got 4 x 5"),
-        (lambda: Reshape(2, 0), "Reshape: widths must be whole numbers"),
+        (lambda: Reshape(2, 0), "Reshape: lengths must be whole numbers, at least 1, got 2 and 0"),
+        (lambda: Reshape(), "Reshape: expected the lengths of one axis or more, got none"),
         (lambda: tg.upsample(np.zeros((2, 3)), factor=2), "upsample: expected images (n, h, w, c)"),
         (lambda: tg.upsample(np.zeros((1, 2, 2, 1)), factor=0), "factor of at least 1, got (1, "),
-        (lambda: tg.max_pool(np.zeros((1, 2, 2, 1)), kernel=3), "a kernel of at most 2"),
-        (lambda: tg.average_pool(np.zeros((1, 2, 2, 1)), kernel=2, stride=0), "got 2 and 0"),
+        (lambda: tg.upsample(None, factor=2), "upsample: expected images (n, h, w, c) and a whole"),
+        (lambda: tg.max_pool(X, kernel=6), "max_pool: x is (1, 5, 4, 3) float64; expected a kernel "
+            "of at most 4 for images of 5 x 4, got kernel 6, stride 6 and padding 0"),
+        (lambda: tg.max_pool(X[0], kernel=2), "max_pool: x is (5, 4, 3) float64; expected images"),
+        (lambda: tg.average_pool(X, kernel=2, stride=0), "average_pool: x is (1, 5, 4, 3) float64; "
+            "kernel and stride must be whole numbers, at least 1, got 2 and 0"),
+        (lambda: Conv(3, 2, 2)({"W": P["W"], "b": P["b"]}, X),
+            "Conv: expected parameters {'W': (12, 2), 'b': (2,)}, got {'W': (3, 8), 'b': (2,)}"),
+        (lambda: Conv(3, 2, 2)({"W": np.ones((12, 2))}, X), "got {'W': (12, 2)}"),
+        (lambda: ConvTranspose(3, 2, 2)(P | {"b": np.ones(1)}, X), "ConvTranspose: expected "
+            "parameters {'W': (3, 8), 'b': (2,)}, got {'W': (3, 8), 'b': (1,)}"),
+        (lambda: Sequential(Conv(3, 2, 2))(P, X), "expected the parameters W1, b1, got W, b"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_with_its_numbers(call, message):
@@ -350,6 +362,19 @@ def test_what_makes_no_sense_is_refused_with_its_numbers(call, message):
 
 def of(layer, shape):
     return layer(drawn(layer), np.zeros(shape))
+
+
+@pytest.mark.parametrize("x", [None, 2.0, "images"])
+def test_what_is_no_array_is_refused(x):
+    kind = type(x).__name__
+    for name, call in {
+        "patches: x is": lambda: tg.patches(x, kernel=2),
+        "fold: p is": lambda: tg.fold(x, size=(2, 2), kernel=1),
+        "max_pool: x is": lambda: tg.max_pool(x, kernel=2),
+        "average_pool: x is": lambda: tg.average_pool(x, kernel=2),
+    }.items():
+        with pytest.raises(TypeError, match=f"{name} .*; expected an array, got {kind}"):
+            call()
 
 
 @pytest.mark.parametrize("layer", [Conv(1, 2, 2), ConvTranspose(1, 2, 2)])
@@ -376,6 +401,14 @@ def test_ties_of_a_maximum_are_shared():
         (lambda: tg.fold(X, size=5, kernel=1), "the size of images, (h, w)"),
         (lambda: tg.fold(X, size=(5, 4, 3), kernel=1), "the size of images, (h, w)"),
         (lambda: convolutional((12, 12, 1), (4,), 99, [2]), "at most 23 for images of 12 x 12"),
+        (lambda: convolutional((12, 12, 1), (4, 0), 3, [2]), "channels must be whole numbers, at"),
+        (lambda: convolutional((12, 0, 1), (4,), 3, [2]), "the lengths of an image must be whole"),
+        (lambda: convolutional((12, 12), (4,), 3, [2]), "of an image, (h, w, c), got (12, 12)"),
+        (lambda: convolutional((12, 12, 1), 4, 3, [2]), "of one convolution or more, got 4"),
+        (lambda: convolutional((12, 12, 1), (4,), "3", [2]), "at least 1, got '3' and 2"),
+        (lambda: convolutional((12, 12, 1), (4,), 3, []), "of one dense layer or more, got []"),
+        (lambda: deconvolutional([], (4,), 3, (12, 12, 1)), "one dense layer or more, got []"),
+        (lambda: deconvolutional([2], (), 3, (12, 12, 1)), "channels of one convolution or more"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(make, said):

@@ -116,6 +116,10 @@ REFUSED = {
     ("--weight-decay=-1",): "argument --weight-decay: expected a number at least 0, got -1",
     ("--code-l1", "nan"): "argument --code-l1: expected a number at least 0, got nan",
     ("--input-noise", "inf"): "argument --input-noise: expected a number at least 0, got inf",
+    ("--kernel", "5"): "--kernel needs --architecture conv, got dense",
+    ("--optimizer", "sgd", "--beta1", ".5"): "--beta1 needs --optimizer adam, got sgd",
+    ("--schedule", "stages", "--warm-up", "0"): "--warm-up needs --schedule linear or cosine or",
+    ("--data", "strokes"): "--data-dir needs --data auto or mnist or fashion-mnist or kmnist or",
     ("--resume", "--restart"): "argument --restart: not allowed with argument --resume",
     ("--epoch", "3"): "unrecognized arguments: --epoch 3 (did you mean '--epochs'?)",
     ("-epochs", "3"): "unrecognized arguments: -epochs 3 (did you mean '--epochs'?)",
@@ -373,7 +377,8 @@ def test_no_hidden_layer_at_all(data, tmp_path):
 @pytest.mark.parametrize("steps", [1, 2, 7, 100])
 @pytest.mark.parametrize("warm_up", [0.0, 0.1, 0.9])
 def test_schedules_stay_within_the_rate(name, steps, warm_up):
-    args = parsed("--schedule", name, "--lr", "0.5", "--warm-up", str(warm_up))
+    more = () if name == "stages" else ("--warm-up", str(warm_up))
+    args = parsed("--schedule", name, "--lr", "0.5", *more)
     rates = [command_line.schedule(args, steps)(step) for step in range(steps)]
     assert all(0 <= rate <= 0.5 * (1 + 1e-12) for rate in rates)
     assert any(rate > 0 for rate in rates)
@@ -396,7 +401,7 @@ def test_a_home_folder_is_understood(data, tmp_path, monkeypatch, spelled):
 
 
 PATHS = {
-    "mnist_vae": ("--out", "--data-dir"),
+    "mnist_vae": ("--out", "--data-dir", "--start"),
     "mnist_judge": ("--data-dir",),
     "gan_losses": ("--out",),
     "convolution_matrices": ("--out",),

@@ -262,6 +262,24 @@ def test_a_model_without_the_part_cannot_encode_or_decode(tmp_path: Path) -> Non
 # Images as the model has seen them.
 
 
+@pytest.mark.parametrize("trained_on", [[3, 3], [3, 3, 1]])
+def test_grey_images_have_an_axis_of_channels_or_none(tmp_path: Path, trained_on: Any) -> None:
+    saved(tmp_path, "vae", data=DATA | {"shape": trained_on})
+    trained = tg.load(tmp_path)
+    x = trained.prepare(IMAGES)
+    np.testing.assert_array_equal(trained.prepare(IMAGES[..., None]), x)
+    np.testing.assert_array_equal(trained.encode(IMAGES[..., None]), trained.encode(IMAGES))
+    size = " x ".join(map(str, trained_on))
+    for shape, got in {
+        (2, 3, 3, 3): "3 x 3 x 3",
+        (2, 3, 4, 1): "3 x 4 x 1",
+        (2, 9): "9",
+        (3, 3, 1): r"3 x 1; images\[None\] is a batch of one",
+    }.items():
+        with pytest.raises(InputError, match=f"of images of {size} pixels, got {got}$"):
+            trained.prepare(np.zeros(shape, np.uint8))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_images_are_prepared_as_in_the_training(tmp_path: Path, dtype: str) -> None:
     saved(tmp_path, "autoencoder", dtype)

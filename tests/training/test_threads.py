@@ -19,16 +19,20 @@ def threads():
 
 
 @pytest.mark.parametrize(
-    ("hidden", "samples", "batch", "during"),
+    ("hidden", "samples", "batch", "channels", "during"),
     [
-        (128, 1, 200, {1}),  # 200 x 128 x 128
-        (2048, 1, 200, {2}),  # 200 x 2048 x 128
-        (256, 50, 4, {2}),  # of 4 images 50 draws each
-        (256, 1, 4, {1}),
+        (128, 1, 200, (), {1}),  # 200 x 128 x 128
+        (2048, 1, 200, (), {2}),  # 200 x 2048 x 128
+        (256, 50, 4, (), {2}),  # of 4 images 50 draws each
+        (256, 1, 4, (), {1}),
+        (8, 1, 200, (32, 64), {2}),  # 8 windows an image: 200 x 8 x 288 x 64
+        (8, 1, 20, (32, 64), {1}),
     ],
 )
-def test_small_products_have_one_thread(hidden, samples, batch, during, tmp_path):
-    model = VAE(128, (hidden,), 2, objective="iwae", samples=samples)
+def test_small_products_have_one_thread(hidden, samples, batch, channels, during, tmp_path):
+    image = (8, 16, 1) if channels else ()
+    model = VAE(128, (hidden,), 2, objective="iwae", samples=samples, channels=channels,
+                image=image)  # fmt: skip
     learner = SingleLossLearner(model, model.initialise(0), optim.SGD, model.gradients("by-hand"))
     run_dir = RunDir(tmp_path)
     run_dir.open()

@@ -41,6 +41,7 @@ def patches(x: Array, kernel: int, stride: int = 1, padding: Padding = 0) -> Arr
 
     Raises:
         InputError: `x` is no batch of images, or the window does not fit into them.
+        TypeError: `x` is no array.
 
     >>> import numpy as np
     >>> x = np.arange(9.0).reshape(1, 3, 3, 1)
@@ -48,9 +49,10 @@ def patches(x: Array, kernel: int, stride: int = 1, padding: Padding = 0) -> Arr
     array([[0., 1., 3., 4.],
            [1., 2., 4., 5.]])
     """
-    if x.ndim != 4:
-        raise InputError(f"expected images (n, h, w, c), got {x.shape}")
-    n, h, w, c = x.shape
+    shape = _shape_of(x)
+    if len(shape) != 4:
+        raise InputError(f"expected images (n, h, w, c), got {shape}")
+    n, h, w, c = shape
     oh, ow = output_size((h, w), kernel, stride, padding)
     (top, bottom), (left, right) = margins((h, w), kernel, stride, padding)
     xp = namespace(x)
@@ -86,12 +88,13 @@ def fold(p: Array, size: Size, kernel: int, stride: int = 1, padding: Padding = 
     """
     oh, ow = output_size(size, kernel, stride, padding)
     h, w = size
-    if p.ndim != 4 or p.shape[1:3] != (oh, ow) or p.shape[3] % kernel**2:
+    shape = _shape_of(p)
+    if len(shape) != 4 or shape[1:3] != (oh, ow) or shape[3] % kernel**2:
         raise InputError(
             f"expected (n, {oh}, {ow}, a multiple of {kernel**2}), the windows of images of "
-            f"{h} x {w} with {_settings(kernel, stride, padding)}, got {p.shape}"
+            f"{h} x {w} with {_settings(kernel, stride, padding)}, got {shape}"
         )
-    n, c = p.shape[0], p.shape[3] // kernel**2
+    n, c = shape[0], shape[3] // kernel**2
     (top, bottom), (left, right) = margins(size, kernel, stride, padding)
     p = p.reshape(n, oh, ow, kernel, kernel, c)
     x = float_namespace(p).zeros((n, top + h + bottom, left + w + right, c), p.dtype)
@@ -166,18 +169,24 @@ def margins(size: Size, kernel: int, stride: int, padding: Padding) -> tuple[Siz
     return (h // 2, h - h // 2), (w // 2, w - w // 2)
 
 
-def refuse_window(kernel: Any, stride: Any, padding: Any) -> None:
+def refuse_window(kernel: Any, stride: Any, padding: Any, where: str = "") -> None:
     """A window has to have a size, and a step to the next one.
+
+    Args:
+        where: what the message begins with.
 
     Raises:
         InputError: a number is none that makes sense.
     """
     if not (is_whole(kernel, 1) and is_whole(stride, 1)):
         raise InputError(
-            f"kernel and stride must be whole numbers, at least 1, got {kernel} and {stride}"
+            f"{where}kernel and stride must be whole numbers, at least 1, "
+            f"got {kernel!r} and {stride!r}"
         )
     if padding != "same" and not is_whole(padding, 0):
-        raise InputError(f"padding must be 'same' or a whole number, at least 0, got {padding!r}")
+        raise InputError(
+            f"{where}padding must be 'same' or a whole number, at least 0, got {padding!r}"
+        )
 
 
 def _loops(p: Array) -> tuple[Loop, Loop]:
@@ -199,6 +208,13 @@ def _compiled() -> tuple[Loop, Loop]:
     except Exception:  # absent, or not fit for this machine: whatever it says, NumPy can
         return copy_windows, add_windows
     return copy_windows_numba, add_windows_numba
+
+
+def _shape_of(x: Any) -> tuple[int, ...]:
+    """That of an array, which is all that images can be."""
+    if not hasattr(x, "shape"):
+        raise TypeError(f"expected an array, got {type(x).__name__}")
+    return x.shape
 
 
 def _every(stride: int, first: int, count: int) -> slice:

@@ -34,6 +34,7 @@ from tinygen.byhand.pieces import (
     dropout,
     l2_penalty,
 )
+from tinygen.errors import InputError
 
 Layers = dict[int, list[Array]]
 """For each k = 1..L the layer's W and b; with batch norm W, gamma and beta."""
@@ -64,6 +65,9 @@ def names_of_layers(names: tuple[str, ...], prefix: str) -> list[list[str]]:
         if place == 0:
             layers.append([])
         layers[-1].append(name)
+    for W, *vectors in layers:
+        if not vectors:
+            raise InputError(f"chain: expected a bias, or gamma and beta, of {W}, got none")
     return layers
 
 

@@ -13,9 +13,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinygen.backend import Array, namespace
-from tinygen.backend.patches import Padding, Size, fold, output_size, patches
+from tinygen.backend import Array, namespace, require_floats
+from tinygen.backend.patches import (
+    Padding,
+    Size,
+    fold,
+    is_whole,
+    output_size,
+    patches,
+    refuse_window,
+)
 from tinygen.byhand.pieces import Dense, Pair
+from tinygen.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,7 @@ def average_pool(x: Array, kernel: int, stride: int) -> Array:
 
 def average_pool_backward(dy: Array, size: Size, kernel: int, stride: int) -> Array:
     """The gradient with respect to the images, whose height and width is `size`."""
+    refuse_window(kernel, stride, padding=0)
     dP = namespace(dy).concatenate([dy * (1 / kernel**2)] * kernel**2, axis=3)
     return fold(dP, size, kernel, stride)  # (K6)
 
@@ -147,17 +157,30 @@ def max_pool_backward(dh: Array, f: Array, size: Size, kernel: int, stride: int)
 
 def upsample(x: Array, times: int) -> Array:
     """Each pixel becomes a square of ``times x times`` equal ones: its nearest neighbours."""
+    _refuse_other_squares(x, times, divides=False)
     xp = namespace(x)
     return xp.repeat(xp.repeat(x, times, axis=1), times, axis=2)  # (K10)
 
 
 def upsample_backward(dy: Array, times: int) -> Array:
     """(n, t h, t w, c) -> (n, h, w, c): the sum of each square."""
+    _refuse_other_squares(dy, times, divides=True)
     n, h, w, c = dy.shape
     return dy.reshape(n, h // times, times, w // times, times, c).sum(axis=(2, 4))  # (K11)
 
 
 def _windows(x: Array, kernel: int, stride: int) -> Array:
     """(n, h, w, c) -> (n, oh, ow, k k, c)."""
+    require_floats(x)
     P = patches(x, kernel, stride)
     return P.reshape(*P.shape[:3], kernel**2, x.shape[3])
+
+
+def _refuse_other_squares(x: Array, times: int, divides: bool) -> None:
+    """Images, and how often a pixel is repeated; whether that divides their sides."""
+    fits = is_whole(times, least=1) and x.ndim == 4
+    if not fits or (divides and any(length % times for length in x.shape[1:3])):
+        expected = "a whole number of times" + " that divides h and w" * divides
+        raise InputError(
+            f"expected images (n, h, w, c) and {expected}, got {x.shape} and {times!r}"
+        )

@@ -21,6 +21,7 @@ from tinygen.autograd import value_and_grad
 from tinygen.backend import Array
 from tinygen.byhand import aae as byhand
 from tinygen.errors import InputError, refuse_unknown
+from tinygen.models.architecture import convolutions_of
 from tinygen.models.autoencoder import Autoencoder
 from tinygen.models.encoder_decoder import RECONSTRUCTIONS, EncoderDecoder
 from tinygen.models.gan import GAN
@@ -70,6 +71,7 @@ class AdversarialAutoencoder(EncoderDecoder):
         discriminator_activation: a name in `tinygen.ops.ACTIVATIONS`, or "maxout".
         loss, penalty: of discriminator and encoder, as in `tinygen.models.GAN`.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
+        channels, kernel, image: of encoder and decoder, as of an `Autoencoder`.
 
     Raises:
         InputError: a width, a name or a combination of options is invalid.
@@ -87,6 +89,9 @@ class AdversarialAutoencoder(EncoderDecoder):
     penalty: float | None = None
     weights: str = "glorot_uniform"
     biases: str = "zeros"
+    channels: tuple[int, ...] = ()
+    kernel: int = 3
+    image: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         convert_options(self)
@@ -100,6 +105,7 @@ class AdversarialAutoencoder(EncoderDecoder):
         return Autoencoder(
             self.pixels, self.hidden, self.latent, self.activation, self.output,
             self.reconstruction, weights=self.weights, biases=self.biases,
+            **convolutions_of(self),
         )  # fmt: skip
 
     @cached_property
@@ -108,13 +114,15 @@ class AdversarialAutoencoder(EncoderDecoder):
 
         What the GAN calls an image is a code here, and what it calls noise is an image.
         """
-        return GAN(
+        gan = GAN(
             pixels=self.latent, latent=self.pixels, output="none", loss=self.loss,
             generator_hidden=self.hidden, discriminator_hidden=self.discriminator_hidden,
             generator_activation=self.activation, generator_norm="none",
             discriminator_activation=self.discriminator_activation, penalty=self.penalty,
             weights=self.weights, biases=self.biases,
         )  # fmt: skip
+        object.__setattr__(gan, "generator", self.encoder.net)  # with its convolutions
+        return gan
 
     @property
     def _decoder_options(self) -> dict[str, str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import isqrt, prod
 from typing import Any, Protocol
 
 from tinygen.errors import InputError
 from tinygen.nn import Conv, Sequential, convolutional, deconvolutional, mlp
 from tinygen.nn.networks import stages_of
+
+KERNEL = 3
+"""The width of windows where none is asked for."""
 
 
 class Options(Protocol):
@@ -54,6 +58,7 @@ def from_images(
     """
     if model.channels:
         return convolutional(shape_of(model), model.channels, model.kernel, sizes, **style)
+    _refuse_without_channels(model)
     return mlp([inputs or model.pixels, *sizes], **style)
 
 
@@ -62,7 +67,18 @@ def to_images(model: Options, sizes: Sequence[int], **style: Any) -> Sequential:
     if model.channels:
         channels = model.channels[::-1]
         return deconvolutional(sizes, channels, model.kernel, shape_of(model), **style)
+    _refuse_without_channels(model)
     return mlp([*sizes, model.pixels], **style)
+
+
+def _refuse_without_channels(model: Options) -> None:
+    """Options of convolutions of which there are none would be ignored."""
+    moved = getattr(model, "input_shift", 0)  # a classifier's images, which need their shape
+    if (model.image and not moved) or model.kernel != KERNEL:
+        raise InputError(
+            f"kernel and image are options of convolutions; expected channels, such as (32, 64), "
+            f"got none with kernel {model.kernel} and image {model.image or 'none'}"
+        )
 
 
 def widths_of_stages(model: Options) -> list[int]:
@@ -70,6 +86,12 @@ def widths_of_stages(model: Options) -> list[int]:
     if not model.channels:
         return []
     return [prod(stage) for stage in stages_of(shape_of(model), model.channels)[1:]]
+
+
+def multiplications_of_convolutions(model: Options) -> list[int]:
+    """Those of each convolution for an image: each number that it gives is a sum over a window."""
+    stages = pairwise(stages_of(shape_of(model), model.channels))
+    return [larger[2] * model.kernel**2 * prod(smaller) for larger, smaller in stages]
 
 
 def feature_maps(net: Sequential, p: Mapping[str, Any], x: Any) -> list[Any]:

@@ -16,7 +16,7 @@ from tinygen.backend import require_floats
 from tinygen.backend.patches import Padding, Size, is_whole, refuse_window, smallest_size
 from tinygen.errors import InputError
 from tinygen.nn.initialisers import Draw
-from tinygen.nn.layers import Dense
+from tinygen.nn.layers import Dense, whole_numbers
 from tinygen.ops import fold, matmul, patches, reshape
 
 
@@ -52,8 +52,10 @@ class Conv(Dense):
         weights: str | Draw = "he_normal",
         biases: str | Draw | None = "zeros",
     ) -> None:
+        name = type(self).__name__
+        inputs, outputs = whole_numbers(name, inputs, outputs, what="channels")
+        refuse_window(kernel, stride, padding, where=f"{name}: ")
         super().__init__(inputs, outputs, weights, biases)
-        refuse_window(kernel, stride, padding)
         self.kernel, self.stride = int(kernel), int(stride)
         self.padding = padding if isinstance(padding, str) else int(padding)
         self.shapes = {**self.shapes, "W": (self.kernel**2 * self.inputs, self.outputs)}
@@ -66,16 +68,20 @@ class Conv(Dense):
         return drawn
 
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        self._refuse_other_channels(x)
+        self._refuse_other_shapes(p, x)
         rows = patches(x, kernel=self.kernel, stride=self.stride, padding=self.padding)
         y = super().__call__(p, reshape(rows, shape=(-1, rows.shape[3])))
         return reshape(y, shape=(*rows.shape[:3], self.outputs))
 
-    def _refuse_other_channels(self, x: Any) -> None:
+    def _refuse_other_shapes(self, p: Mapping[str, Any], x: Any) -> None:
+        """A bias of one number would broadcast."""
         name = type(self).__name__
         require_floats(x, where=name)
         if len(x.shape) != 4 or x.shape[3] != self.inputs:
             raise InputError(f"{name}: expected images (n, h, w, {self.inputs}), got {x.shape}")
+        shapes = {key: p[key].shape for key in self.shapes if key in p}
+        if shapes != self.shapes:
+            raise InputError(f"{name}: expected parameters {self.shapes}, got {shapes}")
 
 
 class ConvTranspose(Conv):
@@ -126,7 +132,7 @@ class ConvTranspose(Conv):
         return drawn
 
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        self._refuse_other_channels(x)
+        self._refuse_other_shapes(p, x)
         n, oh, ow, _ = x.shape
         h, w = smallest_size((oh, ow), self.kernel, self.stride, self.padding)
         h, w = h + self.output_padding[0], w + self.output_padding[1]

@@ -135,7 +135,9 @@ class Reshape(Layer):
     """
 
     def __init__(self, *shape: int) -> None:
-        self.shape = whole_numbers("Reshape", *shape)
+        if not shape:
+            raise InputError("Reshape: expected the lengths of one axis or more, got none")
+        self.shape = whole_numbers("Reshape", *shape, what="lengths")
         self.outputs = self.shape[-1]
 
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
@@ -283,12 +285,12 @@ def require_float_dtype(what: str, dtype: Any) -> None:
         raise TypeError(f"{what}: expected a dtype of floats, got {np.dtype(dtype)}")
 
 
-def whole_numbers(layer: str, *widths: Any) -> tuple[int, ...]:
-    """The widths as Python's integers: NumPy's are good, but JSON has none."""
-    if not all(isinstance(w, Integral) and type(w) is not bool and int(w) >= 1 for w in widths):
-        given = " and ".join(map(str, widths))
-        raise InputError(f"{layer}: widths must be whole numbers, at least 1, got {given}")
-    return tuple(map(int, widths))
+def whole_numbers(where: str, *numbers: Any, what: str = "widths") -> tuple[int, ...]:
+    """Widths, or others, as Python's integers: NumPy's are good, but JSON has none."""
+    if not all(isinstance(n, Integral) and type(n) is not bool and int(n) >= 1 for n in numbers):
+        given = " and ".join(map(str, numbers))
+        raise InputError(f"{where}: {what} must be whole numbers, at least 1, got {given}")
+    return tuple(map(int, numbers))
 
 
 def _named(what: str, name: str | Draw, table: Mapping[str, Draw]) -> Draw:

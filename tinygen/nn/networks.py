@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen.backend.patches import smallest_size
+from tinygen.backend.patches import refuse_window, smallest_size
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.nn.convolution import Conv, ConvTranspose
 from tinygen.nn.layers import (
@@ -129,7 +129,7 @@ def convolutional(
     """
     style, stages = _Style(**options), stages_of(image, channels)
     style.check(dense=False)
-    _refuse_kernel(image, kernel)
+    _refuse_sizes(image, kernel, sizes)
     layers: list[Any] = [Reshape(*image)]
     for (_, _, inputs), (_, _, outputs) in pairwise(stages):
         layers += style.hidden(Conv, inputs, outputs, kernel, STRIDE, PADDING)
@@ -152,7 +152,7 @@ def deconvolutional(
     """
     style, stages = _Style(**options), stages_of(image, channels[::-1])[::-1]
     style.check(dense=False)
-    _refuse_kernel(image, kernel)
+    _refuse_sizes(image, kernel, sizes)
     dense = pairwise([*sizes, prod(stages[0])])
     layers = [layer for widths in dense for layer in style.hidden(Dense, *widths)]
     layers.append(Reshape(*stages[0]))
@@ -165,17 +165,22 @@ def deconvolutional(
 
 def stages_of(image: Sequence[int], channels: Sequence[int]) -> list[tuple[int, ...]]:
     """The shapes ``(h, w, c)`` of an image on its way through convolutions with these channels."""
-    if len(image) != 3:
-        raise InputError(f"expected the shape of an image, (h, w, c), got {tuple(image)}")
-    stages = [whole_numbers("image", *image)]
-    for c in whole_numbers("channels", *channels):
+    if not np.iterable(image) or len(image) != 3:
+        raise InputError(f"expected the shape of an image, (h, w, c), got {image}")
+    if not np.iterable(channels) or not len(channels):
+        raise InputError(f"expected the channels of one convolution or more, got {channels}")
+    stages = [whole_numbers("convolutions", *image, what="the lengths of an image")]
+    for c in whole_numbers("convolutions", *channels, what="channels"):
         h, w, _ = stages[-1]
         stages.append((-(-h // STRIDE), -(-w // STRIDE), c))
     return stages
 
 
-def _refuse_kernel(image: Sequence[int], kernel: int) -> None:
-    """Refuse windows of which a part never lies on the image."""
+def _refuse_sizes(image: Sequence[int], kernel: int, sizes: Sequence[int]) -> None:
+    """Refuse windows of which a part never lies on the image, and a network without its end."""
+    refuse_window(kernel, STRIDE, PADDING, where="convolutions: ")
+    if not np.iterable(sizes) or not len(sizes):
+        raise InputError(f"expected the width of one dense layer or more, got {sizes}")
     h, w, _ = image
     if kernel >= 2 * max(h, w):
         raise InputError(

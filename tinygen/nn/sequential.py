@@ -148,7 +148,10 @@ class Sequential:
         refuse_unnamed(p)
         remaining = iter(masks)
         for layer, names in zip(self.layers, self._names, strict=True):
-            own = {short: p[full] for short, full in names.items()}
+            try:
+                own = {short: p[full] for short, full in names.items()}
+            except KeyError as missing:
+                raise self._other_names(p) from missing
             if isinstance(layer, Dropout):
                 if training:
                     x = _drop(x, next(remaining))
@@ -159,6 +162,11 @@ class Sequential:
             else:
                 x = layer(x)
             yield x
+
+    def _other_names(self, p: Mapping[str, Any]) -> InputError:
+        """What is said of parameters among which one of the network's is missing."""
+        expected, given = (", ".join(names) or "none" for names in (self.shapes, p))
+        return InputError(f"Sequential: expected the parameters {expected}, got {given}")
 
     def calibrate(self, p: Mapping[str, Any], x: Any) -> dict[str, dict[str, Array]]:
         """The statistics of each `BatchNorm` on the rows of `x`; pass them as ``calibrated=``.

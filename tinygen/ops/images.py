@@ -59,7 +59,7 @@ def average_pool(x: Array, *, kernel: int, stride: int | None = None) -> Array:
 
     By default windows lie side by side; rows and columns that fill none are left out.
     """
-    return mean(_windows(x, kernel, stride), axis=3)
+    return mean(_windows("average_pool", x, kernel, stride), axis=3)
 
 
 @composed
@@ -70,22 +70,26 @@ def max_pool(x: Array, *, kernel: int, stride: int | None = None) -> Array:
     the first has all of it). By default windows lie side by side; rows and columns that fill none
     are left out.
     """
-    return max(_windows(x, kernel, stride), axis=3)
+    return max(_windows("max_pool", x, kernel, stride), axis=3)
 
 
-def _windows(x: Array, kernel: int, stride: int | None) -> Array:
-    """``(n, oh, ow, k k, c)``."""
-    p = patches(x, kernel=kernel, stride=kernel if stride is None else stride)
+def _windows(pool: str, x: Array, kernel: int, stride: int | None) -> Array:
+    """``(n, oh, ow, k k, c)``; what does not fit is refused in the name of the pool."""
+    try:
+        p = patches(x, kernel=kernel, stride=kernel if stride is None else stride)
+    except (TypeError, ValueError) as error:
+        raise type(error)(pool + str(error).removeprefix("patches")) from None
     return reshape(p, shape=(*p.shape[:3], kernel * kernel, x.shape[3]))
 
 
 @composed
 def upsample(x: Array, *, factor: int) -> Array:
     """Each pixel repeated, factor by factor: ``(n, h, w, c) -> (n, factor h, factor w, c)``."""
-    if x.ndim != 4 or not is_whole(factor, least=1):
+    shape = getattr(x, "shape", ())
+    if len(shape) != 4 or not is_whole(factor, least=1):
         raise ValueError(
             f"upsample: expected images (n, h, w, c) and a whole factor of at least 1, "
-            f"got {x.shape} and {factor!r}"
+            f"got {shape or x!r} and {factor!r}"
         )
     n, h, w, c = x.shape
     y = broadcast_to(reshape(x, shape=(n, h, 1, w, 1, c)), shape=(n, h, factor, w, factor, c))

@@ -35,10 +35,24 @@ MOST_EPOCHS = 50_000
 ARCHITECTURES = ("dense", "conv")
 CHANNELS = (32, 64)
 """Of the convolutions, where none are asked for."""
-BEFORE = {"architecture": "dense", "channels": [], "kernel": 3}
+MOST_KERNEL = 99
+UNKNOWN_SIZE = MOST_KERNEL, MOST_KERNEL
+"""That of images of which only the data will say it: large enough for every kernel."""
+BEFORE = {"architecture": "dense", "channels": [], "kernel": 3, "start": None}
 """What runs from before these flags were there have done."""
 SCHEDULES = ("linear", "cosine", "one-cycle", "step", "stages", "constant")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
+
+Needs = tuple[str, str, tuple[Any, ...]]
+"""A flag, and the values of another one without which it would change nothing; None: not given."""
+NEEDS: tuple[Needs, ...] = (
+    ("channels", "architecture", ("conv",)),
+    ("kernel", "architecture", ("conv",)),
+    ("data_dir", "data", tuple(name for name in CHOICES if name != "strokes")),
+    ("warm_up", "schedule", tuple(name for name in SCHEDULES if name != "stages")),
+    *((flag, "optimizer", ("adam",)) for flag in ("beta1", "beta2", "epsilon")),
+)
+"""Those of all examples."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -144,6 +158,12 @@ def add_network_flags(p: argparse.ArgumentParser) -> Any:
     return group
 
 
+def add_start_flag(group: Any) -> None:
+    """The flag that `Run.trainer` looks at."""
+    group.add_argument("--start", type=path, metavar="RUN",
+        help="a run of the same network, whose parameters this one begins with")  # fmt: skip
+
+
 def add_convolution_flags(group: Any, conv: dict[str, Any]) -> None:
     """The flags of convolutions, which change other defaults to those of `conv`; see `parse`."""
     others = [f"{key.replace('_', ' ')} {_shown([*value])}" for key, value in conv.items()]
@@ -153,7 +173,8 @@ def add_convolution_flags(group: Any, conv: dict[str, Any]) -> None:
     shown = "; ".join([_shown([*CHANNELS]), *others])
     add("--channels", type=widths, default=(), metavar="N,N",
         help=f"of each convolution, with a stride of 2 (default with conv: {shown})")  # fmt: skip
-    add("--kernel", type=whole(1, 99), default=3, metavar="N", help="width of their windows")
+    add("--kernel", type=whole(1, MOST_KERNEL), default=3, metavar="N",
+        help="width of their windows")  # fmt: skip
 
 
 def network(args: argparse.Namespace) -> dict[str, Any]:
@@ -173,14 +194,16 @@ def parse(
     smoke: dict[str, Any],
     presets: dict[str, dict[str, Any]] | None = None,
     conv: dict[str, Any] | None = None,
+    needs: Sequence[Needs] = (),
 ) -> argparse.Namespace:
     """Read the command line. Presets and ``--smoke`` change defaults, so explicit flags win.
 
     Args:
         conv: other defaults with ``--architecture conv``, if there is `add_convolution_flags`.
+        needs: of the example's own flags.
 
     Raises:
-        InputError: a flag is unknown or its value makes no sense.
+        InputError: a flag is unknown, its value makes no sense, or it would change nothing.
     """
     if presets:
         about = f"a recipe that other flags may change: {', '.join(presets)}"
@@ -194,15 +217,50 @@ def parse(
     if first.smoke:
         p.set_defaults(**smoke)
     args = p.parse_args(arguments)
-    if conv is not None and bool(args.channels) != (args.architecture == "conv"):
-        raise InputError(
-            "--channels needs --architecture conv"
-            if args.channels
-            else "--architecture conv needs --channels, one or more"
-        )
+    given = _given(p, arguments)
+    _refuse_ignored(args, given, (*NEEDS, *needs))
+    if conv is not None:
+        _choose_architecture(args, preset, [name for name in conv if name in preset], given)
     if args.out is None:
         args.out = Path("runs") / (args.task + ("-smoke" if args.smoke else ""))
     return args
+
+
+def _given(p: argparse.ArgumentParser, arguments: Sequence[str] | None) -> dict[str, Any]:
+    """What the user said, and no default."""
+    absent = object()
+    every = argparse.Namespace(**{action.dest: absent for action in p._actions})
+    return {k: x for k, x in vars(p.parse_args(arguments, every)).items() if x is not absent}
+
+
+def _refuse_ignored(
+    args: argparse.Namespace, given: dict[str, Any], needs: Sequence[Needs]
+) -> None:
+    """What the user said must not be passed over in silence."""
+    for flag, other, values in needs:
+        if flag in given and getattr(args, other) not in values:
+            this, that = _flag(flag), _flag(other)
+            raise InputError(
+                f"{this} changes nothing with {that} {getattr(args, other)}"
+                if None in values
+                else f"{this} needs {that} {' or '.join(values)}, got {getattr(args, other)}"
+            )
+
+
+def _choose_architecture(
+    args: argparse.Namespace, preset: dict[str, Any], widths: list[str], given: dict[str, Any]
+) -> None:
+    """A preset's `widths` are of one architecture; for the other the user must say which."""
+    of_preset = preset.get("architecture", "dense")
+    if args.architecture != of_preset and not {*widths} <= {*given}:
+        raise InputError(
+            f"--preset {args.preset} is of a {of_preset} network; with --architecture "
+            f"{args.architecture} it needs {' and '.join(map(_flag, widths))}"
+        )
+    if args.architecture == "dense":
+        args.channels, args.kernel = (), BEFORE["kernel"]  # whatever the preset has
+    elif not args.channels:
+        raise InputError("--architecture conv needs --channels, one or more")
 
 
 def configuration(args: argparse.Namespace) -> dict[str, Any]:
@@ -223,7 +281,7 @@ def refuse_other_configuration(saved: dict[str, Any], now: dict[str, Any], where
     if saved.get(DATA) != now.get(DATA):
         raise InputError(f"{where} cannot be resumed with other data than it began with")
     differ = [
-        f"--{key.replace('_', '-')[:40]} was {_shown(saved.get(key))}, is {_shown(now.get(key))}"
+        f"{_flag(key[:40])} was {_shown(saved.get(key))}, is {_shown(now.get(key))}"
         for key in sorted({**saved, **now})
         if saved.get(key) != now.get(key)
     ]
@@ -367,6 +425,10 @@ def widths(text: str) -> tuple[int, ...]:
         return tuple(whole(1, MOST_UNITS)(part) for part in text.split(","))
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{error} in {text!r}; write widths as 512,256") from None
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _plain(value: Any) -> Any:

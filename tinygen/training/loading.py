@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -90,6 +90,9 @@ class TrainedModel:
     def prepare(self, images: Any) -> Array:
         """Host images (n, h, w) of uint8 as rows of floats in [0, 1], on the model's backend.
 
+        Or (n, h, w, c); grey ones may have an axis of one channel or none, whatever those of the
+        training had.
+
         A VAE that was trained on black and white pixels gets grey ones. Ink on white paper, given
         to a model of bright digits on a dark background, or the other way round, is warned of.
 
@@ -99,8 +102,9 @@ class TrainedModel:
         images = images if hasattr(images, "shape") else np.asarray(images)
         shape = self.data.get("shape")
         expected = shape if isinstance(shape, list) else []
-        if list(images.shape[1:]) != expected:
-            one = "; images[None] is a batch of one" if list(images.shape) == expected else ""
+        if _without_grey(images.shape[1:]) != _without_grey(expected):
+            alone = _without_grey(images.shape) == _without_grey(expected)
+            one = "; images[None] is a batch of one" if alone else ""
             raise InputError(
                 f"{self.path}: the model is of images of {_by(expected)} pixels, "
                 f"got {_by(images.shape[1:])}{one}"
@@ -211,6 +215,11 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
     for name, vector in vectors.items():  # the average after the parameters, into their memory
         vector[...] = arrays[name]
     return TrainedModel(model, host.to(backend), backend, file, data, config)
+
+
+def _without_grey(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of an image without its axis of channels if there is only one."""
+    return tuple(shape[:2] if len(shape) == 3 and shape[2] == 1 else shape)
 
 
 def _by(shape: Any) -> str:

@@ -15,6 +15,8 @@ from tinygen.errors import InputError
 from tinygen.parameters import Parameters
 from tinygen.training import command_line
 from tinygen.training.learners.learner import Learner
+from tinygen.training.loading import TrainedModel
+from tinygen.training.loading import load as load_run
 from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress, warn
 from tinygen.training.run_dir import RunDir, about, versions
@@ -47,11 +49,13 @@ class Run:
         """A trainer at the start of the run, or with ``--resume`` where its checkpoint was saved.
 
         Raises:
-            InputError: the checkpoint is damaged, or of another architecture.
+            InputError: the checkpoint, or that of ``--start``, is damaged, or of another network.
         """
         trainer = Trainer(learner, self.plan, self.run_dir, self.progress, self.backend)
         if self.args.resume:
             trainer.restore()
+        if not trainer.state.step and (start := vars(self.args).get("start")):
+            _begin_with(load_run(start, self.backend), learner)
         return trainer
 
     def summarise(self, parameters: int, seconds: float, **figures: Any) -> None:
@@ -121,6 +125,20 @@ def set_up(
     progress.say(f"data      {dataset.source}: {n} to train on")
     progress.say(f"backend   {backend.describe()}, {args.dtype}, gradients {args.gradients}")
     return Run(args, backend, dataset, run_dir, progress, plan)
+
+
+def _begin_with(trained: TrainedModel, learner: Learner) -> None:
+    """Write the parameters of another run into those of a learner."""
+    p, other = learner.parameters, trained.parameters.shapes
+    for name in {**p.shapes, **other}:
+        expected, got = (shapes.get(name, "none") for shapes in (p.shapes, other))
+        if expected != got:
+            raise InputError(
+                f"--start {trained.path}: expected the network of this run, in which {name} is "
+                f"{expected}, got one in which it is {got}"
+            )
+    p.flat[...] = trained.parameters.flat
+    p.note_write()
 
 
 def load_dataset(

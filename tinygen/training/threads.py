@@ -7,6 +7,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from tinygen.models.architecture import multiplications_of_convolutions
 from tinygen.training.learners.learner import Learner
 
 SMALL = 2**22
@@ -22,7 +23,10 @@ def enough_threads(learner: Learner, batch_size: int) -> Any:
 
     Otherwise nothing is changed: the environment decides (OPENBLAS_NUM_THREADS and the like).
     """
-    rows = batch_size * getattr(learner.model, "samples", 1)  # a VAE draws several codes an image
-    weights = [prod(shape) for shape in learner.parameters.shapes.values() if len(shape) == 2]
-    small = rows * max(weights, default=0) <= SMALL
+    model = learner.model
+    rows = batch_size * getattr(model, "samples", 1)  # a VAE draws several codes an image
+    products = [prod(shape) for shape in learner.parameters.shapes.values() if len(shape) == 2]
+    if getattr(model, "channels", ()):
+        products += multiplications_of_convolutions(model)
+    small = rows * max(products, default=0) <= SMALL
     return threadpool_limits(1 if small else None, user_api="blas")
