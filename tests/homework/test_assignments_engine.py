@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,10 +35,10 @@ def assert_close(got, expected) -> None:
 
 
 def verdict_on(
-    of: assignment.Assignment, question: str, region: str, seed: int = 0
+    of: assignment.Assignment, question: str, region: str, seed: int = 0, number: int = 0
 ) -> feedback.Verdict:
     """On the solution with another answer, written below the function that is asked for."""
-    variant = of.variant(0)
+    variant = of.variant(number)
     source = of.solution(variant) + region
     known = of.known(question, variant, seed)
     return feedback.verdict(of.results(source, question, variant, seed), known)
@@ -188,8 +189,9 @@ def test_every_order_is_accepted(name: str) -> None:
 
 WRONG_ORDERS = {
     "each when it is first met": ("order = [y]; [order.append(p) for n in order for p in n.parents "
-                                  "if p not in order]", "before one that was computed from it"),
-    "the leaves are missing": ("order = [y]", "are missing"),
+                                  "if p not in order]", "which was computed from it"),
+    "the leaves are missing": ("order = [y]", "it lacks 12 of the 13 nodes"),
+    "the result is missing": ("order = right(y)[2:]", "it lacks 2 of the 13 nodes, the result"),
     "a stranger": ("order = right(y) + [Node(0.0)]", "was not computed from"),
     "everything twice": ("order = [n for n in right(y) for _ in range(2)]", "each is due once"),
 }  # fmt: skip
@@ -202,6 +204,121 @@ def test_what_is_no_order_is_refused_in_a_sentence(name: str) -> None:
     got = verdict_on(ENGINE, "q2", source)
     assert got.fraction == 0
     assert sentence in got.sentence
+
+
+COUNTED_ONCE = """
+def order(y):
+    uses, waiting, nodes, ready = {y: 0}, [y], [], [y]
+    while waiting:
+        for p in set(waiting.pop().parents):
+            waiting += [p] * (p not in uses)
+            uses[p] = uses.get(p, 0) + 1
+    while ready:
+        nodes.append(ready.pop(PLACE))
+        for p in nodes[-1].parents:
+            uses[p] -= 1
+            ready += [p] * (uses[p] == 0)
+    return nodes
+"""
+
+
+@pytest.mark.parametrize("place", ["0", "-1"])
+@pytest.mark.parametrize("seed", range(4))  # the parents in both orders
+def test_a_parent_used_twice_is_two_uses(place: str, seed: int) -> None:
+    got = verdict_on(ENGINE, "q2", COUNTED_ONCE.replace("PLACE", place), seed)
+    assert "stands before node" in got.sentence
+
+
+INTO_ZEROS = """
+def backward(nodes, g):
+    gradients = {n: np.zeros_like(n.value) for n in nodes}
+    gradients[nodes[0]] = g
+    for node in nodes:
+        for parent, part in node.pass_on(gradients[node]):
+            gradients[parent] += part
+    return gradients
+"""
+
+
+def test_gradients_may_be_added_to_zeros_of_their_own_shapes() -> None:
+    assert verdict_on(ENGINE, "q4", INTO_ZEROS) == feedback.Verdict(1)
+    got = verdict_on(ENGINE, "q4", INTO_ZEROS.replace("n.value", "g"))
+    assert "expected the shape (3,), got (4, 3)" in got.sentence
+
+
+STOPPED = {
+    "only the leaves": (
+        "q4",
+        INTO_ZEROS.replace(
+            "return gradients", "return {n: gradients[n] for n in nodes if not n.parents}"
+        ),
+        "expected gradients of 6 nodes, got 1: none of f, e, d, c, b",
+    ),
+    "a partial that writes": (
+        "q1",
+        "def multiply(x, z):\n    return Node(x.value * z.value, (x, z), (lambda g: np.multiply("
+        "g, z.value, out=g), lambda g: g * x.value))\n",
+        "leave `g` as it is",
+    ),
+    "an array as a partial": (
+        "q1",
+        "def multiply(x, z):\n    return Node(x.value * z.value, (x, z), (z.value, x.value))\n",
+        "expected partials that are functions of `g`, got ndarray",
+    ),
+    "values as parents": (
+        "q1",
+        "def multiply(x, z):\n    return Node(x.value * z.value, (x.value, z.value), (1, 1))\n",
+        "expected as parents the two Nodes",
+    ),
+    "an order of values": (
+        "q2",
+        "def order(y):\n    return [y.value]\n",
+        "expected a list of nodes, got one with ndarray in it",
+    ),
+    "axes by their lengths": (
+        "q3",
+        "def unbroadcast(g, shape):\n    axes = tuple(i for i, n in enumerate(g.shape) "
+        "if n not in shape)\n    return g.sum(axis=axes).reshape(shape)\n",
+        "cannot reshape array of size 9",
+    ),
+    "moved and not moved back": (
+        "q5",
+        "def measure(f, x, h):\n    x += h\n    return x\n",
+        "expected `x` as it was before",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_what_the_driver_refuses_it_says_in_a_sentence(name: str) -> None:
+    question, source, sentence = STOPPED[name]
+    with pytest.raises((TypeError, ValueError), match=re.escape(sentence)):
+        verdict_on(ENGINE, question, source)
+
+
+def test_what_a_product_passes_on_is_named_in_the_students_letters() -> None:
+    for functions, sentence in {
+        "lambda q: 0 * q, lambda q: q * s.value": "what goes to `s` is 0",
+        "lambda q: q * s.value, lambda q: q * s.value": "what goes to `s` is what goes to `r`",
+        "lambda q: q * r.value, lambda q: q": "what goes to `r` is wrong in all 12 elements",
+    }.items():
+        product = f"Node(s.value * r.value, (s, r), ({functions}))"
+        source = f"def multiply(s, r):\n    return {product}\n"
+        assert verdict_on(ENGINE, "q1", source, number=2).sentence.startswith(sentence)
+
+
+def test_elements_that_stay_moved_are_seen() -> None:
+    source = """
+def measure(f, x, h):
+    there, back, gradient = x.copy(), x.copy(), np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        there[i] += h
+        back[i] = there[i] - 2 * h
+        gradient[i] = (f(there) - f(back)) / (2 * h)
+        back[i] = there[i]
+    return gradient
+"""
+    assert "wrong in 5 of 6 elements" in verdict_on(ENGINE, "q5", source).sentence
 
 
 # 2: partials.
@@ -327,6 +444,23 @@ def test_examples_of_second_order_on_paper() -> None:
     assert (dg.tolist(), dx.tolist()) == ([3], [[0, 0, 0, 0]])
 
 
+@pytest.mark.parametrize("number", range(3))
+def test_each_of_several_results_has_the_name_that_the_student_gave_it(number: int) -> None:
+    variant = PARTIALS.variant(number)
+    (got,) = PARTIALS.results(PARTIALS.solution(variant), "q10", variant, 0)
+    g, A, B = (variant.names.get(name, name) for name in "gAB")
+    assert [*got] == [f"`d{letter}`" for letter in (g, A, B)]
+
+
+@pytest.mark.parametrize(
+    ("result", "got"), [("g", "ndarray"), ("None", "NoneType"), ("g, g, g", 3)]
+)
+def test_too_few_or_too_many_results_are_counted(result: str, got: object) -> None:
+    source = f"def matmul_partials(g, A, B): return {result}"
+    with pytest.raises(ValueError, match=f"expected 2 results, `dA`, `dB`, got {got}"):
+        PARTIALS.results(source, "q4", PARTIALS.variant(0), 0)
+
+
 # 4: training.
 
 
@@ -433,20 +567,38 @@ BATCHES = {
     "by random keys": ("order = np.argsort(random.random(n))", ""),
     "numpy's own generator": ("order = np.random.permutation(n)", "is another one used"),
     "the order of the numbers": ("order = np.arange(n)", "in the order of their numbers"),
-    "one image is missing": ("order = random.permutation(n)[1:]", "1 of 26 images"),
-    "one image twice": ("order = np.append(random.permutation(n), 0)", "has 27 in its batches"),
+    "the same, turned": ("order = np.roll(np.arange(n), random.integers(1, n))", "not shuffled"),
+    "the same, in steps": (
+        "order = 7 * np.arange(n) % n if n % 7 else np.arange(n)[::-1]",
+        "order",
+    ),
+    "one order, turned": (
+        "order = np.roll(np.random.default_rng(0).permutation(n), random.integers(1, n))",
+        "not shuffled",
+    ),
+    "batches are shuffled": (
+        "starts = random.permutation(range(0, n, size)); "
+        "order = np.concatenate([np.arange(n)[i : i + size] for i in starts])",
+        "not shuffled",
+    ),
+    "one image is missing": ("order = random.permutation(n)[1:]", "1 of "),
+    "one image twice": ("order = np.append(random.permutation(n), 0)", "in its batches"),
+    "numbers that are not whole": ("order = random.permutation(n) / 2", "whole numbers"),
+    "nothing": ("return", "got None: is there a return?"),
 }
 
 
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", BATCHES)
-def test_batches_are_judged_by_what_they_have_to_be(name: str) -> None:
+def test_batches_are_judged_by_what_they_have_to_be(name: str, seed: int) -> None:
     line, sentence = BATCHES[name]
-    got = verdict_on(
-        TRAINING,
-        "q7",
-        f"\ndef batches(n, size, random):\n    {line}\n"
-        "    return [order[i : i + size] for i in range(0, n, size)]\n",
-    )
+    body = f"    {line}\n    return [order[i : i + size] for i in range(0, n, size)]\n"
+    source = f"\ndef batches(n, size, random):\n{body}"
+    try:
+        got = verdict_on(TRAINING, "q7", source, seed)
+    except TypeError as error:  # the driver's
+        assert sentence and sentence in str(error)
+        return
     assert got.fraction == (not sentence)
     if sentence:
         hints = [h.hint for h in TRAINING.mistakes if h.question == "q7"]
@@ -494,6 +646,36 @@ def test_adam_of_ones_own_is_not_the_update_that_was_given() -> None:
     )
     got = verdict_on(TRAINING, "q8", own)
     assert got == feedback.Verdict(0, "`update` was never called")
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_right_order_is_never_taken_for_another(seed: int) -> None:
+    assert verdict_on(TRAINING, "q7", "", seed) == feedback.Verdict(1)
+
+
+def test_all_numbers_are_those_of_the_seed() -> None:
+    """Else what is made of them could be read off the public results."""
+    for question in ("q1", "q2", "q3", "q4", "q5", "q6", "q7"):
+        cases = [TRAINING.cases(question, "", seed)[-1] for seed in range(6)]
+        for name in cases[0]:
+            assert len({np.sum(case[name]) for case in cases}) > 2, (question, name)
+
+
+def test_steps_that_are_made_up_are_refused_before_they_are_repeated() -> None:
+    (case,) = TRAINING.cases("q8", "", 0)
+    (got,) = TRAINING.results(TRAINING.solution(TRAINING.variant(0)), "q8", TRAINING.variant(0), 0)
+    steps = len(got["sizes"])
+    for made_up in (
+        {"images": np.zeros((1, 10**6), dtype=int)},
+        {"images": got["images"] + 90},
+        {"images": got["images"] * 1.0},
+        {"sizes": np.array([steps])},
+        {"sizes": np.append(got["sizes"][:-2], [-1, 31])},
+        {"rates": got["rates"][None]},
+        {"state is None": got["state is None"][1:]},
+    ):
+        verdict = TRAINING.module.judge_q8(got | made_up, got, case)
+        assert verdict == feedback.Verdict(0, "this is no record of steps")
 
 
 @pytest.mark.parametrize("seed", range(3, 9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import runpy
@@ -247,6 +248,25 @@ def test_paste_is_the_transpose_of_cut(form: str, size: int, stride: int, pad: i
     assert_close(np.vdot(s.cut(X, size, stride, pad, p, q), rows), np.vdot(X, pasted))
 
 
+def test_sizes_are_different_and_those_of_each_seed() -> None:
+    """No table of positions can be read off the public numbers and handed in."""
+    shapes = set()
+    for seed in range(20):
+        for case in CONVOLUTION.cases("q2", "channels_last", seed):
+            n, h, w, c = case["X"].shape
+            p, q = (
+                (length + 2 * case["pad"] - case["size"]) // case["stride"] + 1 for length in (h, w)
+            )
+            assert (case["p"], case["q"]) == (p, q)
+            assert len({n, h, w, c, p, q}) == 6
+            assert min(n, h, w, c, p, q) > 1
+            assert case["X"].size < 6000
+            shapes.add(case["X"].shape)
+    assert len(shapes) > 35
+    lengths = [case["length"] for seed in range(20) for case in CONVOLUTION.cases("q1", "", seed)]
+    assert len({*lengths}) > 20
+
+
 @pytest.mark.parametrize("form", CONVOLUTION.forms)
 def test_a_window_has_the_order_of_the_page(form: str) -> None:
     """One window of two pixels by two, whose numbers say their row, column and channel."""
@@ -339,6 +359,31 @@ def test_the_right_label_is_never_told() -> None:
     assert not [m.hint for m in SEEN + UNSEEN if re.search(r"\[\d|line \d", m.hint)]
 
 
+@pytest.mark.parametrize("label", [0, 56, 7.5])
+def test_what_is_no_label_is_said(label: float) -> None:
+    assert "from 1 to 55" in FIND.module.judge_q2(label, 12, {}).sentence
+
+
+def test_the_gradient_check_and_the_results_have_the_names_of_the_student(capsys) -> None:
+    for number in range(4):
+        variant = FIND.variant(number)
+        program = assignment.execute(FIND.solution(variant), "solution")
+        program.main()
+        printed = dict.fromkeys(re.findall(r"(\w+), `(\w+)`", capsys.readouterr().out))
+        assert len(printed) == 9
+        for function, name in printed:
+            assert name in inspect.signature(getattr(program, function)).parameters
+
+
+def test_which_result_is_wrong_is_said_by_its_name() -> None:
+    source = FIND.solution(FIND.variant(0)).replace("return loss_D, loss_G, A,", "return 0, 0, A,")
+    (got,) = FIND.results(source, "q3", FIND.variant(0), 0)
+    assert [*got] == ["`loss_D`", "`loss_G`", "the new `A`", "the new `w`", "the new `G`"]
+    assert (got["`loss_D`"], got["`loss_G`"]) == (0, 0)
+    with pytest.raises(ValueError, match="expected the 5 results"):
+        FIND.results(source.replace("0, 0, A,", "A,"), "q3", FIND.variant(0), 0)
+
+
 def test_the_programs_are_those_of_byhand() -> None:
     s = solution(FIND)
     r, da, gain, shift = normal(7, 4), normal(7, 4), normal(4), normal(4)
@@ -362,7 +407,7 @@ def test_the_programs_are_those_of_byhand() -> None:
 def judged(source: str, id_: str) -> Verdict:
     """The verdict on a check, of one case."""
     (case,), (got,) = WRITE.cases(id_, "", 5), WRITE.results(source, id_, WRITE.variant(0), 5)
-    return getattr(WRITE.module, f"judge_{id_}")(got, None, case)
+    return WRITE.module.judge(got, None, case)
 
 
 def written(body: str) -> str:
@@ -401,16 +446,55 @@ def test_a_check_cannot_ask_for_much() -> None:
     (case,) = WRITE.cases("q3", "", 5)
     for count, shape in ((20_001, (1, 1)), (20_000, (10, 10)), (10, (1, 1001)), (0, (1, 1))):
         with pytest.raises(ValueError, match="expected"):
-            WRITE.module.ask_call(
-                case, 0, mu=np.zeros(shape), v=np.zeros(shape), count=count, seed=1
-            )
+            WRITE.module.ask_call(case, mu=np.zeros(shape), v=np.zeros(shape), count=count, seed=1)
 
 
-def test_a_case_does_not_tell_which_implementations_are_right() -> None:
-    orders = [WRITE.module.shuffled(WRITE.cases("q1", "", seed)[0]) for seed in range(20)]
-    first = [bool(wrong) for (_, wrong), *_ in orders]
-    assert any(first)
-    assert not all(first)
+def test_arguments_have_their_names_and_their_size_is_that_of_the_result() -> None:
+    (case,), one = WRITE.cases("q3", "", 5), np.zeros((1, 1))
+    with pytest.raises(ValueError, match="expected arguments mu, v, count, seed, got mu, v, n, se"):
+        WRITE.module.ask_call(case, mu=one, v=one, n=10**8, seed=1)
+    with pytest.raises(ValueError, match="at most 1,000 numbers"):
+        WRITE.module.ask_call(case, mu=np.zeros((500, 1)), v=np.zeros((1, 500)), count=1, seed=1)
+
+
+def test_the_order_is_secret_and_the_same_while_the_grader_runs(monkeypatch) -> None:
+    """A case has a key, which tells nothing; where the right ones stand differs."""
+
+    def orders() -> list[list[int]]:
+        cases = [case for seed in range(20) for case in WRITE.cases("q1", "", seed)]
+        assert all([*case] == ["key"] for case in cases)
+        return [WRITE.module.RUNS[case["key"]].order for case in cases]
+
+    before = orders()
+    assert orders() == before
+    assert len({order.index(0) for order in before}) > 5
+    monkeypatch.setattr(WRITE.module, "SECRET", 1)
+    assert all(a != b for a, b in zip(orders(), before, strict=True))
+
+
+def test_a_verdict_is_given_once_and_cannot_be_changed() -> None:
+    ask, (case,) = WRITE.module, WRITE.cases("q2", "", 5)
+    count = ask.ask_left(case)
+    for said in (3, -1, 0.5):
+        with pytest.raises(ValueError, match="one verdict on each"):
+            ask.ask_write_down(case, said=said)
+    for left in range(count, 0, -1):
+        assert ask.ask_left(case) == left
+        ask.ask_write_down(case, said=0)
+    with pytest.raises(ValueError, match="one verdict on each"):
+        ask.ask_write_down(case, said=1)
+    got = ask.ask_sealed(case)
+    assert "0 of 10" in ask.judge(got, None, case).sentence
+    best = [int(bool(wrong)) for _, wrong in ask.RUNS[case["key"]].implementations]
+    for forged in (best, [], best * 2):
+        verdict = ask.judge({"said": np.array(forged), "seal": got["seal"]}, None, case)
+        assert verdict == Verdict(0, "these are not the verdicts that the grader wrote down")
+
+
+def test_a_check_does_not_remember_the_implementations_before() -> None:
+    """This one refuses all but the first; if it cannot remember, it refuses none."""
+    body = "SEEN.append(1); assert len(SEEN) == 1"
+    assert "0 of 11" in judged("SEEN = []\n" + written(body), "q1").sentence
 
 
 def test_the_losses_on_paper() -> None:

@@ -16,7 +16,8 @@ from tiny_homework import HEADER, RIGHT, install
 
 from tinygen.homework import grading
 from tinygen.homework.grading import grade
-from tinygen.homework.sandbox import parent, wire
+from tinygen.homework.sandbox import wire
+from tinygen.homework.sandbox.limits import ONE_THREAD
 from tinygen.homework.sandbox.parent import Limits, Request, run
 
 if os.name != "posix":
@@ -116,6 +117,10 @@ TOGETHER = {
     ),
     "an array of objects": ("return np.array([[None]])", "array of numbers"),
     "an object": ("return object()", "got object"),
+    "a huge result": (
+        "return np.zeros(2**25 - 1000, bool)",
+        "expected a result of 6 numbers, got one of 33,553,432",
+    ),
     "nested without end": ("a = []; a.append(a); return a", "levels deep|nested"),
     "nested deeply": ("a = 1\n    for _ in range(500): a = (a,)\n    return a", "nested"),
     "deep recursion": ("f = lambda: f()\n    return f()", "more than 1000 levels deep"),
@@ -189,7 +194,7 @@ def sentences(tmp_path_factory):
     """What is said of each of TOGETHER; an honest question at the end has its point."""
     with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as server:
         install(tmp_path_factory.mktemp("kit"), patch)
-        (q1, of_q1), (q2, of_q2) = grading._asked("tiny", 0, 2, grading.SEED)
+        (q1, of_q1), (q2, of_q2) = grading._asked("tiny", 0, 2, 1)
         source = "import sys\nimport numpy as np\n" + HONEST
         driver = "def q2(s, a, ask): return s.total(*a.values())\n"
         for i, (body, _) in enumerate(TOGETHER.values()):
@@ -334,6 +339,9 @@ MESSAGES = {
         message=tree('{"dict": {"ask": "x.__globals__", "arrays": {"dict": {}}}}')
     )
     * 6000,
+    "an array many times": zipped(
+        message=tree('{"tuple": [{"array": 0}, {"array": 0}]}'), **{"0": npy(np.ones(3))}
+    ),
     "an endless number": zipped(message=tree("9" * 10**5)),
     "not a number": zipped(message=tree('{"dict": {"result": NaN}}')),
 }
@@ -380,20 +388,33 @@ def product(x, w):
 
 
 def test_a_forged_message_can_say_what_a_function_can_return(tmp_path):
-    """So forging gains nothing, and the test above writes to where the grader reads."""
+    """So forging gains nothing, and the test above writes to where the grader reads.
+
+    Each process here ends while the next request is waiting for it, unread.
+    """
     right = np.arange(8.0).reshape(4, 2)
     message = zipped(
         message=tree(json.dumps({"dict": {"result": {"array": 0}}})), **{"0": npy(right)}
     )
+    praise = zipped(message=tree('{"dict": {"problem": "right", "line": 9999}}'))
     source = f"""
-import sys
-def f():
+import sys, time
+def f(message):
     for descriptor in range(3, 100):
-        try: sys.modules["os"].write(descriptor, {message!r})
+        try: sys.modules["os"].write(descriptor, message)
         except OSError: pass
+    time.sleep(0.3)
+    sys.modules["os"]._exit(0)
+def q(): f({message!r})
+def r(): f({praise!r})
+def after(): return 1
 """
-    done = run(source, "def q(s, a, ask): return s.f()", [Request("q", {})], limits=LIMITS)
+    names = ["q", "r", "after"]
+    driver = "".join(f"def {name}(s, a, ask): return s.{name}()\n" for name in names)
+    done = run(source, driver, [Request(name, {}) for name in names], limits=LIMITS)
     np.testing.assert_array_equal(done.answers[0].result, right)
+    assert done.answers[1].problem.startswith("it stopped: right")
+    assert done.answers[2].result == 1
 
 
 SPY = """
@@ -418,6 +439,12 @@ def test_the_process_does_not_know_the_solution_or_the_grader(tmp_path):
 def found(word): return sum(word in text for text in texts if "def found" not in text)
 def modules(): return " ".join(m for m in sys.modules if "tinygen" in m)
 def environment(): return " ".join(sys.modules["os"].environ)
+def variables():
+    frame, names = sys._getframe(), []
+    while frame:
+        names += frame.f_locals
+        frame = frame.f_back
+    return " ".join(names)
 """
     )
     words = ["x @ w / len(x)", "np.sum(x, axis=0)\n    # END", "over the wrong axis", str(tmp_path)]
@@ -425,19 +452,23 @@ def environment(): return " ".join(sys.modules["os"].environ)
         "def f(s, a, ask): return s.found(a['word'])\n"
         "def m(s, a, ask): return s.modules()\n"
         "def e(s, a, ask): return s.environment()\n"
+        "def v(s, a, ask): return s.variables()\n"
     )
     requests = [Request("f", {"word": word}) for word in ["get_referents", *words]]
-    done = run(source, driver, [*requests, Request("m", {}), Request("e", {})])
-    known, *unknown, modules, environment = [a.problem or a.result for a in done.answers]
+    done = run(source, driver, [*requests, *(Request(name, {}) for name in "mev")])
+    known, *unknown, modules, environment, names = [a.problem or a.result for a in done.answers]
+    assert "connection" in names and "task" not in names  # with the source
     assert known > 0 and not done.problem, done
     assert unknown == [0] * len(words)
     assert set(modules.split()) == {
         "tinygen",
         "tinygen.homework",
-        *(f"tinygen.homework.sandbox{x}" for x in ("", ".courtesy", ".limits", ".walls", ".wire")),
+        *(
+            f"tinygen.homework.sandbox{x}"
+            for x in ("", ".courtesy", ".limits", ".loading", ".walls", ".wire")
+        ),
     }
-    threads = {f"{name}_THREADS" for name in parent.LIBRARIES}
-    assert set(environment.split()) - {"LD_LIBRARY_PATH", "LC_CTYPE"} == threads
+    assert set(environment.split()) - {"LD_LIBRARY_PATH", "LC_CTYPE"} == {*ONE_THREAD}
 
 
 def test_time_for_all_is_limited_too():
@@ -455,7 +486,9 @@ def test_a_driver_asks_the_grader():
         assert name == "double"
         return request.arguments["a"] * 2 * arrays["x"]
 
-    source = "def f(ask): return ask('double', x=3) + ask('double', x=1)"
+    source = (
+        "def f(ask): return ask('double', x=3) + ask('double', x=1)\ndef g(r): return r.normal()"
+    )
     driver = """
 def q(s, a, ask): return s.f(ask)
 def many(s, a, ask):
@@ -467,8 +500,11 @@ def wrong(s, a, ask): return ask('half')
 def refused(s, a, ask):
     try: return ask('half')
     except ValueError as error: return str(error)
+def drawn(s, a, ask):
+    import numpy
+    return s.g(numpy.random.default_rng(1))
 """
-    names = ["q", "many", "large", "wrong", "refused"]
+    names = ["q", "many", "large", "wrong", "refused", "drawn"]
     requests = [Request(name, {"a": 5}) for name in names]
     done = run(source, driver, requests, ask, Limits(asks=100))
     results = [answer.problem or answer.result for answer in done.answers]
@@ -477,6 +513,7 @@ def refused(s, a, ask):
     assert "at most 1048576 bytes" in results[2]
     assert "AssertionError" in results[3]
     assert "AssertionError" in results[4]
+    assert results[5] == np.random.default_rng(1).normal()
 
 
 def test_what_is_printed_is_captured_and_cut():

@@ -51,7 +51,8 @@ def test_each_student_has_a_file_of_results(graded):
     _, out, results = graded
     points = {result["student"]: result["points"] for result in results}
     assert {path.name for path in out.iterdir()} == {
-        f"{student}.{kind}" for student in points for kind in ("json", "txt")
+        ".seed",
+        *(f"{student}.{kind}" for student in points for kind in ("json", "txt")),
     }
     assert "q1" in (out / "bob.txt").read_text()
     assert "walled off" not in (out / "bob.txt").read_text()
@@ -100,22 +101,87 @@ def test_other_options_are_another_grading(graded):
 def test_a_file_one_student_and_a_class_are_told_apart(tmp_path):
     folder = tmp_path / "s"
     folder.mkdir()
-    file = folder / "vae.py"
+    file = folder / "tiny.py"
     file.write_text(HEADER + "x = 1\n")
     assert submissions(file) == submissions(folder) == {}
     (folder / "helper.py").write_text("x = 1\n")
     (folder / "data").mkdir()
     assert submissions(folder) == {}  # extra files of one student
     (folder / "bob.py").write_text(HEADER)
-    assert {*submissions(folder)} == {"vae", "helper", "bob", "data"}
+    assert {*submissions(folder)} == {"tiny", "helper", "bob", "data"}
     (folder / "bob.zip").write_bytes(b"")
-    assert {*submissions(folder)} == {"vae", "helper", "bob.py", "bob.zip", "data"}
-    (folder / "check.py").write_text("")
+    (folder / "bob.py.x").mkdir()
+    all_of_them = {"tiny", "helper", "bob.py", "bob.py (2)", "bob.zip", "data"}
+    assert {*submissions(folder)} == all_of_them
+    (folder / "check.py").write_text(HEADER)
+    (folder / "__MACOSX").mkdir()
+    assert {*submissions(folder)} == all_of_them
+    (folder / "checking").mkdir()
     assert submissions(folder) == {}  # what the kit made for one student
+    (folder / "check.py").unlink()
+    for name in ("tiny.py", "bob.zip"):
+        (folder / name).unlink()
+    assert {*submissions(folder)} == {"helper", "bob", "bob.py", "data"}  # with one header
+    (folder / "check.py").touch()
     with pytest.raises(InputError, match="expected a folder with what each student handed in"):
         grade_class(folder, tmp_path / "out")
     with pytest.raises(InputError, match="unknown assignment 'nonsense'"):
         grade_class(folder, tmp_path / "out", assignment="nonsense")
+
+
+def test_each_student_has_a_name_that_can_be_a_file(tmp_path):
+    """And a terminal does not obey it, nor is it a line of the table."""
+    folder = tmp_path / "class"
+    folder.mkdir()
+    names = ["a\x01.py", "a\x02.py", "A?.py", "new\nline.py", "b" * 248 + ".py", "c  10  1.py"]
+    for name in names:
+        (folder / name).touch()
+    (folder / "dora\x1b[31m").mkdir()
+    known = {"a?", "a? (2)", "A? (3)", "new?line", "b" * 50, "c 10 1", "dora?[31m"}
+    assert {name.lower() for name in submissions(folder)} == {name.lower() for name in known}
+    results = grade_class(folder, tmp_path / "out", jobs=1)
+    assert len(results) == len(names) + 1
+    assert all(text.isprintable() for one in results for text in one["problems"])
+    table = report(tmp_path / "out").splitlines()
+    assert "c 10 1                         0" in table
+    assert "b" * 21 + "...       0" in table
+
+
+def test_a_class_goes_on_when_a_worker_is_ended(tmp_path):
+    """As by a submission where there are no walls, or by the system when memory is short."""
+
+    class Ends:
+        def __reduce__(self):
+            return os._exit, (1,)
+
+    work = {
+        name: (tmp_path, options, name, tmp_path / name, "")
+        for name, options in (("ada", {}), ("eve", {"seed": Ends()}), ("fay", {}))
+    }
+    problems = {one["student"]: one["problems"][0] for one in classroom._graded(work, 2)}
+    assert problems.pop("eve") == "the grader was ended while it graded this"
+    assert {*problems} == {"ada", "fay"}
+    assert all("which does not exist" in text for text in problems.values())
+    assert len([*tmp_path.glob("*.json")]) == 3
+
+
+def test_one_whose_file_cannot_even_be_read_does_not_stop_a_class(tmp_path, monkeypatch):
+    def fails(*arguments):
+        raise RecursionError
+
+    monkeypatch.setattr(classroom, "read", fails)
+    for name in ("ada.py", "bob.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    assert {*submissions(tmp_path)} == {"ada", "bob"}
+    assert classroom._state(tmp_path / "ada.py", {})
+
+
+def test_a_class_has_one_seed_which_its_results_keep(tmp_path):
+    seed = classroom._seed_in(tmp_path)
+    assert classroom._seed_in(tmp_path) == seed > 2**40
+    other = tmp_path / "other"
+    other.mkdir()
+    assert classroom._seed_in(other) != seed
 
 
 RESULT = {"assignment": "vae", "of": 2, "isolation": "walled off: all", "problems": []}

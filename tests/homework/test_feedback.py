@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tinygen.homework.feedback import (
     Known,
+    Stopped,
     Verdict,
     failure,
     fingerprint,
@@ -44,6 +45,12 @@ SENTENCES = [
     (A, A.T, "the result: expected the shape (3, 4), got (4, 3): it is transposed"),
     (A, A[0], "the result: expected the shape (3, 4), got (4,)"),
     (A, A + 1, "the result is 1 too large in every element"),
+    (A, A * 12 / 7, "the result is 12/7, or 3 4/7 with 3 = u.shape[0] and 4 = u.shape[1] and"),
+    (A, A * 4 / 3, "the result is 4/3 with 3 = u.shape[0] and 4 = u.shape[1] times what is right"),
+    (A, A / 3.5, "the result is 2/k with k = 7 times what is right"),
+    (A, A - 1, "the result is 1 too small in every element"),
+    (3.0, B, "the result: expected a number, got an array (5,)"),
+    (A, (A,), "expected an array, got 1 result in a tuple"),
     (A, A.cumsum().reshape(3, 4), "the result is wrong in 11 of 12 elements; at "),
     (A, A**2 + 9, "the result is wrong in all 12 elements; at "),
     (A, A + 1e-6 * (A > 1), "the result is right to 6 digits only: is something small added?"),
@@ -59,7 +66,7 @@ SENTENCES = [
     (3.0, 3.1415, "the result: expected 3, got 3.1415"),
     (3.0, np.nan, "the result is NaN"),
     ((A, B), A, "expected 2 results, got an array (3, 4)"),
-    ((A, B), (A,), "expected 2 results, got 1 results"),
+    ((A, B), (A,), "expected 2 results, got 1 result in a tuple"),
     ((A, B), (A, 2 * B), "result 2 is twice too large"),
     ((A, B), (B, A), "result 1: expected the shape (3, 4), got (5,) (result 2 is wrong, too)"),
     ((A, 2 * A), (2 * A, A), "result 1 is twice too large (result 2 is wrong, too)"),
@@ -112,6 +119,26 @@ def test_the_first_wrong_case_is_named():
     assert verdict([A, 2 * B], of) == Verdict(0, "case 2 of 2: the result is twice too large")
 
 
+def test_a_case_is_described_where_that_is_short():
+    cases = [{"g": A, "shape": np.array([3, 1]), "b": 0.25}] * 3
+    wrong = verdict([A, 2 * A, 2 * A], known([A, A, A], cases=cases))
+    start = "case 2 of 3 (g (3, 4), shape (3, 1), b 0.25): the result is twice"
+    assert wrong.sentence.startswith(start)
+    long = [{name: A for name in ("aaaa", "bbbb", "cccc", "dddd")}] * 2
+    wrong = verdict([A, 2 * A], known([A, A], cases=long)).sentence
+    assert wrong.startswith("case 2 of 2: the result")
+
+
+def test_cases_that_stop_are_as_wrong_as_others():
+    stopped = [Stopped("too long"), Stopped("too long")]
+    both = known([A, B], cases=[CASE, CASE])
+    assert verdict(stopped, both) == Verdict(0, "too long")
+    assert verdict([A, stopped[0]], both) == Verdict(0, "case 2 of 2: too long")
+    assert verdict([2 * A, stopped[0]], both).sentence.startswith(
+        "case 1 of 2: the result is twice"
+    )
+
+
 def test_a_judge_decides_where_there_is_one():
     def judge(got, expected, case):
         return Verdict(min(1, 2 / float(got)), f"{got:g} steps for {case['k']}")
@@ -147,7 +174,18 @@ def test_what_stopped():
     assert failure("ZeroDivisionError", "division by zero", 2, source) == sentence
     assert failure("KeyboardInterrupt", "", 0, source) == "KeyboardInterrupt"
     todo = "q1: f is to be written"
-    assert failure("NotImplementedError", todo, 2, source) == "not written yet"
+    assert failure("NotImplementedError", todo, 1, "", "q1") == "not written yet"
+    calls = "it calls f (q1), which is not written yet"
+    assert failure("NotImplementedError", todo, 1, "", "q3") == calls
+    left_over = failure("NotImplementedError", "", 1, "    raise Not\n    # and\n    return 3\n")
+    assert left_over.startswith("not written yet: the line `raise NotImplementedError` is still")
+    assert failure("NotImplementedError", "", 1, "    raise Not\n\nx = 3\n") == "not written yet"
+
+
+def test_a_line_of_a_notebook_is_one_of_its_cell():
+    source = "# %% cell 2\na\n\n\n# %% cell 5\nb\nc\n"
+    for line, where in ((2, "cell 2, line 1, `a`"), (7, "cell 5, line 2, `c`")):
+        assert failure("NameError", "?", line, source) == f"{where}: NameError: ?"
 
 
 def test_lines():

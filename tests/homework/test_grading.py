@@ -70,7 +70,10 @@ def test_it_is_written_as_json(tmp_path):
 
 def test_a_missing_function_costs_its_question(tmp_path):
     result = graded(RIGHT.replace("def product", "def produkt"), tmp_path)
-    assert lines(result) == ["q1 (1): expected `product` in it, got none", "q2 (2) (3): right"]
+    assert lines(result) == [
+        "q1 (1): expected `product` in the file, got none",
+        "q2 (2) (3): right",
+    ]
 
 
 def test_another_number_of_arguments_costs_its_question(tmp_path):
@@ -92,7 +95,7 @@ def test_the_line_that_failed_is_shown(tmp_path):
         ("Dear teacher, I was ill.", "line 1, `Dear teacher, I was ill.`: SyntaxError"),
         ("", "tiny.py, which is empty"),
         (b"\x00\x01", "null bytes"),
-        ("#", "expected `(product|total)` in it, got none"),
+        ("#", "expected `(product|total)` in the file, got none"),
         ("def product(x, w):\nreturn 1", "line 2, `return 1`: IndentationError"),
         ("print 'x'", "SyntaxError"),
         ("(" * 10**5, "SyntaxError|MemoryError|too many|memory"),
@@ -123,6 +126,24 @@ def test_what_the_future_brings_is_for_the_whole_file(tmp_path):
     assert graded(source, tmp_path).points == 3
 
 
+def test_a_wrong_case_is_said_though_a_later_one_has_no_end(tmp_path):
+    loop = "while x.shape[1] > 4: pass\n    return 2 * np.sum(x"
+    result = graded(RIGHT.replace("return np.sum(x", loop), tmp_path)
+    assert lines(result) == [
+        "q1 (1): right",
+        "q2 (2) (3): case 1 of 2 (x (3, 4)): the result is twice too large",
+    ]
+
+
+def test_a_question_that_calls_one_that_is_not_written(tmp_path):
+    tiny = assignments.load("tiny")
+    missing = 'raise NotImplementedError("q1: product is to be written")'
+    stub = tiny.stub(tiny.variant(0)).replace(missing, "return total(x)")
+    assert (
+        lines(graded(stub, tmp_path))[0] == "q1 (1): it calls total (q2), which is not written yet"
+    )
+
+
 def test_a_notebook_with_a_cell_that_fails_has_the_points_of_the_others(tmp_path):
     product, total = RIGHT.split("def total")
     sources = [product, "1 / 0", "x = (", "plt.plot(x)", "%matplotlib inline", "def total" + total]
@@ -132,7 +153,7 @@ def test_a_notebook_with_a_cell_that_fails_has_the_points_of_the_others(tmp_path
     result = grade(path)
     assert result.points == 3, result
     assert len(result.problems) == 1
-    assert "ZeroDivisionError" in result.problems[0]
+    assert result.problems[0] == "cell 2, line 1, `1 / 0`: ZeroDivisionError: division by zero"
 
 
 def test_a_module_may_look_at_itself(tmp_path):
@@ -179,13 +200,23 @@ def test_a_notebook_with_half_a_character_is_read(tmp_path):
     assert grade(path).points == 3
 
 
-@pytest.mark.parametrize("seed", [0, grading.SEED])
+@pytest.mark.parametrize("seed", [0, 7])
 def test_right_results_of_a_seed_that_is_known_do_not_help(seed, tmp_path):
-    """That of the student's own check, or of the grader, whose source is in the open."""
+    """That of the student's own check, or of the grader."""
     tiny = assignments.load("tiny")
     expected = tiny.known("q1", tiny.variant(0), seed).expected[0].tolist()
     source = RIGHT.replace("x @ w / len(x)", f"np.array({expected})")
     assert graded(source, tmp_path, seed=seed).questions[0].points == 0
+
+
+def test_without_a_seed_nobody_can_know_the_numbers(tmp_path, monkeypatch):
+    """Each grading has a new one; with a seed it is that."""
+    seeds = []
+    monkeypatch.setattr(grading, "_seed", lambda seed, source: seeds.append(seed) or 1)
+    for options in ({}, {}, {"seed": 5}):
+        graded("", tmp_path, assignment="tiny", **options)
+    assert seeds[2] == 5 and len({*seeds}) == 3
+    assert min(seeds[:2]) > 2**40  # or they could be tried one by one
 
 
 def test_the_numbers_depend_on_the_seed_and_on_what_was_handed_in_and_on_nothing_else():
@@ -211,7 +242,37 @@ def test_without_the_first_line_it_must_be_said_which_homework_it_is(tmp_path):
     source = RIGHT.removeprefix(HEADER)
     with pytest.raises(InputError, match="expected a first line such as"):
         graded(source, tmp_path)
-    assert graded(source, tmp_path, assignment="tiny").points == 3
+    result = graded(source, tmp_path, assignment="tiny")
+    assert result.points == 3
+    assert result.problems == [
+        "there is no first line that says which variant it is: graded as variant 0"
+    ]
+    assert not graded(source, tmp_path, assignment="tiny", variant=0).problems
+
+
+def test_the_first_line_says_the_level(tmp_path, monkeypatch):
+    tiny = assignments.load("tiny")
+    questions = tiny.questions
+    monkeypatch.setattr(tiny, "questions", lambda v, level=2: questions(v, level)[:level])
+    assert tiny.header(tiny.variant(3), 1) == "# tinygen homework: tiny, variant 3, level 1\n"
+    source = RIGHT.replace("variant 0", "variant 0, level 1")
+    assert graded(source, tmp_path).of == 2
+    assert graded(source, tmp_path, level=2).of == graded(RIGHT, tmp_path).of == 3
+
+
+def test_a_function_that_is_no_python_costs_itself_alone(tmp_path):
+    for broken in (
+        "def f(:\n    return 1\n",
+        "def f():\nreturn 1\n",
+        "x = (\n\n",
+        "if True\n    y = 1\n",
+    ):
+        for source in (RIGHT + broken, RIGHT.replace("def total", broken + "def total")):
+            result = graded(source, tmp_path)
+            assert result.points == 3, source
+            assert "line " in result.problems[0]
+    result = graded(RIGHT.replace("axis=0)", "axis=0"), tmp_path)
+    assert lines(result) == ["q1 (1): right", "q2 (2) (3): expected `total` in the file, got none"]
 
 
 def test_a_variant_is_graded_as_what_it_says(tmp_path):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tiny_homework import install
@@ -11,6 +14,7 @@ from tiny_homework import install
 from tinygen.homework.__main__ import main
 from tinygen.homework.assignment import load
 
+ROOT = Path(__file__).parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="grading needs Linux or a Mac")
 
 
@@ -46,6 +50,21 @@ def test_new(tmp_path, capsys):
     assert capsys.readouterr().err == sentence
 
 
+def test_new_for_a_class(tmp_path, capsys):
+    (tmp_path / "class.txt").write_bytes(b"\xef\xbb\xbfAda L\r\neve\r\n\r\n")
+    main(["new", "tiny", "--class", "class.txt", "--out", "handout"])
+    table = "student,variant\nAda L,1\neve,2\n"
+    assert (tmp_path / "handout" / "variants.csv").read_text() == table
+    for number, name in enumerate(["Ada L", "eve"], 1):
+        text = (tmp_path / "handout" / name / "tiny" / "tiny.py").read_text()
+        assert text.startswith(f"# tinygen homework: tiny, variant {number}\n")
+    assert refused("new", "tiny", "--class", "class.txt", "--out", "handout") == 2
+    for line in ("../eve", "ada\nada"):
+        (tmp_path / "class.txt").write_text(line)
+        assert refused("new", "tiny", "--class", "class.txt", "--out", "more") == 2
+        assert "expected names of students, each once, got" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -70,7 +89,8 @@ def test_what_is_refused(arguments, sentence, capsys):
 def test_grade_one(tmp_path, capsys):
     path = tmp_path / "tiny.py"
     variant = load("tiny").variant(7)
-    path.write_text(load("tiny").solution(variant, [load("tiny").mistakes[0]]))
+    source = load("tiny").solution(variant, [load("tiny").mistakes[0]])
+    path.write_text(load("tiny").header(variant, 2) + source)
     main(["grade", str(path), "--assignment", "tiny", "--variant", "7", "--json"])
     result = json.loads(capsys.readouterr().out)
     assert (result["points"], result["of"], result["variant"]) == (1, 3, 7)
@@ -92,6 +112,15 @@ def test_grade_a_class_and_report(tmp_path, capsys):
     assert {p.name for p in (tmp_path / "class-graded").glob("*.json")} == {"ada.json", "eve.json"}
     main(["report", str(tmp_path / "class-graded")])
     assert capsys.readouterr().out == shown
+
+
+def test_a_reader_that_goes_away():
+    """As `head` does."""
+    command = [sys.executable, "-m", "tinygen.homework", "list"]
+    done = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    done.stdout.close()
+    assert (done.stderr.read(), done.wait()) == (b"", 1)
+    done.stderr.close()
 
 
 def test_ctrl_c(tmp_path, monkeypatch, capsys):

@@ -87,7 +87,31 @@ def test_what_is_no_program_is_left_out():
     meaning = {}
     exec(source_of(text), meaning)
     assert {*meaning} - {"__builtins__"} == {"a", "e"}
-    assert source_of(text).count("# %%\n") == 3
+    marks = [line for line in source_of(text).splitlines() if line.startswith("# %% ")]
+    assert marks == ["# %% cell 1", "# %% cell 3", "# %% cell 5"]
+
+
+MAGICS = """%matplotlib inline
+!pip install numpy
+?np.sum
+np.sum?
+np.sum??
+if True:
+    !ls -l
+    files = !ls
+    y = %time 3
+text = ("%s"
+        % 3)"""
+
+
+def test_magics_are_ignored_and_lines_stay_lines():
+    meaning = {}
+    exec(program := source_of(notebook([Cell("code", MAGICS)])), meaning)
+    assert meaning["text"] == "3"
+    assert program.splitlines()[1:][-1] == MAGICS.splitlines()[-1]
+    assert program.count("\n") == MAGICS.count("\n") + 1
+    exec(source_of(notebook([Cell("code", "%%time\ndef f():\n    return 1")])), meaning)
+    assert meaning["f"]() == 1
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,13 @@ posix = pytest.mark.skipif(os.name != "posix", reason="grading needs Linux or a 
 
 @pytest.mark.parametrize("name", names())
 def test_an_assignment_is_what_it_should_be(name):
-    assert [*prove(load(name), range(4))] == []
+    assert [*prove(load(name), range(3), seeds=(0, 1))] == []
 
 
 @posix
 @pytest.mark.parametrize("name", names())
 def test_an_assignment_is_graded_as_it_should_be(name):
-    assert [*prove_grading(load(name), [0])] == []
+    assert [*prove_grading(load(name), [0], most=2)] == []
 
 
 CHANGES = {
@@ -111,6 +111,10 @@ WRONG = [
     ({"page": FILES["page.md"] + "of @x"}, "@x is in prose"),
     ({"solution": SOLUTION.replace("np.sum(x", "np.random.uniform() * np.sum(x")},
      "q2: the solution loses points: "),
+    ({"solution": SOLUTION.replace("np.sum", "np.add_up")},
+     "tiny: the solution of q2 fails: AttributeError: module 'numpy' has no attribute"),
+    ({"assignment": ASSIGNMENT.replace("(4, 2)", "(4, 4)")},
+     "q1: expected different sizes above 1 of w, got [(4, 4)]"),
     ({"solution": SOLUTION + "\nproduct(np.ones((1, 1)), np.ones((1, 1)))\n"},
      "q2: the stub says q1: product is to be written"),
 ]  # fmt: skip
@@ -140,6 +144,8 @@ def test_a_missing_page_and_note(tmp_path):
         ({"mistakes": mistake("x", "y", question="q7")}, "unknown question 'q7'"),
         ({"assignment": ASSIGNMENT.replace("x u", "x w")}, "w is in LETTERS of x already"),
         ({"solution": LABELS}, "expected a function q3 in assignment.py of 01_tiny"),
+        ({"solution": "x = (\n"}, "solution.py:1: '(' was never closed"),
+        ({"assignment": "TITLE = x\n"}, "assignment.py of 01_tiny fails: NameError: name 'x'"),
         ({"assignment": ASSIGNMENT + 'FORMS = ["rows"]'}, "expected a solution_rows.py in 01_tiny"),
     ],
 )

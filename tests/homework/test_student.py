@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-import re
+import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_homework import ASSIGNMENT, FILES, RIGHT, SOLUTION, write
+from tiny_homework import ASSIGNMENT, FILES, HEADER, RIGHT, SOLUTION, write
 
 from tinygen.errors import InputError
-from tinygen.homework import student
+from tinygen.homework import checker, student
 from tinygen.homework.assignment import Assignment, load, names
 
 # With -S, nothing is on the path but what is put there: the folder, and where NumPy is.
@@ -67,16 +68,18 @@ def test_checking_what_is_right_what_is_planted_and_what_is_not(tiny, tmp_path):
     path = student.new(tiny, tmp_path / "ada", 3)
     variant = tiny.variant(3)
     assert variant.letters["x"].code == "u"
-    path.write_text(tiny.solution(variant))
+    header = path.read_text().splitlines()[0] + "\n"
+    path.write_text(header + tiny.solution(variant))
     assert "3 of the 3 points that" in check(path.parent).stdout
-    path.write_text(tiny.solution(variant, [tiny.mistakes[0]]))
+    path.write_text(header + tiny.solution(variant, [tiny.mistakes[0]]))
     lines = check(path.parent, "q1").stdout
     hint = tiny.mistakes[0].hint.replace("@x", "u")
     assert lines.startswith(f"q1 (1): {hint}\n")
-    path.write_text(tiny.solution(variant).replace("np.sum(", "-np.sum(").replace("len(u)", "5"))
+    wrong = tiny.solution(variant).replace("np.sum(", "-np.sum(").replace("len(u)", "5")
+    path.write_text(header + wrong)
     assert check(path.parent).stdout.splitlines()[:2] == [
         "q1 (1): the result is 3/5 times what is right",
-        "q2 (2) (3): case 1 of 2: the result has the other sign",
+        "q2 (2) (3): case 1 of 2 (u (3, 4)): the result has the other sign",
     ]
 
 
@@ -88,30 +91,118 @@ def test_a_long_sentence_fits_into_a_terminal(tiny, tmp_path):
     assert max(map(len, check(path.parent).stdout.splitlines())) <= 80
 
 
-@pytest.mark.parametrize(
-    ("source", "sentence"),
-    [
-        (
-            "def product(x, w):\n    return x @\n",
-            r"line 2, `return x @`: SyntaxError: invalid syntax",
-        ),
-        ("import nonsense\n", r"line 1, `import nonsense`: ModuleNotFoundError: No module named"),
-        ("1 / 0\n", "line 1, `1 / 0`: ZeroDivisionError: division by zero"),
-    ],
-)
-def test_a_file_that_does_not_run(source, sentence, tiny, tmp_path):
+SYNTAX = "def product(x, w):\n    return x @\n"
+
+
+def test_a_file_that_is_no_python(tiny, tmp_path):
     path = student.new(tiny, tmp_path / "ada")
-    path.write_text(source)
+    path.write_text(SYNTAX)
     done = check(path.parent)
-    assert done.returncode and re.fullmatch(rf"check.py: {sentence}.*\n", done.stderr)
+    assert done.returncode and not done.stdout
+    assert done.stderr == "check.py: tiny.py: line 2, `return x @`: SyntaxError: invalid syntax\n"
+
+
+def test_what_fails_costs_itself_alone(tiny, tmp_path):
+    """As with the grader, and with its words: also for what the grader does not permit."""
+    path = student.new(tiny, tmp_path / "ada")
+    path.write_text(f"import torch\n1 / 0\nimport sys\nsys.exit()\n{RIGHT}")
+    lines = " ".join(check(path.parent).stdout.split())
+    assert "tiny.py: line 1, `import torch`: a homework may not import torch; expected" in lines
+    assert "tiny.py: line 2, `1 / 0`: ZeroDivisionError: division by zero" in lines
+    assert "3 of the 3 points" in lines
 
 
 def test_a_function_that_fails_or_is_missing(tiny, tmp_path):
     path = student.new(tiny, tmp_path / "ada")
-    path.write_text("def product(x, w):\n    y = x\n    return z\n")
+    path.write_text(f"{HEADER}def product(x, w):\n    y = x\n    return z\n")
     one, two, *_ = check(path.parent).stdout.splitlines()
-    assert one == "q1 (1): line 3, `return z`: NameError: name 'z' is not defined"
-    assert two == "q2 (2) (3): AttributeError: module 'submission' has no attribute 'total'"
+    assert one == "q1 (1): line 4, `return z`: NameError: name 'z' is not defined"
+    assert two == "q2 (2) (3): expected `total` in the file, got none"
+
+
+STOPS = [
+    (
+        "while True: pass",
+        "it takes longer than 0.5 s: is there an endless loop?",
+        "raise SystemExit",
+        "`raise SystemExit`: it leaves Python, where a function has to return",
+    ),
+    (
+        "sys.modules['os']._exit(3)",
+        "it ended Python, where a function has to return",
+        "return total(x)",
+        "functions call each other more than 1000 levels deep",
+    ),
+    (
+        "return total(x)",
+        "it calls total (q2), which is not written yet",
+        'raise NotImplementedError("q2: total is to be written")',
+        "not written yet",
+    ),
+]
+
+
+@pytest.mark.parametrize(("q1", "of_q1", "q2", "of_q2"), STOPS)
+def test_a_question_that_stops_costs_itself_alone(q1, of_q1, q2, of_q2, tiny, tmp_path):
+    path = student.new(tiny, tmp_path / "ada")
+    stub = path.read_text().replace('raise NotImplementedError("q1: product is to be written")', q1)
+    stub = stub.replace('raise NotImplementedError("q2: total is to be written")', q2)
+    path.write_text(stub.replace("import numpy", "import sys\nimport numpy"))
+    done = check(path.parent)
+    text = " ".join(done.stdout.split())
+    one, two = text.index("q1 (1): "), text.index("q2 (2) (3): ")
+    assert of_q1 in text[one:two] and of_q2 in text[two:]
+    assert not done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited on Linux")
+def test_memory_is_limited_as_at_the_graders(tiny, tmp_path):
+    path = student.new(tiny, tmp_path / "ada")
+    path.write_text(RIGHT.replace("return x @ w / len(x)", "return np.ones(2**28)"))
+    lines = check(path.parent).stdout.splitlines()
+    assert lines[0] == "q1 (1): line 6, `return np.ones(2**28)`: it needs more memory than 1 GiB"
+    assert lines[1] == "q2 (2) (3): right"
+
+
+def test_a_wrong_case_is_said_though_a_later_one_has_no_end(tiny, tmp_path):
+    path = student.new(tiny, tmp_path / "ada")
+    path.write_text(
+        RIGHT.replace("return np.sum(x", "while x.shape[1] > 4: pass\n    return 2 * np.sum(x")
+    )
+    sentence = "q2 (2) (3): case 1 of 2 (x (3, 4)): the result is twice too large\n"
+    assert sentence in check(path.parent).stdout
+
+
+def test_ctrl_c_is_no_traceback(tiny, tmp_path):
+    path = student.new(tiny, tmp_path / "ada")
+    loop = "print('begun', flush=True)\n    while True: pass"
+    path.write_text(RIGHT.replace("return x @ w / len(x)", loop))
+    command = [sys.executable, "-X", "utf8", "check.py"]
+    options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, cwd=path.parent, **options) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1] == "check.py: interrupted\n"
+        assert process.returncode == 1
+
+
+def test_the_raise_that_was_left_where_it_stood(tiny, tmp_path):
+    path = student.new(tiny, tmp_path / "ada")
+    path.write_text(path.read_text().replace('written")', 'written")\n    return 3', 1))
+    assert "q1 (1): not written yet: the line `raise" in check(path.parent).stdout
+
+
+def test_the_first_line_has_to_stay(tiny, tmp_path):
+    path = student.new(tiny, tmp_path / "ada", 3)
+    path.write_text(path.read_text().replace("variant 3", "variant 4"))
+    text = check(path.parent).stdout
+    assert text.startswith("tiny.py: expected the first line `# tinygen homework: tiny, variant 3`")
+
+
+def test_what_editors_make_of_a_file(tiny, tmp_path):
+    path = student.new(tiny, tmp_path / "ada")
+    path.write_bytes((RIGHT + "# \xfc\n").replace("\n", "\r\n").encode("latin-1"))
+    assert "3 of the 3 points" in check(path.parent).stdout
 
 
 def test_an_unknown_question_and_a_missing_file(tiny, tmp_path):
@@ -119,6 +210,9 @@ def test_an_unknown_question_and_a_missing_file(tiny, tmp_path):
     assert (
         check(path.parent, "q9").stderr == "check.py: unknown question 'q9'; choose one of q1, q2\n"
     )
+    assert check(path.parent, "-h").stderr.startswith("check.py: expected questions, as in python")
+    two_lines = "q2 (2) (3): not written yet\n" * 2
+    assert check(path.parent, "2,Q2").stdout.startswith(two_lines)
     path.unlink()
     assert check(path.parent).stderr.startswith("check.py: tiny.py cannot be read: ")
 
@@ -141,6 +235,23 @@ def test_a_notebook(tiny, tmp_path):
     text = path.read_text().replace("raise NotImplementedError(", "return (")
     path.write_text(text)
     assert "q1 (1): expected an array, got str" in check(path.parent).stdout
+    cells = json.loads(text)["cells"]
+    assert cells[0]["cell_type"] == "markdown"
+    assert "this notebook, `tiny.ipynb`" in "".join(cells[0]["source"])
+    scratch = {"cell_type": "code", "source": ["%pylab\n", "x = 1\n", "x / 0"]}
+    broken = {"cell_type": "code", "source": "return ("}
+    path.write_text(json.dumps({"cells": [cells[0], scratch, broken, *cells[1:]]}))
+    lines = check(path.parent).stdout.splitlines()
+    assert lines[0] == "tiny.ipynb: cell 2, line 3, `x / 0`: ZeroDivisionError: division by zero"
+    assert lines[1] == "tiny.ipynb: cell 3, line 1, `return (`: SyntaxError: '(' was never closed"
+    assert lines[2] == "q1 (1): expected an array, got str"
+
+
+def test_in_a_notebook_the_check_stands_before_what_tries_the_program():
+    program = 'def f():\n    pass\n\n\nif __name__ == "__main__":\n    f()\n'
+    page, _, check, demo = student.student_cells("# Page", program)
+    assert (page, check) == (("markdown", "# Page", ()), student.CHECK_CELL)
+    assert demo.text.startswith("if __name__")
 
 
 def test_what_exists_is_not_touched(tiny, tmp_path):
@@ -149,6 +260,15 @@ def test_what_exists_is_not_touched(tiny, tmp_path):
         student.new(tiny, tmp_path / "ada")
     with pytest.raises(InputError, match="unknown format 'pdf'; choose one of py, notebook"):
         student.new(tiny, tmp_path / "eve", format="pdf")
+
+
+def test_hidden_hints_are_not_in_the_folder(tiny, tmp_path):
+    for hints in ("shown", "hidden"):
+        path = student.new(tiny, tmp_path / hints, hints=hints)
+        data = (path.parent / "checking" / "q1.npz").read_bytes()
+        assert (b"number of rows" in data) == (hints == "shown")
+        path.write_text(RIGHT.replace("x @ w / len(x)", "x @ w"))
+    assert check(path.parent, "q1").stdout.startswith("q1 (1): the result is 3 with 3 = x.shape[0]")
 
 
 def test_a_failure_leaves_nothing(tiny, tmp_path, monkeypatch):
@@ -207,6 +327,21 @@ def test_what_only_the_grader_knows_is_not_in_the_folder(tmp_path):
     (folder / "tiny.py").write_text(RIGHT)
     assert "q1 (1): only the grader can check this one\n" in check(folder).stdout
     assert (folder / "checking" / "q1.npz").stat().st_size < 1000
+
+
+def test_a_label_is_a_whole_number_and_whether_it_is_right_is_not_in_the_folder(tmp_path):
+    assignment = load("find_the_mistake")
+    path = student.new(assignment, tmp_path / "ada")
+    stub = path.read_text()
+    numbers = assignment.labels(assignment.question("q2", ""), assignment.variant(0))
+    first, last = min(numbers), max(numbers)
+    missing = 'raise NotImplementedError("q2: line_of_vae is to be written")'
+    path.write_text(stub.replace(missing, f"return {last}"))
+    sentence = f"q2: {last}; whether the mistake is in that line, only the grader says\n"
+    assert check(path.parent, "q2").stdout == sentence
+    for label in ("[2]", first - 1, last + 1, True, 2.0):
+        sentence = f"expected the whole number of a label, {first} to {last}, got {label!r}"
+        assert checker.about_label(label, numbers) == sentence
 
 
 def lines_of(lines: Iterable[str]) -> set[str]:

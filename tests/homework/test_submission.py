@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import zipfile
+from pathlib import Path
 
 import pytest
 from tiny_homework import HEADER, RIGHT
 
 from tinygen.errors import InputError
 from tinygen.homework import submission
+from tinygen.homework.assignment import load, names
+from tinygen.homework.sandbox import wire
 from tinygen.homework.submission import read
 
 CODE = HEADER + "def f(x):\n    return x  # ä\n"
@@ -70,7 +74,8 @@ def test_line_ends_and_encodings_are_no_mistakes(data, tmp_path):
         (b" \r\n\t\n", "tiny.py, which is empty"),
         (b"x = 1\0", "null bytes"),
         (CODE.encode("utf-16")[2:], "null bytes"),
-        (b"#" * 1_000_001, "at most 1 MB"),
+        (b"#" * 200_001, "at most 200 kB in tiny.py"),
+        ("ä".encode() * 50_000, "at most 200 kB of Python in tiny.py"),  # as it is sent
     ],
 )
 def test_a_file_that_is_no_text_is_refused_in_a_sentence(data, sentence, tmp_path):
@@ -82,7 +87,7 @@ def test_a_large_file_is_not_read(tmp_path):
     path = tmp_path / "tiny.py"
     with open(path, "wb") as file:
         file.truncate(10**8)
-    with pytest.raises(InputError, match=r"at most 1 MB in tiny\.py, got more"):
+    with pytest.raises(InputError, match=r"at most 200 kB in tiny\.py, got more"):
         read(path)
 
 
@@ -92,6 +97,30 @@ def test_of_a_folder_the_file_with_the_first_line_is_taken(tmp_path):
     written(folder / "data", more__py="y = 1")
     written(folder, check__py=CODE, _hidden__py="")
     assert read(folder).source == CODE
+
+
+def test_the_largest_file_can_be_sent_to_the_sandbox():
+    """With the longest driver that there is."""
+    longest = max(len(load(name).driver(load(name).variant(0))) for name in names())
+    wire.pack({"source": "x" * submission.LARGEST_SOURCE, "driver": "x" * 3 * longest})
+
+
+def test_folders_may_be_deep_and_names_long(tmp_path, monkeypatch):
+    """Only 20 levels are looked at; a long name is shown in part."""
+    folder = written(tmp_path / "s", tiny__py=CODE)
+    long = folder.joinpath(*["a" * 199] * 4, "a" * 197 + ".py")  # of 1000 characters
+    long.mkdir(parents=True)
+    (long / "notes.txt").touch()
+    monkeypatch.chdir(folder)
+    for _ in range(1100):
+        os.mkdir("x")
+        os.chdir("x")
+    Path("other.py").write_text(CODE)
+    os.chdir(tmp_path)
+    try:
+        assert read(folder).source == CODE
+    finally:
+        subprocess.run(["rm", "-r", folder], check=True)
 
 
 def test_of_two_the_one_that_is_named_after_the_homework_is_taken(tmp_path):
@@ -184,8 +213,15 @@ def test_a_broken_zip_is_refused_in_a_sentence(position, tmp_path):
 def test_a_zip_bomb_does_not_go_off(tmp_path):
     path = zip_of(tmp_path / "a.zip", {"tiny.py": b"#" * 10**8})
     assert path.stat().st_size < 10**6
-    with pytest.raises(InputError, match=r"at most 1 MB in tiny\.py, got more"):
+    with pytest.raises(InputError, match=r"at most 200 kB in tiny\.py, got more"):
         read(path)
+    with zipfile.ZipFile(tmp_path / "c.zip", "w", zipfile.ZIP_BZIP2) as file:
+        file.writestr("tiny.py", CODE)  # of which Python unpacks more than it is asked for
+    with pytest.raises(InputError, match=r"got tiny\.py compressed in another way"):
+        read(tmp_path / "c.zip")
+    notebooks = {f"{i}.ipynb": b" " * 15_000_000 for i in range(3)}
+    with pytest.raises(InputError, match=r"at most 40,000 kB of \.py and \.ipynb files in d\.zip"):
+        read(zip_of(tmp_path / "d.zip", notebooks))
     many = zip_of(tmp_path / "b.zip", {f"{i}.py": "" for i in range(submission.MOST_FILES + 1)})
     with pytest.raises(InputError, match=r"at most 2000 files in b\.zip"):
         read(many)
@@ -228,7 +264,7 @@ def test_of_a_notebook_the_cells_with_code_are_taken(tmp_path):
     assert (got.assignment, got.variant) == ("tiny", 0)
     names = {}
     exec(got.source.replace("1 / 0", ""), names)
-    assert names["x"] == 2
+    assert names["x"] == 3
 
 
 @pytest.mark.parametrize(

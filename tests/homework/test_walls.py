@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -94,17 +96,21 @@ OPEN = [
 ]
 
 
+LANDLOCK, FILTER = 444, 22
+"""What is called to build them."""
+
+
 @pytest.mark.parametrize(
     "forbidden",
     [
         (),
-        ("unshare",),
-        (444,),
-        ("unshare", 444),
-        ("chroot",),
-        ("user",),
-        ("user", 444),
-        ("user", "unshare", "chroot"),
+        ("unshare", "chroot", LANDLOCK),  # the filter alone
+        ("user", "unshare", "chroot", LANDLOCK),
+        (FILTER, LANDLOCK),
+        (FILTER, "unshare", LANDLOCK),
+        (FILTER, "chroot"),
+        (FILTER, "user", LANDLOCK),
+        (FILTER, "user", "unshare", "chroot"),
     ],
     ids=lambda names: "without " + " ".join(map(str, names)) if names else "all",
 )
@@ -121,13 +127,19 @@ def test_no_file_can_be_read_or_written(forbidden, altered, tmp_path):
     for path in [tmp_path, *tmp_path.parents][:-2]:
         os.chmod(path, 0o755)
     walls, answers = asked(OPEN, file=str(secret), out=str(out), pid=os.getpid())
-    if "files" not in walls:
+    if FILTER in forbidden and "chroot" in forbidden:
+        assert "files" not in walls  # the mode of one can still be changed
+    if "files" not in walls and (LANDLOCK in forbidden or not has_landlock()):
         pytest.skip(f"this system has only the walls {walls}")
     for body, answer in zip(OPEN, answers, strict=True):
         assert re.search(REFUSED, answer), (body, answer)
         assert "SECRET" not in answer
     assert secret.read_text() == "SECRET"
     assert not out.exists()
+
+
+def has_landlock():
+    return ctypes.CDLL(None).syscall(LANDLOCK, None, ctypes.c_size_t(0), 1) > 0
 
 
 def test_the_walls_that_this_system_permits_stand():
@@ -137,7 +149,7 @@ def test_the_walls_that_this_system_permits_stand():
     if not shutil.which("unshare") or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("this system permits no namespaces")
     walls, _ = asked(["return 1"])
-    assert {"files", "network", "processes", "memory", "forks"} <= {*walls}
+    assert {"namespaces", "calls", "files", "network", "processes", "memory"} <= {*walls}
     assert ("user" in walls) == root
 
 
@@ -150,7 +162,7 @@ def test_where_there_are_no_walls_the_courtesy_stands(system, altered, tmp_path)
     if system == "a Mac":
         altered("child.py", "    stand = walls.enter_namespaces()\n", LIKE_A_MAC)
     else:
-        forbid(altered, "unshare", "chroot", 444, 22)
+        forbid(altered, "unshare", "chroot", LANDLOCK, FILTER)
     if system == "a user who may nothing":
         if os.geteuid():
             pytest.skip("this is a user already")
@@ -202,10 +214,12 @@ REACH = {
 }
 
 
-@pytest.mark.parametrize("wall", REACH)
+@pytest.mark.parametrize("forbidden", [("unshare", LANDLOCK), (FILTER,)], ids=["calls", "others"])
 @pytest.mark.parametrize("as_user", [False, True], ids=["as it is", "as a user"])
-def test_what_a_wall_forbids(wall, as_user, altered):
+def test_what_a_wall_forbids(forbidden, as_user, altered):
+    """By the filter alone, and without it."""
     nothing_refused(altered)
+    forbid(altered, *forbidden)
     if as_user:
         if os.geteuid():
             pytest.skip("this is a user already")
@@ -220,28 +234,43 @@ def test_what_a_wall_forbids(wall, as_user, altered):
         udp.bind(("127.0.0.1", port))
         local.bind("\0" + name)
         local.listen()
-        walls, answers = asked(REACH[wall], port=port, name=name, pid=os.getpid())
+        bodies = [(wall, body) for wall, some in REACH.items() for body in some]
+        walls, answers = asked([body for _, body in bodies], port=port, name=name, pid=os.getpid())
         for server in (tcp, udp, local):
             server.settimeout(0)
             with pytest.raises(BlockingIOError):
                 server.accept() if server is not udp else server.recv(1)
-    if wall not in walls and not (as_user and wall == "user"):
+    for (wall, body), answer in zip(bodies, answers, strict=True):
+        if wall in walls or (as_user and wall == "user"):
+            assert re.search(REFUSED, str(answer)), (body, answer)
+    if not {"network", "processes", "memory"} <= {*walls}:
         pytest.skip(f"this system has only the walls {walls}")
-    for body, answer in zip(REACH[wall], answers, strict=True):
-        assert re.search(REFUSED, str(answer)), (body, answer)
 
 
-def test_no_socket_is_made_where_namespaces_are_forbidden(altered):
-    """As in a container: by Python, by the C library, and by its other numbers for the call."""
+def test_the_filter_lets_compute_and_nothing_else(altered, tmp_path):
+    """As in a container: by Python, by the C library, and by its other numbers for the calls."""
     nothing_refused(altered)
-    forbid(altered, "unshare")
-    calls = ["socket(2, 1, 0)", "syscall(0x40000000 + 41, 2, 1, 0)", "syscall(425, 1, bytes(200))"]
+    forbid(altered, "unshare", "chroot", LANDLOCK)
+    file = tmp_path / "other.json"
+    file.touch(0o644)
+    name = repr(str(file).encode())
+    calls = [
+        *("socket(2, 1, 0)", "syscall(0x40000000 + 41, 2, 1, 0)", "syscall(425, 1, bytes(200))"),
+        *(f"open({name}, 0)", f"chmod({name}, 0)", f"unlink({name})", f"access({name}, 0)"),
+        *(f"setxattr({name}, b'user.x', b'x', 1, 0)", f"execve({name}, None, None)"),
+        *("shmget(0, 4096, 0o1600)", "semget(0, 1, 0o1600)", "msgget(0, 0o1600)"),
+        *("memfd_create(b'x', 0)", "kill(o['pid'], 0)", "fork()"),
+        *("prlimit(o['pid'], 7, None, bytes(16))", "mkdir(b'x', 0o700)", "personality(-1)"),
+        *("fcntl(0, 8, o['pid'])", "ioctl(1, 0x8901, bytes(8))", "setuid(0)", "alarm(1)"),
+    ]
     library = "l = sys.modules['ctypes'].CDLL(None, use_errno=True)\n    "
     check = "\n    if result >= 0: return 'made'\n    raise OSError"
     bodies = [*REACH["network"], *(f"{library}result = l.{call}{check}" for call in calls)]
     with socket.create_server(("127.0.0.1", 0)) as server:
-        walls, answers = asked(bodies, port=server.getsockname()[1], name="x")
-    if "network" not in walls:
+        port = server.getsockname()[1]
+        walls, answers = asked(bodies, port=port, name="x", pid=os.getpid())
+    assert file.stat().st_mode & 0o777 == 0o644
+    if "calls" not in walls:
         pytest.skip(f"this system has only the walls {walls}")
     for body, answer in zip(bodies, answers, strict=True):
         assert re.search(REFUSED, str(answer)), (body, answer)
@@ -250,6 +279,7 @@ def test_no_socket_is_made_where_namespaces_are_forbidden(altered):
 def test_no_new_namespaces(altered):
     """By machine code: privileges which a namespace of users would give are not to be had."""
     nothing_refused(altered)
+    forbid(altered, FILTER)
     call = "c = sys.modules['ctypes']; l = c.CDLL(None, use_errno=True)\n    "
     bodies = [
         call + f"return l.unshare({flags}), c.get_errno()"
@@ -272,9 +302,10 @@ def test_a_fork_bomb_is_gone_with_its_process(altered):
     """Where the number of processes is not limited, they end with the first one."""
     nothing_refused(altered)
     altered("limits.py", '"forks": ("RLIMIT_NPROC", 0)', '"forks": ("RLIMIT_NPROC", 30)')
+    forbid(altered, FILTER)
     bomb = "while True:\n        try: os.fork() or os.setsid()\n        except OSError: pass"
     walls, answers = asked([bomb])
-    if "processes" not in walls:
+    if "namespaces" not in walls:
         pytest.skip(f"this system has only the walls {walls}")
     assert "takes longer" in answers[0]
     assert not left_behind()
@@ -299,14 +330,28 @@ def test_who_ends_the_namespace_cannot_be_ended_from_inside(as_user, altered):
     nothing_refused(altered)
     if as_user:
         altered("walls.py", "    spaces = NEW_PIDS", LIKE_A_USER + "    spaces = NEW_PIDS")
-    forbid(altered, 444)  # Landlock, which in new kernels forbids it, too
+    forbid(altered, LANDLOCK, FILTER)  # which forbid it, too
     loop = "os.kill(0, 9); os.kill(0, 15)\n    while True: pass"
     walls, answers = asked([loop, "return 1"])
-    if "processes" not in walls:
+    if "namespaces" not in walls:
         pytest.skip(f"this system has only the walls {walls}")
     assert "takes longer" in answers[0], answers
     assert answers[1] == 1
     assert not left_behind()
+
+
+def test_what_it_leaves_in_its_folder_is_removed(altered, tmp_path, monkeypatch):
+    """Where there is no wall around its files; folders may be deeper than Python can follow."""
+    nothing_refused(altered)
+    forbid(altered, FILTER)
+    altered("child.py", "    stand += walls.close_files()\n", "")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    body = (
+        "os.chmod('.', 0o700)\n    for i in range(1200): os.mkdir('x'); os.chdir('x')\n    return i"
+    )
+    assert asked([body])[1] == [1199]
+    assert os.listdir(tmp_path / "temporary") == []
 
 
 def test_the_sandbox_ends_when_the_grader_does(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,10 +18,11 @@ from tinygen.errors import InputError
 from tinygen.homework import marks, student
 from tinygen.homework.assignment import load, names
 from tinygen.homework.classroom import grade_class, submissions
-from tinygen.homework.grading import HINTS, SEED, grade
+from tinygen.homework.grading import HINTS, grade
 from tinygen.homework.packages import PLATFORMS, package
 from tinygen.homework.prove import prove, prove_grading
 from tinygen.homework.report import report
+from tinygen.homework.sandbox.parent import SandboxError
 
 Chosen = argparse.Namespace
 
@@ -30,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser().parse_args(arguments)
     try:
         chosen.run(chosen)
-    except (InputError, OSError) as error:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (InputError, OSError, SandboxError) as error:
         print(f"python -m tinygen.homework: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -57,13 +63,18 @@ def parser() -> argparse.ArgumentParser:
     c = command("new", run_new, "write the folder that a student gets")
     c.add_argument("name", metavar="NAME", help="one of the assignments of `list`")
     c.add_argument("--out", type=Path, metavar="DIR", help="a new folder; by default NAME")
-    add_which(c, 0)
+    add_which(c, 0, 2)
+    c.add_argument("--hints", choices=HINTS, default="shown", help="hidden: not in check.py")
+    c.add_argument(
+        "--class", dest="students", type=Path, metavar="FILE",
+        help="with a student's name in each line, who get DIR/NAME, and variants 1, 2, ...",
+    )  # fmt: skip
     c.add_argument("--format", choices=student.FORMATS, default="py", help="by default py")
 
     c = command("grade", run_grade, "grade what a student or a class handed in")
     c.add_argument("submission", type=Path, help="a file, a student's folder or zip, or a class's")
     c.add_argument("--assignment", metavar="NAME", help="by default what the submission says")
-    add_which(c, None)
+    add_which(c, None, None)
     add_how(c)
     c.add_argument("--json", action="store_true", help="print the result for programs")
     c.add_argument(
@@ -74,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("name", metavar="NAME", help="one of the assignments of `list`")
     c.add_argument("--for", dest="platform", choices=PLATFORMS, required=True, help="which grader")
     c.add_argument("--out", type=Path, metavar="PATH", help="a new zip or folder")
-    add_which(c, None)
+    add_which(c, None, 2)
     add_how(c)
 
     c = command("report", run_report, "show the results of a class")
@@ -85,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def add_which(c: argparse.ArgumentParser, variant: int | None) -> None:
+def add_which(c: argparse.ArgumentParser, variant: int | None, level: int | None) -> None:
     """The flags that say which homework."""
     meaning = "by default 0" if variant == 0 else "by default what the submission says"
     c.add_argument(
@@ -93,16 +104,17 @@ def add_which(c: argparse.ArgumentParser, variant: int | None) -> None:
         help=f"the letters and the form, one for each student if you like; {meaning}",
     )  # fmt: skip
     c.add_argument(
-        "--level", type=int, choices=marks.LEVELS, default=2,
-        help="1 for the short homework; by default 2, all of it",
+        "--level", type=int, choices=marks.LEVELS, default=level,
+        help=f"1 for the short homework, 2 for all of it; by default {level or 'what it says'}",
     )  # fmt: skip
 
 
 def add_how(c: argparse.ArgumentParser) -> None:
     """The flags that say how to grade."""
     c.add_argument(
-        "--seed", type=whole_number, default=SEED, metavar="N",
-        help=f"of the numbers to grade with; students check with {student.PUBLIC_SEED}",
+        "--seed", type=whole_number, default=None, metavar="N",
+        help="of the numbers to grade with, a secret; by default a new one, which a class's "
+        "results keep",
     )  # fmt: skip
     c.add_argument(
         "--hints", choices=HINTS, default="shown", help="hidden: only say right or wrong"
@@ -119,7 +131,11 @@ def whole_number(text: str) -> int:
 def run_list(chosen: Chosen) -> None:
     """A line for each assignment."""
     for name in names():
-        a = load(name)
+        try:
+            a = load(name)
+        except InputError as error:  # one that is being written
+            print(f"{name:18}{error}")
+            continue
         points = [[q.points for q in a.questions(a.variant(0), level)] for level in marks.LEVELS]
         short = f", {sum(points[0]):g} at level 1" if points[0] != points[1] else ""
         print(f"{name:18}{a.title}")
@@ -130,15 +146,15 @@ def run_list(chosen: Chosen) -> None:
 
 
 def run_new(chosen: Chosen) -> None:
-    """A student's folder."""
-    path = student.new(
-        load(chosen.name),
-        chosen.out or Path(chosen.name),
-        chosen.variant,
-        level=chosen.level,
-        format=chosen.format,
-    )
-    print(path)
+    """A student's folder, or that of each in a class."""
+    assignment, out = load(chosen.name), chosen.out or Path(chosen.name)
+    options = {key: getattr(chosen, key) for key in ("level", "format", "hints")}
+    if chosen.students:
+        lines = chosen.students.read_text(encoding="utf-8-sig").splitlines()
+        students = [line.strip() for line in lines if line.strip()]
+        print(student.new_class(assignment, out, students, **options))
+    else:
+        print(student.new(assignment, out, chosen.variant, **options))
 
 
 def run_grade(chosen: Chosen) -> None:
@@ -171,12 +187,19 @@ def run_prove(chosen: Chosen) -> None:
     """What is wrong with the assignments, if anything is."""
     wrong = 0
     for name in chosen.names or names():
-        assignment = load(name)
-        sentences = [*prove(assignment), *prove_grading(assignment)]
+        sentences = proved(name)
         wrong += len(sentences)
-        for sentence in sentences or [f"all is well, with {len(assignment.mistakes)} mistakes"]:
-            print(f"{name}: {sentence}")
+        for sentence in sentences or [f"all is well, with {len(load(name).mistakes)} mistakes"]:
+            print(f"{name}: {sentence}", flush=True)
     sys.exit(bool(wrong))
+
+
+def proved(name: str) -> list[str]:
+    """What is wrong with an assignment."""
+    try:
+        return [*prove(load(name)), *prove_grading(load(name))]
+    except InputError as error:  # it cannot be loaded
+        return [str(error)]
 
 
 if __name__ == "__main__":

@@ -84,7 +84,10 @@ class Assignment:
         path = self.folder / (f"solution_{form}.py" if form else "solution.py")
         if not path.exists():
             raise InputError(f"expected a {path.name} in {self.folder.name}")
-        return marks.parse(path.read_text(encoding="utf-8"), path.name)
+        try:
+            return marks.parse(path.read_text(encoding="utf-8"), path.name)
+        except SyntaxError as error:
+            raise InputError(f"{path.name}:{error.lineno}: {error.msg}") from None
 
     def _refuse_contradictions(self) -> None:
         sources = {f"solution {form}": text for form, (text, _) in self._parsed.items()}
@@ -152,6 +155,11 @@ class Assignment:
         possible = self.mistakes_of(id_, variant.form)
         return possible[variant.number // len(self.forms) % len(possible)]
 
+    def labels(self, question: Question, variant: Variant) -> list[int]:
+        """Those among which the right one of a question on a label is."""
+        faulty = self.question(question.label_of, variant.form)
+        return marks.labels_in(marks.region_of(self._parsed[variant.form][0], faulty))
+
     def mistakes_of(self, id_: str, form: str) -> list[Mistake]:
         """The mistakes of a question that are possible in a form."""
         return [m for m in self.mistakes if m.question == id_ and form in (m.forms or self.forms)]
@@ -166,7 +174,12 @@ class Assignment:
             if q.faulty
         }
         text = variants.rename_code(marks.stub(text, questions, faulty), variant)
-        return f"# tinygen homework: {self.name}, variant {variant.number}\n{text}"
+        return self.header(variant, level) + text
+
+    def header(self, variant: Variant, level: int) -> str:
+        """The first line of a stub, which says what it is."""
+        short = "" if level == marks.LEVELS[-1] else f", level {level}"
+        return f"# tinygen homework: {self.name}, variant {variant.number}{short}\n"
 
     @cached_property
     def _driver(self) -> str:
@@ -174,8 +187,11 @@ class Assignment:
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def driver(self, variant: Variant) -> str:
-        """The module that calls each question: ``q1(submission, arguments, ask)``."""
-        text = self._driver
+        """The module that calls each question: ``q1(submission, arguments, ask)``.
+
+        In its sentences the letters within backquotes are those of the variant.
+        """
+        text = variants.rename_words(self._driver, variant)
         for q in self.questions(variant):
             if not re.search(rf"^def {q.id}\(", self._driver, re.M):
                 if "." in q.function:
@@ -225,7 +241,11 @@ class Assignment:
         return [wire.unpack(wire.pack(result)) for result in results]
 
     def known(self, id_: str, variant: Variant, seed: int) -> Known:
-        """What is known of a question: right results, and those of planted mistakes."""
+        """What is known of a question: right results, and those of planted mistakes.
+
+        Raises:
+            InputError: the solution fails.
+        """
 
         def hints(*groups: Sequence[Mistake]) -> Hints:
             return [
@@ -235,9 +255,16 @@ class Assignment:
             ]
 
         single = self.mistakes_of(id_, variant.form)
+        try:
+            cases = self.cases(id_, variant.form, seed)
+            expected = self.results(self.source(variant), id_, variant, seed)
+        except Exception as error:
+            raise InputError(
+                f"{self.name}: the solution of {id_} fails: {type(error).__name__}: {error}"
+            ) from error
         return Known(
-            cases=self.cases(id_, variant.form, seed),
-            expected=self.results(self.source(variant), id_, variant, seed),
+            cases=cases,
+            expected=expected,
             mistakes=cache(lambda: hints(*((mistake,) for mistake in single))),
             pairs=cache(lambda: hints(*combinations(single, 2))),
             names=variant.names,
@@ -278,7 +305,11 @@ def _module(path: Path) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        where = f"{path.name} of {path.parent.name}"
+        raise InputError(f"{where} fails: {type(error).__name__}: {error}") from error
     return module
 
 

@@ -2,118 +2,139 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import sys
 import textwrap
-import traceback
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygen.errors import InputError, refuse_unknown
-from tinygen.homework.feedback import Fingerprint, Known, Verdict, failure, line_of, verdict
-from tinygen.homework.notebooks import source_of
-from tinygen.homework.sandbox import wire
+from tinygen.homework.feedback import (
+    TOO_LONG,
+    TOO_LONG_TO_LOAD,
+    Fingerprint,
+    Known,
+    Stopped,
+    failure,
+    line_of,
+    verdict,
+)
+from tinygen.homework.notebooks import source_of, text_of
+from tinygen.homework.sandbox import courtesy, loading, wire
+from tinygen.homework.sandbox.limits import ONE_THREAD, Limits, busy, set_limit
 
 FOLDER = Path(__file__).parent
+LIMITS = Limits()
+PATIENCE = 60
+"""Seconds for Python and NumPy to start in."""
 
 
-def check(name: str, wanted: Sequence[str]) -> None:
+def check(name: str, header: str, wanted: Sequence[str]) -> None:
     """Print a line about each question, or about those that are wanted, and the points.
 
     Args:
         name: the homework's file, beside this folder.
+        header: its first line, by which the grader knows it.
         wanted: some questions, such as ``["q3"]``; if there are none, all.
     """
+    print_all_letters()
     try:
-        numbers = {path.stem: path for path in FOLDER.glob("q*.npz")}
-        for id_ in wanted:
-            refuse_unknown("question", id_, sorted(numbers))
+        ids = chosen(wanted)
         source = read(FOLDER.parent / name)
-        submission = load(source, name)
+        process = Process(source, name)
+        try:
+            for line in lines_about(ids, process, name, header):
+                print(textwrap.fill(line, 80, subsequent_indent="    ", break_on_hyphens=False))
+        finally:
+            process.end()
     except InputError as error:
         sys.exit(f"check.py: {error}")
-    points = of = 0.0
-    for id_ in sorted(wanted or numbers, key=lambda id_: int(id_[1:])):
-        question = wire.unpack(numbers[id_].read_bytes())
-        if "cases" not in question:
-            missing = f'raise NotImplementedError("{id_}: ' in source
-            why = "not written yet" if missing else "only the grader can check this one"
-            print(f"{question['title']}: {why}")
-            continue
-        result = judged(id_, question, submission, source, name)
-        print(wrapped(line_of(question["title"], result)))
-        points += result.fraction * question["points"]
-        of += question["points"]
-    print(f"\n{points:g} of the {of:g} points that are checked here; the grader uses other numbers")
+    except KeyboardInterrupt:
+        sys.exit("check.py: interrupted")
 
 
-def wrapped(line: str) -> str:
-    """A line as it fits into a terminal."""
-    return textwrap.fill(line, 80, subsequent_indent="    ", break_on_hyphens=False)
+def print_all_letters() -> None:
+    """Where a terminal does not have one, a question mark takes its place."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+def chosen(wanted: Sequence[str]) -> list[str]:
+    """The questions that are wanted: ``q3 q4``, ``3``, ``Q3,q4``; all, if none is."""
+    ids = sorted((path.stem for path in FOLDER.glob("q*.npz")), key=lambda id_: int(id_[1:]))
+    words = [f"q{word.lower().lstrip('q')}" for word in " ".join(wanted).replace(",", " ").split()]
+    if any(word.startswith("-") for word in wanted):
+        raise InputError(f"expected questions, as in python check.py {ids[0]}, or nothing for all")
+    for word in words:
+        refuse_unknown("question", word, ids)
+    return words or ids
 
 
 def read(path: Path) -> str:
     """The program in a file or in a notebook."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name} cannot be read: {error}") from None
+        text = text_of(path.name, path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read: {error.strerror}") from None
     return source_of(text) if path.suffix == ".ipynb" else text
 
 
-def load(source: str, name: str) -> types.ModuleType:
-    """The homework as a module.
+def lines_about(ids: Sequence[str], process: Process, name: str, header: str) -> Iterator[str]:
+    """What there is to be said, line by line."""
+    if header not in process.source.splitlines():
+        yield f"{name}: expected the first line `{header}`, by which the grader knows it, got none"
+    yield from (f"{name}: {problem}" for problem in process.problems)
+    points = of = 0.0
+    for id_ in ids:
+        question = wire.unpack((FOLDER / f"{id_}.npz").read_bytes())
+        title = question["title"]
+        if "cases" in question:
+            result = verdict(process.results(id_, question), known(id_, question))
+            yield line_of(title, result)
+            points += result.fraction * question["points"]
+            of += question["points"]
+        elif "labels" in question:
+            yield f"{title}: {about_label(process.results(id_, question)[0], question['labels'])}"
+        elif f'raise NotImplementedError("{id_}: ' in process.source:
+            yield f"{title}: not written yet"
+        else:
+            yield f"{title}: only the grader can check this one"
+    if of:
+        yield ""
+        checked = f"{points:g} of the {of:g} points that are checked here"
+        yield f"{checked}; the grader uses other numbers"
 
-    Raises:
-        InputError: it does not run.
-    """
-    module = types.ModuleType("submission")
-    sys.modules["submission"] = module
-    try:
-        exec(compile(source, name, "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
-        line = (error.lineno or 0) if isinstance(error, SyntaxError) else line_in(error, name)
-        message = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise InputError(failure(type(error).__name__, message, line, source)) from None
-    return module
 
-
-def line_in(error: BaseException, name: str) -> int:
-    """The last line of the homework that ran; 0 if none did."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return ([0] + [line for frame, line in frames if frame.f_code.co_filename == name])[-1]
-
-
-def judged(
-    id_: str, question: dict[str, Any], submission: types.ModuleType, source: str, name: str
-) -> Verdict:
-    """What is right in a question."""
-    driver, judges = ours("driver.py"), ours("judges.py")
-    results = []
-    for case in wire.unpack(wire.pack(question["cases"])):  # a copy, since it may be written into
-        try:
-            with np.errstate(all="ignore"):
-                answer = getattr(driver, id_)(submission, case, None)
-            results.append(wire.unpack(wire.pack(answer)))
-        except wire.WireError as error:
-            return Verdict(0, str(error))
-        except (Exception, SystemExit) as error:
-            line = line_in(error, name)
-            return Verdict(0, failure(type(error).__name__, str(error), line, source))
+def known(id_: str, question: Mapping[str, Any]) -> Known:
+    """What is known of a question."""
     hints = [(hint, Fingerprint(shapes, sums)) for hint, shapes, sums in question["hints"]]
-    known = Known(
+    return Known(
         cases=question["cases"],
         expected=question["expected"],
         mistakes=lambda: hints,
         pairs=lambda: [],
         names=question["names"],
         tolerance=question["tolerance"],
-        judge=getattr(judges, f"judge_{id_}", None),
+        judge=getattr(ours("judges.py"), f"judge_{id_}", None),
     )
-    return verdict(results, known)
+
+
+def about_label(got: Any, labels: Sequence[int]) -> str:
+    """What can be said of the label of a line, without saying which one is right."""
+    if isinstance(got, Stopped):
+        return got.sentence
+    if type(got) is int and got in labels:
+        return f"{got}; whether the mistake is in that line, only the grader says"
+    what = f"the whole number of a label, {min(labels)} to {max(labels)}"
+    return f"expected {what}, got {got!r}"
 
 
 def ours(name: str) -> types.ModuleType:
@@ -121,3 +142,105 @@ def ours(name: str) -> types.ModuleType:
     module = types.ModuleType(name)
     exec(compile((FOLDER / name).read_text(encoding="utf-8"), name, "exec"), module.__dict__)
     return module
+
+
+class Process:
+    """A process with the homework in it, which can be ended if it does not end.
+
+    It is the student's own, so there are no walls as in sandbox/parent.py, and it runs on Windows.
+
+    Attributes:
+        source: the homework.
+        problems: what went wrong while it was loaded, a sentence each.
+
+    Raises:
+        InputError: nothing of it could be run.
+    """
+
+    def __init__(self, source: str, name: str) -> None:
+        self.source, self.name = source, name
+        self._start()
+
+    def _start(self) -> None:
+        os.environ.update(ONE_THREAD)
+        spawn = multiprocessing.get_context("spawn")
+        self._connection, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=work, args=(theirs, self.source), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._connection.poll(PATIENCE)
+        try:
+            self._connection.recv_bytes()  # it is ready
+            message = self._receive(LIMITS.start, TOO_LONG_TO_LOAD, "")
+        except EOFError:
+            message = Stopped("it cannot be started")
+        if isinstance(message, Stopped):
+            raise InputError(f"{self.name}: {message.sentence}")
+        self.problems = [self._sentence(problem, "") for problem in message["problems"]]
+        if not message["usable"]:
+            self.end()
+            raise InputError(f"{self.name}: {self.problems[0]}")
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+
+    def results(self, id_: str, question: Mapping[str, Any]) -> list[Any]:
+        """The result of each case, or that it stopped; the next ones are not tried then."""
+        results: list[Any] = []
+        cases = question.get("cases", [{}])
+        for case in cases:
+            self._connection.send_bytes(wire.pack({"question": id_, "case": case}))
+            message = self._receive(question["seconds"], TOO_LONG, id_)
+            if isinstance(message, Stopped) and not self._process.is_alive():
+                self._start()
+                return results + [message] * (len(cases) - len(results))
+            results.append(message)
+        return results
+
+    def _receive(self, seconds: float, too_long: str, question: str) -> Any:
+        """The next message, or that it stopped."""
+        if not self._connection.poll(seconds * busy()):
+            self.end()
+            return Stopped(too_long.format(seconds))
+        try:
+            message = wire.unpack(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            self.end()
+            return Stopped("it ended Python, where a function has to return")
+        if "problem" in message:
+            return Stopped(self._sentence(message, question))
+        return message.get("result", message)
+
+    def _sentence(self, problem: Mapping[str, Any], question: str) -> str:
+        """What went wrong."""
+        kind, message, line = (problem[key] for key in ("problem", "message", "line"))
+        return failure(kind, message, line, self.source, question, LIMITS.memory)
+
+
+# In that process.
+
+
+def work(connection: Connection, source: str) -> None:
+    """Load the homework, and then answer whatever is asked."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that the user sees
+    print_all_letters()
+    driver, submission = ours("driver.py"), loading.Submission("submission")
+    submission.__dict__["__builtins__"] = courtesy.builtins_of_a_submission()
+    set_limit("RLIMIT_AS", LIMITS.memory)
+    connection.send_bytes(b"ready")
+    problems, usable = loading.load(source, submission)
+    message = wire.pack({"problems": tuple(problems), "usable": usable})
+    while True:
+        with suppress(Exception):
+            sys.stdout.flush()
+        connection.send_bytes(message)
+        request = wire.unpack(connection.recv_bytes())
+        try:
+            with np.errstate(all="ignore"):
+                result = getattr(driver, request["question"])(submission, request["case"], None)
+            message = wire.pack({"result": result})
+        except BaseException as error:
+            message = wire.pack(loading.describe(error))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen.explain.diagnosis.arrays import explain_array
+from tinygen.explain.diagnosis.arrays import explain_array, fitted
 from tinygen.explain.diagnosis.factors import Sizes
+from tinygen.homework.sandbox.limits import Limits
 
 
 class Verdict(NamedTuple):
@@ -26,6 +29,32 @@ class Fingerprint(NamedTuple):
     shapes: str
     sums: np.ndarray
 
+
+class Stopped(NamedTuple):
+    """What stands in the place of a result where there is none; and why, a sentence."""
+
+    sentence: str
+
+
+TOO_LONG = "it takes longer than {:g} s: is there an endless loop?"
+TOO_LONG_TO_LOAD = (
+    "to load it takes longer than {:g} s: is there an endless loop, "
+    'or something that belongs under `if __name__ == "__main__":`?'
+)
+TO_BE_WRITTEN = re.compile(r"(q\d+): (\S+) is to be written")
+LEFT_OVER = ": the line `raise NotImplementedError` is still there; delete it"
+CELL = re.compile(r"# %% cell (\d+)")
+SENTENCES = {
+    "ImportError": "{}",
+    "PermissionError": "{}",
+    "WireError": "{}",
+    "Missing": "{}",
+    "MemoryError": "it needs more memory than {memory}",
+    "_ArrayMemoryError": "it needs more memory than {memory}",
+    "RecursionError": "functions call each other more than 1000 levels deep",
+    "SystemExit": "it leaves Python, where a function has to return",
+}
+"""What some exceptions are called."""
 
 Judge = Callable[[Any, Any, Mapping[str, Any]], Verdict]
 """(got, expected, case) -> Verdict"""
@@ -60,7 +89,7 @@ def verdict(got: Sequence[Any], known: Known) -> Verdict:
     """How much the results of a question are worth: as much as that of the worst case.
 
     Args:
-        got: a result for each case.
+        got: a result for each case, or that it stopped.
         known: the question.
     """
     of_cases = [
@@ -77,17 +106,46 @@ def verdict(got: Sequence[Any], known: Known) -> Verdict:
     if not sentence:
         sizes = sizes_of(known.cases[number], known.names)
         sentence = _why(got[number], known.expected[number], sizes, known.tolerance)
-    if len(of_cases) > 1:
-        sentence = f"case {number + 1} of {len(of_cases)}: {sentence}"
+    if len(got) > 1 and not all(isinstance(x, Stopped) and x.sentence == sentence for x in got):
+        which = described(known.cases[number], known.names)
+        sentence = f"case {number + 1} of {len(got)}{which}: {sentence}"
     return Verdict(fraction, sentence)
+
+
+def described(case: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """The arguments of a case, as in ``" (g (2, 3), shape (3,))"``; "" where that would be long."""
+    words = [f"{names.get(name, name)} {_in_short(x)}" for name, x in case.items()]
+    text = ", ".join(words)
+    return f" ({text})" if 0 < len(text) <= LONGEST_CASE else ""
+
+
+LONGEST_CASE = 40
+"""Of what describes a case, in characters."""
+
+
+def _in_short(x: Any) -> str:
+    """The shape of an array; a few whole numbers, as those of a shape, themselves."""
+    if isinstance(x, dict):
+        return " " * LONGEST_CASE  # which is too long
+    array = np.asarray(x)
+    if array.ndim == 1 and array.dtype.kind in "iu" and array.size <= 4:
+        return str(tuple(array.tolist()))
+    return str(array.shape) if array.ndim else f"{x:.4g}" if array.dtype.kind == "f" else str(x)
 
 
 def _of_case(got: Any, expected: Any, case: Mapping[str, Any], known: Known) -> Verdict:
     """How much a result is worth; why numbers are wrong is not said yet."""
+    if isinstance(got, Stopped):
+        return Verdict(0, got.sentence)
     sentence = _of_structure(got, expected, "")
     if sentence:
         return Verdict(0, sentence)
     if known.judge:
+        for a, b in zip(_arrays(got).values(), _arrays(expected).values(), strict=True):
+            if a.ndim != b.ndim:
+                return Verdict(
+                    0, f"expected an array with {b.ndim} axes, got one of shape {a.shape}"
+                )
         try:
             return known.judge(got, expected, case)
         except Exception as error:  # a stranger's result may do anything to it
@@ -95,7 +153,9 @@ def _of_case(got: Any, expected: Any, case: Mapping[str, Any], known: Known) -> 
     return Verdict(float(not _wrong(got, expected, known.tolerance)))
 
 
-def failure(kind: str, message: str, line: int, source: str) -> str:
+def failure(
+    kind: str, message: str, line: int, source: str, question: str = "", memory: int = Limits.memory
+) -> str:
     """What went wrong in a submission that stopped, with the line in which it did.
 
     Args:
@@ -103,12 +163,41 @@ def failure(kind: str, message: str, line: int, source: str) -> str:
         message: of the exception.
         line: the last one of the submission that ran, from 1; 0 if it is not known.
         source: the submission.
+        question: which was asked, such as ``"q3"``; "" while it was loaded.
+        memory: how much there was, in bytes.
     """
-    if kind == "NotImplementedError" and (not message or message.endswith("is to be written")):
-        return "not written yet"
     lines = source.splitlines()
-    where = f"line {line}, `{lines[line - 1].strip()}`: " if 0 < line <= len(lines) else ""
+    where = (
+        f"{place_of(line, lines)}, `{lines[line - 1].strip()}`: "
+        if line in range(1, len(lines) + 1)
+        else ""
+    )
+    if kind == "NotImplementedError":
+        missing = TO_BE_WRITTEN.fullmatch(message)
+        if missing and missing[1] != question:
+            return f"it calls {missing[2]} ({missing[1]}), which is not written yet"
+        if missing or not message:
+            return "not written yet" + LEFT_OVER * _goes_on_below(line, lines)
+    if kind in SENTENCES:
+        return where + SENTENCES[kind].format(message, memory=f"{memory / 2**30:g} GiB")
+    if not where and message.startswith("expected "):  # by whoever called it
+        return message
     return f"{where}{kind}: {message}".removesuffix(": ")
+
+
+def place_of(line: int, lines: Sequence[str]) -> str:
+    """``"line 34"``; in a notebook, the cells of which `lines` has in marks, "cell 5, line 3"."""
+    for below, text in enumerate(reversed(lines[:line])):
+        if cell := CELL.fullmatch(text):
+            return f"cell {cell[1]}, line {below}"
+    return f"line {line}"
+
+
+def _goes_on_below(line: int, lines: Sequence[str]) -> bool:
+    """Whether code stands below a line in the same block."""
+    code = [x for x in lines[max(line - 1, 0) :] if x.strip() and not x.lstrip().startswith("#")]
+    indents = [len(x) - len(x.lstrip()) for x in code[:2]]
+    return line > 0 and len(indents) == 2 and indents[0] == indents[1]
 
 
 def line_of(title: str, result: Verdict) -> str:
@@ -189,7 +278,7 @@ def _kind(x: Any) -> str:
     if x is None:
         return "None: is there a return?"
     if isinstance(x, (tuple, list)):
-        return f"{len(x)} results"
+        return "1 result in a tuple" if len(x) == 1 else f"{len(x)} results"
     if isinstance(x, dict):
         return f"a dictionary with {', '.join(map(str, x)) or 'nothing'}"
     if isinstance(x, np.ndarray):
@@ -215,13 +304,18 @@ def _why(got: Any, expected: Any, sizes: Sizes, tolerance: float) -> str:
     sentence = _of_array(wrong[0], _arrays(got), _arrays(expected), sizes, tolerance)
     if len(wrong) > 1:
         verb = "is" if len(wrong) == 2 else "are"
-        sentence += f" (result {', '.join(wrong[1:])} {verb} wrong, too)"
+        sentence += f" ({', '.join([_called(wrong[1]), *wrong[2:]])} {verb} wrong, too)"
     return sentence
+
+
+def _called(name: str) -> str:
+    """What a result is called in a sentence: ``"result 2"``, or a phrase such as ``"the loss"``."""
+    return name if " " in name or "`" in name else f"result {name}"
 
 
 def _of_structure(got: Any, expected: Any, name: str) -> str:
     """What is wrong with the types, "" if nothing is."""
-    subject = f"result {name} is" if name else "got"
+    subject = f"{_called(name)} is" if name else "got"
     if isinstance(expected, dict):
         if not isinstance(got, dict) or {*got} != {*expected}:
             return f"expected a dictionary with {', '.join(expected)}, {subject} {_kind(got)}"
@@ -263,10 +357,12 @@ def _of_array(
 ) -> str:
     """What is wrong with one array of a result."""
     a, b = got[name], expected[name]
-    subject = f"result {name}" if name else "the result"
+    subject = _called(name) if name else "the result"
     if a.shape != b.shape:
         transposed = a.shape == b.T.shape and _close(a, b.T, tolerance)
         why = ": it is transposed" if transposed else ""
+        if not b.ndim:
+            return f"{subject}: expected a number, got an array {a.shape}"
         return f"{subject}: expected the shape {b.shape}, got {a.shape}{why}"
     if not np.isfinite(a).all():
         bad = "NaN" if np.isnan(a).any() else "infinity"
@@ -274,6 +370,8 @@ def _of_array(
         return f"{subject} {how_many if a.ndim else f'is {bad}'}"
     others = {key: x for key, x in expected.items() if x.shape == got[key].shape}
     fits = explain_array(name, got, others, sizes, max(1e-6, tolerance))
+    if fits and fits[0].kind == "factor":
+        return f"{subject} {named_factor(plain(fits[0].predicate), fitted(a, b), sizes)}"
     if fits:
         return f"{subject} {plain(fits[0].predicate)}"
     return _largest(subject, a, b, tolerance)
@@ -285,7 +383,37 @@ def plain(predicate: str) -> str:
         "is 2 times what is right": "is twice too large",
         "is 1/2 times what is right": "is half of what is right",
     }
-    return plainly.get(predicate, re.sub(r"^is that of (\S+)$", r"is result \1", predicate))
+    predicate = re.sub(r"^is -(.+) too large in", r"is \1 too small in", predicate)
+    other = re.fullmatch(r"is that of (.+)", predicate)
+    return f"is {_called(other[1])}" if other else plainly.get(predicate, predicate)
+
+
+def named_factor(predicate: str, factor: float, sizes: Sizes) -> str:
+    """An explanation by a factor, in which that is a product or a ratio of sizes, if it is one."""
+    of_sizes = "-" * (factor < 0) + _of_sizes(abs(factor), sizes)
+    number = re.fullmatch(r"is (-?[\d./e+-]+) times what is right", predicate)
+    if "with" in of_sizes and number:
+        return f"is {number[1]}, or {of_sizes}, times what is right"
+    if "with" in of_sizes and " - 1)" in predicate:  # what it may be, too, but seldom is
+        return f"is {of_sizes} times what is right"
+    return predicate
+
+
+def _of_sizes(factor: float, sizes: Sizes) -> str:
+    """``"3 5/7 with ..."``: the fewest sizes, up to three, of which a factor is made."""
+    for count in (1, 2, 3):
+        for chosen in combinations_with_replacement(sizes, count):
+            for powers in product((1, -1), repeat=count):
+                made = math.prod(size**power for size, power in zip(chosen, powers, strict=True))
+                if math.isclose(factor, made, rel_tol=1e-5):
+                    above, below = (
+                        " ".join(str(s) for s, p in zip(chosen, powers, strict=True) if p == sign)
+                        for sign in (1, -1)
+                    )
+                    below = f"({below})" if " " in below else below
+                    where = " and ".join(f"{s} = {sizes[s]}" for s in dict.fromkeys(chosen))
+                    return f"{above or 1}{'/' * bool(below)}{below} with {where}"
+    return ""
 
 
 def _largest(subject: str, a: np.ndarray, b: np.ndarray, tolerance: float) -> str:
@@ -305,15 +433,15 @@ def _largest(subject: str, a: np.ndarray, b: np.ndarray, tolerance: float) -> st
 
 
 def sizes_of(case: Mapping[str, Any], names: Mapping[str, str]) -> Sizes:
-    """The lengths of axes and the whole numbers in a case, each with what it is the size of."""
-    sizes: dict[int, str] = {}
+    """The lengths of axes and the numbers in a case, each with what it is the size of."""
+    sizes: dict[Any, str] = {}
     for original, x in case.items():
         name = names.get(original, original)
         values = x.items() if isinstance(x, dict) else [("", x)]
         for key, value in values:
             path = f"{name}.{key}".rstrip(".")
-            if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-                sizes.setdefault(int(value), path)
+            if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+                sizes.setdefault(value, path)
             for axis, length in enumerate(np.shape(value)):
                 sizes.setdefault(length, f"{path}.shape[{axis}]")
-    return {size: name for size, name in sizes.items() if size > 1}
+    return {size: name for size, name in sizes.items() if size > 0 and size != 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -14,13 +15,13 @@ from tinygen.errors import InputError, refuse_unknown
 from tinygen.homework import assignment as assignments
 from tinygen.homework import marks
 from tinygen.homework.assignment import Assignment
-from tinygen.homework.feedback import Known, Verdict, verdict
+from tinygen.homework.feedback import Known, Stopped, Verdict, parts, verdict
 from tinygen.homework.marks import Question
 from tinygen.homework.sandbox.parent import Answer, Limits, Request, Run, printable, run
 from tinygen.homework.submission import Submission, read
 
-SEED = 16_180_339
-"""Of the arrays that submissions are graded with, if the teacher has no other."""
+TIMES_LARGER = 100
+"""Than the right result may be what is looked at, so that a huge one does not keep us busy."""
 HINTS = ("shown", "hidden")
 WALLS = ("files", "network", "processes", "memory")
 """Those that a teacher has to know about."""
@@ -89,8 +90,8 @@ def grade(
     path: str | os.PathLike[str],
     assignment: str | None = None,
     variant: int | None = None,
-    level: int = marks.LEVELS[-1],
-    seed: int = SEED,
+    level: int | None = None,
+    seed: int | None = None,
     hints: str = "shown",
     limits: Limits | None = None,
 ) -> Grade:
@@ -98,9 +99,9 @@ def grade(
 
     Args:
         path: a .py or .ipynb file, or a folder or .zip with one in it.
-        assignment, variant: which it is of; None for what its first line says.
-        level: below it, questions are not asked.
-        seed: of the arrays it is graded with; they depend on what was handed in, too.
+        assignment, variant, level: which it is of; None for what its first line says.
+        seed: of the arrays it is graded with, which depend on what was handed in, too; None for a
+            new one. Who knows it can compute these arrays: students must not.
         hints: "shown", or "hidden": the sentences say right or wrong, and nothing else.
         limits: how much it may use.
 
@@ -108,7 +109,7 @@ def grade(
         InputError: it is not known which assignment it is of, or there is no such one.
     """
     refuse_unknown("hints", hints, HINTS)
-    if level not in marks.LEVELS:
+    if level not in (None, *marks.LEVELS):
         raise InputError(f"expected level {' or '.join(map(str, marks.LEVELS))}, got {level}")
     problem = ""
     try:
@@ -118,12 +119,17 @@ def grade(
             raise
         submission, problem = Submission("", "", assignment, variant or 0), str(error)
     assignment = assignment or submission.assignment
+    level = level or submission.level or marks.LEVELS[-1]
+    problems = [problem] if problem else []
+    if variant is None and submission.variant is None and not problem:
+        problems.append("there is no first line that says which variant it is: graded as variant 0")
     variant = submission.variant if variant is None else variant
     if not assignment:
         raise InputError(
             "expected a first line such as # tinygen homework: vae, variant 7, got none; "
             "which assignment is it of?"
         )
+    seed = new_seed() if seed is None else seed
     asked = _asked(assignment, variant or 0, level, _seed(seed, submission.source))
     if problem:
         outcome = Run([Answer(None, problem)] * sum(len(k.cases) for _, k in asked), ())
@@ -141,8 +147,13 @@ def grade(
         of=sum(question.of for question in graded),
         isolation=_isolation(outcome.walls),
         questions=graded,
-        problems=[problem or outcome.problem] * bool(problem or outcome.problem),
+        problems=problems + [outcome.problem] * bool(outcome.problem),
     )
+
+
+def new_seed() -> int:
+    """A seed that nobody can guess."""
+    return secrets.randbits(63)
 
 
 def _seed(seed: int, source: str) -> int:
@@ -183,19 +194,26 @@ def _run(
 
 def _graded(question: Question, known: Known, answers: Sequence[Answer], hidden: bool) -> Graded:
     """A question's points, and the sentence."""
-    problem = next((answer.problem for answer in answers if answer.problem), "")
-    if problem:
-        result = Verdict(0, problem)
-    else:
-        try:
-            with np.errstate(all="ignore"):
-                result = verdict([answer.result for answer in answers], known)
-        except Exception as error:  # whatever a stranger's result does to those who look at it
-            result = Verdict(0, f"the result cannot be judged: {type(error).__name__}: {error}")
+    results = [_looked_at(*both) for both in zip(answers, known.expected, strict=True)]
+    try:
+        with np.errstate(all="ignore"):
+            result = verdict(results, known)
+    except Exception as error:  # whatever a stranger's result does to those who look at it
+        result = Verdict(0, f"the result cannot be judged: {type(error).__name__}: {error}")
     right = result.fraction == 1
     text = "right" if right else "wrong" if hidden else printable(result.sentence)
     points = round(float(result.fraction) * question.points, 2)
     return Graded(question.id, [*question.equations], points, question.points, text)
+
+
+def _looked_at(answer: Answer, expected: Any) -> Any:
+    """The result, or in its place why there is none that can be judged."""
+    if answer.problem:
+        return Stopped(answer.problem)
+    got, right = (sum(np.size(x) for _, x in parts(result)) for result in (answer.result, expected))
+    if got > TIMES_LARGER * (right + 10):
+        return Stopped(f"expected a result of {right:,} numbers, got one of {got:,}")
+    return answer.result
 
 
 def _isolation(walls: Collection[str]) -> str:

@@ -183,6 +183,11 @@ def label_at(region: str, fragment: str) -> str:
     return label[1]
 
 
+def labels_in(region: str) -> list[int]:
+    """The numbers of all its labels."""
+    return [int(number) for number in re.findall(r"# \[(\d+)\]$", region, flags=re.M)]
+
+
 def _equations(question: Question) -> str:
     if not question.equations:
         return ""

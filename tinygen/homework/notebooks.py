@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -58,17 +59,17 @@ def notebook(all_cells: Sequence[Cell]) -> str:
 
 
 def source_of(text: str) -> str:
-    """The program in a notebook: its cells of code, each below a line ``# %%``.
+    """The program in a notebook: its cells of code, each below a line ``# %% cell 5``.
 
-    Magics become comments, and graders' cells are left out.
+    Magics become comments, and graders' cells are left out. Lines stay lines.
 
     Raises:
         InputError: it is no notebook.
     """
     try:
         return "\n\n\n".join(
-            "# %%\n" + _without_magics(_text(cell["source"]))
-            for cell in json.loads(text)["cells"]
+            f"# %% cell {number}\n" + _without_magics(_text(cell["source"]))
+            for number, cell in enumerate(json.loads(text)["cells"], 1)
             if cell["cell_type"] == "code" and not _is_graders(cell)
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -85,10 +86,38 @@ def _is_graders(cell: dict[str, Any]) -> bool:
     return bool(metadata.get("grade")) and not metadata.get("solution")
 
 
+RUN_AS_PYTHON = {"%%capture", "%%prun", "%%time"}
+"""Magics of cells below which there is a program of the notebook's own."""
+MAGIC = re.compile(r"^( *)((?:[\w, ]+= *)?[!%]{1,2}[\w./~{].*|\?.*|%*[\w.]+\?{1,2} *)$", flags=re.M)
+
+
 def _without_magics(text: str) -> str:
     """A cell in which what only Jupyter understands is a comment."""
-    if text.lstrip().startswith("%%"):
-        return "\n".join("# " + line for line in text.splitlines())
-    return "\n".join(
-        "# " + line if line.startswith(("%", "!", "?")) else line for line in text.splitlines()
-    )
+    lines = text.splitlines()
+    if lines and lines[0].startswith("%%"):
+        kept = lines[1:] if lines[0].split()[0] in RUN_AS_PYTHON else []
+        commented = [f"# {line}" for line in lines[: len(lines) - len(kept)]]
+        return "\n".join([*commented, _without_magics("\n".join(kept))])
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return MAGIC.sub(r"\1pass  # \2", text)
+    return text
+
+
+def text_of(name: str, data: bytes) -> str:
+    """The text of a file, whatever an editor made of it.
+
+    Raises:
+        InputError: it is none.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = data.decode("utf-16", errors="replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:  # an old editor's; what Python needs is the same in most of them
+            text = data.decode("latin-1")
+    if "\0" in text:
+        raise InputError(f"expected text, got {name}, which has null bytes in it")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

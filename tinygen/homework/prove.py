@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
+
+import numpy as np
 
 from tinygen.errors import InputError
 from tinygen.homework import marks, variants
@@ -18,7 +20,9 @@ from tinygen.homework.variants import Variant
 SEEDS = (0, 1, 2)
 
 
-def prove(assignment: Assignment, numbers: Sequence[int] = range(8)) -> Iterator[str]:
+def prove(
+    assignment: Assignment, numbers: Sequence[int] = range(8), seeds: Sequence[int] = SEEDS
+) -> Iterator[str]:
     """What is wrong with an assignment, a sentence each; nothing, if all is well.
 
     Everything runs in this process, since it is all ours: see `prove_grading` for the sandbox.
@@ -26,12 +30,15 @@ def prove(assignment: Assignment, numbers: Sequence[int] = range(8)) -> Iterator
     Args:
         assignment: what to prove.
         numbers: the variants; all forms are among any few consecutive numbers.
+        seeds: of the numbers with which mistakes are tried.
     """
     yield from about_the_folder(assignment)
     for number in numbers:
         variant = assignment.variant(number)
         try:
-            yield from _prefixed(f"variant {number} {variant.form}", about(assignment, variant))
+            yield from _prefixed(
+                f"variant {number} {variant.form}", about(assignment, variant, seeds)
+            )
         except InputError as error:
             yield f"variant {number} {variant.form}: {error}"
 
@@ -60,13 +67,14 @@ def about_the_folder(assignment: Assignment) -> Iterator[str]:
             yield f"the hint ends with a full stop: {mistake.hint}"
 
 
-def about(assignment: Assignment, variant: Variant) -> Iterator[str]:
+def about(assignment: Assignment, variant: Variant, seeds: Sequence[int]) -> Iterator[str]:
     """What is wrong with one variant."""
     yield from _page(assignment, variant)
     yield from _stub(assignment, variant)
     yield from _solution(assignment, variant)
+    yield from _sizes(assignment, variant)
     if variant.number < len(assignment.forms):  # of its form; others differ in letters only
-        for seed in SEEDS:
+        for seed in seeds:
             yield from _prefixed(f"seed {seed}", _mistakes(assignment, variant, seed))
 
 
@@ -139,56 +147,94 @@ def _solution(assignment: Assignment, variant: Variant) -> Iterator[str]:
             yield f"{q.id}: the solution loses points: {got.sentence}"
 
 
+def _sizes(assignment: Assignment, variant: Variant) -> Iterator[str]:
+    """A matrix is not square in all cases, nor has it an axis of 1: its transpose would pass."""
+    for q in assignment.questions(variant):
+        cases = assignment.cases(q.id, variant.form, SEEDS[0])
+        for name in cases[0]:
+            shapes = [np.shape(case[name]) for case in cases if not isinstance(case[name], dict)]
+            matrices = {shape for shape in shapes if len(shape) == 2}
+            if matrices and all(
+                rows == columns or 1 in (rows, columns) for rows, columns in matrices
+            ):
+                yield f"{q.id}: expected different sizes above 1 of {name}, got {sorted(matrices)}"
+
+
+def rounds(assignment: Assignment, variant: Variant) -> Iterator[list[Mistake]]:
+    """The first mistake of each question at once, then the second of each, ..."""
+    of_questions = [
+        assignment.mistakes_of(q.id, variant.form) for q in assignment.questions(variant)
+    ]
+    for mistakes in zip_longest(*of_questions):
+        yield [mistake for mistake in mistakes if mistake]
+
+
 def _mistakes(assignment: Assignment, variant: Variant, seed: int) -> Iterator[str]:
-    """Each loses its question, with a hint of its own; with the first seed, also: and no other."""
+    """Each loses its question and no other, and has a hint of its own.
+
+    Those of different questions are planted at once, and one by one only where that goes wrong.
+    """
     known = {q.id: assignment.known(q.id, variant, seed) for q in assignment.questions(variant)}
     for id_, of_question in known.items():
-        mistakes = assignment.mistakes_of(id_, variant.form)
-        hints = of_question.mistakes()
-        if len(hints) < len(mistakes):
-            yield f"{id_}: of {len(mistakes)} mistakes, {len(hints)} give a result"
-        for number, (hint, fingerprint) in enumerate(hints):
-            for other, of_other in hints[:number]:
-                if same(fingerprint, of_other, of_question.tolerance):
-                    yield f"{id_}: two mistakes have the same result: {hint}; {other}"
-        for mistake in mistakes:
-            asked = known if seed == SEEDS[0] else {id_: of_question}
-            yield from _prefixed(
-                f"{id_}: {mistake.old!r} -> {mistake.new!r}",
-                _mistake(assignment, variant, seed, asked, mistake),
-            )
+        yield from _prefixed(id_, _hints(assignment.mistakes_of(id_, variant.form), of_question))
+    for planted in rounds(assignment, variant):
+        sentences = [*_planted(assignment, variant, seed, known, planted)]
+        if sentences and len(planted) > 1:
+            alone = [
+                sentence
+                for mistake in planted
+                for sentence in _planted(assignment, variant, seed, known, [mistake])
+            ]
+            sentences = alone or sentences
+        yield from sentences
 
 
-def _mistake(
+def _hints(mistakes: Sequence[Mistake], known: Known) -> Iterator[str]:
+    """Each has a result of its own."""
+    hints = known.mistakes()
+    if len(hints) < len(mistakes):
+        yield f"of {len(mistakes)} mistakes, {len(hints)} give a result"
+    for number, (hint, fingerprint) in enumerate(hints):
+        for other, of_other in hints[:number]:
+            if same(fingerprint, of_other, known.tolerance):
+                yield f"two mistakes have the same result: {hint}; {other}"
+
+
+def _planted(
     assignment: Assignment,
     variant: Variant,
     seed: int,
     asked: Mapping[str, Known],
-    mistake: Mistake,
+    planted: Sequence[Mistake],
 ) -> Iterator[str]:
-    """It loses its question, with its hint, and no other that is asked."""
-    source = assignment.source(variant, [mistake])
+    """Mistakes of different questions lose these, each with its hint, and no other one."""
+    source = assignment.source(variant, planted)
+    hints = {mistake.question: assignment.hint([mistake], variant) for mistake in planted}
+    where = " and ".join(f"{m.question}: {m.old!r} -> {m.new!r}" for m in planted)
     for id_, known in asked.items():
         try:
             got = verdict(assignment.results(source, id_, variant, seed), known)
         except Exception as error:
-            yield f"{id_} fails: {error!r}"
+            yield f"{where}: {id_} fails: {error!r}"
             continue
-        if id_ != mistake.question:
+        if id_ not in hints:
             if got != Verdict(1):
-                yield f"{id_} loses points, too: {got.sentence}"
+                yield f"{where}: {id_} loses points, too: {got.sentence}"
         elif got.fraction == 1:
-            yield "no point is lost"
-        elif got.sentence != assignment.hint([mistake], variant):
-            yield f"expected its hint, got {got.sentence}"
+            yield f"{where}: no point is lost"
+        elif got.sentence != hints[id_]:
+            yield f"{where}: expected the hint of {id_}, got {got.sentence}"
 
 
-def prove_grading(assignment: Assignment, numbers: Sequence[int] = ()) -> Iterator[str]:
+def prove_grading(
+    assignment: Assignment, numbers: Sequence[int] = (), most: int | None = None
+) -> Iterator[str]:
     """What is wrong with the grades that submissions get, which run in the sandbox here.
 
     Args:
         assignment: what to prove.
         numbers: the variants; by default one of each form.
+        most: of how many mistakes of a question; by default of all.
     """
     for number in numbers or range(len(assignment.forms)):
         variant = assignment.variant(number)
@@ -196,10 +242,7 @@ def prove_grading(assignment: Assignment, numbers: Sequence[int] = ()) -> Iterat
         yield from _graded(assignment, variant, assignment.solution(variant), {})
         stub = {q.id: "" if q.faulty else "not written yet" for q in questions}
         yield from _graded(assignment, variant, assignment.stub(variant), stub)
-        by_question = [assignment.mistakes_of(q.id, variant.form) for q in questions]
-        # The first mistake of each question at once, then the second, ...
-        for mistakes in zip_longest(*by_question):
-            planted = [mistake for mistake in mistakes if mistake]
+        for planted in islice(rounds(assignment, variant), most):
             hints = {m.question: assignment.hint([m], variant) for m in planted}
             yield from _graded(assignment, variant, assignment.solution(variant, planted), hints)
 
@@ -208,11 +251,15 @@ def _graded(
     assignment: Assignment, variant: Variant, source: str, expected: Mapping[str, str]
 ) -> Iterator[str]:
     """What is wrong with a grade; `expected` has the sentence on each question that is wrong."""
+    where = f"graded, variant {variant.number}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{assignment.name}.py"
         path.write_text(source, encoding="utf-8")
-        result = grade(path, assignment.name, variant.number)
-    where = f"graded, variant {variant.number}"
+        try:
+            result = grade(path, assignment.name, variant.number)
+        except InputError as error:
+            yield f"{where}: {error}"
+            return
     yield from (f"{where}: {problem}" for problem in result.problems)
     for question in result.questions:
         text = expected.get(question.id, "right")

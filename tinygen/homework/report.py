@@ -17,6 +17,8 @@ Result = dict[str, Any]
 BAR = 40
 """The longest bar of the histogram, in characters."""
 BINS = 10
+LONGEST_NAME = 24
+"""Of a student, in the table."""
 
 
 def report(folder: str | os.PathLike[str]) -> str:
@@ -60,16 +62,23 @@ def _of_assignment(name: str, results: Sequence[Result]) -> Iterator[list[str]]:
 def _table(results: Sequence[Result]) -> list[str]:
     """A line for each student, a column for each question."""
     ids = list(dict.fromkeys(q["id"] for result in results for q in result["questions"]))
-    wide = max(len("student"), *(len(result["student"]) for result in results))
+    names = {result["student"]: _short(result["student"]) for result in results}
+    wide = max(map(len, ["student", *names.values()]))
     titles = "".join(f"{id_:>5}" for id_ in ids)
     lines = [f"{'student':<{wide}}  points {titles}".rstrip()]
     for result in sorted(results, key=lambda one: one["student"].lower()):
         points = {q["id"]: f"{q['points']:g}" for q in result["questions"]}
         cells = "".join(f"{points.get(id_, '-'):>5}" for id_ in ids)
-        lines.append(f"{result['student']:<{wide}}  {result['points']:6g} {cells}".rstrip())
+        lines.append(f"{names[result['student']]:<{wide}}  {result['points']:6g} {cells}".rstrip())
     mean = sum(result["points"] for result in results) / len(results)
     means = "".join(f"{_mean(results, id_):5.2f}" for id_ in ids)
     return [*lines, f"{'mean':<{wide}}  {mean:6.2f} {means}".rstrip()]
+
+
+def _short(name: str) -> str:
+    """A name that a table has room for, and which cannot look like more of its columns."""
+    name = " ".join(name.split())
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
 
 def _mean(results: Sequence[Result], id_: str) -> float:

@@ -7,11 +7,12 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tinygen.errors import InputError, refuse_unknown
+from tinygen.files import write_text
 from tinygen.homework import marks, variants
 from tinygen.homework.assignment import Assignment
 from tinygen.homework.notebooks import Cell, cells, notebook
@@ -26,16 +27,21 @@ FORMATS = {"py": ".py", "notebook": ".ipynb"}
 PACKAGE = Path(__file__).parent.parent
 COPIED = (
     "errors.py explain/diagnosis/arrays.py explain/diagnosis/factors.py homework/checker.py "
-    "homework/feedback.py homework/notebooks.py homework/sandbox/wire.py"
+    "homework/feedback.py homework/notebooks.py homework/sandbox/courtesy.py "
+    "homework/sandbox/limits.py homework/sandbox/loading.py homework/sandbox/wire.py"
 )
 
 CHECK = '''"""Check the homework: python check.py, or only some questions: python check.py q3 q4"""
 
 import sys
 
-from checking.checker import check
+try:
+    from checking.checker import check
+except ModuleNotFoundError as missing:
+    sys.exit(f"check.py needs {{missing.name}}: python -m pip install {{missing.name}}")
 
-check("{file}", sys.argv[1:])
+if __name__ == "__main__":
+    check("{file}", "{header}", sys.argv[1:])
 '''
 
 
@@ -46,6 +52,7 @@ def new(
     *,
     level: int = marks.LEVELS[-1],
     format: str = "py",
+    hints: str = "shown",
 ) -> Path:
     """Write the folder of a student.
 
@@ -55,6 +62,7 @@ def new(
         number: of the variant.
         level: 1 for the short homework, 2 for all of it.
         format: ``"py"`` or ``"notebook"``.
+        hints: ``"shown"``, or ``"hidden"``: check.py does not know what is often done wrong.
 
     Returns:
         The file in which the student writes.
@@ -70,20 +78,51 @@ def new(
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(f".{out.name}.{secrets.token_hex(4)}.unfinished")
     try:
-        _write(assignment, assignment.variant(number), level, format, unfinished)
+        _write(assignment, assignment.variant(number), level, format, hints, unfinished)
         os.rename(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return out / (assignment.name + FORMATS[format])
 
 
-def _write(assignment: Assignment, variant: Variant, level: int, format: str, folder: Path) -> None:
+def new_class(assignment: Assignment, out: Path, students: Sequence[str], **options: Any) -> Path:
+    """Write the folder of each student, ``out/ada/vae``: the first has variant 1, the next 2, ...
+
+    Args:
+        assignment: which homework.
+        out: the folder of all, which must not exist.
+        students: their names.
+        options: of `new`.
+
+    Returns:
+        a table of the variants, ``out/variants.csv``.
+
+    Raises:
+        InputError: `out` exists, or a name cannot be that of a folder, or is there twice.
+        OSError: it cannot be written.
+    """
+    for name in students:
+        if name in ("", ".", "..") or {*name} & {*'/\\:*?"<>|,'} or students.count(name) > 1:
+            raise InputError(f"expected names of students, each once, got {name!r}")
+    if out.exists():
+        raise InputError(f"{out.name} exists already; expected the name of a new folder")
+    for number, name in enumerate(students, 1):
+        new(assignment, out / name / assignment.name, number, **options)
+    table = out / "variants.csv"
+    rows = [f"{name},{number}\n" for number, name in enumerate(students, 1)]
+    write_text(table, "student,variant\n" + "".join(rows))
+    return table
+
+
+def _write(
+    assignment: Assignment, variant: Variant, level: int, format: str, hints: str, folder: Path
+) -> None:
     name = assignment.name + FORMATS[format]
-    stub = assignment.stub(variant, level)
+    stub, text = assignment.stub(variant, level), page(assignment, variant, level, format)
     texts = {
-        "page.md": page(assignment, variant, level),
-        name: stub if format == "py" else notebook([*cells(stub), CHECK_CELL]),
-        "check.py": CHECK.format(file=name),
+        "page.md": text,
+        name: stub if format == "py" else notebook(student_cells(text, stub)),
+        "check.py": CHECK.format(file=name, header=stub.splitlines()[0]),
         "checking/driver.py": assignment.driver(variant),
         "checking/judges.py": judges(assignment),
     }
@@ -94,11 +133,21 @@ def _write(assignment: Assignment, variant: Variant, level: int, format: str, fo
     for path, text in texts.items():
         (folder / path).write_text(text, encoding="utf-8", newline="\n")
     for question in assignment.questions(variant, level):
-        numbers = wire.pack(_numbers(assignment, question, variant))
+        numbers = wire.pack(_numbers(assignment, question, variant, hints))
         (folder / "checking" / f"{question.id}.npz").write_bytes(numbers)
 
 
-CHECK_CELL = Cell("code", "# Save the notebook first.\n!python check.py", ["check"])
+CHECK_CELL = Cell(
+    "code", "# Save the notebook first.\nimport sys\n\n!{sys.executable} check.py", ["check"]
+)
+
+
+def student_cells(page: str, program: str) -> list[Cell]:
+    """The cells of a notebook: page, program, and the check, before what tries the program."""
+    first, *functions = cells(program)
+    demo = [cell for cell in functions if cell.text.startswith('if __name__ == "__main__"')]
+    functions = [cell for cell in functions if cell not in demo]
+    return [Cell("markdown", page), first, *functions, CHECK_CELL, *demo]
 
 
 def beside_each_other(text: str) -> str:
@@ -111,23 +160,40 @@ def beside_each_other(text: str) -> str:
     )
 
 
-def _numbers(assignment: Assignment, question: marks.Question, variant: Variant) -> dict[str, Any]:
+def _numbers(
+    assignment: Assignment, question: marks.Question, variant: Variant, hints: str
+) -> dict[str, Any]:
     """What check.py needs to know of a question."""
-    titled = {"title": question.title, "points": question.points}
+    seconds = assignment.seconds(question.id)
+    titled = {"title": question.title, "points": question.points, "seconds": seconds}
+    if question.label_of:
+        return titled | {"labels": tuple(assignment.labels(question, variant))}
     if assignment.is_secret(question):
         return titled
     known = assignment.known(question.id, variant, PUBLIC_SEED)
-    hints = (*known.mistakes(), *known.pairs())
+    mistakes = (*known.mistakes(), *known.pairs()) if hints == "shown" else ()
     return titled | {
         "tolerance": known.tolerance,
         "cases": tuple(known.cases),
         "expected": tuple(known.expected),
         "names": dict(known.names),
-        "hints": tuple((hint, *print_) for hint, print_ in hints),
+        "hints": tuple((hint, *print_) for hint, print_ in mistakes),
     }
 
 
-def page(assignment: Assignment, variant: Variant, level: int = marks.LEVELS[-1]) -> str:
+IN_FILE = """
+Your file is `{file}`, for Python 3.10 or newer and NumPy 2. `python check.py` checks what is in it.
+"""
+IN_NOTEBOOK = """
+Your file is this notebook, `{file}`, for Python 3.10 or newer and NumPy 2. Where it says
+`python check.py`, save the notebook and run the cell that ends with `check.py`; with `check.py q3`
+there, it checks one question. To run the file itself is to run the last cell.
+"""
+
+
+def page(
+    assignment: Assignment, variant: Variant, level: int = marks.LEVELS[-1], format: str = "py"
+) -> str:
     """The page in the form and the letters of a variant, with the table of its questions."""
 
     def of_form(block: re.Match[str]) -> str:
@@ -137,7 +203,10 @@ def page(assignment: Assignment, variant: Variant, level: int = marks.LEVELS[-1]
     text = re.sub(
         r"<!-- form (\w+) -->\n?(.*?)<!-- end -->\n?", of_form, assignment.page, flags=re.S
     )
-    table = "\n".join(_table(assignment, variant, level))
+    how = (IN_FILE if format == "py" else IN_NOTEBOOK).format(
+        file=assignment.name + FORMATS[format]
+    )
+    table = "\n".join([*_table(assignment, variant, level), how.rstrip()])
     return variants.rename_page(text, variant).replace("<!-- questions -->", table)
 
 
@@ -151,11 +220,14 @@ def _table(assignment: Assignment, variant: Variant, level: int) -> Iterator[str
 
 
 def judges(assignment: Assignment) -> str:
-    """The judges of assignment.py, with all that they use; nothing else of it, and no answers."""
+    """The judges that students may have, with all that they use of assignment.py: no answers."""
     text = (assignment.folder / "assignment.py").read_text(encoding="utf-8")
     statements = ast.parse(text).body
     defined = {name: node for node in statements for name in _defines(node)}
-    waiting = [name for name in defined if name.startswith("judge_")]
+    checked = {
+        q.id for q in assignment.questions(assignment.variant(0)) if not assignment.is_secret(q)
+    }
+    waiting = [f"judge_{id_}" for id_ in checked]
     used: set[str] = set()
     while waiting:
         name = waiting.pop()

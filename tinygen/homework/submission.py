@@ -5,6 +5,7 @@ Nothing is executed, nor unpacked to the disk, and no link is followed: it is a 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -17,13 +18,21 @@ from tinygen.errors import InputError
 from tinygen.homework import notebooks
 from tinygen.homework.sandbox.parent import printable
 
-MB = 10**6
-LARGEST = {".py": 1 * MB, ".ipynb": 20 * MB}
+KB = 10**3
+LARGEST = {".py": 200 * KB, ".ipynb": 20_000 * KB}
 """Of each kind of file that may be a submission, in bytes; a notebook has pictures in it."""
-LARGEST_ZIP = 20 * MB
+LARGEST_SOURCE = 200 * KB
+"""Of what goes to the sandbox, as JSON; with a driver it is to be less than LARGEST_TREE there."""
+LARGEST_ZIP = 20_000 * KB
+LARGEST_TOGETHER = 40_000 * KB
+"""Of all that may be the submission in a folder or a zip, unpacked."""
 MOST_FILES = 2000
 """In a folder or a zip."""
-HEADER = re.compile(r"^# tinygen homework: (\w{1,40}), variant (\d{1,9})\s*$", re.M)
+DEEPEST = 20
+"""Of folders in folders."""
+HEADER = re.compile(
+    r"^# tinygen homework: (\w{1,40}), variant (\d{1,9})(?:, level ([12]))?\s*$", re.M
+)
 NOT_HANDED_IN = {"checking", "__pycache__", "__MACOSX", "check.py"}
 """What the kit or the system put beside it."""
 
@@ -36,13 +45,14 @@ class Submission:
         name: of the file.
         source: its text as Python, lines ending in a line feed; of a notebook, its cells, with
             ``# %%`` before each.
-        assignment, variant: what its first line says; "" and None if it says nothing.
+        assignment, variant, level: what its first line says; "" and None if it says nothing.
     """
 
     name: str
     source: str
     assignment: str = ""
     variant: int | None = None
+    level: int | None = None
 
 
 def read(path: str | os.PathLike[str], assignment: str = "") -> Submission:
@@ -55,9 +65,22 @@ def read(path: str | os.PathLike[str], assignment: str = "") -> Submission:
     Raises:
         InputError: there is no submission, or more than one.
     """
-    path = Path(path)
+    try:
+        return _read(Path(path), assignment)
+    except InputError as error:
+        raise InputError(printable(str(error))) from None  # names of files are a stranger's, too
+
+
+def _read(path: Path, assignment: str) -> Submission:
     texts: dict[str, str | InputError] = {}
+    together = 0
     for name, data in _files(path):
+        together += len(data) if isinstance(data, bytes) else 0
+        if together > LARGEST_TOGETHER:
+            raise InputError(
+                f"expected at most {LARGEST_TOGETHER // KB:,} kB of .py and .ipynb files in "
+                f"{path.name}, got more"
+            )
         try:
             texts[name] = _source(name, data)
         except InputError as error:
@@ -71,7 +94,8 @@ def read(path: str | os.PathLike[str], assignment: str = "") -> Submission:
         return Submission(name, source)
     if assignment and header[1] != assignment:
         raise InputError(f"expected homework {assignment}, got {header[1]} in {name}")
-    return Submission(name, source, header[1], int(header[2]))
+    level = int(header[3]) if header[3] else None
+    return Submission(name, source, header[1], int(header[2]), level)
 
 
 def _choose(path: Path, texts: Mapping[str, str | InputError], assignment: str) -> str:
@@ -118,15 +142,18 @@ def _may_be(name: str) -> bool:
 def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | InputError]]:
     count = 0
     for parent, folders, names in os.walk(folder):  # which follows no links
-        folders[:] = [f for f in sorted(folders) if f not in NOT_HANDED_IN and f[0] != "."]
+        deep = len(Path(parent).relative_to(folder).parts) == DEEPEST
+        folders[:] = [
+            f for f in sorted(folders) if f not in NOT_HANDED_IN and f[0] != "." and not deep
+        ]
         for name in sorted(names):
             path = Path(parent, name)
-            relative = printable(path.relative_to(folder).as_posix())
+            relative = path.relative_to(folder).as_posix()
             count += 1
             if count > MOST_FILES:
                 raise InputError(f"expected at most {MOST_FILES} files in {folder.name}, got more")
             if _may_be(relative):
-                yield relative, _of_file(path, relative)
+                yield printable(relative), _of_file(path, printable(relative))
 
 
 def _of_file(path: Path, name: str) -> bytes | InputError:
@@ -136,7 +163,8 @@ def _of_file(path: Path, name: str) -> bytes | InputError:
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return InputError(f"expected a file, got {name}, which is none")
-            return _at_most(file.read(LARGEST[path.suffix.lower()] + 1), name)
+            largest = LARGEST[path.suffix.lower()]
+            return _at_most(largest, file.read(largest + 1), name)
     except OSError as error:
         return InputError(f"{name} cannot be read: {error.strerror}")
 
@@ -146,17 +174,17 @@ NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # for the other end of a pipe
 
 def _of_zip(path: Path) -> Iterator[tuple[str, bytes | InputError]]:
     if path.stat().st_size > LARGEST_ZIP:
-        raise InputError(f"expected at most {LARGEST_ZIP // MB} MB, got more in {path.name}")
+        raise InputError(f"expected at most {LARGEST_ZIP // KB:,} kB, got more in {path.name}")
     try:
         with zipfile.ZipFile(path) as file:
             members = file.infolist()
             if len(members) > MOST_FILES:
                 raise InputError(f"expected at most {MOST_FILES} files in {path.name}, got more")
             for member in members:
-                name = printable(member.filename.replace("\\", "/"))
+                name = member.filename.replace("\\", "/")
                 climbs = name.startswith("/") or ".." in PurePosixPath(name).parts
                 if _may_be(name) and not climbs:
-                    yield name, _of_member(file, member, name)
+                    yield printable(name), _of_member(file, member, name)
     except InputError:
         raise
     except Exception as error:  # a stranger's bytes: reading them may raise anything
@@ -167,17 +195,19 @@ def _of_member(file: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> byt
     """The contents of a file in a zip, of which no more is unpacked than may be."""
     if stat.S_ISLNK(member.external_attr >> 16):
         return InputError(f"expected a file, got {name}, which is a link")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return InputError(f"expected a common .zip, got {name} compressed in another way")
+    largest = LARGEST[PurePosixPath(name).suffix.lower()]
     try:
         with file.open(member) as stream:
-            return _at_most(stream.read(LARGEST[PurePosixPath(name).suffix.lower()] + 1), name)
+            return _at_most(largest, stream.read(largest + 1), name)
     except Exception as error:  # it is broken, or has a password
         return InputError(f"{name} cannot be unpacked: {error}")
 
 
-def _at_most(data: bytes, name: str) -> bytes | InputError:
-    largest = LARGEST[PurePosixPath(name).suffix.lower()]
+def _at_most(largest: int, data: bytes, name: str) -> bytes | InputError:
     if len(data) > largest:
-        return InputError(f"expected at most {largest // MB} MB in {name}, got more")
+        return InputError(f"expected at most {largest // KB:,} kB in {name}, got more")
     return data
 
 
@@ -185,7 +215,7 @@ def _source(name: str, data: bytes | InputError) -> str:
     """The text of a file as Python."""
     if isinstance(data, InputError):
         raise data
-    text = _text(name, data)
+    text = notebooks.text_of(name, data)
     if name.lower().endswith(".ipynb"):
         try:
             text = notebooks.source_of(text)
@@ -193,18 +223,8 @@ def _source(name: str, data: bytes | InputError) -> str:
             raise InputError(f"{name}: {error}") from None
     if not text.strip():
         raise InputError(f"expected Python, got {name}, which is empty")
+    if len(json.dumps(text)) > LARGEST_SOURCE:
+        raise InputError(
+            f"expected at most {LARGEST_SOURCE // KB} kB of Python in {name}, got more"
+        )
     return text
-
-
-def _text(name: str, data: bytes) -> str:
-    """Bytes as text, whatever an editor made of it."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = data.decode("utf-16", errors="replace")
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:  # an old editor's; what Python needs is the same in most of them
-            text = data.decode("latin-1")
-    if "\0" in text:
-        raise InputError(f"expected text, got {name}, which has null bytes in it")
-    return text.replace("\r\n", "\n").replace("\r", "\n")

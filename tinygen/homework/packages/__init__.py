@@ -12,7 +12,7 @@ from pathlib import Path
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.homework import marks
 from tinygen.homework.assignment import load
-from tinygen.homework.grading import HINTS, SEED
+from tinygen.homework.grading import HINTS, new_seed
 from tinygen.homework.packages import gradescope, nbgrader, otter
 
 PLATFORMS = {"gradescope": gradescope.write, "otter": otter.write, "nbgrader": nbgrader.write}
@@ -25,7 +25,7 @@ def package(
     *,
     variant: int | None = None,
     level: int = marks.LEVELS[-1],
-    seed: int = SEED,
+    seed: int | None = None,
     hints: str = "shown",
 ) -> Path:
     """Write what a platform needs to grade an assignment, and return where.
@@ -36,7 +36,7 @@ def package(
         out: a zip, for nbgrader a folder, that does not exist; without it, ``vae-gradescope.zip``.
         variant: of all submissions; None for the one that the first line of each names.
         level: below it, questions are not asked.
-        seed: of the arrays that submissions are graded with.
+        seed: of the arrays that submissions are graded with; None for a new one.
         hints: "shown" or "hidden".
 
     Raises:
@@ -50,6 +50,7 @@ def package(
     path = Path(out or f"{name}-{platform}" + ".zip" * (platform != "nbgrader"))
     if path.exists():
         raise InputError(f"expected --out that does not exist, got {path}, which does")
+    seed = new_seed() if seed is None else seed
     settings = dict(assignment=name, variant=variant, level=level, seed=seed, hints=hints)
     PLATFORMS[platform](path, assignment, settings)
     return path

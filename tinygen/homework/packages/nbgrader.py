@@ -41,8 +41,7 @@ def source(assignment: Assignment, variant: Variant, level: int) -> str:
     text = assignment.solution(variant)
     questions = assignment.questions(variant, level)
     regions = {q.id: _region(assignment, variant, q, text) for q in questions}
-    header = f"# tinygen homework: {assignment.name}, variant {variant.number}\n"
-    return header + marks.stub(text, questions, regions)
+    return assignment.header(variant, level) + marks.stub(text, questions, regions)
 
 
 def _region(assignment: Assignment, variant: Variant, question: Question, text: str) -> str:
@@ -58,15 +57,14 @@ def _region(assignment: Assignment, variant: Variant, question: Question, text: 
 
 def notebook(page: str, program: str, questions: Sequence[Question]) -> str:
     """The notebook from which ``nbgrader generate_assignment`` makes the students'."""
-    cells: list[tuple[Cell, dict[str, Any]]] = [(Cell("markdown", page), {})]
-    for cell in notebooks.cells(program):
-        asked = [q for q in questions if f"# {q.id}: " in cell.text]
+    cells: list[tuple[Cell, dict[str, Any]]] = []
+    for cell in student.student_cells(page, program):
+        asked = [q for q in questions if f"# {q.id}: " in cell.text and cell.kind == "code"]
         solved = "### BEGIN SOLUTION" in cell.text
         cells.append((cell, cell_metadata(f"{asked[0].id}-code", solution=True) if solved else {}))
         for q in asked:
             tests = Cell("code", TESTS.format(title=q.title))
             cells.append((tests, grade_metadata(q.id, q.points)))
-    cells.append((student.CHECK_CELL, {}))
     written = json.loads(notebooks.notebook([cell for cell, _ in cells]))
     for one, (_, metadata) in zip(written["cells"], cells, strict=True):
         one["metadata"] |= metadata
@@ -96,7 +94,8 @@ def write(path: Path, assignment: Assignment, settings: Mapping[str, Any]) -> No
     name, level, number = assignment.name, settings["level"], settings["variant"] or 0
     variant, folder = assignment.variant(number), path / "source" / assignment.name
     student.new(assignment, folder, number, level=level, format="notebook")
-    page, program = student.page(assignment, variant, level), source(assignment, variant, level)
+    page = student.page(assignment, variant, level, "notebook")
+    program = source(assignment, variant, level)
     questions = assignment.questions(variant, level)
     write_text(folder / f"{name}.ipynb", notebook(page, program, questions))
     homework = {name: {**settings, "variant": number}}

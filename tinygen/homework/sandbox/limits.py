@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -30,6 +31,11 @@ class Limits:
     printed: int = 10_000
 
 
+LIBRARIES = ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "VECLIB_MAXIMUM")
+ONE_THREAD = {f"{name}_THREADS": "1" for name in LIBRARIES}
+"""What tells NumPy, in the environment, to start no threads, each of which needs memory."""
+
+
 def set_limits(limits: Limits) -> list[str]:
     """Limit this process for good; it cannot start others, nor threads, unless it is root's.
 
@@ -44,9 +50,18 @@ def set_limits(limits: Limits) -> list[str]:
         "processor time": ("RLIMIT_CPU", round(limits.start + limits.seconds) + 1),
         "core dumps": ("RLIMIT_CORE", 0),
     }
-    limited = []
-    for name, (constant, value) in wanted.items():
-        with suppress(AttributeError, ValueError, OSError):  # a Mac does not limit memory
-            resource.setrlimit(getattr(resource, constant), (value, value))
-            limited.append(name)
-    return limited
+    return [name for name, limit in wanted.items() if set_limit(*limit)]
+
+
+def set_limit(constant: str, value: int) -> bool:
+    """Limit this process for good, if this system does: a Mac does not limit memory."""
+    with suppress(AttributeError, ValueError, OSError):
+        resource.setrlimit(getattr(resource, constant), (value, value))
+        return True
+    return False
+
+
+def busy() -> float:
+    """How many programs want to run on each core, at least 1: so much longer each of them takes."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows does not say
+    return max(1.0, load / (os.cpu_count() or 1))

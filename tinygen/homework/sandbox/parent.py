@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,24 +23,20 @@ from typing import Any
 import numpy as np
 
 from tinygen.errors import InputError
-from tinygen.homework.feedback import failure
+from tinygen.homework.feedback import TOO_LONG, TOO_LONG_TO_LOAD, failure
 from tinygen.homework.sandbox import wire
-from tinygen.homework.sandbox.limits import Limits
+from tinygen.homework.sandbox.limits import ONE_THREAD, Limits, busy
 
 CHILD = Path(__file__).with_name("child.py")
 PATIENCE = 60
 """Seconds for Python and NumPy to start in, on a machine that has much else to do."""
 WIDE, LONGEST = 120, 1000
 """How many characters of a line are shown, and of a sentence."""
-TOO_LONG = "it takes longer than {:g} s: is there an endless loop?"
-TOO_LONG_TO_LOAD = (
-    "to load it takes longer than {:g} s: is there an endless loop, "
-    'or something that belongs under `if __name__ == "__main__":`?'
-)
+OURS = ("expected ", "it ", "not written", "functions call", "line ", "cell ")
+"""How sentences begin; a stranger's, which may be "right", gets another beginning."""
 OVER = "the time for all questions together is over"
 LARGEST_ASK = 2**20
 """In bytes: a grader that is asked is not to be kept busy."""
-LIBRARIES = ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "VECLIB_MAXIMUM")
 
 
 @dataclass(frozen=True)
@@ -92,6 +87,10 @@ class Run:
 Ask = Callable[[Request, str, dict[str, Any]], Any]
 
 
+class SandboxError(RuntimeError):
+    """There is no sandbox to run something in, which is not a submission's fault."""
+
+
 class _Problem(Exception):
     """Why there is no answer, in a sentence."""
 
@@ -114,11 +113,12 @@ def run(
 
     Raises:
         InputError: there is no way to do so on this system.
+        SandboxError: this time there was none.
     """
     if not hasattr(socket, "AF_UNIX") or os.name != "posix":
         raise InputError("expected Linux or a Mac to grade on; on Windows, use its Linux (WSL)")
     limits = limits or Limits()
-    end = time.monotonic() + limits.seconds
+    end = time.monotonic() + limits.seconds * busy()
     child = first = _Child(source, driver, limits, end)
     answers: list[Answer] = []
     ended: dict[str, Answer] = {}
@@ -196,7 +196,8 @@ class _Child:
             self._send(wire.pack(task), deadline)
             self.walls = self._receive(deadline)["walls"]
         except _Problem as problem:  # not the submission's, which is not there yet
-            raise RuntimeError(f"the sandbox did not start: {problem}\n{self._printed()}") from None
+            what = f"the sandbox did not start: {problem}\n{self._printed()}"
+            raise SandboxError(what) from None
         deadline = _Deadline(self.limits.start, TOO_LONG_TO_LOAD, self._end)
         try:
             message = self._receive(deadline)
@@ -224,7 +225,7 @@ class _Child:
                 self._send(self._reply(request, ask, message), deadline)
             else:
                 raise _Problem(f"it asks more than {self.limits.asks} times")
-            problem = self._sentence(message)
+            problem = self._sentence(message, request.question)
             result = None if problem else message.get("result")
         except _Problem as error:
             result, problem = None, str(error)
@@ -251,7 +252,7 @@ class _Child:
         assert self._process.stdin and self._process.stdout
         self._process.stdin.close()  # the sign for the first process of a namespace; see child.py
         try:
-            self._process.wait(5 if "processes" in self.walls else 0)
+            self._process.wait(5 if "namespaces" in self.walls else 0)
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -260,7 +261,10 @@ class _Child:
         self._selector.close()
         self._process.stdout.close()
         self._socket.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            os.rmdir(self._folder)
+        except OSError:  # there were no walls, and it has folders in it, however deep
+            subprocess.run(["rm", "-rf", self._folder], stderr=subprocess.DEVNULL)
 
     def _send(self, message: bytes, deadline: _Deadline) -> None:
         self._socket.settimeout(max(0.01, deadline.left))
@@ -293,11 +297,17 @@ class _Child:
             for key, _ in self._selector.select(deadline.left):
                 if key.fileobj is not self._socket:
                     self._read_output()
-                elif piece := self._socket.recv(min(size - len(data), 2**18)):
+                elif piece := self._piece(min(size - len(data), 2**18)):
                     data += piece
                 else:
                     raise _Problem(self._why_it_ended())
         return bytes(data)
+
+    def _piece(self, size: int) -> bytes:
+        """What there is to read; nothing, if it has ended, be it with a request unread."""
+        with suppress(ConnectionError):
+            return self._socket.recv(size)
+        return b""
 
     def _read_output(self) -> None:
         """Take what was printed out of its pipe; what is too much is forgotten."""
@@ -327,16 +337,15 @@ class _Child:
             return f"it ended Python by a crash ({signal.Signals(number).name})"
         return f"it ended Python (exit code {code}), where a function has to return"
 
-    def _sentence(self, message: Mapping[str, Any]) -> str:
+    def _sentence(self, message: Mapping[str, Any], question: str = "") -> str:
         """The problem in a message, "" if there is none."""
         kind, text, line = (message.get(name) for name in ("problem", "message", "line"))
         if not isinstance(kind, str):
             return ""
         text, line = " ".join(str(text).split())[:500], line if type(line) is int else 0
-        if kind in SENTENCES:
-            kind = SENTENCES[kind].format(text, memory=f"{self.limits.memory / 2**30:g} GiB")
-            text = ""
-        return printable(failure(kind, text, line, self.shown))
+        memory = self.limits.memory
+        sentence = printable(failure(kind, text, line, self.shown, question, memory))
+        return sentence if sentence.startswith(OURS) else f"it stopped: {sentence}"
 
 
 def printable(text: str) -> str:
@@ -344,24 +353,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:LONGEST])
 
 
-SENTENCES = {
-    "ImportError": "{}",
-    "PermissionError": "{}",
-    "WireError": "{}",
-    "Missing": "{}",
-    "MemoryError": "it needs more memory than {memory}",
-    "_ArrayMemoryError": "it needs more memory than {memory}",
-    "RecursionError": "functions call each other more than 1000 levels deep",
-    "SystemExit": "it leaves Python, where a function has to return",
-}
-"""What some exceptions are called."""
-
-
 class _Deadline:
     """When time is over, and the sentence for it, in which the seconds are written."""
 
     def __init__(self, seconds: float, sentence: str, end: float) -> None:
-        self.end = min(time.monotonic() + seconds, end)
+        self.end = min(time.monotonic() + seconds * busy(), end)
         self.sentence = OVER if self.end == end else sentence.format(seconds)
 
     @property
@@ -372,4 +368,4 @@ class _Deadline:
 def _environment() -> dict[str, str]:
     """Nothing of the grader's environment, but for where libraries are."""
     loader = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-    return {**{f"{name}_THREADS": "1" for name in LIBRARIES}, **loader}
+    return {**ONE_THREAD, **loader}

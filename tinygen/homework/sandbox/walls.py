@@ -3,11 +3,14 @@
 Behind them a program may have every trick of Python, and run machine code of its own: there is no
 file to be read, no network, and no other process. Each wall is tried by building it.
 
-    network     a network namespace without a device (Linux; as root or with user namespaces), and a
-                filter that refuses to make sockets (Linux on x86-64 and arm64; as anybody)
-    processes   a PID namespace: no other process can be seen, and all in it end together
-    files       no file can be opened: an empty folder is the root of all of them (Linux; as root or
-                with user namespaces), or Landlock forbids it (Linux 5.13; as anybody)
+    calls       a filter lets the process compute, and refuses every other call of the system: no
+                file, socket, process or shared memory can be reached, so that it is the wall
+                network, processes and files, too (Linux on x86-64 and arm64; as anybody)
+    namespaces  of networks, without a device, and of processes: no other can be seen, and all in
+                it end together; the walls network and processes (Linux; as root or with user
+                namespaces)
+    files       an empty folder is the root of all files (Linux; as root or with user namespaces);
+                Landlock forbids to open one (Linux 5.13; as anybody), but not to change its mode
     user        the process was root's, and belongs to nobody now
 
 See namespaces(7), chroot(2), landlock(7), seccomp(2) and capabilities(7).
@@ -26,9 +29,23 @@ NEW_USER, NEW_PIDS, NEW_NETWORK, NEW_IPC = 0x10000000, 0x20000000, 0x40000000, 0
 NO_NEW_PRIVILEGES = 38
 LANDLOCK_CREATE, LANDLOCK_RESTRICT = 444, 446
 SET_FILTER, OF_PROGRAM = 22, 2
-SOCKET = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-"""Of each machine, its number in a filter, and that of the call `socket`."""
-IO_URING_SETUP = 425
+MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
+"""The number of each in a filter, and its column in CALLS."""
+CALLS: dict[str, tuple[int, int]] = {
+    **{"read": (0, 63), "write": (1, 64), "close": (3, 57), "fstat": (5, 80), "lseek": (8, 62)},
+    **{"recvfrom": (45, 207), "sendto": (44, 206), "poll": (7, -1), "ppoll": (271, 73)},
+    **{"select": (23, -1), "pselect6": (270, 72)},
+    **{"mmap": (9, 222), "munmap": (11, 215), "mremap": (25, 216), "mprotect": (10, 226)},
+    **{"brk": (12, 214), "madvise": (28, 233), "futex": (202, 98), "sched_yield": (24, 124)},
+    **{"rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139)},
+    **{"sigaltstack": (131, 132), "restart_syscall": (219, 128), "membarrier": (324, 283)},
+    **{"getpid": (39, 172), "gettid": (186, 178), "sched_getaffinity": (204, 123)},
+    **{"time": (201, -1), "times": (100, 153), "gettimeofday": (96, 169)},
+    **{"clock_gettime": (228, 113), "clock_getres": (229, 114), "getrusage": (98, 165)},
+    **{"nanosleep": (35, 101), "clock_nanosleep": (230, 115), "getrandom": (318, 278)},
+    **{"exit": (60, 93), "exit_group": (231, 94)},
+}
+"""What Python and NumPy need, when all is loaded, to compute and to talk to the grader."""
 
 
 def enter_namespaces() -> list[str]:
@@ -42,10 +59,10 @@ def enter_namespaces() -> list[str]:
     spaces = NEW_PIDS | NEW_NETWORK | NEW_IPC
     user, group = os.geteuid(), os.getegid()
     if user == 0 and _stands(lambda: _call("unshare", spaces)):
-        return ["network", "processes"]
+        return ["namespaces", "network", "processes"]
     if _stands(lambda: _call("unshare", spaces | NEW_USER)):
         _stands(lambda: _map_oneself(user, group))  # without it, only the names of users are lost
-        return ["network", "processes"]
+        return ["namespaces", "network", "processes"]
     return []
 
 
@@ -72,9 +89,8 @@ def close_files() -> list[str]:
     dropped = _stands(_become_nobody)
     # Who has no privileges cannot leave this root, nor get privileges in a new user namespace.
     powerless = _stands(_drop_capabilities) and os.geteuid() != 0
-    locked = _stands(_landlock)
-    files = locked or (rooted and powerless)
-    return ["files"] * files + ["network"] * _stands(_no_sockets) + ["user"] * dropped
+    _stands(_landlock)
+    return ["files"] * (rooted and powerless) + ["user"] * dropped
 
 
 def _become_nobody() -> None:
@@ -104,19 +120,28 @@ def _landlock() -> None:
     _call("syscall", LANDLOCK_RESTRICT, create(rules, size, 0), 0)
 
 
-def _no_sockets() -> None:
-    """Refuse the calls that make a socket, and those of a program for another kind of machine."""
-    machine, socket = SOCKET[os.uname().machine]
-    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06  # instructions, of which each has
+def refuse_calls() -> list[str]:
+    """From now on, be able to compute and nothing else; the last wall, which lets build no other.
+
+    Returns:
+        the walls that stand.
+    """
+    filtered = sys.platform == "linux" and _stands(_filter_calls)
+    return ["calls", "files", "network", "processes"] if filtered else []
+
+
+def _filter_calls() -> None:
+    """Refuse all calls but CALLS, and those of a program for another kind of machine."""
+    architecture, column = MACHINES[os.uname().machine]
+    numbers = [call[column] for call in CALLS.values() if call[column] >= 0]
+    load, equal, answer = 0x20, 0x15, 0x06  # instructions, of which each has
     program = [  # how many to skip if it is so, how many if not, and a number
         (load, 0, 0, 4),
-        (equal, 0, 5, machine),
+        (equal, 0, len(numbers) + 1, architecture),
         (load, 0, 0, 0),
-        (at_least, 3, 0, 0x40000000),  # another way to number the calls
-        (equal, 2, 0, socket),
-        (equal, 1, 0, IO_URING_SETUP),  # which makes them, too
-        (answer, 0, 0, 0x7FFF0000),  # allowed
+        *((equal, len(numbers) - i, 0, number) for i, number in enumerate(numbers)),
         (answer, 0, 0, 0x00050001),  # EPERM
+        (answer, 0, 0, 0x7FFF0000),  # allowed
     ]
     code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code, len(code))

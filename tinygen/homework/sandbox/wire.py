@@ -25,6 +25,8 @@ DEEPEST = 6
 """Of containers in containers."""
 LENGTH = struct.Struct(">Q")
 
+NUMBER = (bool, int, float, np.number, np.bool_)
+
 
 class WireError(ValueError):
     """A value that cannot be sent, or a message that is none; a sentence."""
@@ -143,7 +145,7 @@ def _to_tree(value: Any, arrays: list[np.ndarray], deepest: int) -> Any:
 def _is_array(value: tuple | list) -> bool:
     """Whether a list, which students write, is one of numbers, or of lists of them."""
     return isinstance(value, list) and all(
-        type(x) in (bool, int, float) or (isinstance(x, list) and _is_array(x)) for x in value
+        isinstance(x, NUMBER) or (isinstance(x, list) and _is_array(x)) for x in value
     )
 
 
@@ -173,7 +175,7 @@ def _from_tree(tree: Any, arrays: dict[str, np.ndarray], deepest: int) -> Any:
         return tree
     ((kind, value),) = tree.items()
     if kind == "array":
-        return arrays[f"{int(value)}.npy"]
+        return arrays.pop(f"{int(value)}.npy")  # each once, or few bytes would stand for many
     if not deepest:
         raise WireError("too deep")
     if kind == "tuple":

@@ -7,7 +7,7 @@ from tinygen.homework.feedback import Verdict
 TITLE = "An engine of your own"
 MINUTES = 120
 NEEDS = "the chain rule, NumPy's broadcasting, Python's lists and dicts"
-LETTERS = {"x": "x u s", "z": "z w r", "g": "g delta q", "y": "y t v"}
+LETTERS = {"x": "x u s", "z": "z w r", "g": "g delta rho", "y": "y t v"}
 
 
 def q1(random, form):
@@ -16,15 +16,20 @@ def q1(random, form):
 
 def graph(parents):
     """The numbers of each node's two parents; -1 where there is none."""
-    pairs = np.array([(*p, -1, -1)[:2] for p in parents])
-    return {"first": pairs[:, 0], "second": pairs[:, 1]}
+    return {"parents": np.array([(*p, -1, -1)[:2] for p in parents])}
 
 
 def q2(random, form):
-    """A diamond with a node on the way, a node that the last does not need, and long chains."""
-    few = [[], [0, 0], [0, 1], [], [1, 2], [0, 4], [3, 1], [5, 4], [7, 2]]
-    few = [parents[:: random.choice([-1, 1])] for parents in few]
-    straight = [[], *([i] for i in range(1500))]
+    """A small graph, the one of the page, and long chains.
+
+    In the small one, two nodes are squared and have another use on a longer way: once the square
+    is the first parent and once the second, so that in one of them it has its turn first.
+    """
+    squares = [[], [], [0, 0], [0], [3], [2, 4], [1], [6], [1, 1], [7, 8]]
+    few = [*squares, [5, 9], [0, 10], [10, 9], [5, 12]]
+    turned = random.choice([-1, 1])
+    few = [parents[::turned] for parents in few]
+    straight = [[], *([i] for i in range(1499))]
     diamonds: list[list[int]] = [[]]
     for _ in range(40):
         x = len(diamonds) - 1
@@ -39,23 +44,26 @@ def judge_q2(got, expected, case):
         return Verdict(0, "expected a list of nodes")
     missing = len(set(expected.tolist()) - set(got.tolist()))
     if missing:
-        return Verdict(0, f"{missing} of the {len(expected)} nodes behind the result are missing")
+        also = "" if len(case["parents"]) - 1 in got else ", the result among them"
+        return Verdict(0, f"it lacks {missing} of the {len(expected)} nodes{also}")
     if len(got) > len(set(got.tolist())):
         return Verdict(0, f"{len(expected)} nodes are visited {len(got)} times: each is due once")
     if len(got) > len(expected):
         return Verdict(0, "it has nodes that the result was not computed from")
     place = {node: i for i, node in enumerate(got.tolist())}
     for node in got.tolist():
-        for parent in (int(case["first"][node]), int(case["second"][node])):
+        for parent in case["parents"][node].tolist():
             if parent >= 0 and place[parent] < place[node]:
-                why = "stands before one that was computed from it: its gradient is incomplete then"
-                return Verdict(0, f"a node {why}")
+                why = "which was computed from it: its gradient is incomplete then"
+                return Verdict(0, f"node {parent} stands before node {node}, {why}")
     return Verdict(1, "")
 
 
 def q3(random, form):
-    shapes = [((4, 3), (3,)), ((2, 4, 3), (4, 3)), ((5, 3), (1, 3)), ((5, 2, 3), (5, 1, 3)),
-              ((2, 5, 3), (5, 1)), ((4, 3), ()), ((4, 3), (4, 3))]  # fmt: skip
+    shapes = [
+        ((4, 3), (3,)), ((3, 3), (3,)), ((2, 4, 3), (4, 3)), ((5, 3), (1, 3)),
+        ((5, 2, 3), (5, 1, 3)), ((2, 5, 3), (5, 1)), ((4, 3), ()), ((4, 3), (4, 3)),
+    ]  # fmt: skip
     return [
         {"g": random.standard_normal(large), "shape": np.array(small, dtype=np.int64)}
         for large, small in shapes
@@ -63,11 +71,14 @@ def q3(random, form):
 
 
 def q4(random, form):
-    """y = c + d with d = c x, c = a + b, b = a x and a = x x: three diamonds in one another."""
-    arrays = graph([[], [0, 0], [1, 0], [1, 2], [3, 0], [3, 4]])
+    """b = a a, c = a b, d = b + c, e is made of d, and f = e + d; f and e have the shape of g."""
     factors = random.uniform(0.5, 2, (6, 2)) * random.choice([-1, 1], (6, 2))
     factors[[3, 5]] = 1  # sums
-    return {**arrays, "factors": factors, "g": random.standard_normal(7)}
+    return {
+        **graph([[], [0, 0], [0, 1], [1, 2], [3], [4, 3]]),
+        "factors": factors,
+        "g": random.standard_normal((4, 3)),
+    }
 
 
 def q5(random, form):

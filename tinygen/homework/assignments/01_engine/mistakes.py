@@ -5,19 +5,19 @@ MISTAKES = [
         "q1",
         "(lambda g: g * z.value, lambda g: g * x.value)",
         "(lambda g: g * x.value, lambda g: g * z.value)",
-        "the two partials are exchanged: what goes to a factor is multiplied by the other factor",
+        "it is right only where the two factors are equal: try the example on paper",
     ),
     Mistake(
         "q1",
         "(lambda g: g * z.value, lambda g: g * x.value)",
         "(lambda g: z.value, lambda g: x.value)",
-        "the partials ignore `@g`: a partial has to pass on what arrives, times a derivative",
+        "the partials ignore `@g`: they pass on the same, whatever arrives",
     ),
     Mistake(
         "q1",
         "lambda g: g * z.value, lambda g: g * x.value",
         "lambda g: g, lambda g: g",
-        "these are the partials of a sum: a product's have a factor",
+        "these are the partials of a sum",
     ),
     Mistake(
         "q2",
@@ -49,7 +49,7 @@ MISTAKES = [
         "q3",
         "g = g.sum(axis=0)",
         "g = g.sum(axis=-1)",
-        "the wrong axes are summed: broadcasting adds new axes in front",
+        "the wrong axes are summed: on which side of a shape does NumPy add axes?",
     ),
     Mistake(
         "q3",
@@ -72,6 +72,13 @@ MISTAKES = [
     ),
     Mistake(
         "q3",
+        "g = g.sum(axis=axis, keepdims=True)",
+        "g = g.take([0], axis=axis)",
+        "of a stretched axis only the first entry is taken: "
+        "each copy has its own part of the gradient, and all of them add up",
+    ),
+    Mistake(
+        "q3",
         "if size == 1:",
         "if size == 0:",
         "an axis of length 1 that was stretched is not summed, only added axes are",
@@ -86,8 +93,8 @@ MISTAKES = [
         "q4",
         "gradients[parent] = gradients[parent] + part",
         "gradients[parent] += part",
-        "an array is written into that others hold, too: "
-        "+= changes it for all of them, a + b makes a new one",
+        "the gradients of d and c are wrong, as if later parts had been added to them, too: "
+        "after d has had its turn, which nodes hold the same array?",
     ),
     Mistake(
         "q4",
@@ -99,32 +106,50 @@ MISTAKES = [
         "q4",
         "{nodes[0]: g}",
         "{nodes[0]: np.ones_like(g)}",
-        "the way back begins with ones: it has to begin with the gradient `@g` that arrives",
+        "the way back begins with ones, whatever arrives at the result",
     ),
     Mistake(
         "q4",
         "gradients = {nodes[0]: g}",
-        "gradients = {node: np.ones_like(g) for node in nodes}",
+        "gradients = {node: np.ones_like(node.value) for node in nodes}",
         "each gradient begins with ones, to which parts are added: "
         "only that of the result is given, the others are sums of parts alone",
     ),
     Mistake(
         "q4",
         "node.pass_on(gradients[node])",
+        "dict(node.pass_on(gradients[node])).items()",
+        "where a node has used a parent twice, one of the two parts is lost",
+    ),
+    Mistake(
+        "q4",
+        "node.pass_on(gradients[node])",
         "node.pass_on(g)",
-        "each node passes on what arrived at the result: it has to pass on its own gradient",
+        "each node passes on what arrived at the result",
     ),
     Mistake(
         "q5",
         "(f(x + step) - f(x - step)) / (2 * h)",
         "(f(x + step) - f(x - step)) / h",
-        "twice too large: the two points are 2 `h` apart",
+        "twice too large: how far are the two points apart?",
     ),
     Mistake(
         "q5",
         "(f(x + step) - f(x - step)) / (2 * h)",
         "(f(x + step) - f(x)) / h",
         "the difference is one-sided: its error is of the order of the step, not of its square",
+    ),
+    Mistake(
+        "q5",
+        "f(x + step) - f(x - step)",
+        "f(x + step) - f(x + step)",
+        "each difference is 0: up and down are the same point, or the same array",
+    ),
+    Mistake(
+        "q5",
+        "step[i] = h",
+        "step[i] = h = 1e-6",
+        "it is more accurate than it should be: the step is not `h`",
     ),
     Mistake(
         "q5",
@@ -136,6 +161,6 @@ MISTAKES = [
         "q5",
         "(f(x + step) - f(x - step)) / (2 * h)",
         "(f(x - step) - f(x + step)) / (2 * h)",
-        "the sign is turned around: up minus down",
+        "the sign is turned around",
     ),
 ]

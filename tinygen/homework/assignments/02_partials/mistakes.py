@@ -18,14 +18,37 @@ MISTAKES = [
         "q1",
         "g * x / z**2",
         "g * x / z",
-        "in `d@z` a power of `@z` is missing: the derivative of 1/t is -1/t^2",
+        "in `d@z` a power of `@z` is missing: what is the derivative of 1/t?",
     ),
-    Mistake("q1", "dx = g / z", "dx = g * z", "`d@x` is multiplied by `@z`, not divided"),
+    Mistake(
+        "q1",
+        "dx = g / z",
+        "dx = g * z",
+        "`d@x` is multiplied by `@z`: what is a quotient's derivative by its numerator?",
+    ),
+    Mistake(
+        "q1",
+        "dx = g / z",
+        "dx = g + 0 * z",
+        "`d@x` ignores `@z`: how fast does a quotient change with its numerator?",
+    ),
+    Mistake(
+        "q1",
+        "dx = g / z",
+        "dx = 1 / z + 0 * g",
+        "in `d@x` the factor `@g` is missing: it is what is passed on",
+    ),
+    Mistake(
+        "q1",
+        "g * x / z**2",
+        "x / z**2",
+        "in `d@z` the factor `@g` is missing: it is what is passed on",
+    ),
     Mistake(
         "q2",
         "1 - y**2",
         "1 - x**2",
-        "the square is that of the argument: the derivative of tanh has that of the result",
+        "the square is that of the argument: the derivative of tanh can be written with tanh alone",
     ),
     Mistake("q2", "1 - y**2", "1 - y", "the square is missing in the derivative of tanh"),
     Mistake(
@@ -33,6 +56,24 @@ MISTAKES = [
         "g * (1 - y**2)",
         "1 - y**2",
         "this is the derivative alone: a partial passes on `@g` times it",
+    ),
+    Mistake(
+        "q2",
+        "1 - y**2",
+        "y * (1 - y)",
+        "this is the derivative of the sigmoid: tanh has another one",
+    ),
+    Mistake(
+        "q2",
+        "g * (1 - y**2)",
+        "g * y",
+        "this is the operation itself times `@g`: its derivative is due",
+    ),
+    Mistake(
+        "q2",
+        "1 - y**2",
+        "1 + y**2",
+        "a sign: where tanh is nearly 1 it hardly changes",
     ),
     Mistake(
         "q3",
@@ -66,6 +107,12 @@ MISTAKES = [
         "np.exp(x) / np.exp(x).sum(axis=0)",
         "the exponentials are divided by the sum of their column: "
         "each row is a set of its own (and large ones overflow)",
+    ),
+    Mistake(
+        "q3",
+        "np.exp(x - y[:, None])",
+        "np.exp(x - y[:, None]) * (1 - np.exp(x - y[:, None]))",
+        "a derivative too many: the first derivative of (E4) is a well-known function itself",
     ),
     Mistake(
         "q4",
@@ -110,6 +157,12 @@ MISTAKES = [
         "one number for each row: every element of the row gets it, so it has to be repeated",
     ),
     Mistake(
+        "q5",
+        "g[:, None] / c",
+        "g[:, None] * c",
+        "multiplied by the number of elements: a mean of many changes little when one of them does",
+    ),
+    Mistake(
         "q6",
         "g[:, None] * is_largest / is_largest.sum(axis=1, keepdims=True)",
         "g[:, None] * is_largest",
@@ -132,6 +185,18 @@ MISTAKES = [
         "x.max(axis=1, keepdims=True)",
         "x.max()",
         "only one row gets something: the largest element of each row is meant, not that of all",
+    ),
+    Mistake(
+        "q6",
+        "x.max(axis=1, keepdims=True)",
+        "x.max(axis=0)",
+        "the largest elements of columns are looked for: (E7) has those of rows",
+    ),
+    Mistake(
+        "q6",
+        "is_largest.sum(axis=1, keepdims=True)",
+        "x.shape[1]",
+        "`@g` is divided by the length of the row: how many elements get a part?",
     ),
     Mistake(
         "q7",
@@ -164,6 +229,36 @@ MISTAKES = [
         "in `d@z` the part with `@r` has the wrong sign",
     ),
     Mistake(
+        "q7",
+        "r / z - s",
+        "r / z + s",
+        "in `d@g` the part with `@s` has the wrong sign",
+    ),
+    Mistake(
+        "q7",
+        "dx = -s",
+        "dx = r / z - s",
+        "in `d@x` there is a path too many: which of the two first-order results depend on `@x`?",
+    ),
+    Mistake(
+        "q7",
+        "dx = -s * g",
+        "dx = -s + 0 * g",
+        "in `d@x` the factor `@g` is missing",
+    ),
+    Mistake(
+        "q7",
+        "2 * s * g * x",
+        "-2 * s * g * x",
+        "in `d@z` the part with `@s` has the wrong sign",
+    ),
+    Mistake(
+        "q7",
+        ").sum(axis=0)",
+        ")",
+        "`d@z` is not summed: each element of `@z` is in all rows",
+    ),
+    Mistake(
         "q8",
         "-2 * r * g * y * (1 - y**2)",
         "-2 * r * g * y",
@@ -194,6 +289,18 @@ MISTAKES = [
         "in `d@x` the factor `@g` is missing",
     ),
     Mistake(
+        "q8",
+        "dg = r *",
+        "dg = g *",
+        "`d@g` has `@g` in the place of `@r`: (3) is linear in `@g`",
+    ),
+    Mistake(
+        "q8",
+        "-2 * r * g * y",
+        "-2 * g * y",
+        "in `d@x` the direction `@r` is missing",
+    ),
+    Mistake(
         "q9",
         "y * (r - dg[:, None])",
         "y * r",
@@ -217,7 +324,25 @@ MISTAKES = [
         "q9",
         "r - dg[:, None]",
         "r - r.mean(axis=1, keepdims=True)",
-        "in `d@x` the mean of `@r` is subtracted with equal weights: the weights are the softmax",
+        "in `d@x` the mean of `@r` is subtracted with equal weights: a weighted mean is due",
+    ),
+    Mistake(
+        "q9",
+        "g[:, None] * y * (r",
+        "g[:, None] * (r",
+        "in `d@x` the softmax itself is missing as a factor",
+    ),
+    Mistake(
+        "q9",
+        "dg = (r * y).sum(axis=1)",
+        "dg = r.sum(axis=1)",
+        "`d@g` is a plain sum of `@r`: what is an element of (4) divided by `@g`?",
+    ),
+    Mistake(
+        "q9",
+        "r - dg[:, None]",
+        "r - y",
+        "in `d@x` the softmax is subtracted from `@r`: one number for each row is due",
     ),
     Mistake(
         "q10",
@@ -244,6 +369,18 @@ MISTAKES = [
         "the last two gradients are returned in the other order",
     ),
     Mistake(
+        "q10",
+        "g @ s.T",
+        "g @ B.T",
+        "`d@A` is that of J, by (5): here it is that of P",
+    ),
+    Mistake(
+        "q10",
+        "r.T @ g",
+        "A.T @ g",
+        "`d@B` is that of J, by (6): here it is that of P",
+    ),
+    Mistake(
         "q11",
         "(r * is_largest).sum(axis=1) / is_largest.sum(axis=1)",
         "(r * is_largest).sum(axis=1)",
@@ -260,5 +397,11 @@ MISTAKES = [
         "(r * is_largest).sum(axis=1) / is_largest.sum(axis=1)",
         "r.mean(axis=1)",
         "`d@g` is a mean of the whole row: only the largest elements were passed anything",
+    ),
+    Mistake(
+        "q11",
+        "(r * is_largest).sum(axis=1) / is_largest.sum(axis=1)",
+        "r[np.arange(len(r)), x.argmax(axis=1)]",
+        "where several elements are the largest, only the first one counts: all do",
     ),
 ]

@@ -22,11 +22,16 @@ def dense(g, A, t):
     # END
 
 
-def loss(p, x, u, weights, kappa, lam):
-    """J, a number: `p` and `x` (d, n), `u` (c, n), weights: a dictionary of matrices."""
-    # BEGIN q2 (4) (5) (6) (7) points=1
-    squares = sum((A**2).sum() for A in weights.values())
-    return ((p - x) ** 2).mean() + kappa / x.shape[1] * np.abs(u).sum() + lam / 2 * squares
+def loss_terms(p, x, u, weights, kappa, lam):
+    """R, S and Omega, numbers: `p` and `x` (d, n), `u` (c, n); weights: a dictionary.
+
+    Its values are the matrices; what its keys are does not matter.
+    """
+    # BEGIN q2 (4) (5) (6) points=1
+    R = ((p - x) ** 2).mean()
+    S = kappa / x.shape[1] * np.abs(u).sum()
+    Omega = lam / 2 * sum((A**2).sum() for A in weights.values())
+    return R, S, Omega
     # END
 
 
@@ -115,7 +120,8 @@ def loss_and_grads(layers, x, seen, kappa, lam):
     u = dense(g, *two)
     logits = dense(u, *three)
     p = 1 / (1 + np.exp(-logits))
-    J = loss(p, x, u, {number: A for number, (A, _) in enumerate(layers)}, kappa, lam)
+    weights = {number: A for number, (A, _) in enumerate(layers)}
+    J = sum(loss_terms(p, x, u, weights, kappa, lam))
 
     dlogits = output_gradient(logits, x)
     du = code_gradient(input_gradient(dlogits, three[0]), u, kappa)

@@ -22,46 +22,61 @@ def arrays(random, *names):
     return {name: random.standard_normal((4, 3)) for name in names}
 
 
+def betas(random):
+    return {"beta1": random.uniform(0.6, 0.85), "beta2": random.uniform(0.9, 0.98)}
+
+
+def rates(random):
+    return {"rate": random.uniform(0.2, 0.5)}
+
+
+def decays(random):
+    return {"decay": random.uniform(0.1, 0.4)}
+
+
 def q1(random, form):
     case = arrays(random, "m", "v", "g")
-    return {**case, "v": case["v"] ** 2, "beta1": 0.8, "beta2": 0.95}
+    return {**case, "v": case["v"] ** 2, **betas(random)}
 
 
 def q2(random, form):
     """The first step, and a later one."""
     case = arrays(random, "m", "v")
     case["v"] **= 2
-    return [{**case, "t": t, "beta1": 0.8, "beta2": 0.95} for t in (1, 6)]
+    later, rest = int(random.integers(4, 9)), betas(random)
+    return [{**case, "t": t, **rest} for t in (1, later)]
 
 
 def q3(random, form):
     """Squares so small that `eps` matters, and where it stands."""
     case = arrays(random, "p", "m", "v")
-    return {**case, "v": 1e-3 * case["v"] ** 2, "rate": 0.3, "eps": 0.01}
+    return {**case, "v": 1e-3 * case["v"] ** 2, **rates(random), "eps": random.uniform(5e-3, 2e-2)}
 
 
 def q4(random, form):
-    return {**arrays(random, "g", "p"), "decay": 0.2}
+    return {**arrays(random, "g", "p"), **decays(random)}
 
 
 def q5(random, form):
-    return {**arrays(random, "p"), "rate": 0.3, "decay": 0.2}
+    return {**arrays(random, "p"), **rates(random), **decays(random)}
 
 
 def q6(random, form):
-    return {"top": float(random.uniform(0.5, 1)), "warm": 5, "steps": 17}
+    warm, more = random.integers([4, 8], [8, 15]).tolist()
+    return {"top": random.uniform(0.5, 1), "warm": warm, "steps": warm + more}
 
 
 def q7(random, form):
     """With a last batch that is smaller, and without."""
-    seed = int(random.integers(1000))
-    return [{"n": n, "size": 6, "seed": seed} for n in (26, 24)]
+    seed, size, count = random.integers([0, 5, 5], [1000, 9, 7]).tolist()
+    rest = int(random.integers(1, size))
+    return [{"n": n, "size": size, "seed": seed} for n in (count * size + rest, count * size)]
 
 
 def judge_q7(got, expected, case):
     """Any order that is drawn anew in each epoch."""
     n, size = case["n"], case["size"]
-    for name in ("first", "second", "again"):
+    for name in ("first", "second", "again", "other"):
         images = got[name].tolist()
         if missing := n - len({*images} & {*range(n)}):
             return Verdict(0, f"{missing} of {n} images are in none of the batches of an epoch")
@@ -76,7 +91,16 @@ def judge_q7(got, expected, case):
         return Verdict(0, "the second epoch has the order of the first")
     if not np.array_equal(got["first"], got["again"]):
         return Verdict(0, "equal generators give other orders: is another one used?")
+    for name in ("second", "other"):
+        if not (shuffled(got[name], np.arange(n)) and shuffled(got[name], got["first"])):
+            return Verdict(0, "the images are not shuffled: most follow each other as before")
     return Verdict(1)
+
+
+def shuffled(order, before):
+    """Whether images follow each other in other ways than before; not so if it is only turned."""
+    steps = np.diff(np.argsort(before)[order.astype(int)]) % len(order)
+    return len({*steps.tolist()}) > len(order) / 4
 
 
 def strokes(random, n):
@@ -105,6 +129,8 @@ def q8(random, form):
 
 def judge_q8(got, expected, case):
     """The parameters must be those that the recorded steps lead to, and their error a small one."""
+    if not is_record(got, len(case["images"])):
+        return Verdict(0, "this is no record of steps")
     count, due = len(got["rates"]), len(case["rates"])
     if not count:
         return Verdict(0, "`update` was never called")
@@ -135,6 +161,21 @@ def judge_q8(got, expected, case):
             f"{got['rates'][t]:.4f}, where the schedule has {case['rates'][t]:.4f}",
         )
     return Verdict(1)
+
+
+def is_record(got, n):
+    """Whether these are steps, each on some of n images; a submission may have made them up."""
+    images, sizes, rates, new = (
+        got[name] for name in ("images", "sizes", "rates", "state is None")
+    )
+    return (
+        all(np.ndim(x) == 1 for x in (images, sizes, rates, new))
+        and images.dtype.kind == sizes.dtype.kind == "i"
+        and len(sizes) == len(rates) == len(new)
+        and np.all((images >= 0) & (images < n))
+        and np.all((sizes >= 0) & (sizes <= len(images)))
+        and sizes.sum() == len(images)
+    )
 
 
 def replayed(got, case):

@@ -38,6 +38,30 @@ MISTAKES = [
         "`@v` averages the squares of `@m`: it is to average the squares of the gradients",
     ),
     Mistake(
+        "q1",
+        "beta1 * m",
+        "m",
+        "the old average `@m` is not made smaller: the weights would not add up to 1",
+    ),
+    Mistake(
+        "q1",
+        "beta1 * m + (1",
+        "beta1 * m - (1",
+        "the new gradient is subtracted from `@m`",
+    ),
+    Mistake(
+        "q1",
+        "beta2 * v + (1 - beta2)",
+        "(1 - beta2) * v + beta2",
+        "the weights of `@v` are exchanged: the old average has the large one",
+    ),
+    Mistake(
+        "q1",
+        "(1 - beta2) * g**2",
+        "(1 - beta1) * g**2",
+        "the new square has a weight of `beta1`",
+    ),
+    Mistake(
         "q2",
         "m / (1 - beta1**t), v / (1 - beta2**t)",
         "m / (1 - beta1), v / (1 - beta2)",
@@ -74,6 +98,30 @@ MISTAKES = [
         "multiplied, where it should be divided: an average that began at 0 is too small",
     ),
     Mistake(
+        "q2",
+        "m / (1 - beta1**t), v / (1 - beta2**t)",
+        "m, v",
+        "nothing is corrected: both averages began at 0",
+    ),
+    Mistake(
+        "q2",
+        "m / (1 - beta1**t), v / (1 - beta2**t)",
+        "m / (1 + beta1**t), v / (1 + beta2**t)",
+        "a sign in the sum of the weights: it is less than 1",
+    ),
+    Mistake(
+        "q2",
+        "m / (1 - beta1**t), v / (1 - beta2**t)",
+        "m / beta1**t, v / beta2**t",
+        "divided by a power of `beta`: the sum of all weights is due",
+    ),
+    Mistake(
+        "q2",
+        "m / (1 - beta1**t), v / (1 - beta2**t)",
+        "m / (1 - beta1) ** t, v / (1 - beta2) ** t",
+        "a matter of brackets: what has the exponent `t`?",
+    ),
+    Mistake(
         "q3",
         "np.sqrt(v) + eps",
         "np.sqrt(v + eps)",
@@ -99,6 +147,24 @@ MISTAKES = [
         "`eps` is added to the parameters: the brackets around the divisor are missing",
     ),
     Mistake(
+        "q3",
+        "rate * m",
+        "m",
+        "the learning rate is missing",
+    ),
+    Mistake(
+        "q3",
+        "p - rate",
+        "-rate",
+        "this is the step alone: the parameters after it are asked",
+    ),
+    Mistake(
+        "q3",
+        "/ (np.sqrt(v) + eps)",
+        "* (np.sqrt(v) + eps)",
+        "multiplied by the root: parameters with large gradients are to have smaller steps",
+    ),
+    Mistake(
         "q4",
         "g + decay * p",
         "g - decay * p",
@@ -115,6 +181,30 @@ MISTAKES = [
         "g + decay * p",
         "g + decay / 2 * p**2",
         "the penalty itself is added to the gradient: its derivative is due",
+    ),
+    Mistake(
+        "q4",
+        "g + decay * p",
+        "decay * p",
+        "the gradient of J is lost",
+    ),
+    Mistake(
+        "q4",
+        "g + decay * p",
+        "g + decay / 2 * p",
+        "half of the decay: what does the derivative of a square bring?",
+    ),
+    Mistake(
+        "q4",
+        "g + decay * p",
+        "g + p",
+        "the weight of the penalty is missing",
+    ),
+    Mistake(
+        "q4",
+        "g + decay * p",
+        "g + decay",
+        "the derivative of a square has the parameter in it",
     ),
     Mistake(
         "q5",
@@ -139,6 +229,18 @@ MISTAKES = [
         "(1 - rate * decay) * p",
         "-rate * decay * p",
         "this is the change alone: the parameters after it are asked",
+    ),
+    Mistake(
+        "q5",
+        "(1 - rate * decay) * p",
+        "rate * decay * p",
+        "this is what is taken off: the parameters after it are asked",
+    ),
+    Mistake(
+        "q5",
+        "(1 - rate * decay)",
+        "(1 - rate)",
+        "`decay` is missing",
     ),
     Mistake(
         "q6",
@@ -175,6 +277,24 @@ MISTAKES = [
         "top * (steps - t) / (steps - warm)",
         "top",
         "the rate stays at `top` after the warm-up: it is to fall",
+    ),
+    Mistake(
+        "q6",
+        "top * (t + 1) / warm",
+        "top * (t + 1) / (warm + 1)",
+        "the last rate of the warm-up is below `top`",
+    ),
+    Mistake(
+        "q6",
+        "top * (t + 1) / warm",
+        "top * t / (warm - 1)",
+        "the first rate is 0: that of the step before it would be",
+    ),
+    Mistake(
+        "q6",
+        "top * (t + 1) / warm",
+        "top",
+        "there is no warm-up",
     ),
     Mistake(
         "q7",

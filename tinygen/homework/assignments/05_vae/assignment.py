@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tinygen.homework.feedback import Verdict
+
 TITLE = "The VAE, each equation alone"
 MINUTES = 120
 NEEDS = "the chain rule with arrays, the normal distribution, logarithms of probabilities"
@@ -28,6 +30,20 @@ def q2(random, form):
     black_or_white = random.integers(0, 2, (N, D)).astype(float)
     grey = random.uniform(0.1, 0.9, (N, D))
     return [{"f": 2 * f, "x": black_or_white}, {"f": 2000 * large, "x": grey}]
+
+
+def judge_q2(got, expected, case):
+    """The numbers have to agree; where those of large logits do not, the reason is known."""
+    atol = 1e-7 * np.abs(expected).max()
+    if np.shape(got) == np.shape(expected) and np.allclose(got, expected, rtol=0, atol=atol):
+        return Verdict(1)
+    return Verdict(0, LARGE_LOGITS if np.abs(case["f"]).max() > 1000 else "")
+
+
+LARGE_LOGITS = (
+    "the logits here are in the thousands, so that y is 0 or 1 to the last digit: clipping y or "
+    "the logits, or adding something small, makes the result finite, but not right; do without y"
+)
 
 
 def q3(random, form):

@@ -8,19 +8,18 @@ BOTH_NEGATIVE = "both signs are wrong: a KL is never negative"
 MISTAKES = [
     Mistake(
         "q1", "np.exp(t)", "np.exp(t / 2)",
-        "there is a 1/2 too many in the exponent: @t is the log of the standard deviation, not of "
-        "the variance",
+        "the noise is multiplied by the square root of the standard deviation: what is @t the log "
+        "of?",
         forms=SIGMA,
     ),
     Mistake(
         "q1", "np.exp(t)", "np.exp(2 * t)",
-        "the noise is multiplied by the variance: exp(2 @t) is the square of what it needs",
+        "the noise is multiplied by the variance: what is @t the log of?",
         forms=SIGMA,
     ),
     Mistake(
         "q1", "np.exp(t / 2)", "np.exp(t)",
-        "the 1/2 of exp(@t/2) is missing: @t is the log of the variance, not of the standard "
-        "deviation",
+        "the noise is multiplied by the variance: what is @t the log of?",
         forms=VARIANCE,
     ),
     Mistake("q1", "np.exp(t)", "t", "@t is a logarithm: take its exponential", forms=SIGMA),
@@ -41,16 +40,31 @@ MISTAKES = [
         "the backward pass",
     ),
     Mistake(
+        "q1", "np.exp(t / 2)", "np.exp(2 * t)",
+        "the noise is multiplied by the square of the variance: what is @t the log of?",
+        forms=VARIANCE,
+    ),
+    Mistake(
+        "q1", "np.exp(t)", "np.exp(t) / 2",
+        "the noise is multiplied by half a standard deviation: there is no 1/2 in (1)",
+        forms=SIGMA,
+    ),
+    Mistake(
+        "q1", "np.exp(t / 2)", "np.exp(t) / 2",
+        "the noise is multiplied by half a variance: that is not its square root", forms=VARIANCE,
+    ),
+    Mistake(
         "q2", "-np.logaddexp(0, -f), -np.logaddexp(0, f)",
         "-np.log(1 + np.exp(-f)), -np.log(1 + np.exp(f))",
-        "right for small logits, but the exponential of a large one overflows: look at the hint",
+        "right for small logits, but the exponential of a large one, in case 2, overflows: look at "
+        "the hint",
     ),
     Mistake(
         "q2", "-np.logaddexp(0, -f), -np.logaddexp(0, f)",
         "np.log(np.clip(1 / (1 + np.exp(-f)), 1e-7, 1 - 1e-7)), "
         "np.log(np.clip(1 / (1 + np.exp(f)), 1e-7, 1 - 1e-7))",
-        "right for small logits, but a clipped probability has lost how wrong a pixel is: do "
-        "without the probability",
+        "right for small logits, but a clipped probability has lost how wrong a pixel with a "
+        "large one, in case 2, is: do without the probability",
     ),
     Mistake(
         "q2", ".sum(axis=-1)", ".mean(axis=-1)",
@@ -120,6 +134,15 @@ MISTAKES = [
     ),
     Mistake("q3", "m**2", "m", "the mean is not squared"),
     Mistake(
+        "q3", "- t", "- t / 2",
+        "the logarithm's term is half of what it should be: (5) has the log of the variance",
+        forms=VARIANCE,
+    ),
+    Mistake(
+        "q3", "np.exp(t) + m**2 - 1 - t", "t**2 + m**2 - 1 - np.log(t**2)",
+        "@t is taken for the standard deviation: it is the log of the variance", forms=VARIANCE,
+    ),
+    Mistake(
         "q4", ".sum(axis=1).mean()", ".mean()",
         "a mean over the dimensions of the code: the KL of a code is the sum of its dimensions'",
     ),
@@ -153,6 +176,19 @@ MISTAKES = [
         "log p is summed over draws and images: take the mean over both",
     ),
     Mistake(
+        "q4", ".sum(axis=1).mean()", ".sum(axis=1).mean() / len(log_p)",
+        "a 1/k too many in the KL, which does not depend on the draw",
+    ),
+    Mistake(
+        "q4", ".sum(axis=1).mean()", ".sum(axis=0).mean()",
+        "the KL has a sum over the images and a mean over the dimensions: the other way round",
+    ),
+    Mistake(
+        "q4", "-log_p.mean() + beta * KL.sum(axis=1).mean()",
+        "beta * (KL.sum(axis=1).mean() - log_p.mean())",
+        "the weight multiplies both terms: it belongs to the KL alone",
+    ),
+    Mistake(
         "q5", "(y - x)", "(x - y)",
         "the sign: you have the gradient of log p, and J has it with a minus",
     ),
@@ -180,6 +216,14 @@ MISTAKES = [
     Mistake(
         "q5", "y = 1 / (1 + np.exp(-f))", "y = f",
         "the logits are compared with the pixels: their probabilities should be",
+    ),
+    Mistake(
+        "q5", "np.exp(-f)", "np.exp(f)",
+        "a sign in the sigmoid: by (3), a large logit means that white is probable",
+    ),
+    Mistake(
+        "q5", "y - x", "y + x",
+        "a sign: where the probability is that of the pixel, the gradient should be 0",
     ),
     Mistake(
         "q6", ".sum(", ".mean(",
@@ -235,6 +279,35 @@ MISTAKES = [
         "a mean over the draws: all draws use the same @t, and the gradients of all paths add up",
     ),
     Mistake(
+        "q7", ".sum(axis=0)", "[0]", "only the first draw: the gradients of all draws add up"
+    ),
+    Mistake(
+        "q7", "(du * np.exp(t) * eps).sum(axis=0)",
+        "du.sum(axis=0) * np.exp(t) * eps.sum(axis=0)",
+        "a product of sums over the draws: each draw's gradient goes with its own noise",
+        forms=SIGMA,
+    ),
+    Mistake(
+        "q7", "(du * np.exp(t / 2) * eps).sum(axis=0)",
+        "du.sum(axis=0) * np.exp(t / 2) * eps.sum(axis=0)",
+        "a product of sums over the draws: each draw's gradient goes with its own noise",
+        forms=VARIANCE,
+    ),
+    Mistake(
+        "q7", "np.exp(t)", "t", "@t stands where its exponential should: it is a logarithm",
+        forms=SIGMA,
+    ),
+    Mistake(
+        "q7", "np.exp(t / 2)", "t",
+        "@t stands where the standard deviation should: it is the log of the variance",
+        forms=VARIANCE,
+    ),
+    Mistake(
+        "q7", "np.exp(t / 2)", "np.exp(-t / 2)",
+        "this is the gradient with respect to the variance: the step to its log is missing",
+        forms=VARIANCE,
+    ),
+    Mistake(
         "q8", "beta / len(m) * ", "",
         "this is the derivative of one KL: J has the mean of all images', with a weight",
     ),
@@ -251,6 +324,11 @@ MISTAKES = [
         "q8", "len(m)", "m.size",
         "c times too small: J has a sum over the dimensions of the code",
     ),
+    Mistake(
+        "q8", "beta /", "2 * beta /",
+        "twice too large: the 1/2 of (5) and the 2 of the square cancel",
+    ),
+    Mistake("q8", " * m", " * m**2", "this has the square itself, not its derivative"),
     Mistake(
         "q9", " - 1", "",
         "the -1 is missing, the derivative of the logarithm's term: at @t = 0 the KL is smallest",
@@ -306,6 +384,53 @@ MISTAKES = [
         "c times too small: J has a sum over the dimensions of the code",
     ),
     Mistake(
+        "q9", " - 1", " + 1",
+        "the sign of the logarithm's term: at @t = 0 the KL is smallest",
+    ),
+    Mistake(
+        "q9", " - 1", " - t", "the logarithm's term stands in it itself, not its derivative"
+    ),
+    Mistake(
+        "q9", "(np.exp(2 * t) - 1)", "(np.exp(t) - np.exp(-t))",
+        "this is the gradient with respect to the standard deviation: the step to its log is "
+        "missing",
+        forms=SIGMA,
+    ),
+    Mistake(
+        "q9", "(np.exp(t) - 1)", "2 * (np.exp(t / 2) - np.exp(-t / 2))",
+        "this is the gradient with respect to the standard deviation: (11) asks for that with "
+        "respect to @t, the log of the variance",
+        forms=VARIANCE,
+    ),
+    Mistake(
+        "q9", "(np.exp(2 * t) - 1)", "0.5 * (1 - np.exp(-2 * t))",
+        "this is the gradient with respect to the variance: (11) asks for that with respect to "
+        "@t, the log of the standard deviation",
+        forms=SIGMA,
+    ),
+    Mistake(
+        "q9", "(np.exp(t) - 1)", "(1 - np.exp(-t))",
+        "this is the gradient with respect to the variance: the step to its log is missing",
+        forms=VARIANCE,
+    ),
+    Mistake(
+        "q9", "(np.exp(2 * t) - 1)", "(t - 1 / t)",
+        "@t is taken for the standard deviation: it is its log", forms=SIGMA,
+    ),
+    Mistake(
+        "q9", "(np.exp(t) - 1)", "(1 - 1 / t)",
+        "@t is taken for the variance: it is its log", forms=VARIANCE,
+    ),
+    Mistake(
+        "q9", "np.exp(2 * t)", "np.exp(t / 2)",
+        "exp(@t/2) is the root of the standard deviation, and the KL has the variance",
+        forms=SIGMA,
+    ),
+    Mistake(
+        "q9", "np.exp(t)", "np.exp(2 * t)",
+        "exp(2 @t) is the square of the variance, and the KL has the variance", forms=VARIANCE,
+    ),
+    Mistake(
         "q10", "[mean_draw + mean_KL, scale_draw + scale_KL]",
         "[scale_draw + scale_KL, mean_draw + mean_KL]",
         "the halves have changed places: the encoder's first c columns are the means",
@@ -323,6 +448,16 @@ MISTAKES = [
         "q10", "[mean_draw + mean_KL, scale_draw + scale_KL]",
         "[mean_draw - mean_KL, scale_draw - scale_KL]",
         "the KL's path is subtracted: its sign is in it already",
+    ),
+    Mistake(
+        "q10", "[mean_draw + mean_KL, scale_draw + scale_KL]",
+        "[mean_draw + scale_draw, mean_KL + scale_KL]",
+        "gradients of two different arrays are added: both paths of the same array belong together",
+    ),
+    Mistake(
+        "q10", "[mean_draw + mean_KL, scale_draw + scale_KL]",
+        "[mean_draw * mean_KL, scale_draw * scale_KL]",
+        "the paths are multiplied: along a path gradients multiply, different paths add up",
     ),
     Mistake(
         "q11", "np.maximum(floor, KL.mean(axis=0)).sum()",
@@ -353,5 +488,27 @@ MISTAKES = [
     Mistake(
         "q11", "beta / len(KL)", "beta",
         "the 1/n of the mean in (13) is missing in the derivative",
+    ),
+    Mistake(
+        "q11", "np.maximum(floor, KL.mean(axis=0))", "np.maximum(0, KL.mean(axis=0) - floor)",
+        "the cost is what lies above the floor: below it, (14) has the floor, not 0",
+    ),
+    Mistake(
+        "q11", "np.maximum(floor, KL.mean(axis=0))",
+        "np.where(KL.mean(axis=0) > floor, KL.mean(axis=0), 0)",
+        "a dimension below the floor costs nothing: by (14) it costs the floor",
+    ),
+    Mistake(
+        "q11", "np.maximum(floor, KL.mean(axis=0)).sum()",
+        "np.maximum(floor, KL.mean(axis=0).sum())",
+        "the cost has one floor for the sum: (14) has one for each dimension",
+    ),
+    Mistake(
+        "q11", "beta / len(KL)", "1 / len(KL)", "the weight is missing in the derivative"
+    ),
+    Mistake(
+        "q11", "beta / len(KL) * (KL.mean(axis=0) > floor) * np.ones_like(KL)",
+        "np.maximum(floor, KL)",
+        "the second result is a maximum itself: its derivative is asked, a constant on each side",
     ),
 ]  # fmt: skip

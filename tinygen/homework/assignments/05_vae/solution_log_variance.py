@@ -136,11 +136,11 @@ def train(steps=1001, c=3):
     random = np.random.default_rng(0)
     p = [0.1 * random.standard_normal(shape) for shape in [(16, 2 * c), (2 * c,), (c, 16), (16,)]]
     for step in range(steps):
-        x, eps = bars(random, 64), random.standard_normal((1, 64, c))
+        x, eps = bars(random, 64), random.standard_normal((3, 64, c))
         J, gradients = loss_and_grads(p, x, eps)
         p = [value - 0.1 * gradient for value, gradient in zip(p, gradients, strict=True)]
         if step % 250 == 0:
-            print(f"step {step:4}: J = {J:.2f} nats per image")
+            print(f"step {step:4}: J = {J:.3f} nats per image")
     return p
 
 

@@ -3,6 +3,12 @@
 from tinygen.homework.assignment import Mistake
 
 OVERFLOW = "right for ordinary weights, but the exponential of a large logarithm overflows"
+NOT_THE_LARGEST = (
+    "right if the draws of an image are alike, but in case 2 one image has draws that are "
+    "thousands apart, and an exponential overflows: another number has to be subtracted"
+)
+A_LOGARITHM = "@t stands where its exponential should: it is a logarithm"
+FIRST_DRAW = "only the first draw: the gradients of all draws add up"
 
 MISTAKES = [
     Mistake("q1", "0.5 * ", "", "the 1/2 of both densities is missing"),
@@ -34,7 +40,7 @@ MISTAKES = [
     ),
     Mistake(
         "q1", "np.exp(t)", "np.exp(t / 2)",
-        "there is a 1/2 too many in the exponent: @t is the log of the standard deviation",
+        "divided by the root of the standard deviation: what is @t the log of?",
     ),
     Mistake(
         "q1", "np.exp(t)", "np.exp(2 * t)",
@@ -44,6 +50,36 @@ MISTAKES = [
         "q1", "scaled**2 - u**2", "scaled**2 - u**2 - np.log(2 * np.pi)",
         "log(2 pi) is in one of the densities only: it is in both, and cancels",
     ),
+    Mistake("q1", "np.exp(t)", "t", A_LOGARITHM),
+    Mistake(
+        "q1", "+ t.sum(axis=1)", "+ 2 * t.sum(axis=1)",
+        "the term of the log of the standard deviation is twice too large: the 1/2 of (2) is in "
+        "front of it, too",
+    ),
+    Mistake(
+        "q1", "+ t.sum(axis=1)", "+ np.exp(t).sum(axis=1)",
+        "the standard deviation stands where its log should",
+    ),
+    Mistake(
+        "q1", "+ 0.5 * (scaled**2 - u**2).sum(axis=2) + t",
+        "- (0.5 * (scaled**2 + u**2) + np.log(2 * np.pi)).sum(axis=2) - t",
+        "log q is added: by (3) it is subtracted",
+    ),
+    Mistake(
+        "q1", "scaled**2 - u**2", "scaled**2 + u**2",
+        "the sign of the prior's square: a code far from 0 is an improbable one",
+    ),
+    Mistake("q1", "scaled**2 - u", "scaled - u", "the first term of (2) is not squared"),
+    Mistake(
+        "q1", "0.5 * (scaled**2 - u**2)", "(0.5 * scaled**2 - u**2)",
+        "the 1/2 of the prior is missing",
+    ),
+    Mistake(
+        "q1", "log_p + 0.5 * (scaled**2 - u**2).sum(axis=2) + t.sum(axis=1)[:, None]",
+        "np.exp(log_p + 0.5 * (scaled**2 - u**2).sum(axis=2) + t.sum(axis=1)[:, None])",
+        "these are the weights: their logarithms are asked",
+    ),
+    Mistake("q1", "log_p +", "np.exp(log_p) +", "log_p is a logarithm already, and (3) adds it"),
     Mistake(
         "q2", "r.max(axis=1, keepdims=True)", "np.zeros((len(r), 1))",
         OVERFLOW + ", and that of a very negative one is 0: look at the hint",
@@ -71,6 +107,24 @@ MISTAKES = [
         "the logarithm is missing",
     ),
     Mistake(
+        "q2", "np.exp(r - top).mean(axis=1))", "np.exp(r - top)).mean(axis=1)",
+        "the logarithm of each weight, and then their mean: (4) is the logarithm of the mean",
+    ),
+    Mistake("q2", "r.max(", "r.min(", NOT_THE_LARGEST),
+    Mistake(
+        "q2", "top[:, 0] + ", "-top[:, 0] + ",
+        "what was subtracted in the exponent is subtracted once more",
+    ),
+    Mistake(
+        "q2", "np.exp(r - top).mean(axis=1))", "np.exp(r - top).sum(axis=1)) / r.shape[1]",
+        "the 1/k stands outside of the logarithm: (4) has it inside",
+    ),
+    Mistake(
+        "q2", "top[:, 0] + np.log(np.exp(r - top).mean(axis=1))",
+        "(top[:, 0] + np.log(np.exp(r - top).sum(axis=1))) / r.shape[1]",
+        "the 1/k stands outside of the logarithm: (4) has it inside",
+    ),
+    Mistake(
         "q3", "r - r.max(axis=1, keepdims=True)", "r", OVERFLOW + ": look at the hint of q2"
     ),
     Mistake(
@@ -96,6 +150,19 @@ MISTAKES = [
         "q3", "np.exp(r - r.max(axis=1, keepdims=True))", "r",
         "these are fractions of the logarithms: the weights are their exponentials",
     ),
+    Mistake("q3", "r.max(", "r.min(", NOT_THE_LARGEST),
+    Mistake(
+        "q3", "r - r.max(axis=1, keepdims=True)", "r.max(axis=1, keepdims=True) - r",
+        "a sign in the exponent: the largest logarithm gets the smallest weight",
+    ),
+    Mistake(
+        "q3", "w / w.sum(axis=1, keepdims=True)", "np.log(w / w.sum(axis=1, keepdims=True))",
+        "these are the logarithms of the normalised weights",
+    ),
+    Mistake(
+        "q3", "w / w.sum(axis=1, keepdims=True)", "w / np.sqrt((w**2).sum(axis=1, keepdims=True))",
+        "the squares of an image's weights add up to 1: the weights themselves should",
+    ),
     Mistake("q4", "-omega", "omega", "the sign: J is minus the mean of the bounds"),
     Mistake("q4", " / len(omega)", "", "the 1/n of (5) is missing"),
     Mistake(
@@ -105,6 +172,15 @@ MISTAKES = [
     Mistake(
         "q4", "-omega / len(omega)", "-np.ones_like(omega) / omega.size",
         "all draws alike: that is the gradient of the mean of logarithms, the ELBO",
+    ),
+    Mistake("q4", "len(omega)", "omega.shape[1]", "divided by k: (5) is a mean over the n images"),
+    Mistake(
+        "q4", "-omega / len(omega)", "-np.ones_like(omega) / len(omega)",
+        "all draws alike: by (4), a draw with a large weight has a large share in the sum",
+    ),
+    Mistake(
+        "q4", "-omega", "-omega * (1 - omega)",
+        "this is the derivative of a normalised weight: (4) has the logarithm of the sum",
     ),
     Mistake("q5", "1 / ", "", "this is one over the number of draws that count"),
     Mistake(
@@ -122,6 +198,14 @@ MISTAKES = [
     Mistake(
         "q5", "1 / (omega**2).sum(axis=1)", "1 / (omega.shape[1] * (omega**2).sum(axis=1))",
         "this is the fraction of the draws that count, not their number",
+    ),
+    Mistake(
+        "q5", "(omega**2).sum(axis=1)", "omega.sum(axis=1) ** 2",
+        "the square of a sum in the denominator: there (7) has the sum of the squares",
+    ),
+    Mistake(
+        "q5", "(omega**2).sum(axis=1)", "np.sqrt((omega**2).sum(axis=1))",
+        "this is the root of what is right",
     ),
     Mistake(
         "q6", "np.exp(2 * t)", "np.exp(t)",
@@ -144,6 +228,9 @@ MISTAKES = [
         "a matter of brackets: d@r multiplies both terms",
     ),
     Mistake("q6", "dr[:, :, None] * ", "", "the chain rule multiplies: d@r is missing"),
+    Mistake("q6", "np.exp(2 * t)", "(t**2)", A_LOGARITHM),
+    Mistake("q6", "/ variance", "* variance", "multiplied by the variance: (2) divides by it"),
+    Mistake("q6", "(u - m[:, None]) / variance", "u / variance", "log q lacks its mean"),
     Mistake(
         "q7", "return -(dr", "return (dr",
         "the sign: in (2) the mean is subtracted, and in (3) log q is",
@@ -160,6 +247,25 @@ MISTAKES = [
     Mistake(
         "q7", "(u - m[:, None])", "(m[:, None] + 0 * u)",
         "this is the derivative of a KL: here the weights have densities at the codes",
+    ),
+    Mistake("q7", "np.exp(2 * t)", "t**2", A_LOGARITHM),
+    Mistake("q7", " / np.exp(2 * t)", "", "the variance is missing: (2) divides by it"),
+    Mistake("q7", "/ np", "* np", "multiplied by the variance: (2) divides by it"),
+    Mistake("q7", ".sum(axis=1)", "[:, 0]", FIRST_DRAW),
+    Mistake(
+        "q7", "(dr[:, :, None] * (u - m[:, None])).sum(axis=1)",
+        "dr.sum(axis=1)[:, None] * (u - m[:, None]).sum(axis=1)",
+        "a product of sums over the draws: each draw's d@r goes with its own code",
+    ),
+    Mistake(
+        "q7", "-(dr[:, :, None] * (u - m[:, None])).sum(axis=1) / np.exp(2 * t)",
+        "-(dr[:, :, None] * ((u - m[:, None]) / np.exp(2 * t)[:, None] - u)).sum(axis=1)",
+        "the prior is in it: (1) has no mean, and the codes are given",
+    ),
+    Mistake(
+        "q7", "-(dr[:, :, None] * (u - m[:, None])).sum(axis=1) / np.exp(2 * t)",
+        "(dr[:, :, None] * ((u - m[:, None]) / np.exp(2 * t)[:, None] - u)).sum(axis=1)",
+        "this is the path through the codes, for q9: (10) is at given codes",
     ),
     Mistake(
         "q8", "(1 - scaled**2)", "(-(scaled**2))",
@@ -182,6 +288,40 @@ MISTAKES = [
     Mistake(
         "q8", "(dr", "0.5 * (dr", "half of what is right: that belongs to the log of a variance"
     ),
+    Mistake("q8", "np.exp(t)", "t", A_LOGARITHM),
+    Mistake(
+        "q8", "np.exp(t)", "np.exp(2 * t)",
+        "divided by the variance before it is squared: (2) divides the square by it",
+    ),
+    Mistake("q8", "dr[:, :, None] * ", "", "the chain rule multiplies: d@r is missing"),
+    Mistake("q8", ".sum(axis=1)", "[:, 0]", FIRST_DRAW),
+    Mistake(
+        "q8", "1 - scaled**2", "1 - 0.5 * scaled**2",
+        "the square's part is halved: the 1/2 of (2) and the inner derivative of 1/variance cancel",
+    ),
+    Mistake(
+        "q8", "1 - scaled**2", "1 - 2 * scaled**2",
+        "the square's part is twice too large: the 1/2 of (2) is in front of it, too",
+    ),
+    Mistake(
+        "q8", "1 - scaled**2", "2 - scaled**2",
+        "the part of the log of the standard deviation is twice too large: the 1/2 of (2) is in "
+        "front of it, too",
+    ),
+    Mistake(
+        "q8", "(1 - scaled**2)", "(t[:, None] - scaled**2)",
+        "the log of the standard deviation stands in it itself, not its derivative",
+    ),
+    Mistake(
+        "q8", "(1 - scaled**2)", "(1 - scaled**2) / np.exp(t)[:, None]",
+        "this is the gradient with respect to the standard deviation: the step to its log is "
+        "missing",
+    ),
+    Mistake(
+        "q8", "(dr[:, :, None] * (1 - scaled**2)).sum(axis=1)",
+        "1 - (dr[:, :, None] * scaled**2).sum(axis=1)",
+        "a matter of brackets: d@r multiplies both terms",
+    ),
     Mistake("q9", " + mean_rest", "", "d@m lacks the path at given codes"),
     Mistake("q9", " + scale_rest", "", "d@t lacks the path at given codes"),
     Mistake("q9", "(du * eps)", "du", "d@t lacks the noise"),
@@ -197,6 +337,45 @@ MISTAKES = [
     Mistake(
         "q9", "(du * eps).sum(axis=1)", "(du * eps).mean(axis=1)",
         "d@t has a mean over the draws: all of them use one @t, and the paths add up",
+    ),
+    Mistake("q9", "return dm, dt", "return dt, dm", "the results have changed places"),
+    Mistake("q9", "du.sum(axis=1) + ", "", "d@m lacks the path through the draws"),
+    Mistake(
+        "q9", "(du * eps).sum(axis=1) * np.exp(t) + ", "", "d@t lacks the path through the draws"
+    ),
+    Mistake(
+        "q9", "+ mean_rest", "- mean_rest",
+        "d@m has the path at given codes subtracted: its sign is in it already",
+    ),
+    Mistake(
+        "q9", "+ scale_rest", "- scale_rest",
+        "d@t has the path at given codes subtracted: its sign is in it already",
+    ),
+    Mistake(
+        "q9", "du.sum(axis=1) + mean_rest", "(du + mean_rest[:, None]).sum(axis=1)",
+        "d@m has the path at given codes once for each draw: its sum over the draws is in it "
+        "already",
+    ),
+    Mistake(
+        "q9", "(du * eps).sum(axis=1) * np.exp(t) + scale_rest",
+        "(du * eps * np.exp(t)[:, None] + scale_rest[:, None]).sum(axis=1)",
+        "d@t has the path at given codes once for each draw: its sum over the draws is in it "
+        "already",
+    ),
+    Mistake("q9", "du.sum(axis=1)", "du[:, 0]", "d@m has the first draw only: all add up"),
+    Mistake(
+        "q9", "(du * eps).sum(axis=1)", "(du * eps)[:, 0]",
+        "d@t has the first draw only: all add up",
+    ),
+    Mistake(
+        "q9", "(du * eps).sum(axis=1)", "du.sum(axis=1) * eps.sum(axis=1)",
+        "d@t has a product of sums over the draws: each draw's gradient goes with its own noise",
+    ),
+    Mistake("q9", "np.exp(t)", "t", "in d@t, " + A_LOGARITHM),
+    Mistake("q9", "np.exp(t)", "np.exp(2 * t)", "d@t has the variance for the standard deviation"),
+    Mistake(
+        "q9", "np.exp(t)", "0.5 * np.exp(t / 2)",
+        "the draw's part of d@t would be right if @t were the log of the variance",
     ),
     Mistake(
         "q10", "r.reshape(len(r), -1, size)", "r[:, None]",
@@ -223,4 +402,18 @@ MISTAKES = [
         "this is the mean of the logarithms: the bound with one draw, whatever the size",
     ),
     Mistake("q10", "return np", "return -np", "the sign: this is a loss, and the bound was asked"),
+    Mistake(
+        "q10", ".mean(axis=2)", ".mean(axis=1)",
+        "the mean is over the groups: (14) has it over the draws within a group",
+    ),
+    Mistake(
+        "q10", ".mean(axis=2)", ".sum(axis=2) / r.shape[1]",
+        "divided by all draws: a group has fewer",
+    ),
+    Mistake(
+        "q10", "np.log(np.exp(groups).mean(axis=2)).mean()",
+        "np.log(np.exp(groups).mean(axis=2).mean())",
+        "the logarithm of a mean over everything: each group has a logarithm of its own",
+    ),
+    Mistake("q10", ".mean()", ".sum()", "a sum over groups and images: (14) is their mean"),
 ]  # fmt: skip

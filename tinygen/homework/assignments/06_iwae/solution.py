@@ -138,7 +138,7 @@ def train(steps=1001, k=12, c=3):
         if step % 250 == 0:
             count = effective_sample_size(normalised(r)).mean()
             bounds = np.round([bound(r, size) for size in (1, 3, k)], 2)
-            print(f"step {step:4}: J = {J:.2f}, bounds {bounds}, {count:.1f} of {k} draws count")
+            print(f"step {step:4}: J = {J:.3f}, bounds {bounds}, {count:.1f} of {k} draws count")
     return p
 
 

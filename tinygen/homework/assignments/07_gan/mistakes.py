@@ -32,6 +32,24 @@ MISTAKES = [
         "the loss is a mean over the images, and not their sum",
     ),
     Mistake(
+        "q1",
+        "softplus(-r).mean() + softplus(q).mean()",
+        "softplus(-r).mean() - softplus(q).mean()",
+        "the loss of the fake images is subtracted: both are costs",
+    ),
+    Mistake(
+        "q1",
+        "softplus(-r).mean() + softplus(q).mean()",
+        "softplus(r).mean() + softplus(q).mean()",
+        "the sign of @r: here a real image costs much where it is taken for real",
+    ),
+    Mistake(
+        "q1",
+        "softplus(-r).mean() + softplus(q).mean()",
+        "softplus(-r).mean() + softplus(-q).mean()",
+        "the sign of @q: here a fake image costs much where it is taken for fake",
+    ),
+    Mistake(
         "q2", "dr = -sigmoid(-r) / len(r)", "dr = sigmoid(-r) / len(r)",
         "the sign of d@r: raising the logit of a real image lowers the loss",
     ),
@@ -54,7 +72,32 @@ MISTAKES = [
     ),
     Mistake(
         "q2", "dq = sigmoid(q) / len(q)", "dq = sigmoid(q) * (1 - sigmoid(q)) / len(q)",
-        "the derivative of softplus is the sigmoid itself, and not the derivative of the sigmoid",
+        "d@q has a derivative too many: softplus is differentiated twice",
+    ),
+    Mistake(
+        "q2",
+        "dr = -sigmoid(-r) / len(r)",
+        "dr = -sigmoid(-r) / (len(r) + len(q))",
+        "d@r is divided by the number of all images; real and fake ones have a mean each",
+    ),
+    Mistake(
+        "q2",
+        "dq = sigmoid(q) / len(q)",
+        "dq = sigmoid(q)",
+        "the loss is a mean over the fake images: d@q lacks their number",
+    ),
+    Mistake(
+        "q2",
+        "dq = sigmoid(q) / len(q)",
+        "dq = sigmoid(-q) / len(q)",
+        "d@q is large where the discriminator is right; it has to be large where it is wrong",
+    ),
+    Mistake(
+        "q2",
+        "dq = sigmoid(q) / len(q)",
+        "dq = (1 - sigmoid(-q)) / len(q)",
+        "the formula of d@q is right, but it is a difference of two numbers close to 1, which "
+        "loses all digits where the discriminator is sure",
     ),
     Mistake(
         "q3", "loss = softplus(-q).mean()", "loss = softplus(q).mean()",
@@ -75,6 +118,18 @@ MISTAKES = [
         "the loss is a mean over the images: d@q lacks their number",
     ),
     Mistake(
+        "q3",
+        "loss = softplus(-q).mean()",
+        "loss = -np.log(sigmoid(q)).mean()",
+        "the logarithm of a number that has become 0 is infinite: use a softplus",
+    ),
+    Mistake(
+        "q3",
+        "loss = softplus(-q).mean()",
+        "loss = softplus(-q).sum()",
+        "the loss is a mean over the images, and not their sum",
+    ),
+    Mistake(
         "q4", "loss = -softplus(q).mean()", "loss = softplus(q).mean()",
         "this is what the discriminator wants; in the minimax game the generator wants the "
         "opposite",
@@ -88,8 +143,26 @@ MISTAKES = [
         "d@q has the sign of the discriminator's gradient: the minus before the loss is not in it",
     ),
     Mistake(
+        "q4",
+        "loss = -softplus(q).mean()",
+        "loss = np.log(1 - sigmoid(q)).mean()",
+        "the logarithm of a number that has become 0 is infinite: use a softplus",
+    ),
+    Mistake(
+        "q4",
+        "dq = -sigmoid(q) / len(q)",
+        "dq = -sigmoid(q)",
+        "the loss is a mean over the images: d@q lacks their number",
+    ),
+    Mistake(
+        "q4",
+        "dq = -sigmoid(q) / len(q)",
+        "dq = -sigmoid(q) * (1 - sigmoid(q)) / len(q)",
+        "d@q has a derivative too many: softplus is differentiated twice",
+    ),
+    Mistake(
         "q5", "F = 1 - H**2", "F = 1 - H",
-        "the first derivative of tanh has the square of @F's units, and not the units themselves",
+        "a power is missing in @F: the derivative of tanh is the same at a sum and at its opposite",
         ROWS,
     ),
     Mistake(
@@ -117,6 +190,21 @@ MISTAKES = [
         "q5", "K = F * (1 - F)", "K = 0 * F",
         "softplus is curved: @K is not 0, as it would be for ReLU",
         COLUMNS,
+    ),
+    Mistake(
+        "q5",
+        "K = -2 * H * F",
+        "K = -2 * S * F",
+        "@K has the sums in it where the chain rule has tanh of them",
+        ROWS,
+    ),
+    Mistake(
+        "q5",
+        "F = 1 - H**2",
+        "F = 1 - S**2",
+        "@F has the square of the sums in it; the derivative of tanh can be written with tanh "
+        "alone",
+        ROWS,
     ),
     Mistake(
         "q6", "dq[:, None] * w * F", "dq[:, None] * w",
@@ -149,6 +237,27 @@ MISTAKES = [
         COLUMNS,
     ),
     Mistake(
+        "q6",
+        "dq[:, None] * w * F",
+        "0 * dq[:, None] + w * F",
+        "the gradient of the logits is missing: every image is moved alike, whatever its logit",
+        ROWS,
+    ),
+    Mistake(
+        "q6",
+        "dq[:, None] * w * F",
+        "dq[:, None] * w * F * (1 - F)",
+        "@F is a derivative already, and is not to be differentiated again",
+        ROWS,
+    ),
+    Mistake(
+        "q6",
+        "w[:, None] * F * dq",
+        "w[:, None] * F * (1 - F) * dq",
+        "@F is a derivative already, and is not to be differentiated again",
+        COLUMNS,
+    ),
+    Mistake(
         "q7", "dY * Y * (1 - Y)", "dY * Y",
         "the derivative of the sigmoid at the generator's end has two factors; one is missing",
     ),
@@ -169,6 +278,26 @@ MISTAKES = [
     Mistake(
         "q7", "dU.sum(axis=1)", "dU.mean(axis=1)",
         "d@b adds up what each image contributes; a mean over images is in d@Y already",
+        COLUMNS,
+    ),
+    Mistake(
+        "q7",
+        "dY * Y * (1 - Y)",
+        "dY * (1 - Y**2)",
+        "this is the derivative of a tanh: the generator ends with a sigmoid",
+    ),
+    Mistake(
+        "q7",
+        "Z.T @ dU",
+        "Z.T @ dU / len(Z)",
+        "d@B is divided by the number of images; a mean over images is in d@Y already",
+        ROWS,
+    ),
+    Mistake(
+        "q7",
+        "dU @ Z.T",
+        "dU @ Z.T / Z.shape[1]",
+        "d@B is divided by the number of images; a mean over images is in d@Y already",
         COLUMNS,
     ),
     Mistake(
@@ -214,13 +343,39 @@ MISTAKES = [
         COLUMNS,
     ),
     Mistake(
+        "q8",
+        "np.sum(V**2)",
+        "np.sum(V) ** 2",
+        "it is the square of a sum; (16) has a sum of squares",
+    ),
+    Mistake(
+        "q8",
+        "(w * F)",
+        "(0 * w + F)",
+        "the weights @w of the last layer are missing in @V",
+        ROWS,
+    ),
+    Mistake(
+        "q8",
+        "(w[:, None] * F)",
+        "(0 * w[:, None] + F)",
+        "the weights @w of the last layer are missing in @V",
+        COLUMNS,
+    ),
+    Mistake(
+        "q8",
+        "lam / (2",
+        "1 / (2",
+        "the weight @lam of the penalty is missing",
+    ),
+    Mistake(
         "q9", "dV = lam / len(V) * V", "dV = lam / (2 * len(V)) * V",
-        "the derivative of a square brings a 2, which cancels the half of the penalty",
+        "d@V is half of what is right: what does the derivative of a square bring?",
         ROWS,
     ),
     Mistake(
         "q9", "dV = lam / V.shape[1] * V", "dV = lam / (2 * V.shape[1]) * V",
-        "the derivative of a square brings a 2, which cancels the half of the penalty",
+        "d@V is half of what is right: what does the derivative of a square bring?",
         COLUMNS,
     ),
     Mistake(
@@ -242,6 +397,12 @@ MISTAKES = [
         "q9", "dw = np.sum((A @ dV) * F, axis=1)", "dw = np.sum(A @ dV, axis=1)",
         "@w meets @F on the way down, so d@w has @F in it",
         COLUMNS,
+    ),
+    Mistake(
+        "q9",
+        "dV = lam",
+        "dV = 1",
+        "the weight @lam of the penalty is missing",
     ),
     Mistake(
         "q10", "dS = Q * w * K", "dS = Q * K + 0 * w",
@@ -281,6 +442,20 @@ MISTAKES = [
     Mistake(
         "q10", "dS @ Y.T", "dS @ V.T",
         "the way from the sums to @A goes through the images, and not through @V",
+        COLUMNS,
+    ),
+    Mistake(
+        "q10",
+        "dS = Q * w * K",
+        "dS = Q * w + 0 * K",
+        "@K is missing: the way from @F to the sums leads through it",
+        ROWS,
+    ),
+    Mistake(
+        "q10",
+        "dS = Q * w[:, None] * K",
+        "dS = Q * w[:, None] + 0 * K",
+        "@K is missing: the way from @F to the sums leads through it",
         COLUMNS,
     ),
 ]  # fmt: skip

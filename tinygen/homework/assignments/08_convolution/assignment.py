@@ -13,11 +13,26 @@ LETTERS = {
     "g": "g f",
 }
 
-# With windows that overlap, and with gaps between them and pixels that are in no window.
-SETTINGS = [
-    {"n": 6, "h": 7, "w": 9, "c": 2, "o": 8, "size": 3, "stride": 2, "pad": 1, "p": 4, "q": 5},
-    {"n": 3, "h": 12, "w": 14, "c": 6, "o": 7, "size": 2, "stride": 3, "pad": 0, "p": 4, "q": 5},
-]
+OVERLAPPING = (3, 2, 1), (4, 2, 1), (4, 3, 1)
+APART = (2, 3, 0), (2, 4, 0), (3, 4, 0)
+"""Size, stride and zeros; of the second, some pixels are in no window."""
+
+
+def settings(random):
+    """One of either kind, with sizes that are all different."""
+    return [setting(random, *random.choice(kind).tolist()) for kind in (OVERLAPPING, APART)]
+
+
+def setting(random, size, stride, pad):
+    while True:
+        n, c, o, p, q, *rest = random.integers(
+            [2, 2, 4, 3, 3, 0, 0], [7, 5, 9, 6, 6, stride, stride]
+        )
+        h, w = (stride * (k - 1) + size - 2 * pad + r for k, r in zip((p, q), rest, strict=True))
+        sizes = {"n": n, "h": h, "w": w, "c": c, "o": o, "p": p, "q": q}
+        if len({*sizes.values()}) == len(sizes):
+            numbers = {"size": size, "stride": stride, "pad": pad, **sizes}
+            return {name: int(number) for name, number in numbers.items()}
 
 
 def images(random, form, s, height, width, channels):
@@ -52,23 +67,27 @@ def only(s, names):
 
 
 def q1(random, form):
-    lengths = [7, 12, int(random.integers(20, 40))]
-    others = [(3, 2, 1), (2, 3, 0), (5, 1, 2)]
+    """With every step, with a rest at the end, and with any numbers."""
+    size, stride, pad, length = random.integers([2, 2, 1, 20], [6, 6, 4, 60]).tolist()
+    rest = stride * int(random.integers(5, 12)) + int(random.integers(1, stride))
+    others = (length, 1, pad), (size + rest, stride, 0), (length + 1, stride, pad)
     return [
         {"length": length, "size": size, "stride": stride, "pad": pad}
-        for length, (size, stride, pad) in zip(lengths, others, strict=True)
+        for length, stride, pad in others
     ]
 
 
 def q2(random, form):
     return [
         {"X": images(random, form, s, "h", "w", "c"), **only(s, "size stride pad p q")}
-        for s in SETTINGS
+        for s in settings(random)
     ]
 
 
 def q3(random, form):
-    return [{"rows": rows(random, s), **only(s, "size stride pad n h w p q")} for s in SETTINGS]
+    return [
+        {"rows": rows(random, s), **only(s, "size stride pad n h w p q")} for s in settings(random)
+    ]
 
 
 def q4(random, form):
@@ -79,21 +98,21 @@ def q4(random, form):
             "e": random.standard_normal(s["o"]),
             **only(s, "n p q"),
         }
-        for s in SETTINGS[:1]
+        for s in settings(random)[:1]
     ]
 
 
 def q5(random, form):
     return [
         {"rows": rows(random, s), "dY": images(random, form, s, "p", "q", "o")}
-        for s in SETTINGS[:1]
+        for s in settings(random)[:1]
     ]
 
 
 def q6(random, form):
     return [
         {"dY": images(random, form, s, "p", "q", "o"), "M": weights(random, form, s)}
-        for s in SETTINGS[:1]
+        for s in settings(random)[:1]
     ]
 
 
@@ -105,7 +124,7 @@ def q7(random, form):
             "g": random.standard_normal(s["o"]),
             **only(s, "stride pad h w"),
         }
-        for s in SETTINGS
+        for s in settings(random)
     ]
 
 
@@ -116,7 +135,7 @@ def q8(random, form):
             "T": weights_of_transpose(random, form, s),
             **only(s, "stride pad p q"),
         }
-        for s in SETTINGS
+        for s in settings(random)
     ]
 
 
@@ -127,5 +146,5 @@ def q9(random, form):
             "dY": images(random, form, s, "h", "w", "o"),
             **only(s, "size stride pad"),
         }
-        for s in SETTINGS
+        for s in settings(random)
     ]

@@ -35,6 +35,18 @@ MISTAKES = [
         "q1", "(length + 2 * pad - size) // stride + 1", "(length + 2 * pad) // stride",
         "it counts where windows would begin, also those that would begin too late to fit",
     ),
+    Mistake(
+        "q1",
+        "length + 2 * pad",
+        "length",
+        "the zeros are missing: they make the image longer",
+    ),
+    Mistake(
+        "q1",
+        "(length + 2 * pad - size) // stride",
+        "(length + 2 * pad) // stride - size",
+        "the size of a window is subtracted after the division: it is in pixels, as the length is",
+    ),
     Mistake("q2", STEP, "y, x = r, s", NO_STEP),
     *each(
         "q2",
@@ -91,6 +103,12 @@ MISTAKES = [
         (".reshape(n, p, q, -1).transpose(0, 3, 1, 2)", ".reshape(n, -1, p, q)"),
         "the numbers are right, but in another order: which axis of the product runs fastest, and "
         "which should?",
+    ),
+    Mistake(
+        "q4",
+        "+ e)",
+        "- e)",
+        "the biases are subtracted",
     ),
     *each(
         "q5",

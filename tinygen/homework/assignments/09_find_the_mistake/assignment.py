@@ -17,7 +17,7 @@ LETTERS = {
     "G": "G F",
     "a": "a e",
     "z": "z h",
-    "r": "r q",
+    "r": "r R",
     "s": "s f",
 }
 
@@ -83,6 +83,8 @@ q4 = q6 = q8 = q2
 
 def judge_q2(got, expected, case):
     """A label is right or wrong, and which one is right must not be said."""
+    if np.ndim(got) or got not in range(1, 56):
+        return Verdict(0, "expected the number in a label, from 1 to 55")
     return Verdict(1) if got == expected else Verdict(0, "the mistake is in another line")
 
 

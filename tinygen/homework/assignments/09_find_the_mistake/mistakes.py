@@ -10,17 +10,16 @@ from tinygen.homework.assignment import Mistake
 SEEN = [
     Mistake(
         "q1", "dD = z.T @ dlogits / n", "dD = mean.T @ dlogits / n",
-        "the loss is right, but d@D is not its gradient: it is as if the decoder had seen other "
-        "codes",
+        "the loss is right, but d@D is not its gradient, though it nearly is where the codes are "
+        "hardly moved",
     ),
     Mistake(
         "q1", "dmean = (dz + mean) / n", "dmean = dz / n",
-        "the loss is right, but d@M is not its gradient: one of two paths is missing",
+        "the loss is right, but d@M is not its gradient, unless all means are 0",
     ),
     Mistake(
         "q1", "dz * noise * dsigma", "dz * noise * sigma",
-        "the loss is right, but d@L is not its gradient: it is, except for a factor in one of its "
-        "two paths",
+        "the loss is right, but d@L is not its gradient, though it would be if @D were 0",
     ),
     Mistake(
         "q1", "dz * noise * dsigma", "dz * dsigma",
@@ -34,8 +33,8 @@ SEEN = [
     ),
     Mistake(
         "q3", "H_fake = np.tanh(fake @ A)", "H_fake = np.tanh(fake @ A, out=H_real)",
-        "the loss of the discriminator is right, but its gradient forgets the real images: compare "
-        "two arrays that should be different",
+        "the loss of the discriminator is right, but d@A and d@w are not its gradients: the real "
+        "images have not the effect that they should have",
     ),
     Mistake(
         "q3", "np.outer(db, w) * (1 - H_fake**2)", "np.outer(da, w) * (1 - H_fake**2)",
@@ -48,8 +47,8 @@ SEEN = [
     ),
     Mistake(
         "q3", "(np.outer(db, w) * (1 - H**2)) @ A.T", "np.outer(db, w) @ A.T",
-        "the discriminator's step is right, and so is the generator's loss, but not its gradient: "
-        "the discriminator is taken for a linear one on the way down",
+        "the discriminator's step is right, and so is the generator's loss, but not its gradient, "
+        "though it nearly is where @A is small",
     ),
     Mistake(
         "q3", "G - rate * z.T @ dfake", "G + rate * z.T @ dfake",
@@ -90,13 +89,13 @@ SEEN = [
 UNSEEN = [
     Mistake(
         "q1", "standard_normal((n, c))", "standard_normal((n, 1))",
-        "each gradient is that of the loss, but the codes are not drawn as they should be: all "
-        "units of a code are moved alike",
+        "each gradient is that of the loss, but the codes are not drawn as they should be: "
+        "measure how two units of a code are correlated",
     ),
     Mistake(
         "q1", "standard_normal((n, c))", "random((n, c))",
-        "each gradient is that of the loss, but the codes are not drawn as they should be: they "
-        "are moved in one direction only",
+        "each gradient is that of the loss, but the codes are not drawn as they should be: "
+        "measure their mean",
     ),
     Mistake(
         "q1", "np.exp(log_var / 2), np.exp(log_var / 2) / 2", "np.exp(log_var), np.exp(log_var)",
@@ -130,20 +129,21 @@ UNSEEN = [
     ),
     Mistake(
         "q5", "x, t = x[order], t[order]", "x = x[order]",
-        "each gradient is right for what it is given; but the examples have lost something that "
-        "belongs to them",
+        "each gradient is right for what it is given; but where the labels are easy to tell, "
+        "little is learned",
     ),
     Mistake(
         "q5", "range(0, len(x), batch)", "range(batch, len(x), batch)",
-        "each gradient is right, but in each epoch some of the examples are not looked at",
+        "each gradient is right, but some examples could be changed, and the weights after an "
+        "epoch would be the same",
     ),
     Mistake(
         "q5", "m = beta * m + (1 - beta) * dw", "m = (1 - beta) * m + beta * dw",
-        "the gradients are right, but one of the two averages forgets much faster than it should",
+        "the gradients are right, but a step depends more on the last batch than it should",
     ),
     Mistake(
         "q5", "v = gamma * v + (1 - gamma) * dw**2", "v = gamma * v + (1 - gamma) * m**2",
-        "the gradients are right, but one of the two averages is not that of their squares",
+        "the gradients are right, but the steps are too long where gradients change their signs",
     ),
     Mistake(
         "q5", "v / (1 - gamma**step)", "v",

@@ -43,7 +43,7 @@ def vae(x, M, L, D, seed):
 
 
 def line_of_vae():
-    """The label of the line with the mistake, a number."""
+    """The label of the line with the mistake, such as 7 for [7]."""
     # BEGIN q2 points=1 label=q1
     return 0
     # END
@@ -79,7 +79,7 @@ def gan_step(x, z, A, w, G, rate):
 
 
 def line_of_gan():
-    """The label of the line with the mistake, a number."""
+    """The label of the line with the mistake, such as 7 for [7]."""
     # BEGIN q4 points=1 label=q3
     return 0
     # END
@@ -91,7 +91,7 @@ def line_of_gan():
 def training(x, t, w, rate, beta, gamma, epochs, batch, seed):
     """Logistic regression, trained with Adam: the weights `w` (d,) after each epoch, (epochs, d).
 
-    Of examples `x` (n, d) with labels `t` (n,), which are 0 or 1.
+    Of examples `x` (n, d) with labels `t` (n,), which are 0 or 1; n is a multiple of `batch`.
     """
     random, step, history = np.random.default_rng(seed), 0, []
     # BEGIN q5 (10) (11) (12) (13) points=1.5 faulty
@@ -114,7 +114,7 @@ def training(x, t, w, rate, beta, gamma, epochs, batch, seed):
 
 
 def line_of_training():
-    """The label of the line with the mistake, a number."""
+    """The label of the line with the mistake, such as 7 for [7]."""
     # BEGIN q6 points=1 label=q5
     return 0
     # END
@@ -148,7 +148,7 @@ def batch_norm(r, da, gain, shift, mean, variance, rate, test):
 
 
 def line_of_batch_norm():
-    """The label of the line with the mistake, a number."""
+    """The label of the line with the mistake, such as 7 for [7]."""
     # BEGIN q8 points=1 label=q7
     return 0
     # END
@@ -178,9 +178,9 @@ def main():
     random = np.random.default_rng(0)
     x, M, L, D = (random.standard_normal(shape) for shape in [(5, 7), (7, 3), (7, 3), (3, 7)])
     _, by_M, by_L, by_D = vae(x, M, L, D, 1)
-    compare("vae, M", by_M, differences(lambda other: vae(x, other, L, D, 1)[0], M))
-    compare("vae, L", by_L, differences(lambda other: vae(x, M, other, D, 1)[0], L))
-    compare("vae, D", by_D, differences(lambda other: vae(x, M, L, other, 1)[0], D))
+    compare("vae, `M`", by_M, differences(lambda other: vae(x, other, L, D, 1)[0], M))
+    compare("vae, `L`", by_L, differences(lambda other: vae(x, M, other, D, 1)[0], L))
+    compare("vae, `D`", by_D, differences(lambda other: vae(x, M, L, other, 1)[0], D))
 
     shapes = [(6, 4), (6, 3), (4, 5), (5,), (3, 4)]
     x, z, A, w, G = (random.standard_normal(shape) for shape in shapes)
@@ -189,9 +189,9 @@ def main():
     by_A = differences(lambda other: gan_step(x, z, other, w, G, tiny)[0], A)
     by_w = differences(lambda other: gan_step(x, z, A, other, G, tiny)[0], w)
     by_G = differences(lambda other: gan_step(x, z, A, w, other, tiny)[1], G)
-    compare("gan_step, A", (A - new_A) / tiny, by_A)
-    compare("gan_step, w", (w - new_w) / tiny, by_w)
-    compare("gan_step, G", (G - new_G) / tiny, by_G)
+    compare("gan_step, `A`", (A - new_A) / tiny, by_A)
+    compare("gan_step, `w`", (w - new_w) / tiny, by_w)
+    compare("gan_step, `G`", (G - new_G) / tiny, by_G)
 
     r, da = random.standard_normal((2, 7, 4))
     gain, shift = random.standard_normal((2, 4))
@@ -200,9 +200,9 @@ def main():
         return np.sum(batch_norm(r, da, gain, shift, 0, 1, 0.1, r)[0] * da)
 
     _, dr, dgain, dshift, *_ = batch_norm(r, da, gain, shift, 0, 1, 0.1, r)
-    compare("batch_norm, r", dr, differences(lambda other: loss(other, gain, shift), r))
-    compare("batch_norm, gain", dgain, differences(lambda other: loss(r, other, shift), gain))
-    compare("batch_norm, shift", dshift, differences(lambda other: loss(r, gain, other), shift))
+    compare("batch_norm, `r`", dr, differences(lambda other: loss(other, gain, shift), r))
+    compare("batch_norm, `gain`", dgain, differences(lambda other: loss(r, other, shift), gain))
+    compare("batch_norm, `shift`", dshift, differences(lambda other: loss(r, gain, other), shift))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 """What the homework on writing checks asks, and how good a check is."""
 
+import inspect
+import math
 import runpy
+import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +30,32 @@ MOST_NUMBERS, MOST_CODES, MOST_DRAWN = 1000, 20_000, 1_000_000
 """In an array; codes at once; numbers in these: what a check may ask the grader to compute."""
 
 
-ORDERS: dict[int, np.ndarray] = {}
-"""Of each case, by its key: in which order implementations come, so that a check cannot count."""
+SECRET = secrets.randbits(128)
+"""Of this process: what is drawn with it is the same each time, and no submission can know it."""
+
+
+@dataclass
+class Run:
+    """Implementations in the order in which a check meets them, and what it has said of them."""
+
+    kind: str
+    order: list[int]
+    said: list[int] = field(default_factory=list)
+
+    @property
+    def implementations(self):
+        return [IMPLEMENTATIONS[self.kind][i] for i in self.order]
+
+
+RUNS: dict[int, Run] = {}
+"""By the key that a case has, which tells nothing."""
 
 
 def case(kind, random):
-    """What a submission sees: how many implementations there are, and the key of their order."""
-    count, key = len(IMPLEMENTATIONS[kind]), int(random.integers(2**31))
-    ORDERS[key] = random.permutation(count)
-    return {"kind": kind, "count": count, "key": key}
+    key, drawn = secrets.randbits(60), int(random.integers(2**31))
+    order = np.random.default_rng([SECRET, drawn]).permutation(len(IMPLEMENTATIONS[kind]))
+    RUNS[key] = Run(kind, order.tolist())
+    return {"key": key}
 
 
 def q1(random, form):
@@ -53,27 +74,54 @@ def q4(random, form):
     return case("adam", random)
 
 
-def shuffled(case):
-    """The implementations of a case, in its order."""
-    return [IMPLEMENTATIONS[case["kind"]][i] for i in ORDERS[case["key"]]]
+def ask_left(case):
+    """How many implementations the check has not judged yet."""
+    run = RUNS[case["key"]]
+    return len(run.order) - len(run.said)
 
 
-def ask_call(case, number, **arguments):
-    """The results of one implementation; an error is the student's."""
+def ask_call(case, **arguments):
+    """The results of the next implementation, the only one there is; an error is the student's."""
+    run = RUNS[case["key"]]
+    function, _ = run.implementations[len(run.said)]
+    names = [*inspect.signature(function).parameters]
+    if [*arguments] != names:
+        raise ValueError(f"expected arguments {', '.join(names)}, got {', '.join(arguments)}")
     values = [np.array(x, float) if np.ndim(x) else x for x in arguments.values()]
-    if max(np.size(x) for x in values) > MOST_NUMBERS:
+    size = math.prod(np.broadcast_shapes(*map(np.shape, values)))
+    if size > MOST_NUMBERS:
         raise ValueError(f"expected arrays of at most {MOST_NUMBERS:,} numbers")
     count = arguments.get("count", 1)
-    if not 1 <= count <= MOST_CODES or count * np.size(values[0]) > MOST_DRAWN:
+    if not 1 <= count <= MOST_CODES or count * size > MOST_DRAWN:
         raise ValueError(f"expected 1 to {MOST_CODES:,} codes, of {MOST_DRAWN:,} numbers at most")
-    function, _ = shuffled(case)[int(number)]
     with np.errstate(all="ignore"):
         return function(*values)
 
 
+def ask_write_down(case, said):
+    """What the check says of this implementation, for good; then it meets the next one."""
+    run = RUNS[case["key"]]
+    if said not in (0, 1, 2) or len(run.said) == len(run.order):
+        raise ValueError("expected one verdict on each implementation")
+    run.said.append(int(said))
+
+
+def ask_sealed(case):
+    """All that was written down. The seal is the grader's, so that nobody can change it later."""
+    run = RUNS[case["key"]]
+    return {"said": np.array(run.said, dtype=int), "seal": seal(run, run.said)}
+
+
+def seal(run, said):
+    return np.random.default_rng([SECRET, *run.order, *said]).random()
+
+
 def judge(got, expected, case):
     """The fraction of wrong implementations that a check refuses, if it passes the right ones."""
-    said = list(zip(np.asarray(got), shuffled(case), strict=True))
+    run, verdicts = RUNS[case["key"]], got["said"].tolist()
+    if len(verdicts) != len(run.order) or got["seal"] != seal(run, verdicts):
+        return Verdict(0, "these are not the verdicts that the grader wrote down")
+    said = [*zip(verdicts, run.implementations, strict=True)]
     for verdict, (_, wrong) in said:
         if not wrong and verdict:
             how = "refuses" if verdict == 1 else "does not get through with"
