@@ -194,7 +194,8 @@ def sentences(tmp_path_factory):
     """What is said of each of TOGETHER; an honest question at the end has its point."""
     with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as server:
         install(tmp_path_factory.mktemp("kit"), patch)
-        (q1, of_q1), (q2, of_q2) = grading._asked("tiny", 0, 2, 1)
+        tiny = grading.assignments.load("tiny")
+        (q1, of_q1), (q2, of_q2) = grading._asked(tiny, tiny.variant(0), 2, 1)
         source = "import sys\nimport numpy as np\n" + HONEST
         driver = "def q2(s, a, ask): return s.total(*a.values())\n"
         for i, (body, _) in enumerate(TOGETHER.values()):

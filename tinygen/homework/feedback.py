@@ -150,7 +150,7 @@ def _of_case(got: Any, expected: Any, case: Mapping[str, Any], known: Known) -> 
             return known.judge(got, expected, case)
         except Exception as error:  # a stranger's result may do anything to it
             return Verdict(0, f"this cannot be judged: {error}")
-    return Verdict(float(not _wrong(got, expected, known.tolerance)))
+    return Verdict(float(not wrong_parts(got, expected, known.tolerance)))
 
 
 def failure(
@@ -286,7 +286,7 @@ def _kind(x: Any) -> str:
     return "a number" if isinstance(x, (bool, int, float, np.generic)) else type(x).__name__
 
 
-def _wrong(got: Any, expected: Any, tolerance: float) -> list[str]:
+def wrong_parts(got: Any, expected: Any, tolerance: float) -> list[str]:
     """The names of the arrays in a result that are wrong; first those of a wrong shape."""
     a, b = _arrays(got), _arrays(expected)
     of_shape = [name for name in b if a[name].shape != b[name].shape]
@@ -300,7 +300,7 @@ def _arrays(result: Any) -> dict[str, np.ndarray]:
 
 def _why(got: Any, expected: Any, sizes: Sizes, tolerance: float) -> str:
     """What is wrong with the numbers of a result."""
-    wrong = _wrong(got, expected, tolerance)
+    wrong = wrong_parts(got, expected, tolerance)
     sentence = _of_array(wrong[0], _arrays(got), _arrays(expected), sizes, tolerance)
     if len(wrong) > 1:
         verb = "is" if len(wrong) == 2 else "are"

@@ -19,6 +19,7 @@ from tinygen.homework.feedback import Known, Stopped, Verdict, parts, verdict
 from tinygen.homework.marks import Question
 from tinygen.homework.sandbox.parent import Answer, Limits, Request, Run, printable, run
 from tinygen.homework.submission import Submission, read
+from tinygen.homework.variants import Variant
 
 TIMES_LARGER = 100
 """Than the right result may be what is looked at, so that a huge one does not keep us busy."""
@@ -45,9 +46,14 @@ class Graded:
     text: str
 
     @property
+    def title(self) -> str:
+        """``"q3 (23)"``."""
+        return " ".join((self.id, *self.equations))
+
+    @property
     def line(self) -> str:
         """``"q3 (23): right"``."""
-        return f"{' '.join((self.id, *self.equations))}: {self.text}"
+        return f"{self.title}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -75,11 +81,15 @@ class Grade:
         return asdict(self)
 
     @property
+    def total(self) -> str:
+        """``"6.5 of 10 points"``."""
+        return f"{self.points:g} of {marks.plural(self.of, 'point')}"
+
+    @property
     def text(self) -> str:
         """For the student."""
         lines = [question.line for question in self.questions] + self.problems
-        total = f"{self.points:g} of {marks.plural(self.of, 'point')}"
-        return "\n".join([f"{self.assignment}, variant {self.variant}", *lines, total])
+        return "\n".join([f"{self.assignment}, variant {self.variant}", *lines, self.total])
 
     def __str__(self) -> str:
         """For the teacher."""
@@ -109,32 +119,34 @@ def grade(
         InputError: it is not known which assignment it is of, or there is no such one.
     """
     refuse_unknown("hints", hints, HINTS)
-    if level not in (None, *marks.LEVELS):
-        raise InputError(f"expected level {' or '.join(map(str, marks.LEVELS))}, got {level}")
+    if level is not None:
+        marks.refuse_other_level(level)
     problem = ""
     try:
         submission = read(path, assignment or "")
     except InputError as error:
         if assignment is None:
             raise
-        submission, problem = Submission("", "", assignment, variant or 0), str(error)
+        submission, problem = Submission("", "", assignment), str(error)
     assignment = assignment or submission.assignment
     level = level or submission.level or marks.LEVELS[-1]
     problems = [problem] if problem else []
     if variant is None and submission.variant is None and not problem:
         problems.append("there is no first line that says which variant it is: graded as variant 0")
-    variant = submission.variant if variant is None else variant
+    variant = (submission.variant or 0) if variant is None else variant
     if not assignment:
         raise InputError(
             "expected a first line such as # tinygen homework: vae, variant 7, got none; "
             "which assignment is it of?"
         )
-    seed = new_seed() if seed is None else seed
-    asked = _asked(assignment, variant or 0, level, _seed(seed, submission.source))
+    seed = _seed(new_seed() if seed is None else seed, submission.source)
+    loaded = assignments.load(assignment)
+    chosen = loaded.variant(variant)
+    asked = _asked(loaded, chosen, level, seed)
     if problem:
         outcome = Run([Answer(None, problem)] * sum(len(k.cases) for _, k in asked), ())
     else:
-        outcome = _run(submission.source, assignments.load(assignment), variant or 0, asked, limits)
+        outcome = _run(submission.source, loaded, chosen, asked, limits)
     answers = iter(outcome.answers)
     graded = [
         _graded(question, known, [next(answers) for _ in known.cases], hints == "hidden")
@@ -142,7 +154,7 @@ def grade(
     ]
     return Grade(
         assignment=assignment,
-        variant=variant or 0,
+        variant=variant,
         points=sum(question.points for question in graded),
         of=sum(question.of for question in graded),
         isolation=_isolation(outcome.walls),
@@ -161,20 +173,20 @@ def _seed(seed: int, source: str) -> int:
     return int.from_bytes(sha256(f"{seed} {source}".encode(errors="replace")).digest()[:8], "big")
 
 
-def _asked(assignment: str, variant: int, level: int, seed: int) -> list[tuple[Question, Known]]:
+def _asked(
+    assignment: Assignment, variant: Variant, level: int, seed: int
+) -> list[tuple[Question, Known]]:
     """The questions, and what is known of them."""
-    loaded = assignments.load(assignment)
-    chosen = loaded.variant(variant)
     return [
-        (question, loaded.known(question.id, chosen, seed))
-        for question in loaded.questions(chosen, level)
+        (question, assignment.known(question.id, variant, seed))
+        for question in assignment.questions(variant, level)
     ]
 
 
 def _run(
     source: str,
     assignment: Assignment,
-    variant: int,
+    variant: Variant,
     asked: Sequence[tuple[Question, Known]],
     limits: Limits | None,
 ) -> Run:
@@ -188,8 +200,7 @@ def _run(
     def ask(request: Request, name: str, arrays: Mapping[str, Any]) -> Any:
         return assignment.ask(request.arguments)(name, **arrays)
 
-    driver = assignment.driver(assignment.variant(variant))
-    return run(source, driver, requests, ask, limits)
+    return run(source, assignment.driver(variant), requests, ask, limits)
 
 
 def _graded(question: Question, known: Known, answers: Sequence[Answer], hidden: bool) -> Graded:

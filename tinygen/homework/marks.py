@@ -24,6 +24,16 @@ from tinygen.errors import InputError
 LEVELS = (1, 2)
 
 
+def refuse_other_level(level: int) -> None:
+    """Refuse a level that there is not.
+
+    Raises:
+        InputError: it is none of `LEVELS`.
+    """
+    if level not in LEVELS:
+        raise InputError(f"expected level {' or '.join(map(str, LEVELS))}, got {level}")
+
+
 @dataclass(frozen=True)
 class Question:
     """What is to be written, and where.

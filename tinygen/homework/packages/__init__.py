@@ -43,8 +43,7 @@ def package(
         InputError: there is no such assignment, platform, level or hints, or `out` exists.
     """
     refuse_unknown("platform", platform, PLATFORMS)
-    if level not in marks.LEVELS:
-        raise InputError(f"expected level 1 or 2, got {level}")
+    marks.refuse_other_level(level)
     refuse_unknown("hints", hints, HINTS)
     assignment = load(name)
     path = Path(out or f"{name}-{platform}" + ".zip" * (platform != "nbgrader"))

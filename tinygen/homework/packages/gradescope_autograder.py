@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tinygen.homework.grading import Grade, grade
-from tinygen.homework.marks import plural
 
 FAILED = {
     "score": 0,
@@ -19,9 +18,8 @@ FAILED = {
 
 def results(of: Grade) -> dict[str, Any]:
     """The points of a submission, as Gradescope takes them."""
-    total = f"{of.points:g} of {plural(of.of, 'point')}"
     return {
-        "output": "\n".join([total, *of.problems]),
+        "output": "\n".join([of.total, *of.problems]),
         "output_format": "text",  # what a program has printed must not be taken for HTML
         "test_output_format": "text",
         "test_name_format": "text",
@@ -29,7 +27,7 @@ def results(of: Grade) -> dict[str, Any]:
         "stdout_visibility": "hidden",
         "tests": [
             {
-                "name": " ".join([question.id, *question.equations]),
+                "name": question.title,
                 "number": question.id.removeprefix("q"),
                 "score": question.points,
                 "max_score": question.of,
