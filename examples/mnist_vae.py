@@ -74,6 +74,9 @@ def flags():
         help="epochs over which that weight rises in equal steps")  # fmt: skip
     add("--free-bits", type=real(least=0, most=10**6), default=0.0, metavar="X",
         help="nats of KL that a latent dimension has for free")  # fmt: skip
+    command_line.add_distortion_flag(group, 0.0)
+    add("--distorted-epochs", type=real(least=0, most=10**6), default=0.0, metavar="X",
+        help="for how many epochs they are, and not all")  # fmt: skip
     add("--binarize", **command_line.choice(BINARIZE, "how pixels become 0 or 1"))
     add("--stages", type=whole(1, 10), metavar="N",
         help="instead of --epochs and --schedule: stages of 1, 3, 9, ... epochs")  # fmt: skip
@@ -88,8 +91,10 @@ def build(args, shape: Sequence[int] = command_line.UNKNOWN_SIZE, steps_per_epoc
         raise InputError(f"--binarize {args.binarize} needs the likelihood bernoulli")
     options = command_line.options(args, VAE)
     options["kl_warm_up"] = round(args.kl_warm_up * steps_per_epoch)
+    options["distorted_steps"] = round(args.distorted_epochs * steps_per_epoch)
     options["binarize"] = args.binarize == "dynamic"
-    return VAE(math.prod(shape), image=image_option(args.channels, shape), **options)
+    image = image_option(args.channels or args.input_distortion, shape)
+    return VAE(math.prod(shape), image=image, **options)
 
 
 def sample_codes(latent: int) -> tuple[np.ndarray, int]:

@@ -71,7 +71,7 @@ class Recipe(NamedTuple):
     noise: float
     dropout: float = 0.0
     weight_decay: float = 0.0
-    shift: int = 0
+    input_distortion: float = 0.0
 
 
 SOFTMAX = Recipe(epochs=3, batch_size=100, lr=0.3, noise=0.5, weight_decay=1e-5)
@@ -113,8 +113,7 @@ def flags() -> argparse.ArgumentParser:
     add("--features", **command_line.choice(FEATURES, "the encoder's layers that are read"))
     add("--noise", type=command_line.real(least=0), metavar="X",
         help="standard deviation of noise on images in training")  # fmt: skip
-    add("--shift", type=command_line.whole(0, 1000), metavar="N",
-        help="the most pixels by which images are moved in training")  # fmt: skip
+    command_line.add_distortion_flag(group, None)
     add("--dropout", type=command_line.real(least=0, most=0.95), metavar="X",
         help="fraction of the hidden units dropped in training")  # fmt: skip
     add("--jobs", type=command_line.whole(1, 1000), metavar="N",
@@ -164,7 +163,7 @@ def recipe_of(args: argparse.Namespace, cell: Cell) -> Recipe:
     if cell.mode in SOFTMAX_ONLY:
         recipe = SOFTMAX
     else:
-        names += ["dropout", "shift"]  # a softmax alone has no use for them
+        names += ["dropout", "input_distortion"]  # a softmax alone has no use for them
         recipe = ALL_LABELS if cell.labels == ALL else FEW_LABELS
         if cell.mode in SEMI_SUPERVISED:
             recipe = PSEUDO_LABELS
@@ -221,12 +220,14 @@ class Experiment:
         """The layers of the encoder that are read, and a softmax; all of them learn."""
         encoder, features = self.encoder.model, self.args.features
         hidden = encoder.channels or encoder.hidden
+        needed = encoder.channels or recipe.input_distortion
+        images = {"image": image_option(needed, self.dataset.image_shape)}
         return Classifier(
             encoder.pixels, encoder.hidden, self.classes, encoder.activation, recipe.dropout,
             latent=encoder.latent if features == "code" or not hidden else 0,
             reads="all" if features == "all" else "last",
-            input_noise=recipe.noise, input_shift=recipe.shift, weight_decay=recipe.weight_decay,
-            **convolutions_of(encoder),
+            input_noise=recipe.noise, input_distortion=recipe.input_distortion,
+            weight_decay=recipe.weight_decay, **convolutions_of(encoder) | images,
         )  # fmt: skip
 
     @cache  # noqa: B019  there is one experiment in a process
@@ -463,9 +464,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.checkpoint and args.channels:
         raise InputError("--architecture conv is of the encoder; that of --checkpoint has its own")
     args.mode, args.jobs = args.mode or tuple(MODES), args.jobs or default_jobs(args.backend)
-    for flag in ("dropout", "shift"):
+    for flag in ("dropout", "input_distortion"):
         if getattr(args, flag) is not None and {*args.mode} <= {*SOFTMAX_ONLY}:
-            raise InputError(f"--{flag} changes nothing with --mode {','.join(args.mode)}")
+            name = flag.replace("_", "-")
+            raise InputError(f"--{name} changes nothing with --mode {','.join(args.mode)}")
     run_dir, folder, progress = RunDir(args.out), args.out / "cells", Progress(0, {}, args.quiet)
     run_dir.claim(args.task)
     run_dir.refuse_experiment(args.resume, args.restart, [folder])

@@ -18,20 +18,20 @@ from torch.nn import functional
 
 from tinygen.data import load
 
-EPOCHS, BATCH, RATE, WIDTH = 10, 128, 4e-3, 256
+EPOCHS, BATCH, WIDTH = 10, 128, 256
 CHANNELS = (32, 64)
 
 
-def network(latent: int, heads: int, activation: type[nn.Module]) -> tuple[nn.Module, nn.Module]:
+def network(latent: int, heads: int) -> tuple[nn.Module, nn.Module]:
     """Encoder and decoder; a stride of 2 halves 28 to 14 and 7."""
     a, b = CHANNELS
     encoder = nn.Sequential(
-        nn.Conv2d(1, a, 3, 2, 1), activation(), nn.Conv2d(a, b, 3, 2, 1), activation(),
-        nn.Flatten(), nn.Linear(49 * b, WIDTH), activation(), nn.Linear(WIDTH, heads * latent),
+        nn.Conv2d(1, a, 3, 2, 1), nn.GELU(), nn.Conv2d(a, b, 3, 2, 1), nn.GELU(),
+        nn.Flatten(), nn.Linear(49 * b, WIDTH), nn.GELU(), nn.Linear(WIDTH, heads * latent),
     )  # fmt: skip
     decoder = nn.Sequential(
-        nn.Linear(latent, WIDTH), activation(), nn.Linear(WIDTH, 49 * b), activation(),
-        nn.Unflatten(1, (b, 7, 7)), nn.ConvTranspose2d(b, a, 3, 2, 1, 1), activation(),
+        nn.Linear(latent, WIDTH), nn.GELU(), nn.Linear(WIDTH, 49 * b), nn.GELU(),
+        nn.Unflatten(1, (b, 7, 7)), nn.ConvTranspose2d(b, a, 3, 2, 1, 1), nn.GELU(),
         nn.ConvTranspose2d(a, 1, 3, 2, 1, 1), nn.Flatten(),
     )  # fmt: skip
     for module in (*encoder, *decoder):
@@ -57,7 +57,7 @@ def vae_loss(encoder, decoder, x):
     return bound, bound
 
 
-TASKS = {"autoencoder": (32, 1, nn.ELU, autoencoder_loss), "vae": (20, 2, nn.GELU, vae_loss)}
+TASKS = {"autoencoder": (32, 1, autoencoder_loss, 4e-3), "vae": (20, 2, vae_loss, 6e-3)}
 
 
 def main() -> None:
@@ -66,15 +66,15 @@ def main() -> None:
     p.add_argument("--seed", type=int, default=0)
     args = p.parse_args()
     torch.manual_seed(args.seed)
-    latent, heads, activation, loss = TASKS[args.task]
+    latent, heads, loss, rate = TASKS[args.task]
     data = load("mnist")
     train, test = (
         torch.from_numpy(x.astype(np.float32) / 255)[:, None]
         for x in (data.train_images, data.test_images)
     )
-    encoder, decoder = network(latent, heads, activation)
+    encoder, decoder = network(latent, heads)
     parameters = [*encoder.parameters(), *decoder.parameters()]
-    adam = torch.optim.Adam(parameters, RATE, betas=(0.9, 0.95))
+    adam = torch.optim.Adam(parameters, rate, betas=(0.9, 0.95))
     steps = EPOCHS * -(-len(train) // BATCH)
     rising = steps // 10
     schedule = torch.optim.lr_scheduler.LambdaLR(

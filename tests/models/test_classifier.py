@@ -283,32 +283,6 @@ def test_the_noise_depends_on_the_seed_alone_and_keeps_the_dtype(backend: Any) -
     np.testing.assert_array_equal(backend.to_numpy(by_draw), first)
 
 
-@pytest.mark.parametrize("shape", [(5, 4, 1), (4, 5, 3)])
-def test_images_are_moved_by_all_shifts_alike_and_what_leaves_them_is_lost(
-    backend: Any, shape: tuple[int, int, int]
-) -> None:
-    h, w, c = shape
-    n, most = 2000, 2
-    image = 1 + np.arange(h * w * c, dtype=np.float32).reshape(shape)
-    model = Classifier(h * w * c, (), 2, dropout=0, channels=(2,), image=shape, input_shift=most)
-    x = backend.asarray(np.tile(image.reshape(1, -1), (n, 1)))
-    moved = backend.to_numpy(model.perturb(x, backend.generator(0))[0]).reshape(n, *shape)
-    counts = {(i, j): 0 for i in range(-most, most + 1) for j in range(-most, most + 1)}
-    for seen in moved:
-        places = np.argwhere(seen)  # what is left of the image begins here, and was here before
-        before = np.argwhere(image == seen[tuple(places[0])])[0]
-        down, right, channel = places[0] - before
-        assert channel == 0
-        expected = np.zeros_like(image)
-        for y in range(max(0, down), min(h, h + down)):
-            for z in range(max(0, right), min(w, w + right)):
-                expected[y, z] = image[y - down, z - right]
-        np.testing.assert_array_equal(seen, expected)
-        counts[down, right] += 1
-    # 25 shifts, 80 times each; five standard deviations of a binomial count are 44.
-    assert all(abs(count - n / 25) < 44 for count in counts.values())
-
-
 # An encoder with a softmax on top.
 
 EVERY_CODER = pytest.mark.parametrize("kind", CODERS)

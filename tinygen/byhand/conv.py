@@ -58,7 +58,7 @@ class Conv(Dense):
 
     @property
     def windows(self) -> Size:
-        """How many there are below and beside each other."""
+        """How many there are, one below the other and side by side."""
         return output_size(self.size, self.kernel, self.stride, self.padding)
 
     def product(self, h: Array, W: Array) -> Array:
@@ -156,7 +156,7 @@ def max_pool_backward(dh: Array, f: Array, size: Size, kernel: int, stride: int)
 
 
 def upsample(x: Array, times: int) -> Array:
-    """Each pixel becomes a square of ``times x times`` equal ones: its nearest neighbours."""
+    """Each pixel becomes a square of ``times x times`` copies of it: nearest neighbour."""
     _refuse_other_squares(x, times, divides=False)
     xp = namespace(x)
     return xp.repeat(xp.repeat(x, times, axis=1), times, axis=2)  # (K10)

@@ -38,12 +38,17 @@ class Options(Protocol):
 
 def convolutions_of(model: Options) -> dict[str, Any]:
     """A model's options for convolutions, as the keywords of another model that is to have them."""
-    return {"channels": model.channels, "kernel": model.kernel, "image": model.image}
+    distorted = getattr(model, "input_distortion", 0)  # and the shape may be for that alone
+    image = () if distorted and not model.channels else model.image
+    return {"channels": model.channels, "kernel": model.kernel, "image": image}
 
 
-def image_option(channels: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
-    """The option `image` for images of a data set, (h, w) or (h, w, c): none for dense networks."""
-    return (*shape, 1)[:3] if channels else ()
+def image_option(needed: Any, shape: Sequence[int]) -> tuple[int, ...]:
+    """The option `image` for images of a data set, (h, w) or (h, w, c); none if not `needed`.
+
+    Convolutions need it, and a distortion.
+    """
+    return (*shape, 1)[:3] if needed else ()
 
 
 def from_images(
@@ -73,8 +78,8 @@ def to_images(model: Options, sizes: Sequence[int], **style: Any) -> Sequential:
 
 def _refuse_without_channels(model: Options) -> None:
     """Options of convolutions of which there are none would be ignored."""
-    moved = getattr(model, "input_shift", 0)  # a classifier's images, which need their shape
-    if (model.image and not moved) or model.kernel != KERNEL:
+    distorted = getattr(model, "input_distortion", 0)  # which needs the images' shape
+    if (model.image and not distorted) or model.kernel != KERNEL:
         raise InputError(
             f"kernel and image are options of convolutions; expected channels, such as (32, 64), "
             f"got none with kernel {model.kernel} and image {model.image or 'none'}"

@@ -19,6 +19,7 @@ from tinygen.byhand import classifier as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import cross_entropy, l2
 from tinygen.models.architecture import from_images, shape_of, widths_of_stages
+from tinygen.models.distortion import distorted
 from tinygen.models.encoder_decoder import Encoder
 from tinygen.models.gradients import LossAndGrads, geometry, of_one_loss
 from tinygen.models.options import convert_options
@@ -45,7 +46,8 @@ class Classifier:
         reads: the features of the softmax, the "last" of these layers or "all" of them
             concatenated.
         input_noise: the standard deviation of normal noise on the images of a training step.
-        input_shift: the most pixels by which they are moved, each in a random direction.
+        input_distortion: how far they are turned, stretched, sheared and moved at random before;
+            the `strength` of `tinygen.models.distortion.distorted`.
         weight_decay: times half the sum of all squared weights (not biases) is added to the loss.
         channels, kernel, image: as of an `Encoder`.
 
@@ -67,15 +69,14 @@ class Classifier:
     channels: tuple[int, ...] = ()
     kernel: int = 3
     image: tuple[int, ...] = ()
-    input_shift: int = 0
+    input_distortion: float = 0.0
 
     def __post_init__(self) -> None:
         convert_options(self)
         refuse_unknown("activation", self.activation, ACTIVATIONS)
         refuse_unknown("reads", self.reads, READS)
-        for name in ("latent", "input_shift"):
-            if (value := getattr(self, name)) < 0:
-                raise InputError(f"{name} must be at least 0, got {value}")
+        if self.latent < 0:
+            raise InputError(f"latent must be at least 0, got {self.latent}")
         _ = self.net  # building it checks the widths and the other names
 
     @cached_property
@@ -136,7 +137,7 @@ class Classifier:
                 `tinygen.losses.one_hot` converts integers, once for a whole data set.
 
         Returns:
-            ``(x, labels, masks)``: the images, moved and with noise if `input_shift` and
+            ``(x, labels, masks)``: the images, distorted and with noise if `input_distortion` and
             `input_noise` are set, the labels, and a dropout mask for each hidden layer.
 
         Raises:
@@ -150,8 +151,8 @@ class Classifier:
 
     def perturb(self, x: Array, generator: Any) -> tuple[Array, tuple[Array, ...]]:
         """The images of a training step, perturbed, and a dropout mask for each hidden layer."""
-        if self.input_shift:
-            x = _moved(x.reshape(len(x), *shape_of(self)), self.input_shift, generator)
+        if self.input_distortion:
+            x = distorted(x, shape_of(self), self.input_distortion, generator)
         if self.input_noise:
             x = x + self.input_noise * generator.standard_normal(x.shape, dtype=x.dtype)
         return x, self.body.draw_masks(generator, x.shape[0], x.dtype)
@@ -240,20 +241,6 @@ def _layers_of(model: Classifier | Encoder, latent: int) -> tuple[Any, ...]:
     """What two models have in common if the one can take over the layers of the other."""
     image = shape_of(model) if model.channels else model.pixels
     return image, model.channels, model.kernel, model.hidden, model.activation, latent
-
-
-def _moved(images: Array, most: int, generator: Any) -> Array:
-    """Images (n, h, w, c), each moved by -most to most pixels down and to the right, as rows.
-
-    What was outside is black.
-    """
-    xp, (n, height, width, _) = namespace(images), images.shape
-    # Where each image begins in one with a margin. (CuPy's generators draw no integers.)
-    begins = generator.random((2, n, 1, 1), dtype=xp.float64) * (2 * most + 1)
-    top, left = begins.astype(xp.int64)
-    margins = ((0, 0), (most, most), (most, most), (0, 0))
-    rows, columns = top + xp.arange(height)[:, None], left + xp.arange(width)
-    return xp.pad(images, margins)[xp.arange(n)[:, None, None], rows, columns].reshape(n, -1)
 
 
 def _as_rows(h: Any) -> Any:

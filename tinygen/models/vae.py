@@ -15,6 +15,8 @@ from tinygen.backend import Array, namespace
 from tinygen.byhand import vae as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import bernoulli_nll, gaussian_kl, gaussian_nll
+from tinygen.models.architecture import shape_of
+from tinygen.models.distortion import distorted
 from tinygen.models.encoder_decoder import EncoderDecoder
 from tinygen.models.gradients import LossAndGrads, of_one_loss
 from tinygen.models.options import convert_options
@@ -49,6 +51,9 @@ class VAE(EncoderDecoder):
         free_bits: nats below which the KL of a latent dimension, averaged over a batch, is not
             rewarded for falling further (Kingma et al. 2016); for "elbo" only.
         binarize: each step draws its pixels anew, 1 with the probability of their grey value.
+        input_distortion: how far the images of a training step are turned, stretched, sheared and
+            moved at random; the `strength` of `tinygen.models.distortion.distorted`.
+        distorted_steps: for how many steps they are; 0 for all.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
         channels: of each convolution of the encoder, before `hidden`; the decoder has them in
             reverse. Without any the networks are dense.
@@ -75,6 +80,8 @@ class VAE(EncoderDecoder):
     channels: tuple[int, ...] = ()
     kernel: int = 3
     image: tuple[int, ...] = ()
+    input_distortion: float = 0.0
+    distorted_steps: int = 0
 
     heads: ClassVar[int] = 2
 
@@ -84,8 +91,11 @@ class VAE(EncoderDecoder):
         refuse_unknown("objective", self.objective, OBJECTIVES)
         if self.samples < 1:
             raise InputError(f"samples must be at least 1, got {self.samples}")
-        if self.kl_warm_up < 0:
-            raise InputError(f"kl_warm_up must be at least 0 steps, got {self.kl_warm_up}")
+        for name in ("kl_warm_up", "distorted_steps"):
+            if (steps := getattr(self, name)) < 0:
+                raise InputError(f"{name} must be at least 0 steps, got {steps}")
+        if self.distorted_steps and not self.input_distortion:
+            raise InputError("distorted_steps change nothing without an input_distortion")
         if self.free_bits and self.objective == "iwae":
             raise InputError("free bits need a separate KL term, which the objective iwae has not")
         if self.binarize and self.likelihood == "gaussian":
@@ -136,9 +146,11 @@ class VAE(EncoderDecoder):
         """The data of `loss` for one training step on the images `x`, noise included.
 
         Returns:
-            ``(x, noise, beta)``: the images, binarised if the model asks for it; standard normal
-            noise (samples, n, latent); and the weight of the KL.
+            ``(x, noise, beta)``: the images, distorted and binarised if the model asks for it;
+            standard normal noise (samples, n, latent); and the weight of the KL.
         """
+        if self.input_distortion and not 0 < self.distorted_steps <= step:
+            x = distorted(x, shape_of(self), self.input_distortion, generator)
         if self.binarize:
             x = bernoulli(x, generator)
         shape = (self.samples, x.shape[0], self.latent)

@@ -164,6 +164,13 @@ def add_start_flag(group: Any) -> None:
         help="a run of the same network, whose parameters this one begins with")  # fmt: skip
 
 
+def add_distortion_flag(group: Any, default: float | None) -> None:
+    """The flag of an `input_distortion`."""
+    about = "how far images are turned, stretched, sheared and moved at random in training"
+    kind = real(least=0, most=1)
+    group.add_argument("--input-distortion", type=kind, default=default, metavar="X", help=about)
+
+
 def add_convolution_flags(group: Any, conv: dict[str, Any]) -> None:
     """The flags of convolutions, which change other defaults to those of `conv`; see `parse`."""
     others = [f"{key.replace('_', ' ')} {_shown([*value])}" for key, value in conv.items()]
