@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -35,6 +36,14 @@ def test_the_draws_depend_on_the_seed_and_the_stream_alone(backend):
             np.testing.assert_array_equal(a, b)
     for other in (drawn(one, 9), drawn(evaluator(backend, seed=8))):
         assert not np.array_equal(x, other[0]) and not np.array_equal(noise, other[1])
+
+
+def test_images_are_not_distorted(backend):
+    options = {"image": (2, 3, 1), "input_distortion": 0.3}
+    for steps in (0, 5):
+        model = replace(MODEL, **options, distorted_steps=steps)
+        for a, b in zip(drawn(evaluator(backend, model)), drawn(evaluator(backend)), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_the_elbo_is_that_of_these_draws_with_a_kl_of_weight_one(backend):

@@ -25,13 +25,15 @@ class VAEEvaluator:
     on the host, ``(n, h, w)`` of uint8, and so is what comes back.
 
     Args:
-        model: a `tinygen.models.VAE`; whatever its `samples`, one code is drawn for an image.
+        model: a `tinygen.models.VAE`; whatever its `samples`, one code is drawn for an image, which
+            is not distorted.
         parameters: of the model; they say on which backend and in which dtype it computes.
         seed: of the run.
     """
 
     def __init__(self, model: Any, parameters: Any, seed: int) -> None:
-        self.model, self.parameters, self.seed = replace(model, samples=1), parameters, seed
+        self.model = replace(model.undistorted, samples=1)
+        self.parameters, self.seed = parameters, seed
         self.backend, self.dtype = backend_of(parameters.flat), parameters.flat.dtype
 
     def draw(self, images: Any, stream: int = TEST_STREAM) -> Iterator[tuple[Array, Array]]:

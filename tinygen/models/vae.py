@@ -7,7 +7,7 @@ is in `tinygen.byhand.vae`, and the derivation in docs/derivations/vae.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from tinygen.backend import Array, namespace
 from tinygen.byhand import vae as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import bernoulli_nll, gaussian_kl, gaussian_nll
-from tinygen.models.architecture import shape_of
+from tinygen.models.architecture import convolutions_of, shape_of
 from tinygen.models.distortion import distorted
 from tinygen.models.encoder_decoder import EncoderDecoder
 from tinygen.models.gradients import LossAndGrads, of_one_loss
@@ -124,6 +124,12 @@ class VAE(EncoderDecoder):
         if self.likelihood == "bernoulli":
             return {"output": "sigmoid", "reconstruction": "bce"}
         return {"output": "none", "reconstruction": "mse"}
+
+    @property
+    def undistorted(self) -> VAE:
+        """The same model, for images as they are."""
+        as_they_are = {"input_distortion": 0.0, "distorted_steps": 0, **convolutions_of(self)}
+        return replace(self, **as_they_are)
 
     def encode(self, p: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
         """Images to codes: ``(n, pixels) -> mean (n, latent), log_var (n, latent)``."""
