@@ -428,11 +428,12 @@ def test_examples_of_partials_on_paper() -> None:
 
 
 def test_examples_of_second_order_on_paper() -> None:
-    one, two, three, four, six = (np.full((1, 1), float(i)) for i in (1, 2, 3, 4, 6))
-    v, w = partials.divide_partials(four, six, two[0])
-    assert (v.item(), w.item()) == (2, -6)
-    got = partials.divide_second(one, one[0], four, six, two[0])
-    assert [d.item() for d in got] == [-1, -1, 5]
+    one, two, three = (np.full((1, 1), float(i)) for i in (1, 2, 3))
+    x, g = np.array([[6.0], [3]]), np.array([[4.0], [2]])
+    v, w = partials.divide_partials(g, x, two[0])
+    assert (v.tolist(), w.tolist()) == ([[2], [1]], [-7.5])
+    dg, dx, dz = partials.divide_second(np.ones((2, 1)), one[0], g, x, two[0])
+    assert (dg.tolist(), dx.tolist(), dz.tolist()) == ([[-1], [-0.25]], [[-1], [-0.5]], [6])
     dg, dx = partials.tanh_second(np.ones(1), np.full(1, 4.0), HALF)
     assert_close([dg[0], dx[0]], [0.75, -3])
     dg, dx = partials.logsumexp_second(np.array([[1.0, 0]]), np.array([8.0]), LOG3)
@@ -453,7 +454,7 @@ def test_each_of_several_results_has_the_name_that_the_student_gave_it(number: i
 
 
 @pytest.mark.parametrize(
-    ("result", "got"), [("g", "ndarray"), ("None", "NoneType"), ("g, g, g", 3)]
+    ("result", "got"), [("g", "one alone"), ("None", "None: is there a ret"), ("g, g, g", 3)]
 )
 def test_too_few_or_too_many_results_are_counted(result: str, got: object) -> None:
     source = f"def matmul_partials(g, A, B): return {result}"
@@ -565,7 +566,7 @@ def test_what_playing_prints_is_on_the_page(capsys) -> None:
 BATCHES = {
     "a shuffle": ("order = np.arange(n); random.shuffle(order)", ""),
     "by random keys": ("order = np.argsort(random.random(n))", ""),
-    "numpy's own generator": ("order = np.random.permutation(n)", "is another one used"),
+    "numpy's own generator": ("order = np.random.permutation(n)", "not drawn from `random`"),
     "the order of the numbers": ("order = np.arange(n)", "in the order of their numbers"),
     "the same, turned": ("order = np.roll(np.arange(n), random.integers(1, n))", "not shuffled"),
     "the same, in steps": (
@@ -620,6 +621,8 @@ LOOPS: Mapping[str, tuple[float, dict[str, str]]] = {
     "right": (1, {}),
     "the batches in another order": (1, {"batches": "batches(epoch)[::-1]"}),
     "half of the steps": (0, {"step": f"if epoch % 2: {STEP}"}),
+    "the batches of the first epoch": (0.5, {"batches": "batches(0)"}),
+    "a first state of one's own": (0.5, {"step": "state = 0 if state is None else state; " + STEP}),
     "a rate of one's own": (0.5, {"step": STEP.replace("schedule(t)", "0.7")}),
     "gradient descent": (0, {"step": "p = p - schedule(t) * g"}),
     "update is called, and ignored": (0, {"step": STEP.replace("p,", "_,") + "; p = p - g"}),

@@ -12,8 +12,9 @@ from tiny_homework import HEADER
 from tinygen.errors import InputError
 from tinygen.homework import classroom
 from tinygen.homework.assignment import load
-from tinygen.homework.classroom import grade_class, submissions
-from tinygen.homework.report import report
+from tinygen.homework.classroom import Work, grade_class, is_class, submissions, variants_in
+from tinygen.homework.report import report, results_in
+from tinygen.homework.submission import Submission, read
 
 if os.name != "posix":
     pytest.skip("grading needs Linux or a Mac", allow_module_level=True)
@@ -52,6 +53,7 @@ def test_each_student_has_a_file_of_results(graded):
     points = {result["student"]: result["points"] for result in results}
     assert {path.name for path in out.iterdir()} == {
         ".seed",
+        ".class",
         *(f"{student}.{kind}" for student in points for kind in ("json", "txt")),
     }
     assert "q1" in (out / "bob.txt").read_text()
@@ -82,7 +84,7 @@ def test_nobody_is_graded_twice_but_who_hands_in_again(graded, monkeypatch):
     (out / "bob.json").write_text('{"student": "bob", ')  # as if it had been cut off
     again = grade_class(folder, out, jobs=1)
     changed = {p.name for p in out.iterdir() if p.stat().st_mtime_ns != times[p.name]}
-    assert changed == {"bob.json", "bob.txt", "cyd.json", "cyd.txt"}
+    assert changed == {".class", "bob.json", "bob.txt", "cyd.json", "cyd.txt"}
     assert {r["student"]: r["points"] for r in again}["cyd"] == 10
     assert [r for r in again if r["student"] == "bob"] == [
         r for r in results if r["student"] == "bob"
@@ -90,9 +92,9 @@ def test_nobody_is_graded_twice_but_who_hands_in_again(graded, monkeypatch):
 
 
 def test_other_options_are_another_grading(graded):
-    folder, _, _ = graded
+    submission = read(graded[0] / "ada.py")
     states = [
-        classroom._state(folder / "ada.py", options)
+        classroom._state(submission, options)
         for options in ({}, {"seed": 1}, {"hints": "hidden"}, {"variant": 1}, {"level": 1})
     ]
     assert len({*states}) == 5
@@ -103,25 +105,28 @@ def test_a_file_one_student_and_a_class_are_told_apart(tmp_path):
     folder.mkdir()
     file = folder / "tiny.py"
     file.write_text(HEADER + "x = 1\n")
-    assert submissions(file) == submissions(folder) == {}
+    assert not is_class(file) and not is_class(folder)
     (folder / "helper.py").write_text("x = 1\n")
     (folder / "data").mkdir()
-    assert submissions(folder) == {}  # extra files of one student
+    assert not is_class(folder)  # extra files of one student
     (folder / "bob.py").write_text(HEADER)
+    assert is_class(folder)
     assert {*submissions(folder)} == {"tiny", "helper", "bob", "data"}
     (folder / "bob.zip").write_bytes(b"")
     (folder / "bob.py.x").mkdir()
-    all_of_them = {"tiny", "helper", "bob.py", "bob.py (2)", "bob.zip", "data"}
+    all_of_them = {"tiny", "helper", "bob.py", "bob.py.x", "bob.zip", "data"}
     assert {*submissions(folder)} == all_of_them
     (folder / "check.py").write_text(HEADER)
     (folder / "__MACOSX").mkdir()
     assert {*submissions(folder)} == all_of_them
     (folder / "checking").mkdir()
     assert submissions(folder) == {}  # what the kit made for one student
+    assert not is_class(folder)
     (folder / "check.py").unlink()
     for name in ("tiny.py", "bob.zip"):
         (folder / name).unlink()
-    assert {*submissions(folder)} == {"helper", "bob", "bob.py", "data"}  # with one header
+    assert is_class(folder)  # with one header
+    assert {*submissions(folder)} == {"helper", "bob", "bob.py.x", "data"}
     (folder / "check.py").touch()
     with pytest.raises(InputError, match="expected a folder with what each student handed in"):
         grade_class(folder, tmp_path / "out")
@@ -143,8 +148,8 @@ def test_each_student_has_a_name_that_can_be_a_file(tmp_path):
     assert len(results) == len(names) + 1
     assert all(text.isprintable() for one in results for text in one["problems"])
     table = report(tmp_path / "out").splitlines()
-    assert "c 10 1                         0" in table
-    assert "b" * 21 + "...       0" in table
+    assert "c 10 1                  0" in table
+    assert "b" * 15 + "...      0" in table
 
 
 def test_a_class_goes_on_when_a_worker_is_ended(tmp_path):
@@ -154,14 +159,16 @@ def test_a_class_goes_on_when_a_worker_is_ended(tmp_path):
         def __reduce__(self):
             return os._exit, (1,)
 
-    work = {
-        name: (tmp_path, options, name, tmp_path / name, "")
+    work = [
+        Work(name, name, "there is none", options, tmp_path, "some")
         for name, options in (("ada", {}), ("eve", {"seed": Ends()}), ("fay", {}))
-    }
-    problems = {one["student"]: one["problems"][0] for one in classroom._graded(work, 2)}
-    assert problems.pop("eve") == "the grader was ended while it graded this"
-    assert {*problems} == {"ada", "fay"}
-    assert all("which does not exist" in text for text in problems.values())
+    ]
+    results = {one["student"]: one for one in classroom._graded(work, 2)}
+    eve = results.pop("eve")
+    assert (eve["points"], eve["state"]) == (None, "")  # so it is graded the next time
+    assert eve["problems"] == ["the grader was ended while it graded this"]
+    assert {*results} == {"ada", "fay"}
+    assert all(one["problems"] == ["there is none"] for one in results.values())
     assert len([*tmp_path.glob("*.json")]) == 3
 
 
@@ -172,8 +179,9 @@ def test_one_whose_file_cannot_even_be_read_does_not_stop_a_class(tmp_path, monk
     monkeypatch.setattr(classroom, "read", fails)
     for name in ("ada.py", "bob.py"):
         (tmp_path / name).write_text("x = 1\n")
-    assert {*submissions(tmp_path)} == {"ada", "bob"}
-    assert classroom._state(tmp_path / "ada.py", {})
+    assert is_class(tmp_path)
+    results = grade_class(tmp_path, tmp_path / "out", jobs=1)
+    assert [one["problems"] for one in results] == [["it cannot be read: RecursionError()"]] * 2
 
 
 def test_a_class_has_one_seed_which_its_results_keep(tmp_path):
@@ -184,57 +192,81 @@ def test_a_class_has_one_seed_which_its_results_keep(tmp_path):
     assert classroom._seed_in(other) != seed
 
 
-RESULT = {"assignment": "vae", "of": 2, "isolation": "walled off: all", "problems": []}
+def test_each_submission_is_read_once(tmp_path, monkeypatch):
+    """In this process: the workers get what was read."""
+    times = []
+
+    def counts(path, *arguments):
+        times.append(path.name)
+        return read(path, *arguments)
+
+    monkeypatch.setattr(classroom, "read", counts)
+    for name in ("ada.py", "bob.py"):
+        (tmp_path / name).write_text("# tinygen homework: unknown, variant 1\n")
+    results = grade_class(tmp_path, tmp_path / "out", jobs=1)
+    assert sorted(times) == ["ada.py", "bob.py"]
+    assert all("unknown assignment" in one["problems"][0] for one in results)
 
 
-def student(name, *points, text="the 1/2 is missing", **more):
-    questions = [
-        {
-            "id": f"q{i}",
-            "equations": [f"({i})"],
-            "points": p,
-            "of": 1,
-            "text": text if p < 1 else "right",
-        }
-        for i, p in enumerate(points, 1)
-    ]
-    return {"student": name, **RESULT, "points": sum(points), "questions": questions, **more}
+def test_of_earlier_gradings_nothing_is_reported(tmp_path):
+    """Nor does who hands in under another name count twice."""
+    folder, out = tmp_path / "class", tmp_path / "out"
+    folder.mkdir()
+    for name in ("ada.py", "bob.py"):
+        (folder / name).write_text("x = 1\n")
+    grade_class(folder, out, jobs=1)
+    assert [one["student"] for one in results_in(out)] == ["ada", "bob"]
+    (folder / "bob.py").rename(folder / "bob_late.py")
+    grade_class(folder, out, jobs=1)
+    assert [one["student"] for one in results_in(out)] == ["ada", "bob_late"]
+    assert "bob " not in report(out)
+    (folder / "ada.zip").write_bytes(b"")
+    grade_class(folder, out, jobs=1)
+    assert [one["student"] for one in results_in(out)] == ["ada.py", "ada.zip", "bob_late"]
+    assert "ada.py, ada.zip: is this one student?" in report(out).splitlines()
 
 
-def test_the_report_has_a_table_a_histogram_and_what_failed_most(tmp_path):
-    class_ = [
-        student("ada", 1, 1),
-        student("bob", 1, 0),
-        student("cyd", 0, 0, text="twice too large"),
-        student("dan", 1, 0.5),
-        student("eve", problems=["it is empty"], assignment=None, of=None),
-    ]
-    for one in class_:
-        (tmp_path / f"{one['student']}.json").write_text(json.dumps(one))
-    (tmp_path / "other.json").write_text("[1]")
-    (tmp_path / "broken.json").write_text("{")
-    text = report(tmp_path)
-    assert "vae: 5 students" in text
-    lines = text.splitlines()
-    assert "ada           2     1    1" in lines
-    assert "dan         1.5     1  0.5" in lines
-    assert "eve           0     -    -" in lines
-    assert ["mean", "0.90", "0.75", "0.38"] in [line.split() for line in lines]
-    assert [line.split()[-1] for line in lines if " - " in line and "#" in line] == [
-        "##", "#", "#", "#",
-    ]  # fmt: skip
-    failed = lines[lines.index("equations that failed most") + 1 :]
-    assert failed[0] == "q2 (2): 3 of 4 wrong; 2 times: the 1/2 is missing"
-    assert failed[1] == "q1 (1): 1 of 4 wrong; 1 time: twice too large"
-    assert "eve: it is empty" in lines
+def test_a_folder_has_its_whole_name(tmp_path):
+    for name in ("doe.jane", "doe.john"):
+        (tmp_path / name).mkdir()
+    assert {*submissions(tmp_path)} == {"doe.jane", "doe.john"}
 
 
-def test_a_report_on_nothing_is_refused(tmp_path):
-    with pytest.raises(InputError, match="expected a folder of results that grade has written"):
-        report(tmp_path)
+def test_a_zip_of_a_class_is_to_be_unpacked(tmp_path):
+    path = tmp_path / "moodle.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("Ada/vae.py", HEADER)
+    with pytest.raises(InputError, match=r"handed in, got .*moodle.zip; unpack it"):
+        grade_class(path, tmp_path / "out")
 
 
-def test_the_report_says_which_walls_were_missing(tmp_path):
-    one = student("ada", 1, isolation="NOT walled off, since ...")
-    (tmp_path / "ada.json").write_text(json.dumps(one))
-    assert "NOT walled off" in report(tmp_path)
+def test_the_table_of_variants(tmp_path):
+    path = tmp_path / "variants.csv"
+    path.write_text("\ufeffstudent,variant\nAda L,1\neve,2\n", encoding="utf-8")
+    assert variants_in(path) == {"Ada L": 1, "eve": 2}
+    for text in ("ada\neve\n", "student,variant\nada\n", "student;variant\nada;1\n"):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"expected a variants\.csv of `new --class`, got"):
+            variants_in(path)
+
+
+def test_who_has_lost_the_first_line_is_graded_as_what_was_given(tmp_path):
+    (tmp_path / "ada.py").write_text("x = 1\n")
+    (tmp_path / "Eve X_123_file_vae.py").write_text("x = 1\n")
+    (tmp_path / "fay.py").write_text("# tinygen homework: vae, variant 9\n")
+    variants = {"ada": 3, "Eve X": 4, "fay": 5}
+    work = {
+        name: classroom._work(name, path, variants, {"variant": None}, tmp_path).options["variant"]
+        for name, path in submissions(tmp_path).items()
+    }
+    assert work == {"ada": 3, "Eve X_123_file_vae": 4, "fay": None}
+
+
+def test_equal_programs_have_one_fingerprint():
+    def fingerprint(source):
+        return classroom._fingerprint(Submission("vae.py", source))
+
+    source = "# tinygen homework: vae, variant 1\n\ndef f(x):\n    return x  # (1)\n"
+    disguised = "# tinygen homework: vae, variant 2\ndef f( x ):\n  # mine\n\n  return x\n"
+    assert fingerprint(source) == fingerprint(disguised)
+    assert fingerprint(source) != fingerprint(source.replace("return x", "return -x"))

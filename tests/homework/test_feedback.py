@@ -39,15 +39,15 @@ SENTENCES = [
     (A, 2 * A, "the result is twice too large"),
     (A, A / 2, "the result is half of what is right"),
     (A, -A, "the result has the other sign"),
-    (A, A / 3, "the result is 1/3 with 3 = u.shape[0] times what is right"),
-    (A, A / 7, "the result is 1/k with k = 7 times what is right"),
+    (A, A / 3, "the result is 1/3 times what is right, with 3 = u.shape[0]"),
+    (A, A / 7, "the result is 1/k times what is right, with k = 7"),
     (A, A * 0, "the result is 0"),
     (A, A.T, "the result: expected the shape (3, 4), got (4, 3): it is transposed"),
     (A, A[0], "the result: expected the shape (3, 4), got (4,)"),
     (A, A + 1, "the result is 1 too large in every element"),
-    (A, A * 12 / 7, "the result is 12/7, or 3 4/7 with 3 = u.shape[0] and 4 = u.shape[1] and"),
-    (A, A * 4 / 3, "the result is 4/3 with 3 = u.shape[0] and 4 = u.shape[1] times what is right"),
-    (A, A / 3.5, "the result is 2/k with k = 7 times what is right"),
+    (A, A * 12 / 7, "the result is 12/7 times what is right, or 3 * 4/7 times, with 3 = u.s"),
+    (A, A * 4 / 3, "the result is 4/3 times what is right, with 3 = u.shape[0] and 4 = u.shape[1]"),
+    (A, A / 3.5, "the result is 2/k times what is right, with k = 7"),
     (A, A - 1, "the result is 1 too small in every element"),
     (3.0, B, "the result: expected a number, got an array (5,)"),
     (A, (A,), "expected an array, got 1 result in a tuple"),
@@ -68,9 +68,11 @@ SENTENCES = [
     ((A, B), A, "expected 2 results, got an array (3, 4)"),
     ((A, B), (A,), "expected 2 results, got 1 result in a tuple"),
     ((A, B), (A, 2 * B), "result 2 is twice too large"),
-    ((A, B), (B, A), "result 1: expected the shape (3, 4), got (5,) (result 2 is wrong, too)"),
-    ((A, 2 * A), (2 * A, A), "result 1 is twice too large (result 2 is wrong, too)"),
-    ((A, A**2), (A**2, A), "result 1 is result 2 (result 2 is wrong, too)"),
+    ((A, B), (B, B), "result 1: expected the shape (3, 4), got (5,)"),
+    ((A, B), (B, A), "result 1 and result 2 are exchanged"),
+    ((A, 2 * A), (2 * A, 4 * A), "result 1 is twice too large (result 2 is wrong, too)"),
+    ((A, A**2), (A**2, A), "result 1 and result 2 are exchanged"),
+    ((A, A**2), (A**2, A**2), "result 1 is result 2"),
     ({"dW": A}, {"dV": A}, "expected a dictionary with dW, got a dictionary with dV"),
     ({"dW": A, "db": B}, {"dW": A, "db": -B}, "result db has the other sign"),
     ({"e": {"W": A}}, {"e": {"W": None}}, "expected an array, result e.W is None: is there a"),
@@ -116,7 +118,7 @@ def test_two_mistakes_at_once():
 
 def test_the_first_wrong_case_is_named():
     of = known([A, B], cases=[CASE, CASE])
-    assert verdict([A, 2 * B], of) == Verdict(0, "case 2 of 2: the result is twice too large")
+    assert verdict([A, 2 * B], of) == Verdict(0, "case 2 of 2 (k 7): the result is twice too large")
 
 
 def test_a_case_is_described_where_that_is_short():
@@ -127,15 +129,18 @@ def test_a_case_is_described_where_that_is_short():
     long = [{name: A for name in ("aaaa", "bbbb", "cccc", "dddd")}] * 2
     wrong = verdict([A, 2 * A], known([A, A], cases=long)).sentence
     assert wrong.startswith("case 2 of 2: the result")
+    numbers = [{**long[0], "stride": 4, "pad": 0}] * 2
+    wrong = verdict([A, 2 * A], known([A, A], cases=numbers)).sentence
+    assert wrong.startswith("case 2 of 2 (stride 4, pad 0): the result")
 
 
 def test_cases_that_stop_are_as_wrong_as_others():
     stopped = [Stopped("too long"), Stopped("too long")]
     both = known([A, B], cases=[CASE, CASE])
     assert verdict(stopped, both) == Verdict(0, "too long")
-    assert verdict([A, stopped[0]], both) == Verdict(0, "case 2 of 2: too long")
+    assert verdict([A, stopped[0]], both) == Verdict(0, "case 2 of 2 (k 7): too long")
     assert verdict([2 * A, stopped[0]], both).sentence.startswith(
-        "case 1 of 2: the result is twice"
+        "case 1 of 2 (k 7): the result is twice"
     )
 
 
@@ -172,7 +177,7 @@ def test_what_stopped():
     source = "def f(x):\n    return x / 0\n"
     sentence = "line 2, `return x / 0`: ZeroDivisionError: division by zero"
     assert failure("ZeroDivisionError", "division by zero", 2, source) == sentence
-    assert failure("KeyboardInterrupt", "", 0, source) == "KeyboardInterrupt"
+    assert failure("KeyboardInterrupt", "", 0, source) == "it stopped: KeyboardInterrupt"
     todo = "q1: f is to be written"
     assert failure("NotImplementedError", todo, 1, "", "q1") == "not written yet"
     calls = "it calls f (q1), which is not written yet"
@@ -180,6 +185,42 @@ def test_what_stopped():
     left_over = failure("NotImplementedError", "", 1, "    raise Not\n    # and\n    return 3\n")
     assert left_over.startswith("not written yet: the line `raise NotImplementedError` is still")
     assert failure("NotImplementedError", "", 1, "    raise Not\n\nx = 3\n") == "not written yet"
+
+
+@pytest.mark.parametrize("kind", ["right", "ImportError", "PermissionError", "WireError", "Error"])
+@pytest.mark.parametrize("message", ["right", "it is right", "not written yet", ""])
+def test_a_sentence_does_not_begin_with_the_words_of_who_stopped(kind, message):
+    for line, start in ((0, "it stopped: "), (1, "line 1, `f()`: ")):
+        assert failure(kind, message, line, "f()").startswith(start)
+
+
+def test_a_function_that_could_not_be_loaded_is_not_missing():
+    missing = "expected `total` in the file, got none"
+    assert failure("Missing", missing, 0, "x = 1\n") == missing
+    sentence = "`total` cannot be read, because of an error in the file"
+    assert failure("Missing", missing, 0, "def total(x:\n    return x\n") == sentence
+
+
+SHAPES = {
+    "the rows on the left of @ have 4 numbers, the columns on the right 3": [
+        lambda: np.ones((5, 4)) @ np.ones((3, 4)),
+        lambda: np.ones((5, 4)) @ np.ones(3),
+        lambda: np.ones(4) @ np.ones((3, 4)),
+        lambda: np.ones((2, 5, 4)) @ np.ones((2, 3, 6)),
+    ],
+    "the shapes (5,) and (5, 3) do not fit: axes are compared from the last one on": [
+        lambda: np.ones(5) * np.ones((5, 3)),
+    ],
+}
+
+
+@pytest.mark.parametrize("sentence", SHAPES)
+def test_shapes_that_do_not_fit_are_named_in_plain_words(sentence):
+    """What this NumPy says of them."""
+    for wrong in SHAPES[sentence]:
+        with pytest.raises(ValueError) as caught:
+            wrong()
+        assert failure("ValueError", str(caught.value), 1, "f()") == f"line 1, `f()`: {sentence}"
 
 
 def test_a_line_of_a_notebook_is_one_of_its_cell():

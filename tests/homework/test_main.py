@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,12 @@ def test_new_for_a_class(tmp_path, capsys):
             ["grade", "nothing.py"],
             "expected a file or a folder, got nothing.py, which does not exist",
         ),
+        (
+            ["grade", "nothing", "--assignment", "tiny"],
+            "expected a file or a folder, got nothing, which does not exist",
+        ),
+        (["grade", "nothing", "--out", "results"], "expected a folder with what each student"),
+        (["grade", ".", "--class", "nothing.csv"], "No such file or directory: 'nothing.csv'"),
         (["report", "nothing"], "expected a folder of results"),
         (["package", "tiny", "--for", "moodle"], "argument --for: invalid choice: 'moodle'"),
         ([], "the following arguments are required: COMMAND"),
@@ -100,6 +107,50 @@ def test_grade_one(tmp_path, capsys):
 
 
 @posix
+def test_what_cannot_be_read_is_refused_in_one_sentence(tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "class.zip", "w") as file:
+        for name in ("ada/a.py", "eve/b.py"):
+            file.writestr(name, "x = 1\n")
+    assert refused("grade", "class.zip", "--assignment", "tiny") == 2
+    assert "expected one submission in class.zip, got ada/a.py, eve/b.py" in capsys.readouterr().err
+    assert refused("grade", "class.zip", "--assignment", "tiny", "--out", "results") == 2
+    assert "class.zip; unpack it" in capsys.readouterr().err
+
+
+@posix
+def test_what_else_came_with_a_submission_is_named(tmp_path, capsys):
+    header = load("tiny").header(load("tiny").variant(0), 2)
+    with zipfile.ZipFile(tmp_path / "ada.zip", "w") as file:
+        file.writestr("tiny.py", header + "x = 1\n")
+        file.writestr("final.py", header + "x = 2\n")
+    main(["grade", "ada.zip"])
+    assert "tiny.py is graded; ignored: final.py" in capsys.readouterr().out.splitlines()
+
+
+@posix
+def test_a_class_of_one(tmp_path, capsys):
+    """Which the folder of one student looks like."""
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "eve.py").write_text("x = 1\n")
+    (tmp_path / "variants.csv").write_text("student,variant\nada,1\neve,2\n")
+    for flags in (["--out", "results"], ["--class", "variants.csv"]):
+        main(["grade", "class", "--assignment", "tiny", *flags])
+        assert "1 student" in capsys.readouterr().out.splitlines()[0]
+    assert (tmp_path / "results" / "eve.json").is_file()
+    main(["report", "class-graded"])
+    assert "nothing was handed in by: ada" in capsys.readouterr().out.splitlines()
+
+
+@posix
+def test_a_failure_of_the_grader_shows_in_the_exit(tmp_path, capsys, monkeypatch):
+    (tmp_path / "class").mkdir()
+    failed = [{"student": "ada", "points": None}]
+    monkeypatch.setattr("tinygen.homework.__main__.grade_class", lambda *_, **__: failed)
+    assert refused("grade", "class", "--out", "results", "--json") == 1
+    assert json.loads(capsys.readouterr().out) == failed
+
+
+@posix
 def test_grade_a_class_and_report(tmp_path, capsys):
     for number, student in enumerate(["ada", "eve"]):
         variant = load("tiny").variant(number)
@@ -112,6 +163,11 @@ def test_grade_a_class_and_report(tmp_path, capsys):
     assert {p.name for p in (tmp_path / "class-graded").glob("*.json")} == {"ada.json", "eve.json"}
     main(["report", str(tmp_path / "class-graded")])
     assert capsys.readouterr().out == shown
+    main(["report", str(tmp_path / "class-graded"), "--json"])
+    results = json.loads(capsys.readouterr().out)
+    assert [one["student"] for one in results] == ["ada", "eve"]
+    main(["grade", str(tmp_path / "class"), "--assignment", "tiny", "--json"])
+    assert json.loads(capsys.readouterr().out) == results
 
 
 def test_a_reader_that_goes_away():

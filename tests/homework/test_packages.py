@@ -258,18 +258,35 @@ def test_nbgraders_folder_has_the_students_check_and_the_configuration(tmp_path:
     compile(config, "nbgrader_config.py", "exec")
 
 
+def test_a_second_homework_goes_to_the_same_course(tmp_path: Path) -> None:
+    """And a teacher's own configuration stays."""
+    config = tmp_path / "nbgrader_config.py"
+    config.write_text("c = get_config()\nc.CourseDirectory.course_id = 'b'")
+    for name in ("vae", "gan"):
+        assert package(name, "nbgrader", tmp_path) == tmp_path
+    assert {path.name for path in (tmp_path / "source").iterdir()} == {"vae", "gan"}
+    text = config.read_text(encoding="utf-8")
+    assert text.startswith("c = get_config()\nc.CourseDirectory.course_id = 'b'\n\n")
+    assert text.count("import PREPROCESSORS") == 1
+    assert [line[:42] for line in text.splitlines()[-2:]] == [
+        "c.GradedByTinygen.homework.update({'vae': ",
+        "c.GradedByTinygen.homework.update({'gan': ",
+    ]
+
+
 @pytest.mark.parametrize("wrong, sentence", [
     ({"name": "vea"}, "unknown assignment 'vea' \\(did you mean 'vae'\\?\\)"),
     ({"platform": "moodle"}, "unknown platform 'moodle'; choose one of gradescope, otter"),
     ({"hints": "some"}, "unknown hints 'some'; choose one of shown, hidden"),
     ({"level": 3}, "expected level 1 or 2, got 3"),
     ({"out": "there"}, "expected --out that does not exist, got there, which does"),
+    ({"out": "there", "platform": "nbgrader"}, "vae exists already; expected the name of a new"),
 ])  # fmt: skip
 def test_what_is_refused(
     wrong: dict[str, Any], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("there").mkdir()
+    Path("there/source/vae").mkdir(parents=True)
     with pytest.raises(InputError, match=sentence):
         package(**{"name": "vae", "platform": "otter", "out": "new", **wrong})
     assert [path.name for path in tmp_path.iterdir()] == ["there"]

@@ -37,10 +37,16 @@ ENVIRONMENT = {
 }
 
 
-def run(*command: str, folder: Path) -> None:
-    """As a teacher would, in a terminal."""
+def run(*command: str, folder: Path) -> str:
+    """What a command prints that a teacher enters in a terminal."""
     print("+", *command)
-    subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, stderr=subprocess.STDOUT)
+    done = subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    printed = done.stdout.decode(errors="replace")
+    print(printed)
+    done.check_returncode()
+    return printed
 
 
 def submissions(assignment: Assignment) -> Iterator[tuple[str, str]]:
@@ -147,11 +153,31 @@ def test_nbgrader(name: str, tmp_path: Path) -> None:
         expected[of] = grade(path, name, VARIANT).points
     assert expected["solution"] == 10
     assert expected["released"] == 0
-    run("nbgrader", "autograde", name, folder=course)
+    assert "has changed!" not in run("nbgrader", "autograde", name, folder=course)
+    assert exported(course) == expected
+
+
+def exported(course: Path) -> dict[str, float]:
+    """The points of each student."""
     run("nbgrader", "export", folder=course)
     with (course / "grades.csv").open() as file:
-        given = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
-    assert given == expected
+        return {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
+
+
+def test_nbgrader_gives_no_points_where_its_configuration_is_missing(tmp_path: Path) -> None:
+    """It runs the notebook then, as any other."""
+    pytest.importorskip("nbgrader")
+    vae = load("vae")
+    course = package("vae", "nbgrader", tmp_path / "course")
+    (course / "nbgrader_config.py").unlink()
+    run("nbgrader", "generate_assignment", "vae", folder=course)
+    released = (course / "release" / "vae" / "vae.ipynb").read_text(encoding="utf-8")
+    path = course / "submitted" / "ada" / "vae" / "vae.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_text(filled_in(released, vae.solution(vae.variant(0))), encoding="utf-8")
+    run("nbgrader", "autograde", "vae", folder=course)
+    [points] = exported(course).values()
+    assert points == 0
 
 
 def filled_in(released: str, source: str) -> str:

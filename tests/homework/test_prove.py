@@ -13,9 +13,10 @@ import pytest
 from tiny_homework import ASSIGNMENT, FILES, MISTAKES, SOLUTION, install, write
 
 from tinygen.errors import InputError
-from tinygen.homework.assignment import Assignment, load, names
+from tinygen.homework.assignment import Assignment, execute, load, names
 from tinygen.homework.feedback import verdict
 from tinygen.homework.prove import prove, prove_grading
+from tinygen.homework.sandbox import wire
 
 posix = pytest.mark.skipif(os.name != "posix", reason="grading needs Linux or a Mac")
 
@@ -152,6 +153,29 @@ def test_a_missing_page_and_note(tmp_path):
 def test_what_cannot_be_loaded(changed, sentence, tmp_path):
     with pytest.raises(InputError, match=re.escape(sentence)):
         Assignment(write(tmp_path, **changed))
+
+
+def test_results_are_what_they_are_when_they_have_been_sent():
+    lists = {"a": [1, 2.5], "b": ([[1, 2], [3, 4]], None, True, "x", np.float32(0.1), np.int64(3))}
+    for value in (lists, np.ones((2, 3)).T, [np.float64(1), np.float64(2)], (), np.nan):
+        one, other = wire.sent(value), wire.unpack(wire.pack(value))
+        assert repr(one) == repr(other)
+
+
+def test_what_is_given_follows_the_solution_of_each_form(tmp_path):
+    home = write(tmp_path, assignment=ASSIGNMENT + 'FORMS = ["rows", "columns"]')
+    for form in ("rows", "columns"):
+        (home / f"solution_{form}.py").write_text(f"{SOLUTION}\n\nFORM = {form!r}\n")
+    given = "# Given.\n\n\ndef both(y):\n    return FORM, total(y)\n"
+    (home / "given.py").write_text(given)
+    tiny = Assignment(home)
+    for number, form in enumerate(tiny.forms):
+        variant = tiny.variant(number)
+        assert execute(tiny.solution(variant), "solution").both([[2.0], [3]]) == (form, [5])
+        assert tiny.stub(variant).endswith(f"\n\n\nFORM = {form!r}\n\n\n{given}")
+    (home / "given.py").write_text("x = 1\ny = (\n")
+    with pytest.raises(InputError, match=re.escape("given.py:2: '(' was never closed")):
+        Assignment(home)
 
 
 @posix

@@ -197,6 +197,27 @@ def test_the_first_line_has_to_stay(tiny, tmp_path):
     path.write_text(path.read_text().replace("variant 3", "variant 4"))
     text = check(path.parent).stdout
     assert text.startswith("tiny.py: expected the first line `# tinygen homework: tiny, variant 3`")
+    assert "got `# tinygen homework: tiny, variant 4`" in " ".join(text.split())
+    path.write_text(path.read_text().replace("# tinygen", "# my"))
+    assert "grader knows it, got none" in " ".join(check(path.parent).stdout.split())
+
+
+def test_that_arguments_are_changed_is_said(tiny, tmp_path):
+    path = student.new(tiny, tmp_path / "ada")
+    source = RIGHT.replace("    return np.sum(x", "    x *= 2\n    return np.sum(x / 2")
+    path.write_text(source)
+    lines = check(path.parent).stdout.splitlines()
+    assert lines[0] == "q1 (1): right"
+    assert lines[1] == "q2 (2) (3): right (it changes its argument `x`: is that meant?)"
+
+
+def test_that_python_refuses_tabs_among_spaces_is_said(tiny, tmp_path):
+    path = student.new(tiny, tmp_path / "ada")
+    path.write_text(RIGHT.replace("    return x", "    y = x\n\treturn y"))
+    assert subprocess.run([sys.executable, path], capture_output=True).returncode == 1
+    first, second, *_ = check(path.parent).stdout.splitlines()
+    assert first == "tiny.py: line 7 mixes tabs and spaces: `python tiny.py` refuses it"
+    assert second == "q1 (1): right"
 
 
 def test_what_editors_make_of_a_file(tiny, tmp_path):
@@ -268,7 +289,7 @@ def test_hidden_hints_are_not_in_the_folder(tiny, tmp_path):
         data = (path.parent / "checking" / "q1.npz").read_bytes()
         assert (b"number of rows" in data) == (hints == "shown")
         path.write_text(RIGHT.replace("x @ w / len(x)", "x @ w"))
-    assert check(path.parent, "q1").stdout.startswith("q1 (1): the result is 3 with 3 = x.shape[0]")
+    assert check(path.parent, "q1").stdout.startswith("q1 (1): the result is 3 times what is right")
 
 
 def test_a_failure_leaves_nothing(tiny, tmp_path, monkeypatch):

@@ -354,6 +354,12 @@ def test_what_it_leaves_in_its_folder_is_removed(altered, tmp_path, monkeypatch)
     assert os.listdir(tmp_path / "temporary") == []
 
 
+def descendants(pid):
+    """The processes that a process has started, and those that these have."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return children + [other for child in children for other in descendants(child)]
+
+
 def test_the_sandbox_ends_when_the_grader_does(tmp_path):
     """Killed without a word, as by the system when memory is short."""
     code = (
@@ -368,15 +374,13 @@ def test_the_sandbox_ends_when_the_grader_does(tmp_path):
         env={**os.environ, "TMPDIR": str(tmp_path)},  # the folder stays, as nobody removes it
     )
     grader.stdout.read(1)
-    children = Path(f"/proc/{grader.pid}/task/{grader.pid}/children")
-    end = time.monotonic() + 10
-    while not (keeper := children.read_text().split()) and time.monotonic() < end:
+    end = time.monotonic() + 20
+    while len(started := descendants(grader.pid)) < 3 and time.monotonic() < end:
         time.sleep(0.05)
     time.sleep(1)
-    child = Path(f"/proc/{keeper[0]}/task/{keeper[0]}/children").read_text().split()
     grader.kill()
     grader.wait()
     grader.stdout.close()
-    while any(Path(f"/proc/{pid}").exists() for pid in keeper + child):
+    while any(Path(f"/proc/{pid}").exists() for pid in started):
         assert time.monotonic() < end + 10
         time.sleep(0.05)

@@ -13,22 +13,28 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tinygen.errors import InputError
 from tinygen.homework import marks, student
 from tinygen.homework.assignment import load, names
-from tinygen.homework.classroom import grade_class, submissions
+from tinygen.homework.classroom import grade_class, is_class, variants_in
 from tinygen.homework.grading import HINTS, grade
 from tinygen.homework.packages import PLATFORMS, package
-from tinygen.homework.prove import prove, prove_grading
-from tinygen.homework.report import report
+from tinygen.homework.prove import prove, prove_cheats, prove_grading
+from tinygen.homework.report import report, results_in
 from tinygen.homework.sandbox.parent import SandboxError
+from tinygen.homework.submission import read
 
 Chosen = argparse.Namespace
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; exit with 0 if it is done, 2 if refused, 130 by Ctrl-C, 1 if a proof fails."""
+    """Run a command.
+
+    Exit with 0 if it is done, 2 if it is refused, 130 by Ctrl-C, and 1 if a proof fails, or the
+    grader itself.
+    """
     chosen = parser().parse_args(arguments)
     try:
         chosen.run(chosen)
@@ -72,14 +78,21 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--format", choices=student.FORMATS, default="py", help="by default py")
 
     c = command("grade", run_grade, "grade what a student or a class handed in")
-    c.add_argument("submission", type=Path, help="a file, a student's folder or zip, or a class's")
+    c.add_argument(
+        "submission", type=Path, help="a student's file, folder or zip, or a class's folder"
+    )
     c.add_argument("--assignment", metavar="NAME", help="by default what the submission says")
     add_which(c, None, None)
     add_how(c)
     c.add_argument("--json", action="store_true", help="print the result for programs")
     c.add_argument(
-        "--out", type=Path, metavar="DIR", help="of a class's results; by default SUBMISSION-graded"
-    )
+        "--out", type=Path, metavar="DIR",
+        help="it is a class, and this is for its results; by default SUBMISSION-graded",
+    )  # fmt: skip
+    c.add_argument(
+        "--class", dest="table", type=Path, metavar="FILE",
+        help="it is a class, and this is the variants.csv of `new --class`",
+    )  # fmt: skip
 
     c = command("package", run_package, "write what another grader takes")
     c.add_argument("name", metavar="NAME", help="one of the assignments of `list`")
@@ -90,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
 
     c = command("report", run_report, "show the results of a class")
     c.add_argument("folder", type=Path, metavar="DIR", help="of the results of `grade`")
+    c.add_argument("--json", action="store_true", help="print the results for programs")
 
     c = command("prove", run_prove, "show that the grades are right")
     c.add_argument("names", metavar="NAME", nargs="*", help="assignments; by default all")
@@ -162,14 +176,22 @@ def run_grade(chosen: Chosen) -> None:
     options = {
         key: getattr(chosen, key) for key in ("assignment", "variant", "level", "seed", "hints")
     }
-    if not submissions(chosen.submission):
-        result = grade(chosen.submission, **options)
-        print(json.dumps(result.as_dict(), indent=1) if chosen.json else result)
+    if chosen.out or chosen.table or is_class(chosen.submission):
+        run_grade_class(chosen, options)
         return
+    result = grade(read(chosen.submission, chosen.assignment or ""), **options)
+    print(json.dumps(result.as_dict(), indent=1) if chosen.json else result)
+
+
+def run_grade_class(chosen: Chosen, options: dict[str, Any]) -> None:
+    """The report on a class; its table of variants may be known."""
     folder = chosen.submission.resolve()
     out = chosen.out or folder.with_name(f"{folder.name}-graded")
-    results = grade_class(folder, out, **options)
+    variants = variants_in(chosen.table) if chosen.table else None
+    results = grade_class(folder, out, variants=variants, **options)
     print(json.dumps(results, indent=1) if chosen.json else report(out))
+    if any(result["points"] is None for result in results):
+        sys.exit(1)
 
 
 def run_package(chosen: Chosen) -> None:
@@ -180,7 +202,10 @@ def run_package(chosen: Chosen) -> None:
 
 def run_report(chosen: Chosen) -> None:
     """The results of a class."""
-    print(report(chosen.folder))
+    if chosen.json:
+        print(json.dumps(results_in(chosen.folder), indent=1))
+    else:
+        print(report(chosen.folder))
 
 
 def run_prove(chosen: Chosen) -> None:
@@ -197,7 +222,7 @@ def run_prove(chosen: Chosen) -> None:
 def proved(name: str) -> list[str]:
     """What is wrong with an assignment."""
     try:
-        return [*prove(load(name)), *prove_grading(load(name))]
+        return [*prove(load(name)), *prove_grading(load(name)), *prove_cheats(load(name))]
     except InputError as error:  # it cannot be loaded
         return [str(error)]
 

@@ -81,13 +81,16 @@ class Assignment:
         self._refuse_contradictions()
 
     def _solution(self, form: str) -> tuple[str, list[Question]]:
-        path = self.folder / (f"solution_{form}.py" if form else "solution.py")
+        """The solution of a form, with what is given to all forms below it, and its questions."""
+        path, given = self.path(form), self.folder / "given.py"
         if not path.exists():
             raise InputError(f"expected a {path.name} in {self.folder.name}")
-        try:
-            return marks.parse(path.read_text(encoding="utf-8"), path.name)
-        except SyntaxError as error:
-            raise InputError(f"{path.name}:{error.lineno}: {error.msg}") from None
+        text = _program(path) + ("\n\n" + _program(given) if given.exists() else "")
+        return marks.parse(text, path.name)
+
+    def path(self, form: str) -> Path:
+        """The file of the solution in a form."""
+        return self.folder / (f"solution_{form}.py" if form else "solution.py")
 
     def _refuse_contradictions(self) -> None:
         sources = {f"solution {form}": text for form, (text, _) in self._parsed.items()}
@@ -130,10 +133,12 @@ class Assignment:
         """The solution in its own letters, with mistakes in it."""
         text, questions = self._parsed[variant.form]
         for question in reversed(questions):  # so that the lines above keep their numbers
+            planted = [mistake for mistake in mistakes if mistake.question == question.id]
+            if not planted and not question.label_of:
+                continue
             region = marks.region_of(text, question)
-            for mistake in mistakes:
-                if mistake.question == question.id:
-                    region = self._plant(mistake, region)
+            for mistake in planted:
+                region = self._plant(mistake, region)
             if question.label_of:
                 fault = self.fault(question.label_of, variant)
                 faulty = self.question(question.label_of, variant.form)
@@ -166,7 +171,8 @@ class Assignment:
 
     def stub(self, variant: Variant, level: int = marks.LEVELS[-1]) -> str:
         """What the student gets, in which questions are to be written."""
-        text = self.source(variant)
+        # Without labels of mistakes, as nothing is wrong in what is not asked.
+        text, _ = self._parsed[variant.form]
         questions = self.questions(variant, level)
         faulty = {
             q.id: self._plant(self.fault(q.id, variant), marks.region_of(text, q))
@@ -237,8 +243,7 @@ class Assignment:
                 question(submission, deepcopy(case), self.ask(case))
                 for case in self.cases(id_, variant.form, seed)
             ]
-        # As they are when the sandbox has sent them.
-        return [wire.unpack(wire.pack(result)) for result in results]
+        return [wire.sent(result) for result in results]  # as the sandbox does
 
     def known(self, id_: str, variant: Variant, seed: int) -> Known:
         """What is known of a question: right results, and those of planted mistakes.
@@ -270,6 +275,7 @@ class Assignment:
             names=variant.names,
             tolerance=getattr(self.module, "TOLERANCE", {}).get(id_, TOLERANCE),
             judge=getattr(self.module, f"judge_{id_}", None),
+            judge_all=getattr(self.module, f"judge_all_{id_}", None),
         )
 
     def _fingerprint(
@@ -289,15 +295,30 @@ class Assignment:
 
 
 def execute(source: str, name: str) -> types.ModuleType:
-    """A program of ours as a module."""
+    """A program of ours as a module.
+
+    It is compiled in parts, those between two blank lines, as most of them are the same when there
+    is a mistake in one.
+    """
     module = types.ModuleType(name)
-    exec(_compiled(source, f"{name}.py"), module.__dict__)
+    for part in source.split("\n\n\n"):
+        exec(_compiled(part, f"{name}.py"), module.__dict__)
     return module
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _compiled(source: str, filename: str) -> types.CodeType:
     return compile(source, filename, "exec")
+
+
+def _program(path: Path) -> str:
+    """The text of a file, which Python can read."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        ast.parse(text)
+    except SyntaxError as error:
+        raise InputError(f"{path.name}:{error.lineno}: {error.msg}") from None
+    return text
 
 
 def _module(path: Path) -> types.ModuleType:

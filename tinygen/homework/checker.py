@@ -10,6 +10,7 @@ import textwrap
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ from tinygen.errors import InputError, refuse_unknown
 from tinygen.homework.feedback import (
     TOO_LONG,
     TOO_LONG_TO_LOAD,
-    Fingerprint,
     Known,
     Stopped,
     failure,
     line_of,
+    unpacked,
     verdict,
 )
 from tinygen.homework.notebooks import source_of, text_of
@@ -89,8 +90,11 @@ def read(path: Path) -> str:
 
 def lines_about(ids: Sequence[str], process: Process, name: str, header: str) -> Iterator[str]:
     """What there is to be said, line by line."""
-    if header not in process.source.splitlines():
-        yield f"{name}: expected the first line `{header}`, by which the grader knows it, got none"
+    lines = process.source.splitlines()
+    if header not in lines:
+        got = next((f"`{line}`" for line in lines if line.startswith(header[:18])), "none")
+        yield f"{name}: expected the first line `{header}`, by which the grader knows it, got {got}"
+    yield from tabs_in(process.source, name)
     yield from (f"{name}: {problem}" for problem in process.problems)
     points = of = 0.0
     for id_ in ids:
@@ -98,7 +102,7 @@ def lines_about(ids: Sequence[str], process: Process, name: str, header: str) ->
         title = question["title"]
         if "cases" in question:
             result = verdict(process.results(id_, question), known(id_, question))
-            yield line_of(title, result)
+            yield line_of(title, result) + process.changes(question["names"])
             points += result.fraction * question["points"]
             of += question["points"]
         elif "labels" in question:
@@ -113,9 +117,19 @@ def lines_about(ids: Sequence[str], process: Process, name: str, header: str) ->
         yield f"{checked}; the grader uses other numbers"
 
 
+def tabs_in(source: str, name: str) -> Iterator[str]:
+    """That tabs are mixed with spaces, which is no problem here and in the grader."""
+    try:
+        compile(source, name, "exec")
+    except TabError as error:
+        yield f"{name}: line {error.lineno} mixes tabs and spaces: `python {name}` refuses it"
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # said when it is loaded
+        pass
+
+
 def known(id_: str, question: Mapping[str, Any]) -> Known:
     """What is known of a question."""
-    hints = [(hint, Fingerprint(shapes, sums)) for hint, shapes, sums in question["hints"]]
+    hints = unpacked(question["hints"])
     return Known(
         cases=question["cases"],
         expected=question["expected"],
@@ -159,6 +173,7 @@ class Process:
 
     def __init__(self, source: str, name: str) -> None:
         self.source, self.name = source, name
+        self._changed: set[str] = set()
         self._start()
 
     def _start(self) -> None:
@@ -189,6 +204,7 @@ class Process:
 
     def results(self, id_: str, question: Mapping[str, Any]) -> list[Any]:
         """The result of each case, or that it stopped; the next ones are not tried then."""
+        self._changed.clear()
         results: list[Any] = []
         cases = question.get("cases", [{}])
         for case in cases:
@@ -199,6 +215,11 @@ class Process:
                 return results + [message] * (len(cases) - len(results))
             results.append(message)
         return results
+
+    def changes(self, names: Mapping[str, str]) -> str:
+        """That the last function has changed its arguments, which its caller may need unchanged."""
+        changed = " and ".join(f"`{names.get(name, name)}`" for name in sorted(self._changed))
+        return f" (it changes its argument {changed}: is that meant?)" if changed else ""
 
     def _receive(self, seconds: float, too_long: str, question: str) -> Any:
         """The next message, or that it stopped."""
@@ -212,6 +233,7 @@ class Process:
             return Stopped("it ended Python, where a function has to return")
         if "problem" in message:
             return Stopped(self._sentence(message, question))
+        self._changed.update(message.get("changed", ()))
         return message.get("result", message)
 
     def _sentence(self, problem: Mapping[str, Any], question: str) -> str:
@@ -239,8 +261,10 @@ def work(connection: Connection, source: str) -> None:
         connection.send_bytes(message)
         request = wire.unpack(connection.recv_bytes())
         try:
+            case, before = request["case"], deepcopy(request["case"])
             with np.errstate(all="ignore"):
-                result = getattr(driver, request["question"])(submission, request["case"], None)
-            message = wire.pack({"result": result})
+                result = getattr(driver, request["question"])(submission, case, None)
+            changed = [x for x in before if wire.pack(before[x]) != wire.pack(case.get(x))]
+            message = wire.pack({"result": result, "changed": tuple(changed)})
         except BaseException as error:
             message = wire.pack(loading.describe(error))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count, islice
 from pathlib import Path
@@ -23,35 +26,43 @@ from tinygen.files import write_text
 from tinygen.homework.assignment import load
 from tinygen.homework.grading import grade, new_seed
 from tinygen.homework.sandbox.parent import printable
-from tinygen.homework.submission import LARGEST, NOT_HANDED_IN, read
+from tinygen.homework.submission import LARGEST, NOT_HANDED_IN, Submission, read
 
 SUFFIXES = {*LARGEST, ".zip"}
 LONGEST_NAME = 50
 """Of a student: it becomes the name of files, and a line of a table has to hold it."""
 SEED_FILE = ".seed"
+CLASS_FILE = ".class"
 Result = dict[str, Any]
+
+
+def is_class(path: str | os.PathLike[str]) -> bool:
+    """Whether several students handed this in, and not one.
+
+    One student hands in a file, or a folder that has both of what the kit puts in it, or one
+    submission, with the name of its homework, beside files that are none.
+    """
+    entries = submissions(path).values()
+    if len(entries) < 2:
+        return False
+    marked = ((entry, name) for entry in entries if (name := _homework_of(entry)))
+    homework = dict(islice(marked, 2))  # with a second one it is a class: the rest is not read
+    return len(homework) != 1 or any(entry.stem != name for entry, name in homework.items())
 
 
 def submissions(folder: str | os.PathLike[str]) -> dict[str, Path]:
     """What the students of a class handed in, by their names: a file, a zip or a folder each.
 
-    Nothing, if this is what one student handed in: a file, or a folder that has both of what the
-    kit puts in it, or one submission, with the name of its homework, beside files that are none.
+    Nothing, if this is no folder, or what the kit made for one student.
     """
     folder = Path(folder)
     if not folder.is_dir() or ((folder / "check.py").is_file() and (folder / "checking").is_dir()):
         return {}
     entries = [path for path in sorted(folder.iterdir()) if _may_be(path)]
-    if len(entries) < 2:
-        return {}
-    marked = ((path, name) for path in entries if (name := _homework_of(path)))
-    homework = dict(islice(marked, 2))  # with a second one it is a class: the rest is not read
-    if len(homework) == 1 and all(path.stem == name for path, name in homework.items()):
-        return {}
-    stems = [path.stem for path in entries]
+    names = [path.name if path.is_dir() else path.stem for path in entries]
     students: dict[str, Path] = {}
-    for path in entries:
-        name = path.stem if stems.count(path.stem) == 1 else path.name
+    for path, name in zip(entries, names, strict=True):
+        name = name if names.count(name) == 1 else path.name
         students[_unlike(students, " ".join(printable(name).split())[:LONGEST_NAME])] = path
     return students
 
@@ -78,10 +89,46 @@ def _homework_of(path: Path) -> str:
         return ""
 
 
+def variants_in(table: str | os.PathLike[str]) -> dict[str, int]:
+    """The variant that each student was given, from the table that `new --class` has written.
+
+    Raises:
+        InputError: it is another file.
+        OSError: it cannot be read.
+    """
+    try:
+        with open(table, encoding="utf-8-sig", newline="") as file:
+            return {row["student"]: int(row["variant"]) for row in csv.DictReader(file)}
+    except (LookupError, TypeError, ValueError, csv.Error):
+        raise InputError(f"expected a variants.csv of `new --class`, got {table}") from None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done for one student.
+
+    Attributes:
+        student: the name.
+        file: the name of what was handed in.
+        submission: what is in it, or a sentence that says why nothing is.
+        options: of `grade`.
+        out: the folder of the results.
+        state: of all that the result depends on, a short text that changes when it does.
+    """
+
+    student: str
+    file: str
+    submission: Submission | str
+    options: Mapping[str, Any]
+    out: Path
+    state: str
+
+
 def grade_class(
     folder: str | os.PathLike[str],
     out: str | os.PathLike[str],
     jobs: int | None = None,
+    variants: Mapping[str, int] | None = None,
     **options: Any,
 ) -> list[Result]:
     """Grade what a class handed in.
@@ -93,10 +140,13 @@ def grade_class(
         out: the folder of the results, which is made: for each student NAME.json, and NAME.txt to
             be sent back.
         jobs: how many at a time; None for one on each core.
+        variants: which one each student was given, for the report, and for who has lost the first
+            line; None if nobody knows.
         options: of `grade`; without a seed, the results keep a new one, for all and for later.
 
     Returns:
-        what is in the files: the same as in `Grade`, and `student`.
+        what is in the files: the same as in `Grade`, and `student`, `file`, and a `fingerprint`
+        that equal programs have in common; `points` are None where the grader itself failed.
 
     Raises:
         InputError: there are no submissions, or there is no such assignment.
@@ -105,57 +155,28 @@ def grade_class(
         load(options["assignment"])
     students = submissions(folder)
     if not students:
-        raise InputError(f"expected a folder with what each student handed in, got {folder}")
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+        raise InputError(
+            f"expected a folder with what each student handed in, got {folder}"
+            + "; unpack it" * (Path(folder).suffix.lower() == ".zip")
+        )
+    out = _folder_of_results(Path(out), students, variants or {})
     if options.get("seed") is None:
         options["seed"] = _seed_in(out)
-    states = {name: _state(path, options) for name, path in students.items()}
-    results = {name: _result_of(out, name, state) for name, state in states.items()}
-    waiting = [name for name, result in results.items() if result is None]
-    work = {name: (out, options, name, students[name], states[name]) for name in waiting}
-    with tqdm(
-        total=len(students),
-        initial=len(students) - len(waiting),
-        desc="grading",
-        unit=" students",
-        dynamic_ncols=True,
-        disable=sys.stderr is None or not sys.stderr.isatty(),
-    ) as bar:
-        for result in _graded(work, jobs or os.cpu_count() or 1):
+    work = [_work(name, path, variants or {}, options, out) for name, path in students.items()]
+    results = {one.student: _result_of(one) for one in work}
+    waiting = [one for one in work if results[one.student] is None]
+    with _bar(len(work), len(work) - len(waiting)) as bar:
+        for result in _graded(waiting, jobs or os.cpu_count() or 1):
             results[result["student"]] = result
             bar.update()
     return [result for result in results.values() if result]
 
 
-def _graded(work: dict[str, tuple[Any, ...]], jobs: int) -> Iterator[Result]:
-    """The results, as they come; `work` has the arguments of `_grade_one` for each student."""
-    lost = set(work)
-    with suppress(BrokenProcessPool):
-        for result in _graded_together(work, jobs):
-            lost.remove(result["student"])
-            yield result
-    for name in sorted(lost):  # a worker was ended from outside: by whose submission?
-        try:
-            yield from _graded_together({name: work[name]}, 1)
-        except BrokenProcessPool:
-            yield _ungraded("the grader was ended while it graded this", *work[name][:3])
-
-
-def _graded_together(work: dict[str, tuple[Any, ...]], jobs: int) -> Iterator[Result]:
-    """In workers.
-
-    Raises:
-        BrokenProcessPool: a worker has ended, and with it what the others had begun.
-    """
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(work) or 1), spawn, _begin) as pool:
-        futures = [pool.submit(_grade_one, *one) for one in work.values()]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)  # those that have begun are written
+def _folder_of_results(out: Path, students: Collection[str], variants: Mapping[str, int]) -> Path:
+    """The folder, in which a file says of whom there are results, or will be: others are old."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / CLASS_FILE, json.dumps({"students": [*students], "variants": {**variants}}))
+    return out
 
 
 def _seed_in(out: Path) -> int:
@@ -168,18 +189,32 @@ def _seed_in(out: Path) -> int:
         return seed
 
 
-def _state(path: Path, options: Mapping[str, Any]) -> str:
-    """Of all that a result depends on, a short text that changes when it does."""
-    digest = sha256(json.dumps(options, sort_keys=True, default=repr).encode())
+def _work(
+    student: str, path: Path, variants: Mapping[str, int], options: Mapping[str, Any], out: Path
+) -> Work:
+    """Read what a student handed in."""
+    submission: Submission | str
     try:
         _refuse_a_link(path)
         submission = read(path, options.get("assignment") or "")
-        digest.update(submission.source.encode(errors="replace"))
-        assignment = load(options.get("assignment") or submission.assignment)
-        for file in sorted(assignment.folder.glob("*.*")):
+    except InputError as error:
+        submission = str(error)
+    except Exception as error:  # whatever a stranger's file does: the class is to be graded
+        submission = printable(f"it cannot be read: {error!r}")
+    if options.get("variant") is None and getattr(submission, "variant", None) is None:
+        options = {**options, "variant": variants.get(listed(student, variants))}
+    state = _state(submission, options)
+    return Work(student, printable(path.name), submission, options, out, state)
+
+
+def _state(submission: Submission | str, options: Mapping[str, Any]) -> str:
+    """What a result depends on, in short."""
+    digest = sha256(json.dumps(options, sort_keys=True, default=repr).encode())
+    digest.update(repr(submission).encode(errors="replace"))
+    with suppress(InputError):  # there is no such assignment, as the result will say
+        name = options.get("assignment") or getattr(submission, "assignment", "")
+        for file in sorted(load(name).folder.glob("*.*")):
             digest.update(file.read_bytes())
-    except Exception as error:  # as in _grade_one
-        digest.update(str(error).encode(errors="replace"))
     return digest.hexdigest()
 
 
@@ -190,13 +225,57 @@ def _refuse_a_link(path: Path) -> None:
         raise InputError(f"expected a file or a folder, got {name}, which is a link")
 
 
-def _result_of(out: Path, student: str, state: str) -> Result | None:
+def listed(student: str, variants: Mapping[str, int]) -> str:
+    """The name by which the table of variants has a student: platforms add more, after a _."""
+    return student if student in variants else student.partition("_")[0]
+
+
+def _result_of(work: Work) -> Result | None:
     """The result that is there already, if it is of what is to be graded."""
     try:
-        result = json.loads((out / f"{student}.json").read_text(encoding="utf-8"))
-        return result if result["state"] == state else None
+        result = json.loads((work.out / f"{work.student}.json").read_text(encoding="utf-8"))
+        return result if result["state"] == work.state else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def _bar(total: int, done: int) -> tqdm:
+    """How far it is, on a terminal."""
+    hidden = sys.stderr is None or not sys.stderr.isatty()
+    return tqdm(
+        total=total, initial=done, desc="grading", unit=" students", dynamic_ncols=True,
+        disable=hidden,
+    )  # fmt: skip
+
+
+def _graded(work: Collection[Work], jobs: int) -> Iterator[Result]:
+    """The results, as they come."""
+    lost = {one.student: one for one in work}
+    with suppress(BrokenProcessPool):
+        for result in _graded_together(work, jobs):
+            del lost[result["student"]]
+            yield result
+    for one in lost.values():  # a worker was ended from outside: by whose submission?
+        try:
+            yield from _graded_together([one], 1)
+        except BrokenProcessPool:
+            yield _ungraded(one, "the grader was ended while it graded this", failed=True)
+
+
+def _graded_together(work: Collection[Work], jobs: int) -> Iterator[Result]:
+    """In workers.
+
+    Raises:
+        BrokenProcessPool: a worker has ended, and with it what the others had begun.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(work) or 1), spawn, _begin) as pool:
+        futures = [pool.submit(_grade_one, one) for one in work]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # those that have begun are written
 
 
 # In a worker.
@@ -207,38 +286,49 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _grade_one(
-    out: Path, options: Mapping[str, Any], student: str, path: Path, state: str
-) -> Result:
+def _grade_one(work: Work) -> Result:
     """Grade a student and write the files, whatever goes wrong: the class goes on."""
+    if isinstance(work.submission, str):
+        return _ungraded(work, work.submission)
     try:
-        _refuse_a_link(path)
-        graded = grade(path, **options)
-        return _written(out, student, state, graded.as_dict(), graded.text)
+        graded = grade(work.submission, **work.options)
+        return _written(work, work.state, graded.as_dict(), graded.text)
     except InputError as error:
-        return _ungraded(printable(str(error)), out, options, student, state)
+        return _ungraded(work, printable(str(error)))
     except Exception as error:
-        return _ungraded(printable(f"the grader failed: {error!r}"), out, options, student)
+        return _ungraded(work, printable(f"the grader failed: {error!r}"), failed=True)
 
 
-def _ungraded(
-    why: str, out: Path, options: Mapping[str, Any], student: str, state: str = ""
-) -> Result:
-    """The result of what cannot be graded; without a state, it is tried again the next time."""
+def _ungraded(work: Work, why: str, failed: bool = False) -> Result:
+    """What cannot be graded has no points; where the grader failed, it is tried again."""
     result = {
-        "assignment": options.get("assignment"),
-        "variant": options.get("variant"),
-        "points": 0,
+        "assignment": work.options.get("assignment"),
+        "variant": work.options.get("variant"),
+        "points": None if failed else 0,
         "of": None,
         "isolation": "",
         "questions": [],
         "problems": [why],
     }
-    return _written(out, student, state, result, why)
+    return _written(work, "" if failed else work.state, result, why)
 
 
-def _written(out: Path, student: str, state: str, result: Result, text: str) -> Result:
-    result = {"student": student, **result, "state": state}
-    write_text(out / f"{student}.txt", text + "\n")
-    write_text(out / f"{student}.json", json.dumps(result, indent=1) + "\n")
+def _written(work: Work, state: str, result: Result, text: str) -> Result:
+    result = {
+        "student": work.student,
+        "file": work.file,
+        **result,
+        "fingerprint": _fingerprint(work.submission),
+        "state": state,
+    }
+    write_text(work.out / f"{work.student}.txt", text + "\n")
+    write_text(work.out / f"{work.student}.json", json.dumps(result, indent=1) + "\n")
     return result
+
+
+def _fingerprint(submission: Submission | str) -> str:
+    """The same for programs that differ in white space and comments only."""
+    if isinstance(submission, str):
+        return ""
+    program = re.sub(r"#.*|\s", "", submission.source)
+    return sha256(program.encode(errors="replace")).hexdigest()[:16]

@@ -42,22 +42,26 @@ TOO_LONG_TO_LOAD = (
     'or something that belongs under `if __name__ == "__main__":`?'
 )
 TO_BE_WRITTEN = re.compile(r"(q\d+): (\S+) is to be written")
+MISSING = re.compile(r"expected `(\w+)` in the file, got none")
+"""What sandbox/loading.py says of a function that is not there."""
 LEFT_OVER = ": the line `raise NotImplementedError` is still there; delete it"
 CELL = re.compile(r"# %% cell (\d+)")
+REFUSED = ("ImportError", "PermissionError")
+"""Exceptions that say what a homework may not do; see sandbox/courtesy.py."""
 SENTENCES = {
-    "ImportError": "{}",
-    "PermissionError": "{}",
-    "WireError": "{}",
-    "Missing": "{}",
     "MemoryError": "it needs more memory than {memory}",
     "_ArrayMemoryError": "it needs more memory than {memory}",
     "RecursionError": "functions call each other more than 1000 levels deep",
     "SystemExit": "it leaves Python, where a function has to return",
 }
 """What some exceptions are called."""
+PRODUCT = re.compile(r"matmul: .* \(size (\d+) is different from (\d+)\)")
+BROADCAST = re.compile(r"operands could not be broadcast together with shapes (\S+) (\S+)")
 
 Judge = Callable[[Any, Any, Mapping[str, Any]], Verdict]
 """(got, expected, case) -> Verdict"""
+JudgeAll = Callable[[Sequence[Any], Sequence[Any], Sequence[Mapping[str, Any]]], Verdict]
+"""(got, expected, cases) -> Verdict"""
 Hints = Sequence[tuple[str, Fingerprint]]
 
 
@@ -73,6 +77,7 @@ class Known:
         names: what the student calls the arguments, where that is another name.
         tolerance: relative to the largest element of an array.
         judge: what is right, where that is not to be equal to what is expected.
+        judge_all: the same of all cases together, each of which is asked in a process of its own.
     """
 
     cases: Sequence[Mapping[str, Any]]
@@ -82,11 +87,12 @@ class Known:
     names: Mapping[str, str]
     tolerance: float
     judge: Judge | None
+    judge_all: JudgeAll | None = None
 
 
 @np.errstate(all="ignore")  # a wrong result may be anything
 def verdict(got: Sequence[Any], known: Known) -> Verdict:
-    """How much the results of a question are worth: as much as that of the worst case.
+    """How much the results of a question are worth: by default as much as that of the worst case.
 
     Args:
         got: a result for each case, or that it stopped.
@@ -96,6 +102,9 @@ def verdict(got: Sequence[Any], known: Known) -> Verdict:
         _of_case(a, b, case, known)
         for a, b, case in zip(got, known.expected, known.cases, strict=True)
     ]
+    if known.judge_all:
+        without = [one for one in of_cases if one.sentence]
+        of_cases = without[:1] or [known.judge_all(got, known.expected, known.cases)]
     fraction, sentence = worst = min(of_cases, key=lambda one: one.fraction)
     if fraction == 1:
         return Verdict(1)
@@ -106,17 +115,20 @@ def verdict(got: Sequence[Any], known: Known) -> Verdict:
     if not sentence:
         sizes = sizes_of(known.cases[number], known.names)
         sentence = _why(got[number], known.expected[number], sizes, known.tolerance)
-    if len(got) > 1 and not all(isinstance(x, Stopped) and x.sentence == sentence for x in got):
+    stopped = [x.sentence for x in got if isinstance(x, Stopped)]
+    if len(of_cases) > 1 and stopped != [sentence] * len(got):
         which = described(known.cases[number], known.names)
         sentence = f"case {number + 1} of {len(got)}{which}: {sentence}"
     return Verdict(fraction, sentence)
 
 
 def described(case: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """The arguments of a case, as in ``" (g (2, 3), shape (3,))"``; "" where that would be long."""
-    words = [f"{names.get(name, name)} {_in_short(x)}" for name, x in case.items()]
-    text = ", ".join(words)
-    return f" ({text})" if 0 < len(text) <= LONGEST_CASE else ""
+    """The arguments of a case, as in ``" (g (2, 3), shape (3,))"``; where that is long, numbers."""
+    for some in (case, {name: x for name, x in case.items() if isinstance(x, (int, float))}):
+        text = ", ".join(f"{names.get(name, name)} {_in_short(x)}" for name, x in some.items())
+        if 0 < len(text) <= LONGEST_CASE:
+            return f" ({text})"
+    return ""
 
 
 LONGEST_CASE = 40
@@ -143,9 +155,7 @@ def _of_case(got: Any, expected: Any, case: Mapping[str, Any], known: Known) -> 
     if known.judge:
         for a, b in zip(_arrays(got).values(), _arrays(expected).values(), strict=True):
             if a.ndim != b.ndim:
-                return Verdict(
-                    0, f"expected an array with {b.ndim} axes, got one of shape {a.shape}"
-                )
+                return Verdict(0, f"the result: {_wrong_shape(a, b)}")
         try:
             return known.judge(got, expected, case)
         except Exception as error:  # a stranger's result may do anything to it
@@ -179,10 +189,28 @@ def failure(
         if missing or not message:
             return "not written yet" + LEFT_OVER * _goes_on_below(line, lines)
     if kind in SENTENCES:
-        return where + SENTENCES[kind].format(message, memory=f"{memory / 2**30:g} GiB")
+        return where + SENTENCES[kind].format(memory=f"{memory / 2**30:g} GiB")
     if not where and message.startswith("expected "):  # by whoever called it
+        name = MISSING.fullmatch(message)
+        if name and re.search(rf"^\s*(def|class) {name[1]}\b", source, re.M):
+            return f"`{name[1]}` cannot be read, because of an error in the file"
         return message
-    return f"{where}{kind}: {message}".removesuffix(": ")
+    if kind == "ValueError" and (sentence := _of_shapes(message)):
+        return where + sentence
+    # A stranger's words, which may be "right", are not what a sentence begins with.
+    start = where or "it stopped: "
+    return start + (message if kind in REFUSED else f"{kind}: {message}".removesuffix(": "))
+
+
+def _of_shapes(message: str) -> str:
+    """What NumPy says of shapes that do not fit, in plain words; "" if it says something else."""
+    if lengths := PRODUCT.fullmatch(message):
+        right, left = lengths.groups()
+        return f"the rows on the left of @ have {left} numbers, the columns on the right {right}"
+    if shapes := BROADCAST.fullmatch(message.strip()):
+        one, other = (re.sub(r",(?=\d)", ", ", shape) for shape in shapes.groups())
+        return f"the shapes {one} and {other} do not fit: axes are compared from the last one on"
+    return ""
 
 
 def place_of(line: int, lines: Sequence[str]) -> str:
@@ -235,6 +263,25 @@ def same(one: Fingerprint, other: Fingerprint, tolerance: float) -> bool:
         return False
     size = np.abs(other.sums).max(axis=1, keepdims=True)
     return bool(np.all(np.abs(one.sums - other.sums) <= tolerance * size))
+
+
+def packed(hints: Hints) -> dict[str, Any]:
+    """Hints as few values, however many they are."""
+    return {
+        "sentences": "\n".join(hint for hint, _ in hints),
+        "shapes": "\n".join(found.shapes for _, found in hints),
+        "sums": np.concatenate([np.zeros((0, 6)), *(found.sums for _, found in hints)]),
+        "arrays": np.array([len(found.sums) for _, found in hints], dtype=int),
+    }
+
+
+def unpacked(values: Mapping[str, Any]) -> Hints:
+    """What `packed` has made values of."""
+    if not len(values["arrays"]):
+        return []
+    sums = np.split(values["sums"], np.cumsum(values["arrays"])[:-1])
+    sentences, shapes = values["sentences"].split("\n"), values["shapes"].split("\n")
+    return [*zip(sentences, map(Fingerprint, shapes, sums), strict=True)]
 
 
 def _sums(x: np.ndarray) -> list[float]:
@@ -301,7 +348,12 @@ def _arrays(result: Any) -> dict[str, np.ndarray]:
 def _why(got: Any, expected: Any, sizes: Sizes, tolerance: float) -> str:
     """What is wrong with the numbers of a result."""
     wrong = wrong_parts(got, expected, tolerance)
-    sentence = _of_array(wrong[0], _arrays(got), _arrays(expected), sizes, tolerance)
+    a, b = _arrays(got), _arrays(expected)
+    for other in wrong[1:]:
+        swapped = ((a[wrong[0]], b[other]), (a[other], b[wrong[0]]))
+        if all(x.shape == y.shape and _close(x, y, tolerance) for x, y in swapped):
+            return f"{_called(wrong[0])} and {_called(other)} are exchanged"
+    sentence = _of_array(wrong[0], a, b, sizes, tolerance)
     if len(wrong) > 1:
         verb = "is" if len(wrong) == 2 else "are"
         sentence += f" ({', '.join([_called(wrong[1]), *wrong[2:]])} {verb} wrong, too)"
@@ -361,9 +413,7 @@ def _of_array(
     if a.shape != b.shape:
         transposed = a.shape == b.T.shape and _close(a, b.T, tolerance)
         why = ": it is transposed" if transposed else ""
-        if not b.ndim:
-            return f"{subject}: expected a number, got an array {a.shape}"
-        return f"{subject}: expected the shape {b.shape}, got {a.shape}{why}"
+        return f"{subject}: {_wrong_shape(a, b)}{why}"
     if not np.isfinite(a).all():
         bad = "NaN" if np.isnan(a).any() else "infinity"
         how_many = f"has {bad} in {np.sum(~np.isfinite(a))} of {a.size} elements"
@@ -377,6 +427,12 @@ def _of_array(
     return _largest(subject, a, b, tolerance)
 
 
+def _wrong_shape(a: np.ndarray, b: np.ndarray) -> str:
+    if not b.ndim:
+        return f"expected a number, got an array {a.shape}"
+    return f"expected the shape {b.shape}, got {a.shape}"
+
+
 def plain(predicate: str) -> str:
     """An explanation in the words of a student."""
     plainly = {
@@ -384,36 +440,37 @@ def plain(predicate: str) -> str:
         "is 1/2 times what is right": "is half of what is right",
     }
     predicate = re.sub(r"^is -(.+) too large in", r"is \1 too small in", predicate)
+    predicate = re.sub(r"^(is .*?) (with .*?) (times what is right)$", r"\1 \3, \2", predicate)
     other = re.fullmatch(r"is that of (.+)", predicate)
     return f"is {_called(other[1])}" if other else plainly.get(predicate, predicate)
 
 
 def named_factor(predicate: str, factor: float, sizes: Sizes) -> str:
     """An explanation by a factor, in which that is a product or a ratio of sizes, if it is one."""
-    of_sizes = "-" * (factor < 0) + _of_sizes(abs(factor), sizes)
-    number = re.fullmatch(r"is (-?[\d./e+-]+) times what is right", predicate)
-    if "with" in of_sizes and number:
-        return f"is {number[1]}, or {of_sizes}, times what is right"
-    if "with" in of_sizes and " - 1)" in predicate:  # what it may be, too, but seldom is
-        return f"is {of_sizes} times what is right"
+    made, where = _of_sizes(abs(factor), sizes)
+    made = "-" * (factor < 0) + made
+    if where and re.fullmatch(r"is -?[\d./e+-]+ times what is right", predicate):
+        return f"{predicate}, or {made} times, with {where}"
+    if where and " - 1)" in predicate:  # what it may be, too, but seldom is
+        return f"is {made} times what is right, with {where}"
     return predicate
 
 
-def _of_sizes(factor: float, sizes: Sizes) -> str:
-    """``"3 5/7 with ..."``: the fewest sizes, up to three, of which a factor is made."""
+def _of_sizes(factor: float, sizes: Sizes) -> tuple[str, str]:
+    """``"3 * 5/7"`` and what these are: the fewest sizes, up to three, that make a factor."""
     for count in (1, 2, 3):
         for chosen in combinations_with_replacement(sizes, count):
             for powers in product((1, -1), repeat=count):
                 made = math.prod(size**power for size, power in zip(chosen, powers, strict=True))
                 if math.isclose(factor, made, rel_tol=1e-5):
                     above, below = (
-                        " ".join(str(s) for s, p in zip(chosen, powers, strict=True) if p == sign)
+                        " * ".join(str(s) for s, p in zip(chosen, powers, strict=True) if p == sign)
                         for sign in (1, -1)
                     )
                     below = f"({below})" if " " in below else below
                     where = " and ".join(f"{s} = {sizes[s]}" for s in dict.fromkeys(chosen))
-                    return f"{above or 1}{'/' * bool(below)}{below} with {where}"
-    return ""
+                    return f"{above or 1}{'/' * bool(below)}{below}", where
+    return "", ""
 
 
 def _largest(subject: str, a: np.ndarray, b: np.ndarray, tolerance: float) -> str:

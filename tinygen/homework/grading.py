@@ -97,7 +97,7 @@ class Grade:
 
 
 def grade(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Submission,
     assignment: str | None = None,
     variant: int | None = None,
     level: int | None = None,
@@ -108,7 +108,7 @@ def grade(
     """Grade what one student handed in.
 
     Args:
-        path: a .py or .ipynb file, or a folder or .zip with one in it.
+        path: a .py or .ipynb file, or a folder or .zip with one in it; or what is read already.
         assignment, variant, level: which it is of; None for what its first line says.
         seed: of the arrays it is graded with, which depend on what was handed in, too; None for a
             new one. Who knows it can compute these arrays: students must not.
@@ -121,27 +121,13 @@ def grade(
     refuse_unknown("hints", hints, HINTS)
     if level is not None:
         marks.refuse_other_level(level)
-    problem = ""
-    try:
-        submission = read(path, assignment or "")
-    except InputError as error:
-        if assignment is None:
-            raise
-        submission, problem = Submission("", "", assignment), str(error)
-    assignment = assignment or submission.assignment
+    submission, problem = _read(path, assignment)
+    loaded = _assignment_of(submission, assignment)
+    problems = [problem] if problem else _remarks(submission, variant)
+    chosen = loaded.variant((submission.variant or 0) if variant is None else variant)
     level = level or submission.level or marks.LEVELS[-1]
-    problems = [problem] if problem else []
-    if variant is None and submission.variant is None and not problem:
-        problems.append("there is no first line that says which variant it is: graded as variant 0")
-    variant = (submission.variant or 0) if variant is None else variant
-    if not assignment:
-        raise InputError(
-            "expected a first line such as # tinygen homework: vae, variant 7, got none; "
-            "which assignment is it of?"
-        )
     seed = _seed(new_seed() if seed is None else seed, submission.source)
-    loaded = assignments.load(assignment)
-    chosen = loaded.variant(variant)
+
     asked = _asked(loaded, chosen, level, seed)
     if problem:
         outcome = Run([Answer(None, problem)] * sum(len(k.cases) for _, k in asked), ())
@@ -153,14 +139,53 @@ def grade(
         for question, known in asked
     ]
     return Grade(
-        assignment=assignment,
-        variant=variant,
+        assignment=loaded.name,
+        variant=chosen.number,
         points=sum(question.points for question in graded),
         of=sum(question.of for question in graded),
         isolation=_isolation(outcome.walls),
         questions=graded,
         problems=problems + [outcome.problem] * bool(outcome.problem),
     )
+
+
+def _read(
+    path: str | os.PathLike[str] | Submission, assignment: str | None
+) -> tuple[Submission, str]:
+    """What was handed in, and why it cannot be read: it has no points then, if it is known of what.
+
+    Raises:
+        InputError: it cannot be read, and it is not known of which assignment it is.
+    """
+    if isinstance(path, Submission):
+        return path, ""
+    try:
+        return read(path, assignment or ""), ""
+    except InputError as error:
+        if assignment is None:
+            raise
+        return Submission("", "", assignment), str(error)
+
+
+def _assignment_of(submission: Submission, name: str | None) -> Assignment:
+    """The assignment of a name, or of that in the first line."""
+    if not name and not submission.assignment:
+        raise InputError(
+            "expected a first line such as # tinygen homework: vae, variant 7, got none; "
+            "which assignment is it of?"
+        )
+    return assignments.load(name or submission.assignment)
+
+
+def _remarks(submission: Submission, variant: int | None) -> list[str]:
+    """What a teacher and a student have to know of how a submission was read."""
+    remarks = []
+    if submission.ignored:
+        others = ", ".join(submission.ignored[:5])
+        remarks.append(f"{submission.name} is graded; ignored: {others}")
+    if variant is None and submission.variant is None:
+        remarks.append("there is no first line that says which variant it is: graded as variant 0")
+    return remarks
 
 
 def new_seed() -> int:
@@ -192,7 +217,7 @@ def _run(
 ) -> Run:
     """The answers of a submission, to each case of each question."""
     requests = [
-        Request(question.id, case, assignment.seconds(question.id))
+        Request(question.id, case, assignment.seconds(question.id), alone=bool(known.judge_all))
         for question, known in asked
         for case in known.cases
     ]

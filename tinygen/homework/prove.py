@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -13,8 +14,10 @@ import numpy as np
 from tinygen.errors import InputError
 from tinygen.homework import marks, variants
 from tinygen.homework.assignment import Assignment, Mistake
+from tinygen.homework.cheats import CHEATS
 from tinygen.homework.feedback import Known, Verdict, same, verdict
-from tinygen.homework.grading import grade
+from tinygen.homework.grading import Grade, grade
+from tinygen.homework.marks import Question
 from tinygen.homework.variants import Variant
 
 SEEDS = (0, 1, 2)
@@ -252,14 +255,11 @@ def _graded(
 ) -> Iterator[str]:
     """What is wrong with a grade; `expected` has the sentence on each question that is wrong."""
     where = f"graded, variant {variant.number}"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{assignment.name}.py"
-        path.write_text(source, encoding="utf-8")
-        try:
-            result = grade(path, assignment.name, variant.number)
-        except InputError as error:
-            yield f"{where}: {error}"
-            return
+    try:
+        result = _grade(assignment, variant, source)
+    except InputError as error:
+        yield f"{where}: {error}"
+        return
     yield from (f"{where}: {problem}" for problem in result.problems)
     for question in result.questions:
         text = expected.get(question.id, "right")
@@ -267,3 +267,42 @@ def _graded(
             yield f"{where}: {question.id}: expected {text!r}, got {question.text!r}"
         if (question.points == question.of) != (text == "right"):
             yield f"{where}: {question.id}: got {question.points:g} of {question.of:g} points"
+
+
+def _grade(assignment: Assignment, variant: Variant, source: str) -> Grade:
+    """The grade of a program."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{assignment.name}.py"
+        path.write_text(source, encoding="utf-8")
+        return grade(path, assignment.name, variant.number)
+
+
+def prove_cheats(assignment: Assignment) -> Iterator[str]:
+    """Which cheats get points; they are tried in the place of questions, one in each."""
+    variant, names = assignment.variant(0), [*CHEATS]
+    source, questions = assignment.source(variant), assignment.questions(variant)
+    with tempfile.TemporaryDirectory() as folder:
+        outside = Path(folder) / "outside"
+        for first in range(0, len(names), len(questions)):
+            cheats = dict(zip(questions, names[first:], strict=False))
+            bodies = {q.id: cheat(name, assignment, q, outside) for q, name in cheats.items()}
+            graded = _grade(assignment, variant, marks.stub(source, questions, bodies)).questions
+            for got, name in zip(graded, cheats.values(), strict=False):
+                if got.points:
+                    yield f"cheats: {got.id} gets {got.points:g} points where {name}"
+        if outside.exists():
+            yield "cheats: a submission has written a file outside of its folder"
+
+
+def cheat(name: str, assignment: Assignment, question: Question, outside: Path) -> str:
+    """The lines that cheat in the place of a question; `outside` is a file that must not be."""
+    variant = assignment.variant(0)
+    region = marks.region_of(assignment.source(variant), question)
+    body = CHEATS[name].strip("\n")
+    for word, value in {
+        "SOLUTION": assignment.path(variant.form),
+        "FUNCTION": question.function,
+        "OUTSIDE": outside,
+    }.items():
+        body = body.replace(word, repr(str(value)))
+    return textwrap.indent(body, region[: len(region) - len(region.lstrip())])

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import math
 import os
+import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tinygen.errors import InputError
+from tinygen.homework.classroom import CLASS_FILE, SUFFIXES, Result, listed
 from tinygen.homework.marks import plural
 
-Result = dict[str, Any]
+WIDTH = 80
+"""Of a terminal, in characters."""
 BAR = 40
 """The longest bar of the histogram, in characters."""
 BINS = 10
-LONGEST_NAME = 24
+LONGEST_NAME = 18
 """Of a student, in the table."""
 
 
@@ -27,52 +30,78 @@ def report(folder: str | os.PathLike[str]) -> str:
     Raises:
         InputError: there are none.
     """
-    results = [*_results(Path(folder))]
-    if not results:
-        raise InputError(f"expected a folder of results that grade has written, got {folder}")
+    results = results_in(folder)
     names = sorted({result["assignment"] for result in results if result["assignment"]})
     parts = {name: [r for r in results if r["assignment"] == name] for name in names}
     unknown = [result for result in results if not result["assignment"]]
     if unknown:  # in a class with one homework they were to be of that
         name = names[0] if len(names) == 1 else "it is not known of which homework"
         parts[name] = [*parts.get(name, []), *unknown]
-    return "\n\n".join(
-        "\n".join(lines) for part in parts.items() for lines in _of_assignment(*part) if lines
-    )
+    blocks = [lines for part in parts.items() for lines in _of_assignment(*part)]
+    blocks.append(_titled("notes", [*_notes(results), *_notes_on_class(results, folder)]))
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 
-def _results(folder: Path) -> Iterator[Result]:
+def results_in(folder: str | os.PathLike[str]) -> list[Result]:
+    """The results that `grade` has written there the last time; those of earlier ones are old.
+
+    Raises:
+        InputError: there are none.
+    """
+    results = [*_read(Path(folder))]
+    if not results:
+        raise InputError(f"expected a folder of results that grade has written, got {folder}")
+    return results
+
+
+def _read(folder: Path) -> Iterator[Result]:
+    students = _class_of(folder)["students"]
     for path in sorted(folder.glob("*.json")):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
-            if {"student", "points", "questions"} <= {*result}:
+            if "fingerprint" in result and (not students or result["student"] in students):
                 yield result
         except (OSError, ValueError, TypeError):
             continue  # another program's
 
 
+def _class_of(folder: Path) -> dict[str, Any]:
+    """The students of whom there are results, or will be, and the variants they were given."""
+    try:
+        return json.loads((folder / CLASS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # results that somebody put together
+        return {"students": [], "variants": {}}
+
+
 def _of_assignment(name: str, results: Sequence[Result]) -> Iterator[list[str]]:
     yield [f"{name}: {plural(len(results), 'student')}"]
     yield _table(results)
-    yield _histogram(results)
-    yield _failures(results)
-    yield _notes(results)
+    graded = [result for result in results if result["points"] is not None]
+    yield _histogram(graded)
+    yield _failures(graded)
 
 
 def _table(results: Sequence[Result]) -> list[str]:
-    """A line for each student, a column for each question."""
+    """A line for each student, a column for each question; and for variants, if they differ."""
     ids = list(dict.fromkeys(q["id"] for result in results for q in result["questions"]))
-    names = {result["student"]: _short(result["student"]) for result in results}
-    wide = max(map(len, ["student", *names.values()]))
-    titles = "".join(f"{id_:>5}" for id_ in ids)
-    lines = [f"{'student':<{wide}}  points {titles}".rstrip()]
+    with_variant = len({result["variant"] for result in results if result["questions"]}) > 1
+    rows = [["student", "variant", "points", *ids]]
     for result in sorted(results, key=lambda one: one["student"].lower()):
-        points = {q["id"]: f"{q['points']:g}" for q in result["questions"]}
-        cells = "".join(f"{points.get(id_, '-'):>5}" for id_ in ids)
-        lines.append(f"{names[result['student']]:<{wide}}  {result['points']:6g} {cells}".rstrip())
-    mean = sum(result["points"] for result in results) / len(results)
-    means = "".join(f"{_mean(results, id_):5.2f}" for id_ in ids)
-    return [*lines, f"{'mean':<{wide}}  {mean:6.2f} {means}".rstrip()]
+        points = {q["id"]: q["points"] for q in result["questions"]}
+        cells = [_cell(result["points"]), *(_cell(points.get(id_)) for id_ in ids)]
+        rows.append([_short(result["student"]), _cell(result["variant"]), *cells])
+    mean = _mean([result["points"] for result in results], "{:.2f}")
+    rows.append(["mean", "", mean, *(_mean(_points(results, id_), "{:.1f}") for id_ in ids)])
+    if not with_variant:
+        rows = [[student, *cells] for student, _, *cells in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [_row(row, widths) for row in rows]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """A line of the table: the name stands on the left, numbers on the right."""
+    right = (f"{cell:>{width}}" for cell, width in zip(cells[1:], widths[1:], strict=True))
+    return " ".join([f"{cells[0]:<{widths[0]}}", *right])
 
 
 def _short(name: str) -> str:
@@ -81,14 +110,22 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
 
-def _mean(results: Sequence[Result], id_: str) -> float:
-    points = [q["points"] for result in results for q in result["questions"] if q["id"] == id_]
-    return sum(points) / len(points)
+def _cell(number: float | None) -> str:
+    return "-" if number is None else f"{number:.9g}"  # a variant has at most nine digits
+
+
+def _points(results: Sequence[Result], id_: str) -> list[float]:
+    return [q["points"] for result in results for q in result["questions"] if q["id"] == id_]
+
+
+def _mean(points: Sequence[float | None], form: str) -> str:
+    known = [p for p in points if p is not None]
+    return form.format(sum(known) / len(known)) if known else "-"
 
 
 def _histogram(results: Sequence[Result]) -> list[str]:
     """How many students have how many points."""
-    most = max(result["of"] or 0 for result in results)
+    most = max((result["of"] or 0 for result in results), default=0)
     if not most:
         return []
     width = most / BINS
@@ -103,25 +140,77 @@ def _histogram(results: Sequence[Result]) -> list[str]:
 
 def _failures(results: Sequence[Result]) -> list[str]:
     """The questions that most students have wrong, each with what is said of it most often."""
+    tried = [result for result in results if not _is_blank(result)]
     wrong: dict[str, Counter[str]] = defaultdict(Counter)
-    asked: Counter[str] = Counter()
-    for result in results:
+    for result in tried:
         for q in result["questions"]:
-            title = " ".join([q["id"], *q["equations"]])
-            asked[title] += 1
             if q["points"] < q["of"]:
-                wrong[title][q["text"]] += 1
+                wrong[" ".join([q["id"], *q["equations"]])][q["text"]] += 1
     lines = []
     for title, texts in sorted(wrong.items(), key=lambda one: -one[1].total()):
         text, count = texts.most_common(1)[0]
-        lines.append(
-            f"{title}: {texts.total()} of {asked[title]} wrong; {plural(count, 'time')}: {text}"
-        )
-    return ["equations that failed most", *lines] if lines else []
+        asked = len(_points(tried, title.split()[0]))
+        why = f"; {plural(count, 'time')}: {text}" if text != "wrong" else ""  # hints are hidden
+        lines.append(f"{title}: {texts.total()} of {asked} wrong{why}")
+    blank = len(results) - len(tried)
+    left_out = f" (without {plural(blank, 'student')}: blank or unreadable)" if blank else ""
+    return _titled(f"equations that failed most{left_out}", lines)
 
 
-def _notes(results: Sequence[Result]) -> list[str]:
+def _is_blank(result: Result) -> bool:
+    """Whether it says nothing of an equation: it is empty, or one and the same stops all of it."""
+    return not result["points"] and len({q["text"] for q in result["questions"]}) < 2
+
+
+def _notes(results: Sequence[Result]) -> Iterator[str]:
     """What the teacher should look at."""
-    notes = [f"{r['student']}: {problem}" for r in results for problem in r["problems"]]
-    notes += sorted({r["isolation"] for r in results if r["isolation"].startswith("NOT")})
-    return ["notes", *notes] if notes else []
+    for result in results:
+        yield from (f"{result['student']}: {problem}" for problem in result["problems"])
+    yield from sorted({r["isolation"] for r in results if r["isolation"].startswith("NOT")})
+
+
+def _notes_on_class(results: Sequence[Result], folder: str | os.PathLike[str]) -> Iterator[str]:
+    """What shows in a class only: the same program twice, another's variant, who is missing."""
+    same, files = defaultdict(list), defaultdict(list)
+    for result in results:
+        if result["points"]:
+            same[result["fingerprint"]].append(result["student"])
+        path = Path(result["file"])
+        files[path.stem if path.suffix.lower() in SUFFIXES else path.name].append(path.name)
+    for fingerprint, students in same.items():
+        if fingerprint and len(students) > 1:
+            yield f"{', '.join(students)}: the same program, but for white space and comments"
+    for names in files.values():
+        if len(names) > 1:
+            yield f"{', '.join(names)}: is this one student?"
+    class_ = _class_of(Path(folder))
+    if class_["variants"]:
+        yield from _notes_on_variants(results, class_["students"], class_["variants"])
+
+
+def _notes_on_variants(
+    results: Sequence[Result], students: Collection[str], variants: Mapping[str, int]
+) -> Iterator[str]:
+    """How what was handed in compares with what was given out."""
+    for result in results:
+        given, got = variants.get(listed(result["student"], variants)), result["variant"]
+        if None not in (given, got) and given != got:
+            others = [name for name, variant in variants.items() if variant == got]
+            whose = f", which is {others[0]}'s" if others else ""
+            yield f"{result['student']}: expected variant {given}, got {got}{whose}"
+    here = {student: listed(student, variants) for student in students}
+    unknown = [student for student, name in here.items() if name not in variants]
+    missing = [name for name in variants if name not in here.values()]
+    if unknown:
+        yield f"not in the table of variants: {', '.join(unknown)}"
+    if missing:
+        yield f"nothing was handed in by: {', '.join(missing)}"
+
+
+def _titled(title: str, sentences: Sequence[str]) -> list[str]:
+    """Sentences below a title, if there are any, in lines that a terminal has room for."""
+    wrapped = (
+        textwrap.fill(one, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+        for one in sentences
+    )
+    return [title, *wrapped] if sentences else []

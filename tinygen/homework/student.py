@@ -15,6 +15,7 @@ from tinygen.errors import InputError, refuse_unknown
 from tinygen.files import write_text
 from tinygen.homework import marks, variants
 from tinygen.homework.assignment import Assignment
+from tinygen.homework.feedback import packed
 from tinygen.homework.notebooks import Cell, cells, notebook
 from tinygen.homework.sandbox import wire
 from tinygen.homework.variants import Variant
@@ -177,17 +178,20 @@ def _numbers(
         "cases": tuple(known.cases),
         "expected": tuple(known.expected),
         "names": dict(known.names),
-        "hints": tuple((hint, *print_) for hint, print_ in mistakes),
+        "hints": packed(mistakes),
     }
 
 
 IN_FILE = """
 Your file is `{file}`, for Python 3.10 or newer and NumPy 2. `python check.py` checks what is in it.
+To try a function yourself, start `python` in this folder, and then `from {module} import *`. A
+function leaves its arguments as they are: whoever calls it may need them once more.
 """
 IN_NOTEBOOK = """
 Your file is this notebook, `{file}`, for Python 3.10 or newer and NumPy 2. Where it says
 `python check.py`, save the notebook and run the cell that ends with `check.py`; with `check.py q3`
-there, it checks one question. To run the file itself is to run the last cell.
+there, it checks one question. To run the file itself is to run the last cell. A function leaves its
+arguments as they are: whoever calls it may need them once more.
 """
 
 
@@ -204,7 +208,7 @@ def page(
         r"<!-- form (\w+) -->\n?(.*?)<!-- end -->\n?", of_form, assignment.page, flags=re.S
     )
     how = (IN_FILE if format == "py" else IN_NOTEBOOK).format(
-        file=assignment.name + FORMATS[format]
+        file=assignment.name + FORMATS[format], module=assignment.name
     )
     table = "\n".join([*_table(assignment, variant, level), how.rstrip()])
     return variants.rename_page(text, variant).replace("<!-- questions -->", table)

@@ -46,6 +46,7 @@ class Submission:
         source: its text as Python, lines ending in a line feed; of a notebook, its cells, with
             ``# %%`` before each.
         assignment, variant, level: what its first line says; "" and None if it says nothing.
+        ignored: the names of other programs that came with it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Submission:
     assignment: str = ""
     variant: int | None = None
     level: int | None = None
+    ignored: tuple[str, ...] = ()
 
 
 def read(path: str | os.PathLike[str], assignment: str = "") -> Submission:
@@ -89,13 +91,14 @@ def _read(path: Path, assignment: str) -> Submission:
     source = texts[name]
     if isinstance(source, InputError):
         raise source
+    ignored = tuple(other for other in texts if other != name)
     header = HEADER.search(source)
     if not header:
-        return Submission(name, source)
+        return Submission(name, source, ignored=ignored)
     if assignment and header[1] != assignment:
         raise InputError(f"expected homework {assignment}, got {header[1]} in {name}")
     level = int(header[3]) if header[3] else None
-    return Submission(name, source, header[1], int(header[2]), level)
+    return Submission(name, source, header[1], int(header[2]), level, ignored)
 
 
 def _choose(path: Path, texts: Mapping[str, str | InputError], assignment: str) -> str:

@@ -33,21 +33,22 @@ def package(
     Args:
         name: of the assignment, such as ``"vae"``.
         platform: one of `PLATFORMS`.
-        out: a zip, for nbgrader a folder, that does not exist; without it, ``vae-gradescope.zip``.
+        out: a zip that does not exist, by default ``vae-gradescope.zip``; for nbgrader, the folder
+            of a course, which may have other assignments already.
         variant: of all submissions; None for the one that the first line of each names.
         level: below it, questions are not asked.
         seed: of the arrays that submissions are graded with; None for a new one.
         hints: "shown" or "hidden".
 
     Raises:
-        InputError: there is no such assignment, platform, level or hints, or `out` exists.
+        InputError: there is no such assignment, platform, level or hints, or it exists already.
     """
     refuse_unknown("platform", platform, PLATFORMS)
     marks.refuse_other_level(level)
     refuse_unknown("hints", hints, HINTS)
     assignment = load(name)
     path = Path(out or f"{name}-{platform}" + ".zip" * (platform != "nbgrader"))
-    if path.exists():
+    if path.exists() and platform != "nbgrader":
         raise InputError(f"expected --out that does not exist, got {path}, which does")
     seed = new_seed() if seed is None else seed
     settings = dict(assignment=name, variant=variant, level=level, seed=seed, hints=hints)

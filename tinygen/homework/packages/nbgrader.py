@@ -2,7 +2,8 @@
 
 The notebook has each solution between the marks that ``nbgrader generate_assignment`` removes, and
 below it a cell with the points. That holds no answers: a preprocessor grades the notebook in
-tinygen's sandbox, instead of running it where the tests run, and gives each cell its points.
+tinygen's sandbox, instead of running it where the tests run, and gives each cell its points. If it
+is run nevertheless, it gives none: nbgrader takes what a cell returns for its points.
 """
 
 from __future__ import annotations
@@ -26,14 +27,11 @@ c = get_config()
 c.Autograde.autograde_preprocessors = PREPROCESSORS
 
 # How each homework of tinygen is graded. Other assignments are run, as ever.
-c.GradedByTinygen.homework = {homework!r}
 """
 
 TESTS = """\
-# {title} is graded here.
-### BEGIN HIDDEN TESTS
-raise RuntimeError("by tinygen, whose preprocessor nbgrader_config.py names")
-### END HIDDEN TESTS"""
+# {title}: tinygen grades it when it is handed in. What is right so far, check.py says.
+0.0"""
 
 
 def source(assignment: Assignment, variant: Variant, level: int) -> str:
@@ -83,13 +81,16 @@ def cell_metadata(grade_id: str, **options: Any) -> dict[str, Any]:
 
 
 def write(path: Path, assignment: Assignment, settings: Mapping[str, Any]) -> None:
-    """Write a folder for a course of nbgrader's, with one assignment.
+    """Write an assignment into a folder for a course of nbgrader's, which may exist.
 
     Args:
         path: of the folder.
         assignment: that is to be graded.
         settings: the arguments of `tinygen.homework.grading.grade` but the submission; without a
             variant it is 0, since all students get one notebook.
+
+    Raises:
+        InputError: the course has this assignment already.
     """
     name, level, number = assignment.name, settings["level"], settings["variant"] or 0
     variant, folder = assignment.variant(number), path / "source" / assignment.name
@@ -98,5 +99,12 @@ def write(path: Path, assignment: Assignment, settings: Mapping[str, Any]) -> No
     program = source(assignment, variant, level)
     questions = assignment.questions(variant, level)
     write_text(folder / f"{name}.ipynb", notebook(page, program, questions))
-    homework = {name: {**settings, "variant": number}}
-    write_text(path / "nbgrader_config.py", CONFIG.format(homework=homework))
+    _configure(path / "nbgrader_config.py", {name: {**settings, "variant": number}})
+
+
+def _configure(path: Path, homework: Mapping[str, Any]) -> None:
+    """Add to a course's configuration how a homework is graded."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if CONFIG not in text:
+        text = f"{text.rstrip()}\n\n{CONFIG}".lstrip()
+    write_text(path, f"{text.rstrip()}\nc.GradedByTinygen.homework.update({homework!r})\n")

@@ -1,10 +1,12 @@
-"""The process of a submission: it walls itself in, loads the submission, and answers questions.
+"""The processes of a submission: each walls itself in, loads the submission, and answers questions.
 
-    python -I -S child.py SOCKET NUMPY
+    python -I -S child.py SOCKET NUMPY MODULE ...
 
-All that the submission may import is loaded first, since behind the walls there are no files. The
-grader believes nothing that comes from here but the first message, which is sent before any line
-of the submission has run.
+The first one, in which no line of a submission ever runs, imports what a submission may need, since
+behind the walls there are no files. It is forked whenever the grader wants a process in which
+nothing has happened: that takes a hundredth of what it takes to start Python and NumPy. The grader
+believes nothing that comes from such a process but its first message, which is sent before the
+submission is loaded.
 """
 
 from __future__ import annotations
@@ -21,25 +23,42 @@ from types import ModuleType
 from typing import Any
 
 
-def main(descriptor: int, numpy_folder: str) -> None:
-    """Never returns, but by an exception: when the grader is gone."""
+def main(descriptor: int, numpy_folder: str, modules: list[str]) -> None:
+    """Fork a process for each socket that is received; end when the grader is gone."""
     _packages_by_name_only()
     sys.path.append(numpy_folder)
+    from tinygen.homework.sandbox import wire
+
+    ours = [
+        f"tinygen.homework.sandbox.{name}" for name in ("courtesy", "limits", "loading", "walls")
+    ]
+    for name in ours + modules:
+        importlib.import_module(name)
+    wire.unpack(wire.pack(None))  # and what this loads when it is first done
+    grader = socket.socket(fileno=descriptor)
+    while True:
+        _, descriptors, _, _ = socket.recv_fds(grader, 1, 1)
+        if not descriptors:
+            return
+        connection = socket.socket(fileno=descriptors[0])
+        pid = os.fork()
+        if not pid:
+            grader.close()
+            _serve(connection)
+        connection.close()
+        _, status = os.waitpid(pid, 0)
+        grader.send(bytes([_exit_code(status)]))
+
+
+def _serve(connection: socket.socket) -> None:
+    """Never returns, but by an exception: when the grader is gone."""
     import numpy as np
 
     from tinygen.homework.sandbox import courtesy, limits, loading, walls, wire
 
-    connection = socket.socket(fileno=descriptor)
     task = wire.receive(connection)
-    for name in courtesy.named_in(task["source"] + task["driver"]):
-        importlib.import_module(name)
-    wire.unpack(wire.pack(None))  # and what this loads when it is first done
-
     stand = walls.enter_namespaces()
-    if "namespaces" in stand:
-        _fork(connection)
-    with open(os.devnull) as nothing:
-        os.dup2(nothing.fileno(), 0)
+    _fork(connection)
     stand += walls.close_files()
     stand += limits.set_limits(limits.Limits(**task["limits"]))
     stand += walls.refuse_calls()
@@ -54,7 +73,6 @@ def main(descriptor: int, numpy_folder: str) -> None:
     exec(compile(task["driver"], "<driver>", "exec"), driver.__dict__)
     del task  # nobody needs to know the source that he is
     while True:
-        _flush()
         wire.send(connection, message)
         request = wire.receive(connection)
         try:
@@ -73,24 +91,34 @@ def _packages_by_name_only() -> None:
 
 
 def _fork(connection: socket.socket) -> None:
-    """Go on as the first process of the namespace, with which all of its processes end.
+    """Go on as another process: the first one of the namespace, with which all in it end.
 
-    The old one, which is outside, ends it when the grader closes standard input, or is gone.
+    The old one, which is outside, ends it when the grader closes the connection, or is gone.
     """
     pid = os.fork()
     if not pid:
         os.setsid()  # a signal to all of its group must not reach the old one
+        with open(os.devnull, "r+") as nothing:  # what is printed is for nobody
+            for standard in range(3):
+                os.dup2(nothing.fileno(), standard)
         return
-    connection.close()
-    os.closerange(1, 3)
+    closed = select.poll()
+    closed.register(connection, 0)  # that the other end is closed is said in any case
     ended = 0
-    while not ended and not select.select([0], [], [], 0.02)[0]:
+    while not ended and not closed.poll(20):
         ended, status = os.waitpid(pid, os.WNOHANG)
     if not ended:
         os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
+    os._exit(_exit_code(status))
+
+
+def _exit_code(status: int) -> int:
+    """Of a process that was ended by a signal, 128 and the signal's number, as in a shell."""
     code = os.waitstatus_to_exitcode(status)
-    os._exit(code if code >= 0 else 128 - code)
+    return code if code >= 0 else 128 - code
 
 
 def _answer(
@@ -116,12 +144,6 @@ def _answer(
     return wire.pack({"result": result})
 
 
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(BaseException):
-            stream.flush()
-
-
 if __name__ == "__main__":
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        main(int(sys.argv[1]), sys.argv[2])
+        main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -78,7 +78,7 @@ def builtins_of_a_submission() -> dict[str, Any]:
         if level or name.partition(".")[0] not in MODULES:
             raise ImportError(
                 f"a homework may not import {name or 'parts of a package'}; expected numpy, or a "
-                "module of Python's that computes, such as math"
+                "module of Python's that computes, such as math; what does without it still counts"
             )
         return __import__(name, globals, locals, fromlist, level)
 

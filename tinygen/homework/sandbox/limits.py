@@ -21,14 +21,12 @@ class Limits:
         start: seconds until it is loaded, with all that its own top level does.
         memory: bytes of addresses.
         asks: how often a question may ask the grader.
-        printed: bytes of what is printed that are shown.
     """
 
-    seconds: float = 60
-    start: float = 5
+    seconds: float = 8
+    start: float = 4
     memory: int = 2**30
     asks: int = 5000
-    printed: int = 10_000
 
 
 LIBRARIES = ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "VECLIB_MAXIMUM")

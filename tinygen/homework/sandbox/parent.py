@@ -1,13 +1,12 @@
-"""Runs a submission's questions in a process of its own, and believes nothing that it says.
+"""Runs a submission's questions in processes of its own, and believes nothing that they say.
 
-Whatever the process does, prints, sends or does not send, each question has an answer: a value, or
+Whatever a process does, prints, sends or does not send, each question has an answer: a value, or
 a sentence. The right results never leave the grader.
 """
 
 from __future__ import annotations
 
 import os
-import selectors
 import signal
 import socket
 import subprocess
@@ -18,13 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygen.errors import InputError
 from tinygen.homework.feedback import TOO_LONG, TOO_LONG_TO_LOAD, failure
-from tinygen.homework.sandbox import wire
+from tinygen.homework.sandbox import courtesy, wire
 from tinygen.homework.sandbox.limits import ONE_THREAD, Limits, busy
 
 CHILD = Path(__file__).with_name("child.py")
@@ -32,9 +31,7 @@ PATIENCE = 60
 """Seconds for Python and NumPy to start in, on a machine that has much else to do."""
 WIDE, LONGEST = 120, 1000
 """How many characters of a line are shown, and of a sentence."""
-OURS = ("expected ", "it ", "not written", "functions call", "line ", "cell ")
-"""How sentences begin; a stranger's, which may be "right", gets another beginning."""
-OVER = "the time for all questions together is over"
+OVER = "no time is left: all questions together have {:g} s"
 LARGEST_ASK = 2**20
 """In bytes: a grader that is asked is not to be kept busy."""
 
@@ -47,11 +44,14 @@ class Request:
         question: a function of the driver: ``"q3"``.
         arguments: which it gets.
         seconds: which it has.
+        alone: in a process that has not been asked anything else, so that nothing can be known
+            there of other requests.
     """
 
     question: str
     arguments: Mapping[str, Any]
     seconds: float = 2
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,10 @@ class Answer:
     Attributes:
         result: the value, of any type that wire.py has; None if there is a problem.
         problem: a sentence, "" if there is none.
-        printed: what it printed meanwhile.
     """
 
     result: Any
     problem: str = ""
-    printed: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def run(
     Args:
         source: the submission, a Python file.
         driver: a Python file with a function ``q3(submission, arguments, ask)`` for each question.
-        requests: they are asked one after another. A process that had to be ended is started again.
+        requests: they are asked one after another. A process that had to be ended is replaced.
         ask: what answers when a driver asks: called with the request, a name and arrays.
         limits: how much it may use.
 
@@ -117,30 +115,112 @@ def run(
     """
     if not hasattr(socket, "AF_UNIX") or os.name != "posix":
         raise InputError("expected Linux or a Mac to grade on; on Windows, use its Linux (WSL)")
-    limits = limits or Limits()
-    end = time.monotonic() + limits.seconds * busy()
-    child = first = _Child(source, driver, limits, end)
-    answers: list[Answer] = []
-    ended: dict[str, Answer] = {}
+    sandbox = _Sandbox(source, driver, ask, limits or Limits())
     try:
-        for request in requests:
-            if time.monotonic() > end and not first.unusable:
-                ended.setdefault(request.question, Answer(None, OVER))
-            if request.question in ended:
-                answers.append(ended[request.question])
-                continue
-            if not child.alive and not first.unusable:
-                child = _Child(source, driver, limits, end)
-            answer = child.answer(request, ask)
-            if child.crashed and child.asked > 1:  # perhaps by what an earlier question did
-                child = _Child(source, driver, limits, end)
-                answer = child.answer(request, ask)
-            answers.append(answer)
-            if not child.alive:  # what took too long once is not waited for again
-                ended[request.question] = answers[-1]
+        first = sandbox.new_child()
+        answers = [sandbox.answer(request) for request in requests]
     finally:
-        child.end()
+        sandbox.end()
     return Run(answers, first.walls, first.problem)
+
+
+class _Sandbox:
+    """The processes of a submission, one at a time, and the one that starts them: see child.py.
+
+    Attributes:
+        source, driver, ask, limits: as of `run`.
+        end_of_time: when all questions together have had theirs.
+    """
+
+    _child: _Child
+
+    def __init__(self, source: str, driver: str, ask: Ask | None, limits: Limits) -> None:
+        self.source, self.driver, self.ask, self.limits = source, driver, ask, limits
+        self.end_of_time = time.monotonic() + limits.seconds * busy()
+        self._stopped: dict[str, Answer] = {}
+        self._folder = tempfile.mkdtemp(prefix="homework-")
+        os.chmod(self._folder, 0o555)
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-I", "-S", "-B", "-X", "utf8", str(CHILD)),
+                    *(str(theirs.fileno()), str(Path(np.__file__).parent.parent)),
+                    *courtesy.named_in(source + driver),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd=self._folder,
+                env=_environment(),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+
+    def answer(self, request: Request) -> Answer:
+        """What is said to a request; a question that had to be stopped is not asked again."""
+        if request.question in self._stopped:
+            return self._stopped[request.question]
+        child = self._child
+        if not child.unusable and (not child.alive or (child.asked and request.alone)):
+            child = self.new_child()
+        answer = child.answer(request)
+        if child.crashed and child.asked > 1:  # perhaps by what an earlier question did
+            child = self.new_child()
+            answer = child.answer(request)
+        if not child.alive:
+            self._stopped[request.question] = answer
+        return answer
+
+    def new_child(self) -> _Child:
+        """A process in which nothing was asked yet, in the place of the one before."""
+        if hasattr(self, "_child"):
+            self._child.end()
+        connection, theirs = socket.socketpair()
+        with theirs, suppress(OSError):  # then `connection` is closed, too
+            socket.send_fds(self._socket, [b"1"], [theirs.fileno()])
+        self._child = _Child(connection, self)
+        self._child.load()
+        return self._child
+
+    def exit_code(self) -> int:
+        """Of a process that has ended, or does so, since its connection is closed."""
+        self._socket.settimeout(PATIENCE)
+        with suppress(OSError, IndexError):
+            return self._socket.recv(1)[0]
+        raise SandboxError("the sandbox has ended by itself, or cannot end a process")
+
+    def deadline(self, seconds: float, too_long: str, most: float = 1) -> _Deadline:
+        """The end of so many seconds, or of a part of the time that is left for all questions."""
+        now = time.monotonic()
+        own, left = seconds * busy(), most * (self.end_of_time - now)
+        if own <= left:
+            return _Deadline(now + own, too_long.format(seconds))
+        return _Deadline(now + left, OVER.format(self.limits.seconds))
+
+    def errors(self) -> str:
+        """What the processes that run no submission complain of; they are ended."""
+        self._kill()
+        assert self._process.stderr
+        return self._process.stderr.read().decode(errors="replace")
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def end(self) -> None:
+        """End all processes, and remove what they have left."""
+        with suppress(AttributeError, SandboxError):  # there was none, or it has ended
+            self._child.end()
+        self._kill()
+        assert self._process.stderr
+        self._process.stderr.close()
+        self._socket.close()
+        try:
+            os.rmdir(self._folder)
+        except OSError:  # there were no walls, and it has folders in it, however deep
+            subprocess.run(["rm", "-rf", self._folder], stderr=subprocess.DEVNULL)
 
 
 class _Child:
@@ -155,52 +235,32 @@ class _Child:
         asked: how many questions.
     """
 
-    def __init__(self, source: str, driver: str, limits: Limits, end: float) -> None:
-        self.limits, self._end = limits, end
-        self.shown = "\n".join(line[:WIDE] for line in source.split("\n"))
+    def __init__(self, connection: socket.socket, sandbox: _Sandbox) -> None:
+        self._socket, self._sandbox = connection, sandbox
+        self.shown = "\n".join(line[:WIDE] for line in sandbox.source.split("\n"))
         self.walls: tuple[str, ...] = ()
         self.problem, self.unusable, self.alive = "", False, True
         self.crashed, self.asked = False, 0
-        self._output = bytearray()
-        self._folder = tempfile.mkdtemp(prefix="homework-")
-        os.chmod(self._folder, 0o555)
-        self._socket, theirs = socket.socketpair()
-        numpy_folder = str(Path(np.__file__).parent.parent)
-        command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(CHILD)]
-        self._process = subprocess.Popen(
-            [*command, str(theirs.fileno()), numpy_folder],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=self._folder,
-            env=_environment(),
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
-        theirs.close()
-        assert self._process.stdout
-        os.set_blocking(self._process.stdout.fileno(), False)
-        self._selector = selectors.DefaultSelector()
-        for readable in (self._socket, self._process.stdout):
-            self._selector.register(readable, selectors.EVENT_READ)
-        try:
-            self._load(source, driver)
-        except BaseException:  # Ctrl-C
-            self.end()
-            raise
 
-    def _load(self, source: str, driver: str) -> None:
-        task = {"source": source, "driver": driver, "limits": asdict(self.limits)}
-        deadline = _Deadline(PATIENCE, TOO_LONG, float("inf"))
+    def load(self) -> None:
+        """Wait until it has walled itself in and loaded the submission."""
+        sandbox = self._sandbox
+        task = {
+            "source": sandbox.source,
+            "driver": sandbox.driver,
+            "limits": asdict(sandbox.limits),
+        }
+        start = time.monotonic()
+        deadline = _Deadline(start + PATIENCE, TOO_LONG.format(PATIENCE))
         try:
             self._send(wire.pack(task), deadline)
             self.walls = self._receive(deadline)["walls"]
         except _Problem as problem:  # not the submission's, which is not there yet
-            what = f"the sandbox did not start: {problem}\n{self._printed()}"
+            what = f"the sandbox did not start: {problem}\n{sandbox.errors()}"
             raise SandboxError(what) from None
-        deadline = _Deadline(self.limits.start, TOO_LONG_TO_LOAD, self._end)
+        sandbox.end_of_time += time.monotonic() - start  # the time until here is ours
         try:
-            message = self._receive(deadline)
+            message = self._receive(sandbox.deadline(sandbox.limits.start, TOO_LONG_TO_LOAD))
             self.problem = self._sentence(message)
             self.unusable = bool(message.get("unusable"))
         except _Problem as problem:
@@ -208,34 +268,38 @@ class _Child:
         if self.unusable:
             self.end()
 
-    def answer(self, request: Request, ask: Ask | None) -> Answer:
-        """Ask it; `ask` answers when it asks back."""
+    def answer(self, request: Request) -> Answer:
+        """Ask it, and answer when it asks back.
+
+        It has half of the time that is left at most: endless loops in all other questions leave
+        some for one without.
+        """
         if self.unusable:
             return Answer(None, self.problem)
-        self._output.clear()
         self.asked += 1
-        deadline = _Deadline(request.seconds, TOO_LONG, self._end)
+        deadline = self._sandbox.deadline(request.seconds, TOO_LONG, most=0.5)
+        asks = self._sandbox.limits.asks
         try:
             task = {"question": request.question, "arguments": dict(request.arguments)}
             self._send(wire.pack(task), deadline)
-            for _ in range(self.limits.asks + 1):
+            for _ in range(asks + 1):
                 message = self._receive(deadline)
                 if "ask" not in message:
                     break
-                self._send(self._reply(request, ask, message), deadline)
+                self._send(self._reply(request, message), deadline)
             else:
-                raise _Problem(f"it asks more than {self.limits.asks} times")
+                raise _Problem(f"it asks more than {asks} times")
             problem = self._sentence(message, request.question)
-            result = None if problem else message.get("result")
         except _Problem as error:
-            result, problem = None, str(error)
             self.end()
-        return Answer(result, problem, self._printed())
+            return Answer(None, str(error))
+        return Answer(None if problem else message.get("result"), problem)
 
-    def _reply(self, request: Request, ask: Ask | None, message: dict[str, Any]) -> bytes:
+    def _reply(self, request: Request, message: dict[str, Any]) -> bytes:
         """What a question is told that has asked."""
         name, arrays = message["ask"], message.get("arrays")
         try:
+            ask = self._sandbox.ask
             if ask is None or not isinstance(name, str) or not isinstance(arrays, dict):
                 raise ValueError("there is nobody to ask")
             if self._size > LARGEST_ASK:
@@ -246,25 +310,10 @@ class _Child:
 
     def end(self) -> None:
         """End it, with everything that it has started."""
-        if not self.alive:
-            return
-        self.alive = False
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()  # the sign for the first process of a namespace; see child.py
-        try:
-            self._process.wait(5 if "namespaces" in self.walls else 0)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._read_output()
-        self._selector.close()
-        self._process.stdout.close()
-        self._socket.close()
-        try:
-            os.rmdir(self._folder)
-        except OSError:  # there were no walls, and it has folders in it, however deep
-            subprocess.run(["rm", "-rf", self._folder], stderr=subprocess.DEVNULL)
+        if self.alive:
+            self.alive = False
+            self._socket.close()  # by which the process outside of the walls knows; see child.py
+            self._code = self._sandbox.exit_code()
 
     def _send(self, message: bytes, deadline: _Deadline) -> None:
         self._socket.settimeout(max(0.01, deadline.left))
@@ -286,7 +335,6 @@ class _Child:
             raise _Problem(str(error)) from None
         if not isinstance(message, dict):
             raise _Problem("it wrote to where results go, and not a result")
-        self._read_output()
         return message
 
     def _exactly(self, size: int, deadline: _Deadline) -> bytes:
@@ -294,48 +342,24 @@ class _Child:
         while len(data) < size:
             if deadline.left <= 0:
                 raise _Problem(deadline.sentence)
-            for key, _ in self._selector.select(deadline.left):
-                if key.fileobj is not self._socket:
-                    self._read_output()
-                elif piece := self._piece(min(size - len(data), 2**18)):
-                    data += piece
-                else:
-                    raise _Problem(self._why_it_ended())
-        return bytes(data)
-
-    def _piece(self, size: int) -> bytes:
-        """What there is to read; nothing, if it has ended, be it with a request unread."""
-        with suppress(ConnectionError):
-            return self._socket.recv(size)
-        return b""
-
-    def _read_output(self) -> None:
-        """Take what was printed out of its pipe; what is too much is forgotten."""
-        assert self._process.stdout
-        stream = self._process.stdout
-        with suppress(BlockingIOError, KeyError):
-            for _ in range(100):
-                piece = os.read(stream.fileno(), 2**16)
+            self._socket.settimeout(deadline.left)
+            with suppress(TimeoutError):
+                try:
+                    piece = self._socket.recv(min(size - len(data), 2**18))
+                except ConnectionError:  # it has ended with a request unread
+                    piece = b""
                 if not piece:
-                    self._selector.unregister(stream)
-                    return
-                self._output += piece[: self.limits.printed + 1 - len(self._output)]
-
-    def _printed(self) -> str:
-        text = self._output[: self.limits.printed].decode(errors="replace")
-        more = " ..." * (len(self._output) > self.limits.printed)
-        return "".join(c for c in text if c.isprintable() or c in "\n\t") + more
+                    raise _Problem(self._why_it_ended())
+                data += piece
+        return bytes(data)
 
     def _why_it_ended(self) -> str:
         self.crashed = True
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)
         self.end()
-        code = self._process.returncode
-        number = -code if code < 0 else code - 128
+        number = self._code - 128
         if number in list(signal.Signals):
             return f"it ended Python by a crash ({signal.Signals(number).name})"
-        return f"it ended Python (exit code {code}), where a function has to return"
+        return f"it ended Python (exit code {self._code}), where a function has to return"
 
     def _sentence(self, message: Mapping[str, Any], question: str = "") -> str:
         """The problem in a message, "" if there is none."""
@@ -343,9 +367,8 @@ class _Child:
         if not isinstance(kind, str):
             return ""
         text, line = " ".join(str(text).split())[:500], line if type(line) is int else 0
-        memory = self.limits.memory
-        sentence = printable(failure(kind, text, line, self.shown, question, memory))
-        return sentence if sentence.startswith(OURS) else f"it stopped: {sentence}"
+        memory = self._sandbox.limits.memory
+        return printable(failure(kind, text, line, self.shown, question, memory))
 
 
 def printable(text: str) -> str:
@@ -353,15 +376,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:LONGEST])
 
 
-class _Deadline:
-    """When time is over, and the sentence for it, in which the seconds are written."""
+class _Deadline(NamedTuple):
+    """When time is over, and what is said then."""
 
-    def __init__(self, seconds: float, sentence: str, end: float) -> None:
-        self.end = min(time.monotonic() + seconds * busy(), end)
-        self.sentence = OVER if self.end == end else sentence.format(seconds)
+    end: float
+    sentence: str
 
     @property
     def left(self) -> float:
+        """In seconds."""
         return self.end - time.monotonic()
 
 

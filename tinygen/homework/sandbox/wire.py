@@ -52,6 +52,13 @@ def pack(value: Any) -> bytes:
     return file.getvalue()
 
 
+def sent(value: Any) -> Any:
+    """A value as it is when it has been sent, without the bytes; see `pack`."""
+    arrays: list[np.ndarray] = []
+    tree = _to_tree(value, arrays, DEEPEST)
+    return _from_tree(tree, {f"{i}.npy": array for i, array in enumerate(arrays)}, DEEPEST)
+
+
 def unpack(data: bytes) -> Any:
     """The value of a message.
 

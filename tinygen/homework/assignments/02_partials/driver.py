@@ -3,8 +3,9 @@
 
 def named(results, *names):
     """Results, with what sentences call them."""
-    if not isinstance(results, (tuple, list)) or len(results) != len(names):
-        got = len(results) if isinstance(results, (tuple, list)) else type(results).__name__
+    count = len(results) if isinstance(results, (tuple, list)) else 0
+    if count != len(names):
+        got = "None: is there a return?" if results is None else count or "one alone"
         raise ValueError(f"expected {len(names)} results, {', '.join(names)}, got {got}")
     return dict(zip(names, results, strict=True))
 

@@ -1,5 +1,17 @@
 from tinygen.homework.assignment import Mistake
 
+COLUMNS = "the largest elements of columns are looked for: (E7) has those of rows"
+ONE_ROW = "only one row gets something: the largest element of each row is meant, not that of all"
+PARTS = """\
+is_largest = x == x.max(axis=1, keepdims=True)
+    return g[:, None] * is_largest / is_largest.sum(axis=1, keepdims=True)"""
+"""All of q6."""
+NO_CHANGE = (
+    "`d@x` is not what is asked: in a row with one largest element, how does (8) change when an "
+    "element of `@x` changes a little?"
+)
+LINEAR = "`d@g` still has a factor `@g`: the first order is linear in it"
+
 MISTAKES = [
     Mistake(
         "q1",
@@ -98,7 +110,7 @@ MISTAKES = [
         "q3",
         "np.exp(x - y[:, None])",
         "np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)",
-        "right for small numbers, but the exponential of 800 overflows: "
+        "right for small numbers, but that of a large one overflows: "
         "subtract something before the exponential is taken",
     ),
     Mistake(
@@ -113,6 +125,37 @@ MISTAKES = [
         "np.exp(x - y[:, None])",
         "np.exp(x - y[:, None]) * (1 - np.exp(x - y[:, None]))",
         "a derivative too many: the first derivative of (E4) is a well-known function itself",
+    ),
+    Mistake(
+        "q3",
+        "np.exp(x - y[:, None])",
+        "np.exp(x) / np.exp(x).sum()",
+        "the exponentials are divided by the sum of all rows: "
+        "each row is a set of its own (and large ones overflow)",
+    ),
+    Mistake(
+        "q3",
+        "np.exp(x - y[:, None])",
+        "np.exp(x - x.max()) / np.exp(x - x.max()).sum()",
+        "the exponentials are divided by the sum of all rows: each row is a set of its own",
+    ),
+    Mistake(
+        "q3",
+        "np.exp(x - y[:, None])",
+        "np.exp(x - x.max()) / np.exp(x - x.max()).sum(axis=1, keepdims=True)",
+        "one maximum for all rows is not enough: far below it, all exponentials of a row are 0",
+    ),
+    Mistake(
+        "q3",
+        "np.exp(x - y[:, None])",
+        "1 / (1 + np.exp(-x))",
+        "this is the sigmoid, of each element alone: in (E4) the whole row is together",
+    ),
+    Mistake(
+        "q3",
+        "np.exp(x - y[:, None])",
+        "np.exp(x) / y[:, None]",
+        "divided by the logarithm of the sum: its derivative is one over the sum itself",
     ),
     Mistake(
         "q4",
@@ -163,6 +206,13 @@ MISTAKES = [
         "multiplied by the number of elements: a mean of many changes little when one of them does",
     ),
     Mistake(
+        "q5",
+        "np.repeat(g[:, None] / c, c, axis=1)",
+        "np.tile(g / c, c).reshape(x.shape)",
+        "the elements of `@g` are one after another in a row: a row gets one of them, its own, "
+        "in all places",
+    ),
+    Mistake(
         "q6",
         "g[:, None] * is_largest / is_largest.sum(axis=1, keepdims=True)",
         "g[:, None] * is_largest",
@@ -184,19 +234,45 @@ MISTAKES = [
         "q6",
         "x.max(axis=1, keepdims=True)",
         "x.max()",
-        "only one row gets something: the largest element of each row is meant, not that of all",
+        ONE_ROW,
     ),
     Mistake(
         "q6",
         "x.max(axis=1, keepdims=True)",
         "x.max(axis=0)",
-        "the largest elements of columns are looked for: (E7) has those of rows",
+        COLUMNS,
     ),
     Mistake(
         "q6",
         "is_largest.sum(axis=1, keepdims=True)",
         "x.shape[1]",
         "`@g` is divided by the length of the row: how many elements get a part?",
+    ),
+    Mistake(
+        "q6",
+        PARTS,
+        PARTS.replace("x.max(axis=1, keepdims=True)", "x.max(axis=0)").replace(
+            "is_largest.sum(axis=1, keepdims=True)", "is_largest.sum(axis=0)"
+        ),
+        COLUMNS,
+    ),
+    Mistake(
+        "q6",
+        PARTS,
+        PARTS.replace("(axis=1, keepdims=True)", "()"),
+        ONE_ROW,
+    ),
+    Mistake(
+        "q6",
+        "is_largest.sum(axis=1, keepdims=True)",
+        "is_largest.sum()",
+        "the largest elements of all rows are counted: those of each row get the parts of its `@g`",
+    ),
+    Mistake(
+        "q6",
+        PARTS,
+        "dx = np.zeros_like(x)\n    dx[:, x.argmax(axis=1)] = g\n    return dx",
+        "whole columns are written, as `:` stands for all rows: each row has a place of its own",
     ),
     Mistake(
         "q7",
@@ -259,6 +335,22 @@ MISTAKES = [
         "`d@z` is not summed: each element of `@z` is in all rows",
     ),
     Mistake(
+        "q7",
+        "2 * s * g * x / z**3 - r * g / z**2",
+        "-r * g / z**2",
+        "in `d@z` one of two paths is missing: the second result, (2), depends on `@z`, too",
+    ),
+    Mistake(
+        "q7",
+        """\
+dg = r / z - s * x / z**2
+    dx = -s * g / z**2
+    dz = (2 * s * g * x / z**3 - r * g / z**2).sum(axis=0)""",
+        "dg, dx, dz = r / z, 0 * x, -(r * g / z**2).sum(axis=0)",
+        "the second sum of P is missing, with `@s` and the second result, (2)",
+    ),
+    Mistake("q7", "dg = r / z - s * x / z**2", "dg = g * (r / z - s * x / z**2)", LINEAR),
+    Mistake(
         "q8",
         "-2 * r * g * y * (1 - y**2)",
         "-2 * r * g * y",
@@ -280,7 +372,7 @@ MISTAKES = [
         "q8",
         "dg = r * (1 - y**2)",
         "dg = r * g * (1 - y**2)",
-        "`d@g` still has a factor `@g`: (3) is linear in it",
+        LINEAR,
     ),
     Mistake(
         "q8",
@@ -301,6 +393,18 @@ MISTAKES = [
         "in `d@x` the direction `@r` is missing",
     ),
     Mistake(
+        "q8",
+        "dg = r * (1 - y**2)",
+        "dg = 1 - y**2",
+        "in `d@g` the direction `@r` is missing",
+    ),
+    Mistake(
+        "q8",
+        "-2 * r * g * y * (1 - y**2)",
+        "r * g * (1 - y**2)",
+        "`d@x` is the first order times `@r`: it is (3) that has to be differentiated",
+    ),
+    Mistake(
         "q9",
         "y * (r - dg[:, None])",
         "y * r",
@@ -312,7 +416,7 @@ MISTAKES = [
         "y * (r - dg[:, None])",
         "y * (1 - y) * r",
         "in `d@x` each element acts on its own softmax only: "
-        "it acts on the softmax of the whole row",
+        "it changes that of all elements of its row",
     ),
     Mistake(
         "q9",
@@ -344,6 +448,32 @@ MISTAKES = [
         "r - y",
         "in `d@x` the softmax is subtracted from `@r`: one number for each row is due",
     ),
+    Mistake(
+        "q9",
+        "r - dg[:, None]",
+        "r - (g * dg)[:, None]",
+        "in `d@x` the mean that is subtracted has a factor `@g`: "
+        "its weights are the softmax, not (4)",
+    ),
+    Mistake(
+        "q9",
+        "r - dg[:, None]",
+        "r + dg[:, None]",
+        "in `d@x` a sign: what is in the denominator makes a quotient smaller",
+    ),
+    Mistake(
+        "q9",
+        "r - dg[:, None]",
+        "r - r.sum(axis=1, keepdims=True)",
+        "in `d@x` the plain sum of `@r` is subtracted: a weighted mean is due",
+    ),
+    Mistake(
+        "q9",
+        "r - dg[:, None]",
+        "r - dg.sum()",
+        "in `d@x` one number for all rows is subtracted: each row has its own",
+    ),
+    Mistake("q9", "return dg, dx", "return g * dg, dx", LINEAR),
     Mistake(
         "q10",
         "r @ B + A @ s",
@@ -381,6 +511,12 @@ MISTAKES = [
         "`d@B` is that of J, by (6): here it is that of P",
     ),
     Mistake(
+        "q10",
+        "dg = r @ B + A @ s\n    dA = g @ s.T",
+        "dg, dA = r @ B, 0 * A",
+        "the second sum of P is missing, with `@s` and the second result, (6)",
+    ),
+    Mistake(
         "q11",
         "(r * is_largest).sum(axis=1) / is_largest.sum(axis=1)",
         "(r * is_largest).sum(axis=1)",
@@ -390,7 +526,7 @@ MISTAKES = [
         "q11",
         "dx = np.zeros_like(x)",
         "dx = is_largest * r",
-        "`d@x` is not what is asked: how does (8) change when an element of `@x` changes a little?",
+        NO_CHANGE,
     ),
     Mistake(
         "q11",
@@ -404,4 +540,12 @@ MISTAKES = [
         "r[np.arange(len(r)), x.argmax(axis=1)]",
         "where several elements are the largest, only the first one counts: all do",
     ),
+    Mistake("q11", "dx = np.zeros_like(x)", "dx = g[:, None] * is_largest * r", NO_CHANGE),
+    Mistake(
+        "q11",
+        "dx = np.zeros_like(x)",
+        "dx = g[:, None] * is_largest / is_largest.sum(axis=1, keepdims=True)",
+        NO_CHANGE,
+    ),
+    Mistake("q11", "return dg, dx", "return g * dg, dx", LINEAR),
 ]

@@ -143,12 +143,24 @@ def measured(f, x, way):
     return (f(x + 1e-5 * way) - f(x - 1e-5 * way)) / 2e-5
 
 
+def compare(what, gradient, way, change):
+    """Prints how fast a number should change along `way`, and how fast it does."""
+    print(f"{what}: {np.sum(gradient * way):.6f}, measured {change:.6f}")
+
+
 if __name__ == "__main__":
     random = np.random.default_rng(0)
     x, g, r, way = (random.standard_normal((3, 4)) for _ in range(4))
-    print("first order, and measured: J is the sum of the results times what arrives")
-    print(np.sum(tanh_partials(g, x) * way), measured(lambda x: np.sum(g * tanh(x)), x, way))
-    print("second order, and measured: P is the sum of (E8)")
+    z, along = random.uniform(0.5, 2, 4), random.standard_normal(4)
+    print("First order: J is the sum of the results, each times what arrives.")
+    _, dz = divide_partials(g, x, z)
+    change = measured(lambda z: np.sum(g * divide(x, z)), z, along)
+    compare("divide, its divisor", dz, along, change)
+    change = measured(lambda x: np.sum(g * tanh(x)), x, way)
+    compare("tanh", tanh_partials(g, x), way, change)
+    print("Second order: P is the sum (E8).")
     dg, dx = tanh_second(r, g, x)
-    print(np.sum(dg * way), measured(lambda g: np.sum(r * tanh_partials(g, x)), g, way))
-    print(np.sum(dx * way), measured(lambda x: np.sum(r * tanh_partials(g, x)), x, way))
+    change = measured(lambda g: np.sum(r * tanh_partials(g, x)), g, way)
+    compare("tanh, what arrives", dg, way, change)
+    change = measured(lambda x: np.sum(r * tanh_partials(g, x)), x, way)
+    compare("tanh, its argument", dx, way, change)

@@ -68,8 +68,8 @@ def q6(random, form):
 
 def q7(random, form):
     """With a last batch that is smaller, and without."""
-    seed, size, count = random.integers([0, 5, 5], [1000, 9, 7]).tolist()
-    rest = int(random.integers(1, size))
+    seed, size, count = random.integers([0, 5, 9], [1000, 9, 12]).tolist()
+    rest = int(random.integers(1, size - 1))  # batches of nearly one size are others, too
     return [{"n": n, "size": size, "seed": seed} for n in (count * size + rest, count * size)]
 
 
@@ -78,6 +78,8 @@ def judge_q7(got, expected, case):
     n, size = case["n"], case["size"]
     for name in ("first", "second", "again", "other"):
         images = got[name].tolist()
+        if others := {*images} - {*range(n)}:
+            return Verdict(0, f"expected images 0 to {n - 1} in the batches, got {min(others)}")
         if missing := n - len({*images} & {*range(n)}):
             return Verdict(0, f"{missing} of {n} images are in none of the batches of an epoch")
         if len(images) > n:
@@ -90,7 +92,8 @@ def judge_q7(got, expected, case):
     if np.array_equal(got["first"], got["second"]):
         return Verdict(0, "the second epoch has the order of the first")
     if not np.array_equal(got["first"], got["again"]):
-        return Verdict(0, "equal generators give other orders: is another one used?")
+        what = "the order is not drawn from `random`: with two equal generators it is not the same"
+        return Verdict(0, what)
     for name in ("second", "other"):
         if not (shuffled(got[name], np.arange(n)) and shuffled(got[name], got["first"])):
             return Verdict(0, "the images are not shuffled: most follow each other as before")
@@ -137,41 +140,59 @@ def judge_q8(got, expected, case):
     if count > due or len(got["images"]) > case["order"].size:
         images, of = len(got["images"]), case["order"].size
         return Verdict(0, f"{due} updates on {of} images are due, got {count} on {images}")
+    if not all(got["gradient at p"]):
+        t = np.argmin(got["gradient at p"])
+        return Verdict(0, f"in step {t}, `update` is given the gradient at other parameters")
     if np.shape(got["p"]) != case["start"].shape or not np.allclose(got["p"], replayed(got, case)):
         return Verdict(
             0,
-            "the parameters returned are not what `update` made of the first ones, "
-            "each time from its own last result",
+            "`update` has to begin with the first parameters, go on with what it returned in the "
+            "step before, and its last result has to be returned",
         )
     _, _, axes = np.linalg.svd(case["images"])
     enough = BEST * error_of(axes[:5].T, case["held"])
     error = error_of(got["p"], case["held"])
+    remark = about_steps(got, case)
     if not error <= enough:
-        return Verdict(
-            0,
-            f"the error of new images is {error:.4f} after {count} of {due} updates, "
-            f"expected at most {enough:.4f}",
-        )
+        what = f"the error of new images is {error:.4f}, expected at most {enough:.4f}"
+        return Verdict(0, f"{what}; {remark}" if remark else what)
+    return Verdict(0.5, f"the error is low enough, but {remark}") if remark else Verdict(1)
+
+
+def about_steps(got, case):
+    """The first thing in which the steps are not those that are due, in words; "" if none is."""
+    count, due = len(got["rates"]), len(case["rates"])
+    lost = np.flatnonzero(got["state is None"] != (np.arange(count) == 0))
+    if len(lost):
+        given = "a state, where None is due" if lost[0] == 0 else "None for a state"
+        return f"in step {lost[0]} `update` was given {given}"
     wrong = np.flatnonzero(~np.isclose(got["rates"], case["rates"][:count]))
     if len(wrong):
         t = wrong[0]
-        return Verdict(
-            0.5,
-            f"the error is low enough, but in step {t} `update` was given the rate "
-            f"{got['rates'][t]:.4f}, where the schedule has {case['rates'][t]:.4f}",
-        )
-    return Verdict(1)
+        given = f"in step {t} `update` was given the rate {got['rates'][t]:.4f}"
+        return f"{given}, where the schedule has {case['rates'][t]:.4f}"
+    if count < due:
+        return f"there are {count} updates, where {due} are due"
+    if epochs_of(got["images"], case) != epochs_of(case["order"], case):
+        return "in some epoch the batches are not those of `batches(epoch)`"
+    return ""
+
+
+def epochs_of(images, case):
+    """The batches of each epoch, in an order of their own."""
+    if images.size != case["order"].size:
+        return []
+    return [sorted(epoch.tolist()) for epoch in images.reshape(case["order"].shape)]
 
 
 def is_record(got, n):
     """Whether these are steps, each on some of n images; a submission may have made them up."""
-    images, sizes, rates, new = (
-        got[name] for name in ("images", "sizes", "rates", "state is None")
-    )
+    names = "images", "sizes", "rates", "state is None", "gradient at p"
+    images, sizes, rates, new, at = (got[name] for name in names)
     return (
-        all(np.ndim(x) == 1 for x in (images, sizes, rates, new))
+        all(np.ndim(x) == 1 for x in (images, sizes, rates, new, at))
         and images.dtype.kind == sizes.dtype.kind == "i"
-        and len(sizes) == len(rates) == len(new)
+        and len(sizes) == len(rates) == len(new) == len(at)
         and np.all((images >= 0) & (images < n))
         and np.all((sizes >= 0) & (sizes <= len(images)))
         and sizes.sum() == len(images)

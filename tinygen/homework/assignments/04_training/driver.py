@@ -5,8 +5,9 @@ import numpy as np
 
 def named(results, *names):
     """Results, with what sentences call them."""
-    if not isinstance(results, (tuple, list)) or len(results) != len(names):
-        got = len(results) if isinstance(results, (tuple, list)) else type(results).__name__
+    count = len(results) if isinstance(results, (tuple, list)) else 0
+    if count != len(names):
+        got = "None: is there a return?" if results is None else count or "one alone"
         raise ValueError(f"expected {len(names)} results, {' and '.join(names)}, got {got}")
     return dict(zip(names, results, strict=True))
 
@@ -26,7 +27,8 @@ def q6(submission, arguments, ask):
     rates = [submission.rate_of(t, top, warm, steps) for t in range(steps)]
     for t, rate in enumerate(rates):
         if np.ndim(rate) or rate is None:
-            raise ValueError(f"expected a number for each step, got {type(rate).__name__} for {t}")
+            got = "None: is there a return?" if rate is None else type(rate).__name__
+            raise ValueError(f"expected a number for each step, in step {t} got {got}")
     return np.array(rates)
 
 
@@ -35,8 +37,9 @@ def q7(submission, arguments, ask):
 
     def epoch(random):
         batches = submission.batches(n, size, random)
-        if batches is None:
-            raise TypeError("expected a list of batches, got None: is there a return?")
+        if not isinstance(batches, (list, tuple)):
+            got = "None: is there a return?" if batches is None else type(batches).__name__
+            raise TypeError(f"expected a list of batches, got {got}")
         batches = [np.asarray(batch) for batch in batches]
         for batch in batches:
             if batch.ndim != 1 or batch.dtype.kind not in "iu":
@@ -57,7 +60,7 @@ def q7(submission, arguments, ask):
 
 def q8(submission, arguments, ask):
     images, rates, order = (arguments[name] for name in ("images", "rates", "order"))
-    gradients = {}  # each that was computed, and the batch that it is of
+    gradients = {}  # each that was computed, with its batch and its parameters
     steps = []
 
     def schedule(t):
@@ -65,33 +68,43 @@ def q8(submission, arguments, ask):
             raise ValueError(f"schedule: expected a step from 0 to {len(rates) - 1}, got {t}")
         return float(rates[t])
 
+    def batches(epoch):
+        if not 0 <= epoch < len(order):
+            raise ValueError(f"batches: expected an epoch from 0 to {len(order) - 1}, got {epoch}")
+        return list(order[epoch])
+
     def loss_and_grad(p, batch):
+        if not isinstance(p, np.ndarray):
+            raise TypeError(f"loss_and_grad: expected parameters, got {type(p).__name__}")
         x = images[batch]
         error = x @ p @ p.T - x
         g = 2 / error.size * (x.T @ error + error.T @ x) @ p
-        gradients[id(g)] = g, np.asarray(batch)
+        gradients[id(g)] = g, np.asarray(batch), p.copy()
         return float(np.mean(error**2)), g
 
     def update(p, g, state, rate):
         if id(g) not in gradients:
-            raise ValueError("update: expected a gradient as loss_and_grad has returned it")
-        steps.append((gradients[id(g)][1], rate, state is None))
+            got = "the pair of loss and gradient" if isinstance(g, tuple) else type(g).__name__
+            raise ValueError(f"update: expected a gradient of loss_and_grad's, got {got}")
+        _, batch, at = gradients[id(g)]
+        steps.append((batch, rate, state is None, np.array_equal(at, p)))
         state = g if state is None else 0.9 * state + g
         return p - rate * state, state
 
     p = submission.train(
         arguments["start"],
         len(order),
-        lambda epoch: list(order[epoch]),
+        batches,
         schedule,
         loss_and_grad,
         update,
     )
-    used = [batch for batch, _, _ in steps]
+    used = [batch for batch, *_ in steps]
     return {
         "p": p,
         "images": np.concatenate([np.zeros(0, dtype=np.int64), *used]),
         "sizes": np.array([len(batch) for batch in used], dtype=int),
-        "rates": np.array([rate for _, rate, _ in steps]),
-        "state is None": np.array([new for _, _, new in steps]),
+        "rates": np.array([rate for _, rate, *_ in steps]),
+        "state is None": np.array([new for *_, new, _ in steps]),
+        "gradient at p": np.array([at for *_, at in steps]),
     }

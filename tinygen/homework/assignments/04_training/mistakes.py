@@ -62,6 +62,19 @@ MISTAKES = [
         "the new square has a weight of `beta1`",
     ),
     Mistake(
+        "q1",
+        "(1 - beta2) * g**2",
+        "((1 - beta2) * g) ** 2",
+        "a matter of brackets: the weight of the new square is squared, too",
+    ),
+    Mistake(
+        "q1",
+        "m = beta1 * m + (1 - beta1) * g\n    v = beta2 * v + (1 - beta2) * g**2",
+        "m, v = beta2 * m + (1 - beta2) * g, beta1 * v + (1 - beta1) * g**2",
+        "`beta1` and `beta2` have changed places",
+    ),
+    Mistake("q1", "return m, v", "return v, m", "the results have changed places"),
+    Mistake(
         "q2",
         "m / (1 - beta1**t), v / (1 - beta2**t)",
         "m / (1 - beta1), v / (1 - beta2)",
@@ -122,6 +135,24 @@ MISTAKES = [
         "a matter of brackets: what has the exponent `t`?",
     ),
     Mistake(
+        "q2",
+        "m / (1 - beta1**t), v / (1 - beta2**t)",
+        "m * (1 - beta1) / (1 - beta1**t), v * (1 - beta2) / (1 - beta2**t)",
+        "in the sum of the weights, the factor in front of them is missing: (1) begins with it",
+    ),
+    Mistake(
+        "q2",
+        "m / (1 - beta1**t), v / (1 - beta2**t)",
+        "m / (1 - beta1 ** (t - 1)), v / (1 - beta2 ** (t - 1))",
+        "the exponent is one too small: `t` is 1 in the first step, with one weight to add up",
+    ),
+    Mistake(
+        "q2",
+        "m / (1 - beta1**t), v / (1 - beta2**t)",
+        "m / (1 - beta2**t), v / (1 - beta1**t)",
+        "`beta1` and `beta2` have changed places",
+    ),
+    Mistake(
         "q3",
         "np.sqrt(v) + eps",
         "np.sqrt(v + eps)",
@@ -131,7 +162,7 @@ MISTAKES = [
         "q3",
         "np.sqrt(v) + eps",
         "v + eps",
-        "the root is missing: without it, the step has the unit of one over a gradient",
+        "the root is missing, or a square undoes it: `@v` is an average of squares already",
     ),
     Mistake("q3", "p - rate", "p + rate", "uphill: the step has the wrong sign"),
     Mistake(
@@ -163,6 +194,18 @@ MISTAKES = [
         "/ (np.sqrt(v) + eps)",
         "* (np.sqrt(v) + eps)",
         "multiplied by the root: parameters with large gradients are to have smaller steps",
+    ),
+    Mistake(
+        "q3",
+        "p - rate",
+        "rate",
+        "this is what is subtracted: the parameters after the step are asked",
+    ),
+    Mistake(
+        "q3",
+        "rate * m / (np.sqrt(v) + eps)",
+        "rate * (m / np.sqrt(v) + eps)",
+        "`eps` is added to the quotient: it belongs to the root",
     ),
     Mistake(
         "q4",
@@ -207,6 +250,12 @@ MISTAKES = [
         "the derivative of a square has the parameter in it",
     ),
     Mistake(
+        "q4",
+        "g + decay * p",
+        "g + decay / 2 * np.sum(p**2)",
+        "the penalty itself is added to the gradient: its derivative is due, for each parameter",
+    ),
+    Mistake(
         "q5",
         "(1 - rate * decay)",
         "(1 - decay)",
@@ -241,6 +290,12 @@ MISTAKES = [
         "(1 - rate * decay)",
         "(1 - rate)",
         "`decay` is missing",
+    ),
+    Mistake(
+        "q5",
+        "(1 - rate * decay)",
+        "(1 - rate * decay / 2)",
+        "half of the decay: the 1/2 belongs to the penalty (E1), and (7) has none",
     ),
     Mistake(
         "q6",
@@ -295,6 +350,24 @@ MISTAKES = [
         "top * (t + 1) / warm",
         "top",
         "there is no warm-up",
+    ),
+    Mistake(
+        "q6",
+        "(steps - t) / (steps - warm)",
+        "(steps - 1 - t) / (steps - 1 - warm)",
+        "the last rate is 0: that would be reached one step after the last",
+    ),
+    Mistake(
+        "q6",
+        "top * (steps - t) / (steps - warm)",
+        "top * (1 - (t - warm) / steps)",
+        "the fall is too slow: from `warm` to `steps` it goes all the way to 0",
+    ),
+    Mistake(
+        "q6",
+        "top * (t + 1) / warm",
+        "top * t + 1 / warm",
+        "a matter of brackets in the warm-up: 1 is added to the step, and not to the rate",
     ),
     Mistake(
         "q7",
@@ -361,5 +434,41 @@ MISTAKES = [
         "in range(epochs)",
         "in range(1)",
         "training ends after one epoch",
+    ),
+    Mistake(
+        "q8",
+        "for batch in batches(epoch):",
+        "t = 0\n        for batch in batches(epoch):",
+        "the steps are counted anew in each epoch: the schedule goes through all of them",
+    ),
+    Mistake(
+        "q8",
+        "for batch in batches(epoch):",
+        "state = None\n        for batch in batches(epoch):",
+        "the state is forgotten at the beginning of each epoch: the next update needs it",
+    ),
+    Mistake(
+        "q8",
+        "in range(epochs)",
+        "in range(1, epochs)",
+        "an epoch is missing: the first is number 0",
+    ),
+    Mistake(
+        "q8",
+        "in batches(epoch)",
+        "in batches(0)",
+        "each epoch has the batches of the first: `batches` is to be called with its number",
+    ),
+    Mistake(
+        "q8",
+        "in batches(epoch)",
+        "in batches(epoch)[:-1]",
+        "the last batch of each epoch is left out",
+    ),
+    Mistake(
+        "q8",
+        "state, t = None, 0",
+        "state, t = 0, 0",
+        "the first state is 0: `update` expects None there",
     ),
 ]

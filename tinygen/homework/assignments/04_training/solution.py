@@ -28,21 +28,21 @@ def step(p, m, v, rate, eps):
 
 def with_l2(g, p, decay):
     """The gradient of the loss with a penalty on large parameters, where `g` is that without."""
-    # BEGIN q4 (6) points=0.5
+    # BEGIN q4 (6) points=0.5 level=2
     return g + decay * p
     # END
 
 
 def decayed(p, rate, decay):
     """The parameters after decoupled weight decay, to which the step is then applied."""
-    # BEGIN q5 (7) points=1
+    # BEGIN q5 (7) points=1 level=2
     return (1 - rate * decay) * p
     # END
 
 
 def rate_of(t, top, warm, steps):
     """The learning rate of step `t`, which is 0 in the first and `steps` - 1 in the last step."""
-    # BEGIN q6 (8) (9) points=1.5
+    # BEGIN q6 (8) (9) points=1.5 level=2
     if t < warm:
         return top * (t + 1) / warm
     return top * (steps - t) / (steps - warm)
@@ -50,7 +50,7 @@ def rate_of(t, top, warm, steps):
 
 
 def batches(n, size, random):
-    """The batches of an epoch: a list of arrays with the numbers of images, from 0 to `n` - 1.
+    """The batches of an epoch: a list of arrays, the indices of images, from 0 to `n` - 1.
 
     Their order is drawn from the generator `random`, such as np.random.default_rng(0).
     """

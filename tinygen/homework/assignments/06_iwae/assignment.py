@@ -21,6 +21,7 @@ N, K, C = 5, 6, 4  # images, draws, dimensions of a code
 
 def q1(random, form):
     u, m, t = normal(random, (N, K, C), (N, C), (N, C))
+    t[:, 0] = -np.abs(t[:, 0])  # so that its logarithm is none
     return {"log_p": -random.uniform(1, 9, (N, K)), "u": u, "m": m, "t": 0.5 * t}
 
 

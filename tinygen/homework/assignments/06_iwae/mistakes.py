@@ -2,7 +2,10 @@
 
 from tinygen.homework.assignment import Mistake
 
-OVERFLOW = "right for ordinary weights, but the exponential of a large logarithm overflows"
+OVERFLOW = (
+    "right for ordinary weights, but the exponential of a large logarithm overflows, and that of "
+    "a very negative one is 0: look at the hint"
+)
 NOT_THE_LARGEST = (
     "right if the draws of an image are alike, but in case 2 one image has draws that are "
     "thousands apart, and an exponential overflows: another number has to be subtracted"
@@ -40,7 +43,7 @@ MISTAKES = [
     ),
     Mistake(
         "q1", "np.exp(t)", "np.exp(t / 2)",
-        "divided by the root of the standard deviation: what is @t the log of?",
+        "the square is divided by the standard deviation: (2) divides it by the square of that",
     ),
     Mistake(
         "q1", "np.exp(t)", "np.exp(2 * t)",
@@ -48,7 +51,7 @@ MISTAKES = [
     ),
     Mistake(
         "q1", "scaled**2 - u**2", "scaled**2 - u**2 - np.log(2 * np.pi)",
-        "log(2 pi) is in one of the densities only: it is in both, and cancels",
+        "log(2 pi) is in log p only: it is in log q, too, and cancels",
     ),
     Mistake("q1", "np.exp(t)", "t", A_LOGARITHM),
     Mistake(
@@ -81,8 +84,39 @@ MISTAKES = [
     ),
     Mistake("q1", "log_p +", "np.exp(log_p) +", "log_p is a logarithm already, and (3) adds it"),
     Mistake(
+        "q1", "scaled**2 - u**2", "scaled**2 - u**2 + np.log(2 * np.pi)",
+        "log(2 pi) is in log q only: it is in log p, too, and cancels",
+    ),
+    Mistake(
+        "q1", "log_p +", "log_p + (u.shape[2] - 1) / 2 * np.log(2 * np.pi) +",
+        "in (1), log(2 pi) is outside of the sum: there is one for each dimension",
+    ),
+    Mistake(
+        "q1", "log_p +", "log_p - (u.shape[2] - 1) / 2 * np.log(2 * np.pi) +",
+        "in (2), log(2 pi) is outside of the sum: there is one for each dimension",
+    ),
+    Mistake("q1", "/ np.exp(t)", "* np.exp(t)", "multiplied by the variance: (2) divides by it"),
+    Mistake(
+        "q1", " / np.exp(t)[:, None]", "", "the variance is missing: (2) divides the square by it"
+    ),
+    Mistake("q1", "- u**2", "- u", "the code in (1) is not squared"),
+    Mistake("q1", "(u - m[:, None])", "u", "log q lacks its mean"),
+    Mistake(
+        "q1", "- u**2", "- (u - m[:, None]) ** 2",
+        "the prior has a mean: that of (1) is 0, and @m belongs to q",
+    ),
+    Mistake(
+        "q1", "log_p + 0.5 * (scaled**2 - u**2).sum(axis=2) + t",
+        "log_p - 0.5 * (scaled**2 - u**2).sum(axis=2) - t",
+        "the sign of log p - log q of the code: by (3), log p is added and log q subtracted",
+    ),
+    Mistake(
+        "q1", "t.sum(axis=1)", "np.log(t).sum(axis=1)",
+        "the log of a negative number: log_p and @t are logarithms already",
+    ),
+    Mistake(
         "q2", "r.max(axis=1, keepdims=True)", "np.zeros((len(r), 1))",
-        OVERFLOW + ", and that of a very negative one is 0: look at the hint",
+        OVERFLOW,
     ),
     Mistake(
         "q2", "r.max(axis=1, keepdims=True)", "np.full((len(r), 1), r.max())",
@@ -125,7 +159,11 @@ MISTAKES = [
         "the 1/k stands outside of the logarithm: (4) has it inside",
     ),
     Mistake(
-        "q3", "r - r.max(axis=1, keepdims=True)", "r", OVERFLOW + ": look at the hint of q2"
+        "q2", ".mean(axis=1)", ".sum(axis=1) / len(r)",
+        "divided by n: in (4) it is the k draws that are averaged",
+    ),
+    Mistake(
+        "q3", "r - r.max(axis=1, keepdims=True)", "r", OVERFLOW + " of q2"
     ),
     Mistake(
         "q3", "r.max(axis=1, keepdims=True)", "r.max()",
@@ -163,6 +201,11 @@ MISTAKES = [
         "q3", "w / w.sum(axis=1, keepdims=True)", "w / np.sqrt((w**2).sum(axis=1, keepdims=True))",
         "the squares of an image's weights add up to 1: the weights themselves should",
     ),
+    Mistake(
+        "q3", "return w / w.sum(axis=1, keepdims=True)",
+        "return r - r.max(axis=1, keepdims=True) - np.log(w.sum(axis=1, keepdims=True))",
+        "these are the logarithms of the normalised weights",
+    ),
     Mistake("q4", "-omega", "omega", "the sign: J is minus the mean of the bounds"),
     Mistake("q4", " / len(omega)", "", "the 1/n of (5) is missing"),
     Mistake(
@@ -181,6 +224,11 @@ MISTAKES = [
     Mistake(
         "q4", "-omega", "-omega * (1 - omega)",
         "this is the derivative of a normalised weight: (4) has the logarithm of the sum",
+    ),
+    Mistake(
+        "q4", "-omega / len(omega)", "-1 / (len(omega) * omega)",
+        "one over the weights: the derivative of the log of a sum is one over the sum, times that "
+        "of the term",
     ),
     Mistake("q5", "1 / ", "", "this is one over the number of draws that count"),
     Mistake(
@@ -208,6 +256,10 @@ MISTAKES = [
         "this is the root of what is right",
     ),
     Mistake(
+        "q5", "1 / (omega**2).sum(axis=1)", "omega.sum(axis=1) ** 2 / omega.shape[1]",
+        "divided by k: in (7) there is the sum of the squares",
+    ),
+    Mistake(
         "q6", "np.exp(2 * t)", "np.exp(t)",
         "divided by the standard deviation: the derivative of the square divides by the variance",
     ),
@@ -231,6 +283,10 @@ MISTAKES = [
     Mistake("q6", "np.exp(2 * t)", "(t**2)", A_LOGARITHM),
     Mistake("q6", "/ variance", "* variance", "multiplied by the variance: (2) divides by it"),
     Mistake("q6", "(u - m[:, None]) / variance", "u / variance", "log q lacks its mean"),
+    Mistake(
+        "q6", "(u - m[:, None]) / variance", "(m[:, None] - u) / variance",
+        "the sign of log q's part: log q is subtracted in (3), and has a minus itself",
+    ),
     Mistake(
         "q7", "return -(dr", "return (dr",
         "the sign: in (2) the mean is subtracted, and in (3) log q is",
@@ -266,6 +322,10 @@ MISTAKES = [
         "q7", "-(dr[:, :, None] * (u - m[:, None])).sum(axis=1) / np.exp(2 * t)",
         "(dr[:, :, None] * ((u - m[:, None]) / np.exp(2 * t)[:, None] - u)).sum(axis=1)",
         "this is the path through the codes, for q9: (10) is at given codes",
+    ),
+    Mistake(
+        "q7", "-(dr[:, :, None] * (u - m[:, None])).sum(axis=1) / np.exp(2 * t)", "0 * m",
+        "this is 0: the draws' parts would cancel if each weighed the same, but each has its d@r",
     ),
     Mistake(
         "q8", "(1 - scaled**2)", "(-(scaled**2))",
@@ -321,6 +381,14 @@ MISTAKES = [
         "q8", "(dr[:, :, None] * (1 - scaled**2)).sum(axis=1)",
         "1 - (dr[:, :, None] * scaled**2).sum(axis=1)",
         "a matter of brackets: d@r multiplies both terms",
+    ),
+    Mistake(
+        "q8", "np.exp(t)", "np.exp(t / 2)",
+        "the square is divided by the standard deviation: (2) divides it by the square of that",
+    ),
+    Mistake(
+        "q8", "scaled**2", "(u - m[:, None]) / np.exp(2 * t)[:, None]",
+        "the derivative of the square's part has the square in it: only 1/variance depends on @t",
     ),
     Mistake("q9", " + mean_rest", "", "d@m lacks the path at given codes"),
     Mistake("q9", " + scale_rest", "", "d@t lacks the path at given codes"),
@@ -391,7 +459,7 @@ MISTAKES = [
     ),
     Mistake(
         "q10", "r.reshape(len(r), -1, size)", "r.reshape(len(r), size, -1)",
-        "there are so many groups now, and each should have so many draws",
+        "there are size groups now: size is the number of draws in each",
     ),
     Mistake(
         "q10", ".mean(axis=2)", ".sum(axis=2)",
@@ -416,4 +484,8 @@ MISTAKES = [
         "the logarithm of a mean over everything: each group has a logarithm of its own",
     ),
     Mistake("q10", ".mean()", ".sum()", "a sum over groups and images: (14) is their mean"),
+    Mistake(
+        "q10", ".mean(axis=2)).mean()", ".mean(axis=2)).sum(axis=1).mean()",
+        "a sum over the groups: (14) is a mean over them",
+    ),
 ]  # fmt: skip

@@ -84,9 +84,9 @@ def both_paths(du, t, eps, mean_rest, scale_rest):
 
 
 def bound(r, size):
-    """The bound with so many draws, a number, estimated from `r` (n, k); k is a multiple of size.
+    """The bound with size draws, a number, estimated from `r` (n, k); k is a multiple of size.
 
-    The first draws are the first group, and so on.
+    The first size draws of an image are a group, the next are another, and so on.
     """
     # BEGIN q10 (14) points=1 level=2
     groups = r.reshape(len(r), -1, size)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tinygen.homework.feedback import Verdict, wrong_parts
+
 TITLE = "The GAN: two losses, the way through the discriminator, and R1"
 MINUTES = 150
 NEEDS = "backpropagation through two dense layers; the sigmoid; what a Jacobian is"
@@ -42,6 +44,32 @@ def logits(random, name, axis):
 def q1(random, form):
     pairs = zip(logits(random, "r", "n"), logits(random, "q", "m"), strict=True)
     return [r | q for r, q in pairs]
+
+
+def judge_q1(got, expected, case):
+    """The numbers have to agree; where those of large logits do not, the reason is known."""
+    if not wrong_parts(got, expected, 1e-7):
+        return Verdict(1)
+    return Verdict(0, SURE if np.abs(case["r"]).max() > 700 else "")
+
+
+SURE = (
+    "the logits here are in the hundreds, so that probabilities are 0 or 1 to the last digit: "
+    "clipping them, or adding something small, makes the loss finite, but not right"
+)
+
+
+def judge_q2(got, expected, case):
+    """The same; where the discriminator is right and sure, digits get lost in a difference."""
+    if not wrong_parts(got, expected, 1e-7):
+        return Verdict(1)
+    return Verdict(0, DIFFERENCE if case["r"].min() > 20 and case["q"].max() < -20 else "")
+
+
+DIFFERENCE = (
+    "the discriminator is right and sure here, and the gradients are tiny: a difference of two "
+    "numbers close to 1, such as 1 - sigmoid(x), has lost their digits"
+)
 
 
 def q2(random, form):

@@ -3,13 +3,28 @@
 from tinygen.homework.assignment import Mistake
 
 ROWS, COLUMNS = ("rows",), ("columns",)
+BOTH_SUMS = "the loss is a mean over the images, and so is its gradient: here both are sums"
+OF_THE_LOG = (
+    "is the derivative of a logarithm alone: within it there is a sigmoid, which has one, too"
+)
+OF_THE_SIGMOID = "is the derivative of a sigmoid alone: around it there is a logarithm"
+PLACES = "the results have changed places"
+
+
+def each(question, rows, columns, hint):
+    """A mistake that is written in one way for images in rows, in another for columns."""
+    return [
+        Mistake(question, rows[0], rows[1], hint, ROWS),
+        Mistake(question, columns[0], columns[1], hint, COLUMNS),
+    ]
+
 
 MISTAKES = [
     Mistake(
         "q1", "softplus(-r).mean() + softplus(q).mean()",
         "(-np.log(sigmoid(r))).mean() + softplus(q).mean()",
-        "the logarithm of a sigmoid that has become 0 is infinite; the loss of a real image can be "
-        "computed from its logit without a sigmoid",
+        "infinite where the discriminator is sure: the logarithm of a probability that has become "
+        "0, or an exponential that overflows; there is a way from logits to losses without either",
     ),
     Mistake(
         "q1", "softplus(-r).mean() + softplus(q).mean()",
@@ -48,6 +63,14 @@ MISTAKES = [
         "softplus(-r).mean() + softplus(q).mean()",
         "softplus(-r).mean() + softplus(-q).mean()",
         "the sign of @q: here a fake image costs much where it is taken for fake",
+    ),
+    Mistake(
+        "q1", "softplus(-r).mean() + softplus(q).mean()", "softplus(-r).mean()",
+        "the loss of the fake images is missing",
+    ),
+    Mistake(
+        "q1", "softplus(-r).mean() + softplus(q).mean()", "softplus(q).mean()",
+        "the loss of the real images is missing",
     ),
     Mistake(
         "q2", "dr = -sigmoid(-r) / len(r)", "dr = sigmoid(-r) / len(r)",
@@ -100,6 +123,23 @@ MISTAKES = [
         "loses all digits where the discriminator is sure",
     ),
     Mistake(
+        "q2", "dq = sigmoid(q) / len(q)", "dq = -sigmoid(q) / len(q)",
+        "the sign of d@q: raising the logit of a fake image raises the loss",
+    ),
+    Mistake(
+        "q2", "dr = -sigmoid(-r) / len(r)", "dr = sigmoid(r) / len(r)",
+        "in d@r a 1 is missing: raising the logit of a real image lowers the loss",
+    ),
+    Mistake(
+        "q2", "dr = -sigmoid(-r) / len(r)", "dr = -1 / sigmoid(r) / len(r)", "d@r " + OF_THE_LOG
+    ),
+    Mistake(
+        "q2", "dr = -sigmoid(-r) / len(r)", "dr = -sigmoid(r) * sigmoid(-r) / len(r)",
+        "d@r " + OF_THE_SIGMOID,
+    ),
+    Mistake("q2", "dq = sigmoid(q) / len(q)", "dq = 1 / sigmoid(-q) / len(q)", "d@q " + OF_THE_LOG),
+    Mistake("q2", "return dr, dq", "return dq, dr", PLACES),
+    Mistake(
         "q3", "loss = softplus(-q).mean()", "loss = softplus(q).mean()",
         "the loss is low where the discriminator sees that an image is fake; the generator wants "
         "the opposite",
@@ -130,6 +170,23 @@ MISTAKES = [
         "the loss is a mean over the images, and not their sum",
     ),
     Mistake(
+        "q3", "loss = softplus(-q).mean()\n    dq = -sigmoid(-q) / len(q)",
+        "loss, dq = -softplus(q).mean(), -sigmoid(q) / len(q)",
+        "this is the minimax loss, which q4 asks for",
+    ),
+    Mistake(
+        "q3", "loss = softplus(-q).mean()\n    dq = -sigmoid(-q) / len(q)",
+        "loss, dq = softplus(-q).sum(), -sigmoid(-q)", BOTH_SUMS,
+    ),
+    Mistake(
+        "q3", "dq = -sigmoid(-q) / len(q)", "dq = -1 / sigmoid(q) / len(q)", "d@q " + OF_THE_LOG
+    ),
+    Mistake(
+        "q3", "dq = -sigmoid(-q) / len(q)", "dq = -sigmoid(q) * sigmoid(-q) / len(q)",
+        "d@q " + OF_THE_SIGMOID,
+    ),
+    Mistake("q3", "return loss, dq", "return dq, loss", PLACES),
+    Mistake(
         "q4", "loss = -softplus(q).mean()", "loss = softplus(q).mean()",
         "this is what the discriminator wants; in the minimax game the generator wants the "
         "opposite",
@@ -159,6 +216,18 @@ MISTAKES = [
         "dq = -sigmoid(q) / len(q)",
         "dq = -sigmoid(q) * (1 - sigmoid(q)) / len(q)",
         "d@q has a derivative too many: softplus is differentiated twice",
+    ),
+    Mistake(
+        "q4", "loss = -softplus(q).mean()\n    dq = -sigmoid(q) / len(q)",
+        "loss, dq = softplus(-q).mean(), -sigmoid(-q) / len(q)",
+        "this is the non-saturating loss, which q3 asks for",
+    ),
+    Mistake(
+        "q4", "loss = -softplus(q).mean()\n    dq = -sigmoid(q) / len(q)",
+        "loss, dq = -softplus(q).sum(), -sigmoid(q)", BOTH_SUMS,
+    ),
+    Mistake(
+        "q4", "dq = -sigmoid(q) / len(q)", "dq = 1 / sigmoid(-q) / len(q)", "d@q " + OF_THE_LOG
     ),
     Mistake(
         "q5", "F = 1 - H**2", "F = 1 - H",
@@ -204,6 +273,23 @@ MISTAKES = [
         "F = 1 - S**2",
         "@F has the square of the sums in it; the derivative of tanh can be written with tanh "
         "alone",
+        ROWS,
+    ),
+    Mistake("q5", "return F, K", "return K, F", PLACES),
+    *each(
+        "q5",
+        ("return F, K", "return H, F"),
+        ("return F, K", "return softplus(S), F"),
+        "these are the activation and its first derivative: the first and the second are asked",
+    ),
+    Mistake(
+        "q5", "K = -2 * H * F", "K = 1 - F**2",
+        "@K is made of @F as @F is of tanh, but @F is no tanh",
+        ROWS,
+    ),
+    Mistake(
+        "q5", "K = -2 * H * F", "K = -2 * F",
+        "@K lacks tanh itself: the derivative of a square has what is squared in it",
         ROWS,
     ),
     Mistake(
@@ -257,6 +343,12 @@ MISTAKES = [
         "@F is a derivative already, and is not to be differentiated again",
         COLUMNS,
     ),
+    *each(
+        "q6",
+        ("* w * F", "* w * (1 - F**2)"),
+        ("* F * dq", "* sigmoid(F) * dq"),
+        "@F is the derivative already; here it is taken for the sums or the units",
+    ),
     Mistake(
         "q7", "dY * Y * (1 - Y)", "dY * Y",
         "the derivative of the sigmoid at the generator's end has two factors; one is missing",
@@ -299,6 +391,26 @@ MISTAKES = [
         "dU @ Z.T / Z.shape[1]",
         "d@B is divided by the number of images; a mean over images is in d@Y already",
         COLUMNS,
+    ),
+    Mistake(
+        "q7", "dY * Y * (1 - Y)", "dY * (1 - Y)",
+        "the derivative of the sigmoid at the generator's end has two factors; one is missing",
+    ),
+    Mistake(
+        "q7", "dY * Y * (1 - Y)", "dY * sigmoid(Y) * (1 - sigmoid(Y))",
+        "here is the sigmoid of @Y, which is that of the sums already",
+    ),
+    *each(
+        "q7",
+        ("dU.sum(axis=0)", "dY.sum(axis=0)"),
+        ("dU.sum(axis=1)", "dY.sum(axis=1)"),
+        "d@b does not pass through the sigmoid at the generator's end",
+    ),
+    *each(
+        "q7",
+        ("return Z.T @ dU, dU.sum(axis=0)", "return dU.sum(axis=0), Z.T @ dU"),
+        ("return dU @ Z.T, dU.sum(axis=1)", "return dU.sum(axis=1), dU @ Z.T"),
+        PLACES,
     ),
     Mistake(
         "q8", "lam / (2 * len(F))", "lam / len(F)",
@@ -368,6 +480,41 @@ MISTAKES = [
         "1 / (2",
         "the weight @lam of the penalty is missing",
     ),
+    *each(
+        "q8",
+        ("(w * F)", "(w + 0 * F)"),
+        ("(w[:, None] * F)", "(w[:, None] + 0 * F)"),
+        "the way to the images leads through the activation: @F is missing in @V",
+    ),
+    *each(
+        "q8",
+        ("(w * F)", "(w * (1 - F**2))"),
+        ("(w[:, None] * F)", "(w[:, None] * sigmoid(F))"),
+        "@F is the derivative already; here it is taken for the sums or the units",
+    ),
+    *each(
+        "q8",
+        ("np.sum(V**2)", "np.sum(V.sum(axis=1) ** 2)"),
+        ("np.sum(V**2)", "np.sum(V.sum(axis=0) ** 2)"),
+        "the penalty has the square of a sum over the pixels; (16) has a sum of squares",
+    ),
+    *each(
+        "q8",
+        ("np.sum(V**2)", "len(V) * np.sum(V.mean(axis=0) ** 2)"),
+        ("np.sum(V**2)", "V.shape[1] * np.sum(V.mean(axis=1) ** 2)"),
+        "the penalty is on the mean of @V over the images; (16) has the mean of what each costs",
+    ),
+    Mistake(
+        "q8", "np.sum(V**2)", "np.sqrt(np.sum(V**2))",
+        "the penalty has the norm of all of @V; (16) has the squares of norms",
+    ),
+    *each(
+        "q8",
+        ("np.sum(V**2)", "np.sum((np.sqrt(np.sum(V**2, axis=1)) - 1) ** 2)"),
+        ("np.sum(V**2)", "np.sum((np.sqrt(np.sum(V**2, axis=0)) - 1) ** 2)"),
+        "this is the penalty of WGAN-GP, which wants norms of 1; R1 wants 0",
+    ),
+    Mistake("q8", "return V, R", "return R, V", PLACES),
     Mistake(
         "q9", "dV = lam / len(V) * V", "dV = lam / (2 * len(V)) * V",
         "d@V is half of what is right: what does the derivative of a square bring?",
@@ -404,6 +551,31 @@ MISTAKES = [
         "dV = 1",
         "the weight @lam of the penalty is missing",
     ),
+    *each(
+        "q9",
+        ("dV = lam / len(V) * V", "dV = lam * V"),
+        ("dV = lam / V.shape[1] * V", "dV = lam * V"),
+        "the mean over the images is missing: (16) has it",
+    ),
+    *each(
+        "q9",
+        ("dV = lam / len(V) * V", "dV = V"),
+        ("dV = lam / V.shape[1] * V", "dV = V"),
+        "it is the gradient of |@V|^2 / 2, without the weight of the penalty and without the mean",
+    ),
+    *each(
+        "q9",
+        ("dV.T @ (w * F)", "dV.T @ (w + 0 * F)"),
+        ("(w[:, None] * F) @ dV.T", "(w[:, None] + 0 * F) @ dV.T"),
+        "@A is multiplied by all that has come down to it, @F included",
+    ),
+    *each(
+        "q9",
+        ("np.sum((dV @ A) * F, axis=0)", "np.sum((dV @ A) * F * w, axis=0)"),
+        ("np.sum((A @ dV) * F, axis=1)", "np.sum((A @ dV) * F * w[:, None], axis=1)"),
+        "d@w has @w itself in it: (15) is linear in it",
+    ),
+    Mistake("q9", "return dA, dw", "return dw, dA", PLACES),
     Mistake(
         "q10", "dS = Q * w * K", "dS = Q * K + 0 * w",
         "@F was multiplied by @w on the way down, so its gradient has @w in it",
@@ -457,5 +629,23 @@ MISTAKES = [
         "dS = Q * w[:, None] + 0 * K",
         "@K is missing: the way from @F to the sums leads through it",
         COLUMNS,
+    ),
+    *each(
+        "q10",
+        ("lam / len(V) * V @ A", "lam / (2 * len(V)) * V @ A"),
+        ("lam / V.shape[1] * V", "lam / (2 * V.shape[1]) * V"),
+        "half of what is right: what does the derivative of a square bring?",
+    ),
+    *each(
+        "q10",
+        ("lam / len(V) * V @ A", "lam * V @ A"),
+        ("lam / V.shape[1] * V", "lam * V"),
+        "the mean over the images is missing: (16) has it",
+    ),
+    *each(
+        "q10",
+        ("return Y.T @ dS, dS.sum(axis=0)", "return dS.sum(axis=0), Y.T @ dS"),
+        ("return dS @ Y.T, dS.sum(axis=1)", "return dS.sum(axis=1), dS @ Y.T"),
+        PLACES,
     ),
 ]  # fmt: skip

@@ -124,7 +124,7 @@ def penalty_curvature(V, w, K, A, Y, lam):
     # END
 
 
-# From here on all is given: a training, of the functions above. Its images have two pixels.
+# From here on all is given. First, the two networks.
 
 
 def forward(D, Y):
@@ -135,52 +135,18 @@ def forward(D, Y):
     return H @ w + c, H, *activation(S)
 
 
-def step_of_discriminator(D, real, fake, lam, rate):
-    """One step down the gradient of the loss with R1 at the real images; the loss before it."""
-    A, e, w, c = D
-    r, H, F, K = forward(D, real)
-    q, H_fake, prime_fake, _ = forward(D, fake)
-    dr, dq = discriminator_gradient(r, q)
-    V, R = penalty(w, F, A, lam)
-    down, down_fake = dr[:, None] * w * F, dq[:, None] * w * prime_fake
-    dA, dw = penalty_gradient(V, w, F, A, lam)
-    more, de = penalty_curvature(V, w, K, A, real, lam)
-    A -= rate * (dA + more + real.T @ down + fake.T @ down_fake)
-    e -= rate * (de + down.sum(axis=0) + down_fake.sum(axis=0))
-    w -= rate * (dw + H.T @ dr + H_fake.T @ dq)
-    c -= rate * (dr.sum() + dq.sum())
-    return discriminator_loss(r, q) + R
+def backward(dr, w, F, H, Y):
+    """From the logits' gradient `dr` to that of the discriminator: `dA`, `de` and `dw`."""
+    dS = dr[:, None] * w * F
+    return Y.T @ dS, dS.sum(axis=0), H.T @ dr
 
 
-def step_of_generator(G, D, Z, rate):
-    """One step down the gradient of the non-saturating loss; the loss before it."""
-    (B, b), (A, _, w, _) = G, D
-    Y = sigmoid(Z @ B + b)
-    q, _, F, _ = forward(D, Y)
-    loss, dq = non_saturating(q)
-    dB, db = to_generator(to_images(dq, w, F, A), Y, Z)
-    B -= rate * dB
-    b -= rate * db
-    return loss
+def generate(G, Z):
+    """The generator `G = B, b` makes images of noise."""
+    B, b = G
+    return sigmoid(Z @ B + b)
 
 
-def train(steps=3000, batch=64, lam=0.1, rate=0.5):
-    """Images of two pixels that depend on each other; prints what the generator has learned."""
-    random = np.random.default_rng(0)
-    mix, middle = np.array([[0.8, 0.5], [0.0, 0.6]]), np.array([0.5, -0.5])
-    D = 2 * random.normal(size=(2, 16)), np.zeros(16), random.normal(size=16) / 4, np.zeros(1)
-    G = random.normal(size=(2, 2)) / 4, np.zeros(2)
-    for step in range(1, steps + 1):
-        real = sigmoid(random.normal(size=(batch, 2)) @ mix + middle)
-        fake = sigmoid(random.normal(size=(batch, 2)) @ G[0] + G[1])
-        loss_of_D = step_of_discriminator(D, real, fake, lam, rate)
-        loss_of_G = step_of_generator(G, D, random.normal(size=(batch, 2)), rate)
-        if step % (steps // 5) == 0:
-            print(f"step {step}: the loss of D is {loss_of_D:.3f}, that of G {loss_of_G:.3f}")
-    print("mean of the sums:", G[1].round(2), "should be", middle)
-    print("their covariance:", (G[0].T @ G[0]).round(2).tolist(), end=" should be ")
-    print((mix.T @ mix).round(2).tolist())
-
-
-if __name__ == "__main__":
-    train()
+def laid_out(x):
+    """Images with one in each row as a batch of this file; and so for weights."""
+    return x

@@ -1,5 +1,9 @@
 """What the homework on convolutions asks, and of which inputs."""
 
+import numpy as np
+
+from tinygen.homework.feedback import Verdict
+
 TITLE = "Convolution, its gradients, and its transpose"
 MINUTES = 150
 NEEDS = "the gradients of a dense layer; NumPy's slices, reshape and transpose"
@@ -75,6 +79,13 @@ def q1(random, form):
         {"length": length, "size": size, "stride": stride, "pad": pad}
         for length, stride, pad in others
     ]
+
+
+def judge_q1(got, expected, case):
+    """It has to be an integer, too, since sizes of arrays are."""
+    if got == expected and np.asarray(got).dtype.kind == "f":
+        return Verdict(0, "right, but a float, and no array has a size that is one: make it an int")
+    return Verdict(float(got == expected))
 
 
 def q2(random, form):

@@ -3,7 +3,24 @@
 from tinygen.homework.assignment import Mistake
 
 STEP = "y, x = stride * r, stride * s"
+OTHER_ORDER = "the rows are in another order: first all of the first image, then all of the second"
+TURNED = "the windows are turned by 180 degrees, as in a convolution of signals: (2) turns nothing"
+EXCHANGED = "rows and columns of a window are exchanged"
+EMPTY = "a slice from `pad` to `-pad` is empty where `pad` is 0"
 NO_STEP = "the windows are next to each other; they should be `stride` pixels apart"
+IN_WINDOWS = (
+    "sum(dY_in.sum(axis=(0, {1}, {2})) for r in range(X.shape[{1}]) for s in range(X.shape[{2}]) "
+    "for y, x in [(stride * r, stride * s)] "
+    "for dY_in in [padded[:, {0}y : y + size, x : x + size]])"
+)
+MEAN = """\
+    down, right = np.zeros(h + 2 * pad), np.zeros(w + 2 * pad)
+    for r in range(p):
+        down[stride * r : stride * r + size] += 1
+    for s in range(q):
+        right[stride * s : stride * s + size] += 1
+    overlaps = np.maximum(np.outer(down, right), 1)
+"""
 
 
 def each(question, last, first, hint):
@@ -17,7 +34,7 @@ def each(question, last, first, hint):
 MISTAKES = [
     Mistake(
         "q1", "// stride + 1", "// stride",
-        "the first window is not counted: where there is room for no step there is one window",
+        "the first window is not counted: it is there before any step is made",
     ),
     Mistake(
         "q1", "// stride", "/ stride",
@@ -47,6 +64,10 @@ MISTAKES = [
         "(length + 2 * pad) // stride - size",
         "the size of a window is subtracted after the division: it is in pixels, as the length is",
     ),
+    Mistake(
+        "q1", "- size) // stride + 1", "- size + 1) // stride",
+        "the 1 is added before the rounding: it is added to what was rounded down",
+    ),
     Mistake("q2", STEP, "y, x = r, s", NO_STEP),
     *each(
         "q2",
@@ -71,6 +92,37 @@ MISTAKES = [
         "the windows of an image are in another order: they should be numbered row by row",
     ),
     Mistake(
+        "q2", "return rows.reshape", "return rows.transpose(1, 2, 0, 3).reshape", OTHER_ORDER
+    ),
+    Mistake(
+        "q2", "return rows.reshape",
+        "return rows.reshape(n, p, q, c, size, size).transpose(0, 3, 1, 2, 4, 5).reshape",
+        "a row has numbers of several windows: with an axis of channels before those of the "
+        "windows, a `transpose` is needed before the `reshape`",
+        ["channels_first"],
+    ),
+    *each(
+        "q2",
+        ("x : x + size].reshape", "x : x + size][:, ::-1, ::-1].reshape"),
+        ("x : x + size].reshape", "x : x + size][:, :, ::-1, ::-1].reshape"),
+        TURNED,
+    ),
+    *each(
+        "q2",
+        (
+            "padded[:, pad : pad + h, pad : pad + w] = X",
+            "padded = np.pad(np.pad(X, [(0, 0), (pad, 0), (pad, 0), (0, 0)], 'wrap'), "
+            "[(0, 0), (0, pad), (0, pad), (0, 0)])",
+        ),
+        (
+            "padded[:, :, pad : pad + h, pad : pad + w] = X",
+            "padded = np.pad(np.pad(X, [(0, 0), (0, 0), (pad, 0), (pad, 0)], 'wrap'), "
+            "[(0, 0), (0, 0), (0, pad), (0, pad)])",
+        ),
+        "what should be a zero above or at the left is a pixel from the other end: a negative "
+        "index counts from there",
+    ),
+    Mistake(
         "q3", "x : x + size] += windows", "x : x + size] = windows",
         "where windows overlap they have to be added up; here the last one wins",
     ),
@@ -93,6 +145,45 @@ MISTAKES = [
         ),
         "the numbers of a window are read in another order than `cut` writes them: the channels",
     ),
+    *each(
+        "q3",
+        (
+            "rows.reshape(n, p, q, size, size, -1)",
+            "rows.reshape(p, q, n, size, size, -1).transpose(2, 0, 1, 3, 4, 5)",
+        ),
+        (
+            "rows.reshape(n, p, q, -1, size, size)",
+            "rows.reshape(p, q, n, -1, size, size).transpose(2, 0, 1, 3, 4, 5)",
+        ),
+        OTHER_ORDER,
+    ),
+    *each(
+        "q3",
+        ("windows[:, r, s]", "windows[:, r, s, ::-1, ::-1]"),
+        ("windows[:, r, s]", "windows[:, r, s, :, ::-1, ::-1]"),
+        TURNED,
+    ),
+    *each(
+        "q3",
+        ("windows[:, r, s]", "windows[:, r, s].swapaxes(1, 2)"),
+        ("windows[:, r, s]", "windows[:, r, s].swapaxes(2, 3)"),
+        EXCHANGED,
+    ),
+    *each(
+        "q3",
+        ("return padded[:, pad : pad + h, pad : pad + w]", "return padded[:, pad:-pad, pad:-pad]"),
+        (
+            "return padded[:, :, pad : pad + h, pad : pad + w]",
+            "return padded[:, :, pad:-pad, pad:-pad]",
+        ),
+        EMPTY,
+    ),
+    *each(
+        "q3",
+        ("    return padded", MEAN + "    padded /= overlaps[..., None]\n    return padded"),
+        ("    return padded", MEAN + "    padded /= overlaps\n    return padded"),
+        "a mean where windows overlap: what they have there is added up",
+    ),
     Mistake(
         "q4", "+ e)", "+ 0 * e)",
         "the biases are missing",
@@ -109,6 +200,15 @@ MISTAKES = [
         "+ e)",
         "- e)",
         "the biases are subtracted",
+    ),
+    *each(
+        "q4",
+        (".reshape(n, p, q, -1)", ".reshape(p, q, n, -1).transpose(2, 0, 1, 3)"),
+        (
+            ".reshape(n, p, q, -1).transpose(0, 3, 1, 2)",
+            ".reshape(p, q, n, -1).transpose(2, 3, 0, 1)",
+        ),
+        OTHER_ORDER,
     ),
     *each(
         "q5",
@@ -139,6 +239,22 @@ MISTAKES = [
         ),
         "the numbers of d@Y are in another order than the windows are",
     ),
+    Mistake(
+        "q5", "dY.transpose(1, 0, 2, 3).reshape(dY.shape[1], -1)",
+        "dY.reshape(-1, dY.shape[1]).T",
+        "the numbers of d@Y are in another order than the windows are",
+        ["channels_first"],
+    ),
+    Mistake(
+        "q5", "(1, 0, 2, 3)", "(1, 0, 3, 2)", "the windows are numbered column by column",
+        ["channels_first"],
+    ),
+    *each(
+        "q5",
+        ("dY.reshape(len(rows), -1)", "dY.transpose(1, 2, 0, 3).reshape(len(rows), -1)"),
+        ("dY.transpose(1, 0, 2, 3)", "dY.transpose(1, 2, 3, 0)"),
+        OTHER_ORDER,
+    ),
     *each(
         "q6",
         ("dY.reshape(-1, M.shape[1])", "dY.swapaxes(1, 2).reshape(-1, M.shape[1])"),
@@ -150,6 +266,16 @@ MISTAKES = [
         ("@ M.T", "@ M.T / len(M)"),
         ("@ M", "@ M / M.shape[1]"),
         "nothing is to be divided by the size of a window: that is what an average pool does",
+    ),
+    Mistake(
+        "q6", "(0, 2, 3, 1)", "(0, 3, 2, 1)", "the windows are numbered column by column",
+        ["channels_first"],
+    ),
+    *each(
+        "q6",
+        ("dY.reshape(-1, M.shape[1])", "dY.transpose(1, 2, 0, 3).reshape(-1, M.shape[1])"),
+        ("dY.transpose(0, 2, 3, 1)", "dY.transpose(2, 3, 0, 1)"),
+        OTHER_ORDER,
     ),
     Mistake("q7", STEP, "y, x = r, s", NO_STEP),
     Mistake(
@@ -188,6 +314,21 @@ MISTAKES = [
         ("return padded[:, :, pad : pad + h, pad : pad + w]", "return padded[:, :, :h, :w]"),
         "it is the wrong part of the padded image that is cut out",
     ),
+    *each(
+        "q7",
+        ("np.tensordot(X[:, r, s], T,", "np.tensordot(X[:, r, s], T.swapaxes(1, 2),"),
+        ("np.tensordot(X[:, :, r, s], T,", "np.tensordot(X[:, :, r, s], T.swapaxes(2, 3),"),
+        EXCHANGED,
+    ),
+    *each(
+        "q7",
+        ("return padded[:, pad : pad + h, pad : pad + w]", "return padded[:, pad:-pad, pad:-pad]"),
+        (
+            "return padded[:, :, pad : pad + h, pad : pad + w]",
+            "return padded[:, :, pad:-pad, pad:-pad]",
+        ),
+        EMPTY,
+    ),
     Mistake("q8", STEP, "y, x = r, s", NO_STEP),
     *each(
         "q8",
@@ -205,7 +346,11 @@ MISTAKES = [
         "q8",
         ("np.tensordot(window, T,", "np.tensordot(window.swapaxes(1, 2), T,"),
         ("np.tensordot(window, T,", "np.tensordot(window.swapaxes(2, 3), T,"),
-        "rows and columns of a window are exchanged",
+        EXCHANGED,
+    ),
+    Mistake(
+        "q8", "axes=((1, 2, 3), (1, 2, 3)))", "axes=((1, 2, 3), (1, 2, 3))) / size**2",
+        "a mean over the window: what its pixels pass back is added up",
     ),
     Mistake(
         "q9", "dT += np", "dT = np",
@@ -231,5 +376,30 @@ MISTAKES = [
         ("padded[:, pad : pad + h, pad : pad + w] = dY", "padded[:, :h, :w] = dY"),
         ("padded[:, :, pad : pad + h, pad : pad + w] = dY", "padded[:, :, :h, :w] = dY"),
         "all the zeros are below and at the right; half of them belong above and at the left",
+    ),
+    *each(
+        "q9",
+        ("return dT,", "return dT / (n * X.shape[1] * X.shape[2]),"),
+        ("return dT,", "return dT / (n * X.shape[2] * X.shape[3]),"),
+        "d@T is a mean over images and pixels of @X; all of them use the same weights, so that "
+        "their gradients add up",
+    ),
+    *each(
+        "q9",
+        ("x : x + size], axes", "x : x + size][:, ::-1, ::-1], axes"),
+        ("x : x + size], axes", "x : x + size][:, :, ::-1, ::-1], axes"),
+        TURNED,
+    ),
+    *each(
+        "q9",
+        ("x : x + size], axes", "x : x + size].swapaxes(1, 2), axes"),
+        ("x : x + size], axes", "x : x + size].swapaxes(2, 3), axes"),
+        EXCHANGED,
+    ),
+    *each(
+        "q9",
+        ("dY.sum(axis=(0, 1, 2))", IN_WINDOWS.format("", 1, 2)),
+        ("dY.sum(axis=(0, 2, 3))", IN_WINDOWS.format(":, ", 2, 3)),
+        "d@g has a pixel as often as windows overlap there; the bias is added once",
     ),
 ]  # fmt: skip

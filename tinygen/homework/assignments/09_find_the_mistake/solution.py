@@ -1,4 +1,4 @@
-"""Four programs with one mistake each, in a line that has a label, such as [7].
+"""Four programs. Those with a question have one mistake, in a line that has a label, such as [7].
 
 Find it; mend the line where it stands; and return its label below the program.
 """
@@ -94,7 +94,7 @@ def training(x, t, w, rate, beta, gamma, epochs, batch, seed):
     Of examples `x` (n, d) with labels `t` (n,), which are 0 or 1; n is a multiple of `batch`.
     """
     random, step, history = np.random.default_rng(seed), 0, []
-    # BEGIN q5 (10) (11) (12) (13) points=1.5 faulty
+    # BEGIN q5 (10) (11) (12) (13) points=1.5 level=2 faulty
     m, v = np.zeros_like(w), np.zeros_like(w)  # [29]
     for _ in range(epochs):  # [30]
         order = random.permutation(len(x))  # [31]
@@ -115,7 +115,7 @@ def training(x, t, w, rate, beta, gamma, epochs, batch, seed):
 
 def line_of_training():
     """The label of the line with the mistake, such as 7 for [7]."""
-    # BEGIN q6 points=1 label=q5
+    # BEGIN q6 points=1 level=2 label=q5
     return 0
     # END
 
@@ -131,7 +131,7 @@ def batch_norm(r, da, gain, shift, mean, variance, rate, test):
     other sums, `test` (m, o), when the training is over.
     """
     n, tiny = len(r), 1e-5
-    # BEGIN q7 (14) (15) (16) (17) (18) points=1.5 faulty
+    # BEGIN q7 (14) (15) (16) (17) (18) points=1.5 level=2 faulty
     middle = r.mean(axis=0)  # [44]
     y = r - middle  # [45]
     spread = (y**2).mean(axis=0)  # [46]
@@ -149,7 +149,7 @@ def batch_norm(r, da, gain, shift, mean, variance, rate, test):
 
 def line_of_batch_norm():
     """The label of the line with the mistake, such as 7 for [7]."""
-    # BEGIN q8 points=1 label=q7
+    # BEGIN q8 points=1 level=2 label=q7
     return 0
     # END
 

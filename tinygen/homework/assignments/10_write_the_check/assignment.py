@@ -4,7 +4,6 @@ import inspect
 import math
 import runpy
 import secrets
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ LETTERS = {
     "v": "v r",
     "w": "w u",
 }
-SECONDS = {"q1": 10, "q2": 10, "q3": 15, "q4": 10}
 
 IMPLEMENTATIONS = runpy.run_path(str(Path(__file__).with_name("implementations.py")))[
     "IMPLEMENTATIONS"
@@ -32,58 +30,41 @@ MOST_NUMBERS, MOST_CODES, MOST_DRAWN = 1000, 20_000, 1_000_000
 
 SECRET = secrets.randbits(128)
 """Of this process: what is drawn with it is the same each time, and no submission can know it."""
+ASKED_ABOUT: dict[int, tuple] = {}
+"""The implementation that a case is about, and what is wrong with it, by the case's key."""
 
 
-@dataclass
-class Run:
-    """Implementations in the order in which a check meets them, and what it has said of them."""
+def cases(kind, random):
+    """One for each implementation, in an order that nobody can know, with keys that tell nothing.
 
-    kind: str
-    order: list[int]
-    said: list[int] = field(default_factory=list)
-
-    @property
-    def implementations(self):
-        return [IMPLEMENTATIONS[self.kind][i] for i in self.order]
-
-
-RUNS: dict[int, Run] = {}
-"""By the key that a case has, which tells nothing."""
-
-
-def case(kind, random):
-    key, drawn = secrets.randbits(60), int(random.integers(2**31))
-    order = np.random.default_rng([SECRET, drawn]).permutation(len(IMPLEMENTATIONS[kind]))
-    RUNS[key] = Run(kind, order.tolist())
-    return {"key": key}
+    Each is asked in a process of its own (see `judge`), so that a check cannot compare them.
+    """
+    some = IMPLEMENTATIONS[kind]
+    order = np.random.default_rng([SECRET, random.integers(2**31)]).permutation(len(some))
+    keys = [secrets.randbits(60) for _ in some]
+    ASKED_ABOUT.update(zip(keys, (some[i] for i in order), strict=True))
+    return [{"key": key} for key in keys]
 
 
 def q1(random, form):
-    return case("softmax", random)
+    return cases("softmax", random)
 
 
 def q2(random, form):
-    return case("kl", random)
+    return cases("kl", random)
 
 
 def q3(random, form):
-    return case("sample", random)
+    return cases("sample", random)
 
 
 def q4(random, form):
-    return case("adam", random)
-
-
-def ask_left(case):
-    """How many implementations the check has not judged yet."""
-    run = RUNS[case["key"]]
-    return len(run.order) - len(run.said)
+    return cases("adam", random)
 
 
 def ask_call(case, **arguments):
-    """The results of the next implementation, the only one there is; an error is the student's."""
-    run = RUNS[case["key"]]
-    function, _ = run.implementations[len(run.said)]
+    """The results of the implementation; an error is the student's."""
+    function, _ = ASKED_ABOUT[case["key"]]
     names = [*inspect.signature(function).parameters]
     if [*arguments] != names:
         raise ValueError(f"expected arguments {', '.join(names)}, got {', '.join(arguments)}")
@@ -98,36 +79,15 @@ def ask_call(case, **arguments):
         return function(*values)
 
 
-def ask_write_down(case, said):
-    """What the check says of this implementation, for good; then it meets the next one."""
-    run = RUNS[case["key"]]
-    if said not in (0, 1, 2) or len(run.said) == len(run.order):
-        raise ValueError("expected one verdict on each implementation")
-    run.said.append(int(said))
-
-
-def ask_sealed(case):
-    """All that was written down. The seal is the grader's, so that nobody can change it later."""
-    run = RUNS[case["key"]]
-    return {"said": np.array(run.said, dtype=int), "seal": seal(run, run.said)}
-
-
-def seal(run, said):
-    return np.random.default_rng([SECRET, *run.order, *said]).random()
-
-
-def judge(got, expected, case):
+def judge(got, expected, cases):
     """The fraction of wrong implementations that a check refuses, if it passes the right ones."""
-    run, verdicts = RUNS[case["key"]], got["said"].tolist()
-    if len(verdicts) != len(run.order) or got["seal"] != seal(run, verdicts):
-        return Verdict(0, "these are not the verdicts that the grader wrote down")
-    said = [*zip(verdicts, run.implementations, strict=True)]
-    for verdict, (_, wrong) in said:
-        if not wrong and verdict:
-            how = "refuses" if verdict == 1 else "does not get through with"
+    said = [(*ASKED_ABOUT[case["key"]], one) for case, one in zip(cases, got, strict=True)]
+    for _, wrong, verdict in said:  # which may be anything
+        if not wrong and not np.array_equal(verdict, 0):
+            how = "refuses" if np.array_equal(verdict, 1) else "does not get through with"
             return Verdict(0, f"the check {how} a right implementation")
-    missed = [wrong for verdict, (_, wrong) in said if wrong and verdict != 1]
-    count = sum(bool(wrong) for _, (_, wrong) in said)
+    missed = [wrong for _, wrong, verdict in said if wrong and not np.array_equal(verdict, 1)]
+    count = sum(bool(wrong) for _, wrong, _ in said)
     if not missed:
         return Verdict(1)
     caught = count - len(missed)
@@ -135,4 +95,4 @@ def judge(got, expected, case):
     return Verdict(caught / count, f"{caught} of {count} wrong ones are refused; {example}")
 
 
-judge_q1 = judge_q2 = judge_q3 = judge_q4 = judge
+judge_all_q1 = judge_all_q2 = judge_all_q3 = judge_all_q4 = judge

@@ -69,7 +69,7 @@ def check_sampler(sample):
     They are independent, with mean `mu` (n, c) and variance exp(`v`) (n, c), and normal. The same
     seed gives the same codes, another seed others. `count` is at most 20,000.
     """
-    # BEGIN q3 (5) points=2.5
+    # BEGIN q3 (5) points=2.5 level=2
     mu, v = np.array([[1.0, -2.0], [3.0, 0.5], [0.0, 2.0]]), np.array([[0.0, 1], [-1, 2], [1, -2]])
     codes = sample(mu, v, 2000, 1)
     assert codes.shape == (2000, 3, 2), "the shape"
@@ -90,7 +90,7 @@ def check_adam(update):
 
     A step of Adam with decays 0.9 and 0.999 and 1e-8, as on the page; `step` counts from 1.
     """
-    # BEGIN q4 (6) (7) (8) (9) points=2.5
+    # BEGIN q4 (6) (7) (8) (9) points=2.5 level=2
     w = np.array([1.0, -2.0, 3.0, 0.5, 7.0])
     m, v = np.zeros(5), np.zeros(5)
     expected = w, m, v
