@@ -29,6 +29,18 @@ SECONDS = 2.0
 
 Ask = Callable[..., Any]
 
+NAMED = '''
+
+def named(results, *names):
+    """Several results, with what sentences call them."""
+    count = len(results) if isinstance(results, (tuple, list)) else 0
+    if count != len(names):
+        got = "None: is there a return?" if results is None else count or "one alone"
+        raise ValueError(f"expected {len(names)} results, {', '.join(names)}, got {got}")
+    return dict(zip(names, results, strict=True))
+'''
+"""What a driver has if results are to be named."""
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -197,14 +209,17 @@ class Assignment:
 
         In its sentences the letters within backquotes are those of the variant.
         """
-        text = variants.rename_words(self._driver, variant)
+        names: dict[str, Sequence[str]] = getattr(self.module, "RESULTS", {})
+        text = self._driver + (NAMED if names else "")
         for q in self.questions(variant):
             if not re.search(rf"^def {q.id}\(", self._driver, re.M):
                 if "." in q.function:
                     raise InputError(f"expected a {q.id} in driver.py, as {q.function} is a method")
                 call = f"submission.{q.function}(*arguments.values())"
+                if q.id in names:
+                    call = f"named({call}, {', '.join(map(repr, names[q.id]))})"
                 text += f"\n\ndef {q.id}(submission, arguments, ask):\n    return {call}\n"
-        return text.lstrip()
+        return variants.rename_words(text, variant).lstrip()
 
     def is_secret(self, question: Question) -> bool:
         """Whether only the grader can check it: it asks him, or has one answer for all seeds."""

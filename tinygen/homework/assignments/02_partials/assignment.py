@@ -5,6 +5,16 @@ import numpy as np
 TITLE = "Partials of six operations, first and second order"
 MINUTES = 150
 NEEDS = "derivatives, matrices, NumPy's broadcasting"
+RESULTS = {
+    "q1": ("`dx`", "`dz`"),
+    "q4": ("`dA`", "`dB`"),
+    "q7": ("`dg`", "`dx`", "`dz`"),
+    "q8": ("`dg`", "`dx`"),
+    "q9": ("`dg`", "`dx`"),
+    "q10": ("`dg`", "`dA`", "`dB`"),
+    "q11": ("`dg`", "`dx`"),
+}
+"""What sentences call them, where a question has several."""
 LETTERS = {
     "x": "x u q",
     "z": "z b a",

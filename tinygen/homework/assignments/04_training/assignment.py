@@ -7,6 +7,11 @@ from tinygen.homework.feedback import Verdict
 TITLE = "Adam, and a loop that trains"
 MINUTES = 120
 NEEDS = "what a gradient is and what a training step is, NumPy"
+RESULTS = {
+    "q1": ("`m`", "`v`"),
+    "q2": ("the corrected `m`", "the corrected `v`"),
+}
+"""What sentences call them, where a question has several."""
 LETTERS = {
     "p": "p w theta",
     "g": "g delta h",

@@ -3,25 +3,6 @@
 import numpy as np
 
 
-def named(results, *names):
-    """Results, with what sentences call them."""
-    count = len(results) if isinstance(results, (tuple, list)) else 0
-    if count != len(names):
-        got = "None: is there a return?" if results is None else count or "one alone"
-        raise ValueError(f"expected {len(names)} results, {' and '.join(names)}, got {got}")
-    return dict(zip(names, results, strict=True))
-
-
-def q1(submission, arguments, ask):
-    return named(submission.moments(*arguments.values()), "`m`", "`v`")
-
-
-def q2(submission, arguments, ask):
-    return named(
-        submission.corrected(*arguments.values()), "the corrected `m`", "the corrected `v`"
-    )
-
-
 def q6(submission, arguments, ask):
     top, warm, steps = arguments.values()
     rates = [submission.rate_of(t, top, warm, steps) for t in range(steps)]

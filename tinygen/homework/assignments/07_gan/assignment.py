@@ -8,6 +8,17 @@ TITLE = "The GAN: two losses, the way through the discriminator, and R1"
 MINUTES = 150
 NEEDS = "backpropagation through two dense layers; the sigmoid; what a Jacobian is"
 FORMS = ["rows", "columns"]
+RESULTS = {
+    "q2": ("`dr`", "`dq`"),
+    "q3": ("the loss", "`dq`"),
+    "q4": ("the loss", "`dq`"),
+    "q5": ("`F`", "`K`"),
+    "q7": ("`dB`", "`db`"),
+    "q8": ("`V`", "the penalty"),
+    "q9": ("`dA`", "`dw`"),
+    "q10": ("`dA`", "`de`"),
+}
+"""What sentences call them, where a question has several."""
 LETTERS = {
     "r": "r t",
     "q": "q g",

@@ -8,6 +8,11 @@ TITLE = "Convolution, its gradients, and its transpose"
 MINUTES = 150
 NEEDS = "the gradients of a dense layer; NumPy's slices, reshape and transpose"
 FORMS = ["channels_last", "channels_first"]
+RESULTS = {
+    "q5": ("`dM`", "`de`"),
+    "q9": ("`dT`", "`dg`"),
+}
+"""What sentences call them, where a question has several."""
 LETTERS = {
     "X": "X U",
     "Y": "Y A",
