@@ -3,6 +3,7 @@
 python examples/mnist_vae.py
 python examples/mnist_vae.py --latent 2 --out runs/manifold
 python examples/mnist_vae.py --preset iwae --stages 5 --out runs/iwae
+python examples/mnist_vae.py --preset likelihood --gradients by-hand --out runs/likelihood
 """
 
 import math
@@ -45,6 +46,10 @@ PRESETS = {
     "iwae": {"hidden": (200, 200), "latent": 50, "activation": "tanh", "batch_size": 20,
              "objective": "iwae", "binarize": "dynamic", "schedule": "stages", "epochs": 3280,
              "lr": 1e-3, "beta2": 0.999, "epsilon": 1e-4, "nll_samples": 5000},
+    # One sample; distorted images, so that it can learn long before it learns them by heart.
+    "likelihood": {"hidden": (500, 500), "latent": 40, "batch_size": 100, "binarize": "dynamic",
+                   "kl_warm_up": 10.0, "input_distortion": 0.1, "distorted_epochs": 150.0,
+                   "epochs": 200, "lr": 2e-3, "nll_samples": 5000},
 }  # fmt: skip
 NEEDS = [(flag, "stages", (None,)) for flag in ("epochs", "schedule", "warm_up")]
 """Stages have their own."""

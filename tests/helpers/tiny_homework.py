@@ -9,7 +9,6 @@ from tinygen.homework import assignment as assignments
 ASSIGNMENT = """
 TITLE = "Two questions"
 MINUTES = 5
-NEEDS = "nothing"
 LETTERS = {"x": "x u"}
 SECONDS = {"q1": 0.5}
 

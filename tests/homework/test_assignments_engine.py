@@ -191,6 +191,8 @@ WRONG_ORDERS = {
     "each when it is first met": ("order = [y]; [order.append(p) for n in order for p in n.parents "
                                   "if p not in order]", "which was computed from it"),
     "the leaves are missing": ("order = [y]", "it lacks 12 of the 13 nodes"),
+    "the other way round": ("order = right(y)[::-1]; order[:2] = order[1::-1]",
+                            "the list is the other way round: the result comes first"),
     "the result is missing": ("order = right(y)[2:]", "it lacks 2 of the 13 nodes, the result"),
     "a stranger": ("order = right(y) + [Node(0.0)]", "was not computed from"),
     "everything twice": ("order = [n for n in right(y) for _ in range(2)]", "each is due once"),
@@ -240,6 +242,28 @@ def backward(nodes, g):
 """
 
 
+INTO_THE_PART = """
+def backward(nodes, g):
+    gradients = {nodes[0]: g}
+    for node in nodes:
+        for parent, part in node.pass_on(gradients[node]):
+            if parent in gradients:
+                part += gradients[parent]
+            gradients[parent] = part
+    return gradients
+"""
+
+
+def test_what_a_node_passes_on_may_not_be_written_into() -> None:
+    got = verdict_on(ENGINE, "q4", INTO_THE_PART)
+    assert got.fraction == 0 and got.sentence.startswith("the gradient of d")
+
+
+def test_nodes_in_reverse_order_are_not_a_strange_factor() -> None:
+    source = INTO_ZEROS.replace("node in nodes:\n        for", "node in nodes[::-1]:\n        for")
+    assert "from the leaves on" in verdict_on(ENGINE, "q4", source).sentence
+
+
 def test_gradients_may_be_added_to_zeros_of_their_own_shapes() -> None:
     assert verdict_on(ENGINE, "q4", INTO_ZEROS) == feedback.Verdict(1)
     got = verdict_on(ENGINE, "q4", INTO_ZEROS.replace("n.value", "g"))
@@ -268,7 +292,17 @@ STOPPED = {
     "values as parents": (
         "q1",
         "def multiply(x, z):\n    return Node(x.value * z.value, (x.value, z.value), (1, 1))\n",
-        "expected as parents the two Nodes",
+        "expected as parents the two Nodes that were multiplied, got ndarray, ndarray",
+    ),
+    "no parents": (
+        "q1",
+        "def multiply(x, z):\n    return Node(x.value * z.value)\n",
+        "expected as parents the two Nodes that were multiplied, got none",
+    ),
+    "no return": (
+        "q1",
+        "def multiply(x, z):\n    Node(x.value * z.value)\n",
+        "expected a Node, got None: is there a return?",
     ),
     "an order of values": (
         "q2",

@@ -148,6 +148,13 @@ TOGETHER = {
         "return np.zeros(2**25 - 1000, bool)",
         "expected a result of 6 numbers, got one of 33,553,432",
     ),
+    "rows without numbers": ("return np.zeros((10**9, 0))", "at most 32 MiB, got more"),
+    "columns without numbers": (
+        "return np.zeros((0, 10**6))",
+        "expected a result of 6 numbers, got one of 1,000,000",
+    ),
+    "too many arrays": ("return {str(i): np.ones(1) for i in range(201)}", "200 arrays, got 201"),
+    "too long a text": ("return 'x' * 300_000", "at most 256 KiB of text"),
     "nested without end": ("a = []; a.append(a); return a", "levels deep|nested"),
     "nested deeply": ("a = 1\n    for _ in range(500): a = (a,)\n    return a", "nested"),
     "deep recursion": ("f = lambda: f()\n    return f()", "more than 1000 levels deep"),
@@ -346,6 +353,13 @@ MESSAGES = {
     ),
     "a negative size": zipped(
         message=tree('{"dict": {"result": {"array": 0}}}'), **{"0": header((-1,), "<f8")}
+    ),
+    "rows of nothing": zipped(
+        message=tree('{"dict": {"result": {"array": 0}}}'), **{"0": header((10**15, 0), "<f8")}
+    ),
+    "columns of nothing": zipped(
+        message=tree('{"dict": {"result": {"array": 0}}}'),
+        **{"0": header((0, 2**13, 2**13), "|b1")},
     ),
     "a program for a shape": zipped(
         message=tree('{"dict": {"result": {"array": 0}}}'), **{"0": header("print(1)", "<f8")}

@@ -58,11 +58,12 @@ def test_each_student_has_a_file_of_results(graded):
     }
     assert "q1" in (out / "bob.txt").read_text()
     assert "walled off" not in (out / "bob.txt").read_text()
-    assert (out / "gil.txt").read_text() == "expected Python, got gil.py, which is empty\n"
+    sentence = "expected Python, got gil.py, which is empty"
+    assert (out / "gil.txt").read_text() == f"{sentence}\n0 points\n"
     assert points.pop("bob") < 10
     assert points == {
         **dict.fromkeys(["ada", "dan", "eve"], 10),
-        **dict.fromkeys(["cyd", "fay", "gil", "hal", "jo", "kim"], 0),
+        **dict.fromkeys(["cyd", "fay", "gil", "hal", "ivy", "jo", "kim"], 0),
     }
     for result in results:
         assert json.loads((out / f"{result['student']}.json").read_text()) == result
@@ -71,6 +72,7 @@ def test_each_student_has_a_file_of_results(graded):
 def test_who_cannot_be_graded_has_a_sentence(graded):
     problems = {result["student"]: result["problems"] for result in graded[2]}
     assert problems["gil"] == ["expected Python, got gil.py, which is empty"]
+    assert problems["ivy"] == ["expected a .py or .ipynb file, a folder or a .zip, got ivy.docx"]
     assert problems["jo"] == ["expected a .py or .ipynb file in jo, got none"]
     assert problems["kim"] == ["expected a file or a folder, got kim.py, which is a link"]
     assert "ended Python" in problems["fay"][0]
@@ -138,14 +140,23 @@ def test_each_student_has_a_name_that_can_be_a_file(tmp_path):
     """And a terminal does not obey it, nor is it a line of the table."""
     folder = tmp_path / "class"
     folder.mkdir()
-    names = ["a\x01.py", "a\x02.py", "A?.py", "new\nline.py", "b" * 248 + ".py", "c  10  1.py"]
+    names = [
+        "a\x01.py",
+        "a\x02.py",
+        "A?.py",
+        "new\nline.py",
+        "b" * 248 + ".py",
+        "c  10  1.py",
+        " .py",
+    ]
     for name in names:
         (folder / name).touch()
     (folder / "dora\x1b[31m").mkdir()
-    known = {"a?", "a? (2)", "A? (3)", "new?line", "b" * 50, "c 10 1", "dora?[31m"}
+    (folder / " .class").mkdir()
+    known = {"a?", "a? (2)", "A? (3)", "new?line", "b" * 50, "c 10 1", "dora?[31m", "?", "class"}
     assert {name.lower() for name in submissions(folder)} == {name.lower() for name in known}
     results = grade_class(folder, tmp_path / "out", jobs=1)
-    assert len(results) == len(names) + 1
+    assert len(results) == len(names) + 2
     assert all(text.isprintable() for one in results for text in one["problems"])
     table = report(tmp_path / "out").splitlines()
     assert "c 10 1                  0" in table
@@ -219,11 +230,41 @@ def test_of_earlier_gradings_nothing_is_reported(tmp_path):
     (folder / "bob.py").rename(folder / "bob_late.py")
     grade_class(folder, out, jobs=1)
     assert [one["student"] for one in results_in(out)] == ["ada", "bob_late"]
+    sentence = "there are older results of bob, which are not in this report"
     assert "bob " not in report(out)
+    assert sentence in report(out).splitlines()
     (folder / "ada.zip").write_bytes(b"")
     grade_class(folder, out, jobs=1)
     assert [one["student"] for one in results_in(out)] == ["ada.py", "ada.zip", "bob_late"]
     assert "ada.py, ada.zip: is this one student?" in report(out).splitlines()
+
+
+NFD = "Jose\u0301"
+NFC = "Jos\u00e9"
+
+
+def test_whoever_handed_in_anything_is_not_missing(tmp_path):
+    """By the names of the table, however a Mac or a platform writes them, and whatever it is."""
+    folder, table = tmp_path / "class", tmp_path / "variants.csv"
+    names = [
+        *(f"{NFD}.py", "ada.py", "ada.zip", "bob_x_1_file_.docx", "cyd_2_file_vae.py", "readme.md"),
+        *("cyd_2_assignsubmission_onlinetext.html", "cyd_2_report.pdf", "variants.csv"),
+    ]
+    (folder / "cyd_2_assignsubmission_onlinetext_").mkdir(parents=True)
+    (folder / "results").mkdir()
+    (folder / "results" / ".class").touch()
+    for name in names:
+        (folder / name).write_text("x = 1\n")
+    table.write_text(f"student,variant\n{NFC},1\nada,2\nbob_x,3\ncyd,4\ndan,5\n")
+    grade_class(folder, tmp_path / "out", jobs=1, variants=variants_in(table))
+    results = {one["student"] for one in results_in(tmp_path / "out")}
+    assert results == {NFC, "ada.py", "ada.zip", "bob_x", "cyd", "readme"}
+    lines = report(tmp_path / "out").splitlines()
+    assert "nothing was handed in by: dan" in lines
+    assert "not in the table of variants: readme" in lines
+    assert "ada.py, ada.zip: is this one student?" in lines
+    assert classroom.listed("ada.zip", {"ada": 2}) == "ada"
+    assert classroom.listed("doe.jane", {"doe": 2}) == "doe.jane"
 
 
 def test_a_folder_has_its_whole_name(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,6 +49,8 @@ SENTENCES = [
     (A, A + 1, "the result is 1 too large in every element"),
     (A, A * 12 / 7, "the result is 12/7 times what is right, or 3 * 4/7 times, with 3 = u.s"),
     (A, A * 4 / 3, "the result is 4/3 times what is right, with 3 = u.shape[0] and 4 = u.shape[1]"),
+    (A, A * 49, "the result is 49, or k^2 times what is right, with k = 7"),
+    (A, A / 12, "the result is 1/(3 * 4) times what is right, with 3 = u.shape[0] and 4 = u.s"),
     (A, A / 3.5, "the result is 2/k times what is right, with k = 7"),
     (A, A - 1, "the result is 1 too small in every element"),
     (3.0, B, "the result: expected a number, got an array (5,)"),
@@ -64,6 +68,7 @@ SENTENCES = [
     (A, {}, "expected an array, got a dictionary with nothing"),
     (3.0, 5.1, "the result is 17/10 times what is right"),
     (3.0, 3.1415, "the result: expected 3, got 3.1415"),
+    (3.0, 10**400, "expected a number, got a whole number that is too large for NumPy"),
     (3.0, np.nan, "the result is NaN"),
     ((A, B), A, "expected 2 results, got an array (3, 4)"),
     ((A, B), (A,), "expected 2 results, got 1 result in a tuple"),
@@ -91,9 +96,26 @@ def test_right_is_right(expected):
     assert verdict([expected], known(expected)) == Verdict(1)
 
 
+@pytest.mark.parametrize("got", [0.0, -np.inf, np.nan, 1e300])
+def test_what_should_be_infinite_is_nothing_else(got):
+    assert verdict([got], known(np.inf)).fraction == 0
+    two = verdict([np.array([1, got])], known(np.array([1, np.inf])))
+    assert two.fraction == 0 and "in 0 of" not in two.sentence
+    assert verdict([np.array([5, np.inf])], known(np.array([1, np.inf]))).fraction == 0
+
+
 def test_lists_and_numbers_without_axes_are_as_good():
     assert verdict([np.array(3)], known(3.0)) == Verdict(1)
     assert verdict([[A, B]], known((A, B))) == Verdict(1)
+
+
+def test_numbers_in_a_list_are_as_good():
+    """Which a message holds as an array."""
+    assert verdict([np.array([1.0, 2.0])], known((1.0, 2.0))) == Verdict(1)
+    of = known((1.0, 2.0), ("the 1/2 is missing", (1.0, 4.0)))
+    assert verdict([np.array([1.0, 4.0])], of) == Verdict(0, "the 1/2 is missing")
+    got = verdict([np.array([1.0, 2.0, 3.0])], known((1.0, 2.0)))
+    assert got == Verdict(0, "expected 2 results, got an array (3,)")
 
 
 def test_rounding_is_no_mistake_and_a_small_difference_is():
@@ -187,6 +209,13 @@ def test_what_stopped():
     assert failure("NotImplementedError", "", 1, "    raise Not\n\nx = 3\n") == "not written yet"
 
 
+@pytest.mark.parametrize("end", ["\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_line_is_what_python_counts_as_one(end):
+    """Text that was taken for latin-1 has a \\x85 where an ellipsis was, and Emacs writes \\x0c."""
+    source = f"# one {end} and the same\ndef f():\n    return y\n"
+    assert failure("NameError", "?", 3, source) == "line 3, `return y`: NameError: ?"
+
+
 @pytest.mark.parametrize("kind", ["right", "ImportError", "PermissionError", "WireError", "Error"])
 @pytest.mark.parametrize("message", ["right", "it is right", "not written yet", ""])
 def test_a_sentence_does_not_begin_with_the_words_of_who_stopped(kind, message):
@@ -199,6 +228,9 @@ def test_a_function_that_could_not_be_loaded_is_not_missing():
     assert failure("Missing", missing, 0, "x = 1\n") == missing
     sentence = "`total` cannot be read, because of an error in the file"
     assert failure("Missing", missing, 0, "def total(x:\n    return x\n") == sentence
+    begun = time.process_time()
+    assert failure("Missing", missing, 0, "\n" * 10**5 + "x = 1\n") == missing
+    assert time.process_time() - begun < 1  # as it is linear in the blank lines
 
 
 SHAPES = {

@@ -112,9 +112,11 @@ def test_what_is_no_python_has_no_points_and_a_sentence(source, sentence, tmp_pa
         assert "\n" not in question.text
 
 
-def test_tabs_are_four_spaces(tmp_path):
-    tabs = RIGHT.replace("    ", "\t")
-    assert graded(tabs, tmp_path).points == 3
+@pytest.mark.parametrize("width", [4, 8])
+def test_tabs_are_so_many_spaces(width, tmp_path):
+    """As of an editor that indents by four and writes eight as a tab."""
+    deeper = RIGHT.replace("    return x @ w", "    if True:\n        return x @ w")
+    assert graded(deeper.replace(" " * width, "\t"), tmp_path).points == 3
     mixed = RIGHT.replace("    return x @", "    y = x\n\treturn y @")
     assert graded(mixed, tmp_path).points == 3
 
@@ -190,6 +192,12 @@ def test_what_honest_students_use_works_without_files(tmp_path):
     imports = [f"import {name}" for name in [*modules.split(), "inspect", "time", "warnings"]]
     source = "\n".join([*imports, RIGHT, *(f"used = ({line},)" for line in HONEST)])
     result = graded(source, tmp_path)
+    assert (result.points, result.problems) == (3, [])
+
+
+def test_a_star_loads_what_numpy_loads_late(tmp_path):
+    source = RIGHT.replace("import numpy as np", "import numpy as np\nfrom numpy import *")
+    result = graded(f"{source}\nfrom unittest.mock import Mock\n", tmp_path)
     assert (result.points, result.problems) == (3, [])
 
 

@@ -60,10 +60,45 @@ def test_new_for_a_class(tmp_path, capsys):
         text = (tmp_path / "handout" / name / "tiny" / "tiny.py").read_text()
         assert text.startswith(f"# tinygen homework: tiny, variant {number}\n")
     assert refused("new", "tiny", "--class", "class.txt", "--out", "handout") == 2
-    for line in ("../eve", "ada\nada"):
-        (tmp_path / "class.txt").write_text(line)
-        assert refused("new", "tiny", "--class", "class.txt", "--out", "more") == 2
-        assert "expected names of students, each once, got" in capsys.readouterr().err
+    assert refused("new", "tiny", "--class", "class.txt", "--variant", "0", "--out", "more") == 2
+    assert "expected --class or --variant, got both" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_a_class_list_of_any_editor(encoding, tmp_path):
+    (tmp_path / "class.txt").write_bytes("José  L\r\n".encode(encoding))
+    main(["new", "tiny", "--class", "class.txt", "--out", "handout"])
+    assert (tmp_path / "handout" / "José L" / "tiny").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("../eve", "expected a name without '/', got '../eve'"),
+        ("O'Neill, Sean", "expected a name without ',', got"),
+        ("ada\nada", "expected each student once, got 'ada' twice"),
+        ("ada\nAda", "expected each student once, got 'Ada' twice"),
+        ("Jos\u00e9\nJose\u0301", "expected each student once, got"),
+        (".ada", "expected a name that begins with no full stop, got '.ada'"),
+        ("a" * 51, "expected names of at most 50 characters, got"),
+        ("\n \n", "expected the names of students, got none"),
+    ],
+)
+def test_names_that_students_cannot_have(text, sentence, tmp_path, capsys):
+    (tmp_path / "class.txt").write_text(text, encoding="utf-8")
+    assert refused("new", "tiny", "--class", "class.txt", "--out", "more") == 2
+    assert sentence in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"class.txt", "kit"}
+
+
+def test_a_handout_is_whole_or_not_there(tmp_path, monkeypatch):
+    def fails(*arguments):
+        raise KeyboardInterrupt
+
+    (tmp_path / "class.txt").write_text("ada\neve\n")
+    monkeypatch.setattr("tinygen.homework.student.write_text", fails)
+    assert refused("new", "tiny", "--class", "class.txt", "--out", "handout") == 130
+    assert {path.name for path in tmp_path.iterdir()} == {"class.txt", "kit"}
 
 
 @pytest.mark.parametrize(
@@ -125,6 +160,12 @@ def test_what_else_came_with_a_submission_is_named(tmp_path, capsys):
         file.writestr("final.py", header + "x = 2\n")
     main(["grade", "ada.zip"])
     assert "tiny.py is graded; ignored: final.py" in capsys.readouterr().out.splitlines()
+    with zipfile.ZipFile(tmp_path / "bob.zip", "w") as file:
+        file.writestr("tiny.py", load("tiny").stub(load("tiny").variant(0)))
+        file.writestr("final.py", header + "x = 2\n")
+    main(["grade", "bob.zip"])
+    sentence = "tiny.py, in which something is to be written yet, is graded; ignored: final.py"
+    assert sentence in capsys.readouterr().out.splitlines()
 
 
 @posix
@@ -177,6 +218,21 @@ def test_a_reader_that_goes_away():
     done.stdout.close()
     assert (done.stderr.read(), done.wait()) == (b"", 1)
     done.stderr.close()
+
+
+def test_without_a_sandbox_it_is_not_the_input_that_is_refused(tmp_path, monkeypatch, capsys):
+    def fails(*arguments, **options):
+        raise OSError("too many processes")
+
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setattr("subprocess.Popen", fails)
+    header = load("tiny").header(load("tiny").variant(0), 2)
+    (tmp_path / "tiny.py").write_text(header + "x = 1\n")
+    assert refused("grade", "tiny.py") == 1
+    assert "the sandbox did not start: too many processes" in capsys.readouterr().err
+    assert not [*temporary.iterdir()]
 
 
 def test_ctrl_c(tmp_path, monkeypatch, capsys):

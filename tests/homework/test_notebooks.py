@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import time
 
 import pytest
 
@@ -114,9 +115,27 @@ def test_magics_are_ignored_and_lines_stay_lines():
     assert meaning["f"]() == 1
 
 
+@pytest.mark.parametrize("line", [" " * 10**5 + "(", "a" * 10**5, "%" * 10**5, "a =" + " " * 10**5])
+def test_a_long_line_takes_no_long_time(line):
+    begun = time.process_time()
+    source_of(notebook([Cell("code", line + "\n(")]))
+    assert time.process_time() - begun < 1
+
+
+def test_what_is_too_long_is_refused_before_it_is_parsed(monkeypatch):
+    monkeypatch.setattr(ast, "parse", None)
+    with pytest.raises(InputError, match="expected at most 200 kB of Python, got more"):
+        source_of(notebook([Cell("code", "0;" * 60_000)] * 2))
+
+
+def test_what_jupyter_calls_a_line_is_one_for_python():
+    cell = Cell("code", "%%time\r\n# one \x85 and the same\n1 / 0")
+    assert source_of(notebook([cell])).split("\n")[3] == "1 / 0"
+
+
 @pytest.mark.parametrize(
     "text", ["", "x = 1", "[]", "{}", '{"cells": 3}', '{"cells": [{"source": "x"}]}', "[" * 10**5]
 )
 def test_what_is_no_notebook_is_refused(text):
-    with pytest.raises(InputError, match="expected a notebook, got a file that Jupyter could not"):
+    with pytest.raises(InputError, match="expected a notebook of Jupyter's format 4, got another"):
         source_of(text)

@@ -95,6 +95,29 @@ def test_what_is_blank_says_nothing_of_an_equation(tmp_path):
     assert below(title, lines) == ["q1 (1): 1 of 1 wrong; 1 time: the mean is missing"]
 
 
+def test_who_has_all_wrong_is_not_blank(tmp_path):
+    """Where hints are hidden, or there is one question, one sentence on all means nothing."""
+    hidden = student("ada", 0, 0, texts=["wrong"] * 2)
+    lines = lines_of(tmp_path, hidden, student("bob", 1, 0, texts=["", "wrong"]))
+    assert below("equations that failed most", lines) == [
+        "q2 (2): 2 of 2 wrong",
+        "q1 (1): 1 of 2 wrong",
+    ]
+    lines = lines_of(tmp_path, student("cyd", 0))
+    assert below("equations that failed most", lines) == [
+        "q1 (1): 1 of 1 wrong; 1 time: the mean is missing"
+    ]
+
+
+@pytest.mark.parametrize("text", ['{"fingerprint": 1}', "[]", "1", "{", '{"student": "ada"}'])
+def test_files_of_other_programs_are_left_out(text, tmp_path):
+    lines = lines_of(tmp_path, student("ada", 1, 1))
+    (tmp_path / "other.json").write_text(text)
+    assert report(tmp_path).splitlines() == lines
+    (tmp_path / ".class").write_text("[]")
+    assert report(tmp_path).splitlines() == lines
+
+
 def test_hidden_hints_stay_hidden(tmp_path):
     lines = lines_of(tmp_path, student("ada", 1, 0, texts=["", "wrong"]))
     assert below("equations that failed most", lines) == ["q2 (2): 1 of 1 wrong"]

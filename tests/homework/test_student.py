@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -123,7 +125,7 @@ def test_a_function_that_fails_or_is_missing(tiny, tmp_path):
 STOPS = [
     (
         "while True: pass",
-        "it takes longer than 0.5 s: is there an endless loop?",
+        "it takes longer than 0.5 s: is there an endless loop, or far too many steps?",
         "raise SystemExit",
         "`raise SystemExit`: it leaves Python, where a function has to return",
     ),
@@ -198,6 +200,7 @@ def test_the_first_line_has_to_stay(tiny, tmp_path):
     text = check(path.parent).stdout
     assert text.startswith("tiny.py: expected the first line `# tinygen homework: tiny, variant 3`")
     assert "got `# tinygen homework: tiny, variant 4`" in " ".join(text.split())
+    assert "the grader uses other numbers and needs the first line" in " ".join(text.split())
     path.write_text(path.read_text().replace("# tinygen", "# my"))
     assert "grader knows it, got none" in " ".join(check(path.parent).stdout.split())
 
@@ -209,6 +212,9 @@ def test_that_arguments_are_changed_is_said(tiny, tmp_path):
     lines = check(path.parent).stdout.splitlines()
     assert lines[0] == "q1 (1): right"
     assert lines[1] == "q2 (2) (3): right (it changes its argument `x`: is that meant?)"
+    path.write_text(RIGHT.replace("    return x @ w", "    x *= -1; w *= -1\n    return x @ w"))
+    both = "q1 (1): right (it changes its arguments `w` and `x`: is that meant?) "
+    assert " ".join(check(path.parent, "q1").stdout.split()).startswith(both)
 
 
 def test_that_python_refuses_tabs_among_spaces_is_said(tiny, tmp_path):
@@ -216,7 +222,7 @@ def test_that_python_refuses_tabs_among_spaces_is_said(tiny, tmp_path):
     path.write_text(RIGHT.replace("    return x", "    y = x\n\treturn y"))
     assert subprocess.run([sys.executable, path], capture_output=True).returncode == 1
     first, second, *_ = check(path.parent).stdout.splitlines()
-    assert first == "tiny.py: line 7 mixes tabs and spaces: `python tiny.py` refuses it"
+    assert first == "tiny.py: line 7 mixes tabs and spaces: Python itself refuses it"
     assert second == "q1 (1): right"
 
 
@@ -226,11 +232,34 @@ def test_what_editors_make_of_a_file(tiny, tmp_path):
     assert "3 of the 3 points" in check(path.parent).stdout
 
 
+def test_where_a_line_is_printed_is_not_always_a_terminal(monkeypatch):
+    """In IDLE and in Jupyter it is an object of theirs; pythonw of Windows has none."""
+    for stream in (io.StringIO(), None):
+        monkeypatch.setattr(sys, "stdout", stream)
+        checker.print_all_letters()
+
+
+@pytest.mark.parametrize("missing", ["checking", "checking/checker.py"])
+def test_a_check_without_its_folder_says_so(missing, tiny, tmp_path):
+    path = student.new(tiny, tmp_path / "ada")
+    (path.parent / missing).rename(path.parent / "elsewhere")
+    sentence = "check.py: expected the folder `checking` beside it, with all that was in it\n"
+    assert check(path.parent).stderr == sentence
+
+
+def test_a_process_that_does_not_start_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(checker, "PATIENCE", 0)
+    with pytest.raises(InputError, match=r"ada\.py: it cannot be started"):
+        checker.Process(RIGHT, "ada.py")
+    assert not multiprocessing.active_children()
+
+
 def test_an_unknown_question_and_a_missing_file(tiny, tmp_path):
     path = student.new(tiny, tmp_path / "ada")
     assert (
         check(path.parent, "q9").stderr == "check.py: unknown question 'q9'; choose one of q1, q2\n"
     )
+    assert check(path.parent, "kl").stderr.startswith("check.py: unknown question 'kl'; choose")
     assert check(path.parent, "-h").stderr.startswith("check.py: expected questions, as in python")
     two_lines = "q2 (2) (3): not written yet\n" * 2
     assert check(path.parent, "2,Q2").stdout.startswith(two_lines)
@@ -281,6 +310,10 @@ def test_what_exists_is_not_touched(tiny, tmp_path):
         student.new(tiny, tmp_path / "ada")
     with pytest.raises(InputError, match="unknown format 'pdf'; choose one of py, notebook"):
         student.new(tiny, tmp_path / "eve", format="pdf")
+    with pytest.raises(InputError, match="unknown hints 'none'; choose one of shown, hidden"):
+        student.new(tiny, tmp_path / "eve", hints="none")
+    with pytest.raises(InputError, match="expected level 1 or 2, got 3"):
+        student.new(tiny, tmp_path / "eve", level=3)
 
 
 def test_hidden_hints_are_not_in_the_folder(tiny, tmp_path):
@@ -313,6 +346,9 @@ def test_the_page(tmp_path):
     assert "Cols." in text and "Rows." not in text and "<!--" not in text
     assert "| q1 | `product` | (1) | 2 |\n| q2 | `total` | (2) (3) | 1 |\n| | | | 3 |" in text
     assert "q2" not in student.page(tiny, tiny.variant(1), level=1)
+    for format in student.FORMATS:
+        text = " ".join(student.page(tiny, tiny.variant(1), format=format).split())
+        assert "calls another of yours has that one's mistakes, too. Keep the first line" in text
 
 
 def test_judges_are_taken_with_what_they_need_and_nothing_else(tmp_path):

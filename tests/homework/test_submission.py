@@ -50,6 +50,30 @@ def test_a_file_says_what_it_is_of(tmp_path):
     assert got.source == CODE
 
 
+def test_a_folder_or_a_zip_may_not_be_large(tmp_path):
+    """Hidden folders are not looked into: a .venv has thousands of files."""
+    folder = written(tmp_path / "s", tiny__py=CODE)
+    many = {f"{i}.txt": b"" for i in range(submission.MOST_FILES)}
+    written(folder / ".venv", **many)
+    assert read(folder).source == CODE
+    written(folder / "data", **many)
+    with pytest.raises(InputError, match=r"expected at most 2000 files in s, got more"):
+        read(folder)
+    with open(tmp_path / "a.zip", "wb") as file:
+        file.truncate(submission.LARGEST_ZIP + 1)
+    with pytest.raises(InputError, match=r"expected at most 20,000 kB, got more in a\.zip"):
+        read(tmp_path / "a.zip")
+
+
+def test_what_the_grader_may_not_read_is_not_called_empty(tmp_path, monkeypatch):
+    zipped = zip_of(tmp_path / "a.zip", {"tiny.py": CODE})
+    folder = written(tmp_path / "s", tiny__py=CODE)
+    monkeypatch.setattr(submission.os, "access", lambda *_: False)  # as to root all is permitted
+    for path in (zipped, folder, folder / "tiny.py"):
+        with pytest.raises(InputError, match=f"{path.name} cannot be read: permission denied"):
+            read(path)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -184,6 +208,41 @@ def test_a_zip_is_read_without_being_unpacked(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a.zip", "b.zip"]
 
 
+def test_a_zip_in_a_folder_is_read_if_there_is_nothing_else(tmp_path):
+    """As where a platform gives a folder to each student."""
+    folder = written(tmp_path / "ada_1_file_", notes__txt="?")
+    zip_of(folder / "mine.zip", {"tiny/tiny.py": CODE, "tiny/check.py": "x"})
+    assert read(folder).source == CODE
+    written(folder, tiny__py=CODE + "# mine\n")
+    assert read(folder).source == CODE + "# mine\n"
+    (folder / "tiny.py").unlink()
+    (folder / "mine.zip").rename(tmp_path / "other.zip")
+    (folder / "mine.zip").symlink_to(tmp_path / "other.zip")
+    with pytest.raises(InputError, match="got none"):
+        read(folder)
+
+
+def test_a_link_that_the_teacher_names_is_followed(tmp_path):
+    (written(tmp_path / "s", tiny__txt=CODE) / "tiny.py").symlink_to(tmp_path / "s" / "tiny.txt")
+    assert read(tmp_path / "s" / "tiny.py").source == CODE
+
+
+def test_a_program_goes_before_its_notebook(tmp_path):
+    """As Jupyter writes it; the other one is named."""
+    cells = notebook(code(CODE))
+    got = read(zip_of(tmp_path / "a.zip", {"s/tiny.ipynb": cells, "s/tiny.py": CODE}))
+    assert (got.name, got.ignored) == ("s/tiny.py", ("s/tiny.ipynb",))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_file_that_is_in_a_zip_twice(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        for _ in range(2):
+            file.writestr("tiny.py", CODE)
+    with pytest.raises(InputError, match=r"each file once in a\.zip, got tiny\.py twice"):
+        read(tmp_path / "a.zip")
+
+
 def test_a_zip_that_climbs_out_is_read_for_what_does_not(tmp_path):
     climbing = {"../../tiny.py": "evil", "/tmp/tiny.py": "evil", "..\\tiny.py": "evil"}
     assert read(zip_of(tmp_path / "a.zip", {**climbing, "tiny.py": CODE})).source == CODE
@@ -210,8 +269,12 @@ def test_a_broken_zip_is_refused_in_a_sentence(position, tmp_path):
         assert "\n" not in str(error)
 
 
-def test_a_zip_bomb_does_not_go_off(tmp_path):
+def test_a_zip_bomb_does_not_go_off(tmp_path, monkeypatch):
     path = zip_of(tmp_path / "a.zip", {"tiny.py": b"#" * 10**8})
+    with zipfile.ZipFile(path) as file:
+        monkeypatch.setattr(file, "open", None)  # nothing of it is unpacked
+        got = submission._of_member(file, file.infolist()[0], "tiny.py")
+        assert str(got) == "expected at most 200 kB in tiny.py, got more"
     assert path.stat().st_size < 10**6
     with pytest.raises(InputError, match=r"at most 200 kB in tiny\.py, got more"):
         read(path)

@@ -261,6 +261,7 @@ def test_the_filter_lets_compute_and_nothing_else(altered, tmp_path):
         *("shmget(0, 4096, 0o1600)", "semget(0, 1, 0o1600)", "msgget(0, 0o1600)"),
         *("memfd_create(b'x', 0)", "kill(o['pid'], 0)", "fork()"),
         *("prlimit(o['pid'], 7, None, bytes(16))", "mkdir(b'x', 0o700)", "personality(-1)"),
+        "clock_gettime(~o['pid'] << 3 | 2, bytes(16))",
         *("fcntl(0, 8, o['pid'])", "ioctl(1, 0x8901, bytes(8))", "setuid(0)", "alarm(1)"),
     ]
     library = "l = sys.modules['ctypes'].CDLL(None, use_errno=True)\n    "

@@ -20,6 +20,7 @@ from tinygen.homework import marks, student
 from tinygen.homework.assignment import load, names
 from tinygen.homework.classroom import grade_class, is_class, variants_in
 from tinygen.homework.grading import HINTS, grade
+from tinygen.homework.notebooks import text_of
 from tinygen.homework.packages import PLATFORMS, package
 from tinygen.homework.prove import prove, prove_cheats, prove_grading
 from tinygen.homework.report import report, results_in
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command.
 
     Exit with 0 if it is done, 2 if it is refused, 130 by Ctrl-C, and 1 if a proof fails, or the
-    grader itself.
+    grader itself, as where it has no sandbox.
     """
     chosen = parser().parse_args(arguments)
     try:
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except (InputError, OSError, SandboxError) as error:
         print(f"python -m tinygen.homework: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, SandboxError) else 2)
     except KeyboardInterrupt:
         print("interrupted; with a class, the same command goes on from here", file=sys.stderr)
         sys.exit(130)
@@ -70,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("name", metavar="NAME", help="one of the assignments of `list`")
     c.add_argument("--out", type=Path, metavar="DIR", help="a new folder; by default NAME")
     add_which(c, 0, 2)
+    c.set_defaults(variant=None)  # so that it is known whether it was given
     c.add_argument("--hints", choices=HINTS, default="shown", help="hidden: not in check.py")
     c.add_argument(
         "--class", dest="students", type=Path, metavar="FILE",
@@ -154,7 +156,8 @@ def run_list(chosen: Chosen) -> None:
         short = f", {sum(points[0]):g} at level 1" if points[0] != points[1] else ""
         print(f"{name:18}{a.title}")
         print(
-            f"{'':18}{len(points[1])} questions, {sum(points[1]):g} points{short}, "
+            f"{'':18}{marks.plural(len(points[1]), 'question')}, "
+            f"{marks.plural(sum(points[1]), 'point')}{short}, "
             f"{a.minutes} minutes"
         )
 
@@ -164,11 +167,13 @@ def run_new(chosen: Chosen) -> None:
     assignment, out = load(chosen.name), chosen.out or Path(chosen.name)
     options = {key: getattr(chosen, key) for key in ("level", "format", "hints")}
     if chosen.students:
-        lines = chosen.students.read_text(encoding="utf-8-sig").splitlines()
-        students = [line.strip() for line in lines if line.strip()]
+        if chosen.variant is not None:
+            raise InputError("expected --class or --variant, got both: a class has 1, 2, ...")
+        lines = text_of(chosen.students.name, chosen.students.read_bytes()).split("\n")
+        students = [line for line in lines if line.strip()]
         print(student.new_class(assignment, out, students, **options))
     else:
-        print(student.new(assignment, out, chosen.variant, **options))
+        print(student.new(assignment, out, chosen.variant or 0, **options))
 
 
 def run_grade(chosen: Chosen) -> None:

@@ -67,7 +67,7 @@ class Assignment:
     Attributes:
         folder: where it is.
         name: ``"vae"`` of ``05_vae``.
-        title, minutes, needs: for the page.
+        title, minutes: what it is about, and how long it takes.
         forms: the parametrisations there are of the solution, [""] if there is one.
         letters: the choices for each letter in the solution.
         mistakes: the planted ones.
@@ -80,7 +80,6 @@ class Assignment:
         self.module = _module(folder / "assignment.py")
         self.title: str = self.module.TITLE
         self.minutes: int = self.module.MINUTES
-        self.needs: str = self.module.NEEDS
         self.forms: list[str] = getattr(self.module, "FORMS", None) or [""]
         self.letters = {
             Letter.parse(options.split()[0]).code: [Letter.parse(o) for o in options.split()]
@@ -269,9 +268,9 @@ class Assignment:
 
         def hints(*groups: Sequence[Mistake]) -> Hints:
             return [
-                (self.hint(group, variant), found)
+                (self.hint(group, variant), seen)
                 for group in groups
-                if (found := self._fingerprint(group, id_, variant, seed))
+                if (seen := self._fingerprint(group, id_, variant, seed))
             ]
 
         single = self.mistakes_of(id_, variant.form)

@@ -25,6 +25,7 @@ from tinygen.homework.feedback import (
     Stopped,
     failure,
     line_of,
+    place_of,
     unpacked,
     verdict,
 )
@@ -65,18 +66,20 @@ def check(name: str, header: str, wanted: Sequence[str]) -> None:
 def print_all_letters() -> None:
     """Where a terminal does not have one, a question mark takes its place."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        with suppress(AttributeError):  # it is one of IDLE's or of Jupyter's, which have all
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
 
 
 def chosen(wanted: Sequence[str]) -> list[str]:
     """The questions that are wanted: ``q3 q4``, ``3``, ``Q3,q4``; all, if none is."""
     ids = sorted((path.stem for path in FOLDER.glob("q*.npz")), key=lambda id_: int(id_[1:]))
-    words = [f"q{word.lower().lstrip('q')}" for word in " ".join(wanted).replace(",", " ").split()]
+    words = " ".join(wanted).replace(",", " ").split()
     if any(word.startswith("-") for word in wanted):
         raise InputError(f"expected questions, as in python check.py {ids[0]}, or nothing for all")
-    for word in words:
-        refuse_unknown("question", word, ids)
-    return words or ids
+    numbered = [f"q{word.lower().lstrip('q')}" for word in words]
+    for word, id_ in zip(words, numbered, strict=True):
+        refuse_unknown("question", id_ if id_[1:].isdigit() else word, ids)
+    return numbered or ids
 
 
 def read(path: Path) -> str:
@@ -90,7 +93,7 @@ def read(path: Path) -> str:
 
 def lines_about(ids: Sequence[str], process: Process, name: str, header: str) -> Iterator[str]:
     """What there is to be said, line by line."""
-    lines = process.source.splitlines()
+    lines = process.source.split("\n")
     if header not in lines:
         got = next((f"`{line}`" for line in lines if line.startswith(header[:18])), "none")
         yield f"{name}: expected the first line `{header}`, by which the grader knows it, got {got}"
@@ -114,7 +117,8 @@ def lines_about(ids: Sequence[str], process: Process, name: str, header: str) ->
     if of:
         yield ""
         checked = f"{points:g} of the {of:g} points that are checked here"
-        yield f"{checked}; the grader uses other numbers"
+        first = " and needs the first line, see above" * (header not in lines)
+        yield f"{checked}; the grader uses other numbers{first}"
 
 
 def tabs_in(source: str, name: str) -> Iterator[str]:
@@ -122,7 +126,8 @@ def tabs_in(source: str, name: str) -> Iterator[str]:
     try:
         compile(source, name, "exec")
     except TabError as error:
-        yield f"{name}: line {error.lineno} mixes tabs and spaces: `python {name}` refuses it"
+        where = place_of(error.lineno or 0, source.split("\n"))
+        yield f"{name}: {where} mixes tabs and spaces: Python itself refuses it"
     except (SyntaxError, ValueError, MemoryError, RecursionError):  # said when it is loaded
         pass
 
@@ -183,12 +188,9 @@ class Process:
         self._process = spawn.Process(target=work, args=(theirs, self.source), daemon=True)
         self._process.start()
         theirs.close()
-        self._connection.poll(PATIENCE)
-        try:
-            self._connection.recv_bytes()  # it is ready
-            message = self._receive(LIMITS.start, TOO_LONG_TO_LOAD, "")
-        except EOFError:
-            message = Stopped("it cannot be started")
+        if isinstance(self._receive(PATIENCE, "", ""), Stopped):  # it does not say that it is ready
+            raise InputError(f"{self.name}: it cannot be started")
+        message = self._receive(LIMITS.start, TOO_LONG_TO_LOAD, "")
         if isinstance(message, Stopped):
             raise InputError(f"{self.name}: {message.sentence}")
         self.problems = [self._sentence(problem, "") for problem in message["problems"]]
@@ -219,7 +221,8 @@ class Process:
     def changes(self, names: Mapping[str, str]) -> str:
         """That the last function has changed its arguments, which its caller may need unchanged."""
         changed = " and ".join(f"`{names.get(name, name)}`" for name in sorted(self._changed))
-        return f" (it changes its argument {changed}: is that meant?)" if changed else ""
+        word = "argument" + "s" * (len(self._changed) > 1)
+        return f" (it changes its {word} {changed}: is that meant?)" if changed else ""
 
     def _receive(self, seconds: float, too_long: str, question: str) -> Any:
         """The next message, or that it stopped."""
@@ -252,7 +255,7 @@ def work(connection: Connection, source: str) -> None:
     driver, submission = ours("driver.py"), loading.Submission("submission")
     submission.__dict__["__builtins__"] = courtesy.builtins_of_a_submission()
     set_limit("RLIMIT_AS", LIMITS.memory)
-    connection.send_bytes(b"ready")
+    connection.send_bytes(wire.pack({"ready": True}))
     problems, usable = loading.load(source, submission)
     message = wire.pack({"problems": tuple(problems), "usable": usable})
     while True:

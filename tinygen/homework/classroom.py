@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import re
 import signal
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -26,11 +25,17 @@ from tinygen.files import write_text
 from tinygen.homework.assignment import load
 from tinygen.homework.grading import grade, new_seed
 from tinygen.homework.sandbox.parent import printable
-from tinygen.homework.submission import LARGEST, NOT_HANDED_IN, Submission, read
+from tinygen.homework.submission import (
+    LARGEST,
+    LONGEST_NAME,
+    NOT_HANDED_IN,
+    Submission,
+    name_of,
+    read,
+)
 
 SUFFIXES = {*LARGEST, ".zip"}
-LONGEST_NAME = 50
-"""Of a student: it becomes the name of files, and a line of a table has to hold it."""
+NO_STUDENTS = {*NOT_HANDED_IN, "variants.csv", "desktop.ini", "Thumbs.db"}
 SEED_FILE = ".seed"
 CLASS_FILE = ".class"
 Result = dict[str, Any]
@@ -42,7 +47,7 @@ def is_class(path: str | os.PathLike[str]) -> bool:
     One student hands in a file, or a folder that has both of what the kit puts in it, or one
     submission, with the name of its homework, beside files that are none.
     """
-    entries = submissions(path).values()
+    entries = [entry for entry in submissions(path).values() if _can_be_read(entry)]
     if len(entries) < 2:
         return False
     marked = ((entry, name) for entry in entries if (name := _homework_of(entry)))
@@ -53,18 +58,27 @@ def is_class(path: str | os.PathLike[str]) -> bool:
 def submissions(folder: str | os.PathLike[str]) -> dict[str, Path]:
     """What the students of a class handed in, by their names: a file, a zip or a folder each.
 
-    Nothing, if this is no folder, or what the kit made for one student.
+    A file with another ending is what a student handed in who handed in nothing else. There is
+    nothing, if this is no folder, or what the kit made for one student.
     """
     folder = Path(folder)
     if not folder.is_dir() or ((folder / "check.py").is_file() and (folder / "checking").is_dir()):
         return {}
     entries = [path for path in sorted(folder.iterdir()) if _may_be(path)]
+    graded = {_person(path) for path in entries if _can_be_read(path)}
+    entries = [path for path in entries if _can_be_read(path) or _person(path) not in graded]
     names = [path.name if path.is_dir() else path.stem for path in entries]
     students: dict[str, Path] = {}
     for path, name in zip(entries, names, strict=True):
         name = name if names.count(name) == 1 else path.name
-        students[_unlike(students, " ".join(printable(name).split())[:LONGEST_NAME])] = path
+        students[_unlike(students, name_of(name.lstrip(" ."))[:LONGEST_NAME])] = path
     return students
+
+
+def _person(path: Path) -> str:
+    """Whose it is: platforms write a number behind a name, and then more."""
+    name = name_of(path.name if path.is_dir() else path.stem)
+    return "_".join(name.split("_")[:2])
 
 
 def _unlike(others: Collection[str], name: str) -> str:
@@ -75,10 +89,15 @@ def _unlike(others: Collection[str], name: str) -> str:
 
 
 def _may_be(path: Path) -> bool:
-    """Whether it may be what a student handed in."""
-    if path.name.startswith(".") or path.name in NOT_HANDED_IN:
-        return False
-    return path.is_dir() or path.suffix.lower() in SUFFIXES
+    """Whether it may be what a student handed in, and not the kit's or the system's."""
+    hidden = path.name.startswith(".") or path.name in NO_STUDENTS
+    return not hidden and not os.path.exists(path / CLASS_FILE)  # which results have
+
+
+def _can_be_read(path: Path) -> bool:
+    """Whether it may have a program in it, which Moodle's text online has not."""
+    online = "_assignsubmission_onlinetext" in path.name
+    return not online and (path.is_dir() or path.suffix.lower() in SUFFIXES)
 
 
 def _homework_of(path: Path) -> str:
@@ -98,7 +117,8 @@ def variants_in(table: str | os.PathLike[str]) -> dict[str, int]:
     """
     try:
         with open(table, encoding="utf-8-sig", newline="") as file:
-            return {row["student"]: int(row["variant"]) for row in csv.DictReader(file)}
+            rows = csv.DictReader(file)
+            return {name_of(row["student"]): int(row["variant"]) for row in rows}
     except (LookupError, TypeError, ValueError, csv.Error):
         raise InputError(f"expected a variants.csv of `new --class`, got {table}") from None
 
@@ -153,7 +173,7 @@ def grade_class(
     """
     if options.get("assignment"):
         load(options["assignment"])
-    students = submissions(folder)
+    students = _as_listed(submissions(folder), variants or {})
     if not students:
         raise InputError(
             f"expected a folder with what each student handed in, got {folder}"
@@ -226,8 +246,23 @@ def _refuse_a_link(path: Path) -> None:
 
 
 def listed(student: str, variants: Mapping[str, int]) -> str:
-    """The name by which the table of variants has a student: platforms add more, after a _."""
-    return student if student in variants else student.partition("_")[0]
+    """The name by which the table of variants has a student.
+
+    Platforms add more, after a _; who handed in a file and a zip has them behind the name.
+    """
+    stem = Path(student).stem if Path(student).suffix.lower() in SUFFIXES else student
+    parts = stem.split("_")
+    names = [student, *("_".join(parts[:n]) for n in range(len(parts), 0, -1))]
+    return next((name for name in names if name in variants), names[-1])
+
+
+def _as_listed(students: Mapping[str, Path], variants: Mapping[str, int]) -> dict[str, Path]:
+    """The students by their names in the table, where these are of one only."""
+    names = [listed(student, variants) for student in students]
+    return {
+        name if name in variants and names.count(name) == 1 else student: path
+        for (student, path), name in zip(students.items(), names, strict=True)
+    }
 
 
 def _result_of(work: Work) -> Result | None:
@@ -241,10 +276,9 @@ def _result_of(work: Work) -> Result | None:
 
 def _bar(total: int, done: int) -> tqdm:
     """How far it is, on a terminal."""
-    hidden = sys.stderr is None or not sys.stderr.isatty()
     return tqdm(
         total=total, initial=done, desc="grading", unit=" students", dynamic_ncols=True,
-        disable=hidden,
+        disable=None,
     )  # fmt: skip
 
 
@@ -310,7 +344,8 @@ def _ungraded(work: Work, why: str, failed: bool = False) -> Result:
         "questions": [],
         "problems": [why],
     }
-    return _written(work, "" if failed else work.state, result, why)
+    text = why if failed else f"{why}\n0 points"
+    return _written(work, "" if failed else work.state, result, text)
 
 
 def _written(work: Work, state: str, result: Result, text: str) -> Result:

@@ -36,7 +36,7 @@ class Stopped(NamedTuple):
     sentence: str
 
 
-TOO_LONG = "it takes longer than {:g} s: is there an endless loop?"
+TOO_LONG = "it takes longer than {:g} s: is there an endless loop, or far too many steps?"
 TOO_LONG_TO_LOAD = (
     "to load it takes longer than {:g} s: is there an endless loop, "
     'or something that belongs under `if __name__ == "__main__":`?'
@@ -98,6 +98,7 @@ def verdict(got: Sequence[Any], known: Known) -> Verdict:
         got: a result for each case, or that it stopped.
         known: the question.
     """
+    got = [_several(a, b) for a, b in zip(got, known.expected, strict=True)]
     of_cases = [
         _of_case(a, b, case, known)
         for a, b, case in zip(got, known.expected, known.cases, strict=True)
@@ -122,9 +123,18 @@ def verdict(got: Sequence[Any], known: Known) -> Verdict:
     return Verdict(fraction, sentence)
 
 
+def _several(got: Any, expected: Any) -> Any:
+    """Numbers in a list, which a message holds as an array, are as good as those of a tuple."""
+    if isinstance(got, np.ndarray) and isinstance(expected, (tuple, list)):
+        return tuple(got) if got.shape == (len(expected),) else got
+    return got
+
+
 def described(case: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """The arguments of a case, as in ``" (g (2, 3), shape (3,))"``; where that is long, numbers."""
-    for some in (case, {name: x for name, x in case.items() if isinstance(x, (int, float))}):
+    numbers = {name: x for name, x in case.items() if isinstance(x, (int, float))}
+    nested = any(isinstance(x, dict) for x in case.values())
+    for some in (numbers,) if nested else (case, numbers):
         text = ", ".join(f"{names.get(name, name)} {_in_short(x)}" for name, x in some.items())
         if 0 < len(text) <= LONGEST_CASE:
             return f" ({text})"
@@ -137,8 +147,6 @@ LONGEST_CASE = 40
 
 def _in_short(x: Any) -> str:
     """The shape of an array; a few whole numbers, as those of a shape, themselves."""
-    if isinstance(x, dict):
-        return " " * LONGEST_CASE  # which is too long
     array = np.asarray(x)
     if array.ndim == 1 and array.dtype.kind in "iu" and array.size <= 4:
         return str(tuple(array.tolist()))
@@ -176,7 +184,7 @@ def failure(
         question: which was asked, such as ``"q3"``; "" while it was loaded.
         memory: how much there was, in bytes.
     """
-    lines = source.splitlines()
+    lines = source.split("\n")  # as Python does, for which a form feed ends no line
     where = (
         f"{place_of(line, lines)}, `{lines[line - 1].strip()}`: "
         if line in range(1, len(lines) + 1)
@@ -192,7 +200,7 @@ def failure(
         return where + SENTENCES[kind].format(memory=f"{memory / 2**30:g} GiB")
     if not where and message.startswith("expected "):  # by whoever called it
         name = MISSING.fullmatch(message)
-        if name and re.search(rf"^\s*(def|class) {name[1]}\b", source, re.M):
+        if name and re.search(rf"^[ \t]*(def|class) {name[1]}\b", source, re.M):
             return f"`{name[1]}` cannot be read, because of an error in the file"
         return message
     if kind == "ValueError" and (sentence := _of_shapes(message)):
@@ -269,9 +277,9 @@ def packed(hints: Hints) -> dict[str, Any]:
     """Hints as few values, however many they are."""
     return {
         "sentences": "\n".join(hint for hint, _ in hints),
-        "shapes": "\n".join(found.shapes for _, found in hints),
-        "sums": np.concatenate([np.zeros((0, 6)), *(found.sums for _, found in hints)]),
-        "arrays": np.array([len(found.sums) for _, found in hints], dtype=int),
+        "shapes": "\n".join(seen.shapes for _, seen in hints),
+        "sums": np.concatenate([np.zeros((0, 6)), *(seen.sums for _, seen in hints)]),
+        "arrays": np.array([len(seen.sums) for _, seen in hints], dtype=int),
     }
 
 
@@ -330,6 +338,8 @@ def _kind(x: Any) -> str:
         return f"a dictionary with {', '.join(map(str, x)) or 'nothing'}"
     if isinstance(x, np.ndarray):
         return f"an array of {x.dtype}" if x.dtype.kind not in "biuf" else f"an array {x.shape}"
+    if isinstance(x, int) and not -(2**63) <= x < 2**64:
+        return "a whole number that is too large for NumPy"
     return "a number" if isinstance(x, (bool, int, float, np.generic)) else type(x).__name__
 
 
@@ -397,7 +407,12 @@ def _is_numbers(x: Any) -> bool:
 
 def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     off = np.where(a == b, 0, np.abs(a - b))  # an infinity equals itself
-    return bool(np.all(off <= tolerance * np.abs(b).max(initial=0)))
+    return bool(np.all(off <= tolerance * _largest_of(b)))
+
+
+def _largest_of(b: np.ndarray) -> float:
+    """The largest element without its sign, of those that are finite."""
+    return float(np.abs(b[np.isfinite(b)]).max(initial=0))
 
 
 def _of_array(
@@ -475,7 +490,7 @@ def _of_sizes(factor: float, sizes: Sizes) -> tuple[str, str]:
 
 def _largest(subject: str, a: np.ndarray, b: np.ndarray, tolerance: float) -> str:
     """The largest difference, and where."""
-    off, size = np.abs(a - b), np.abs(b).max()
+    off, size = np.abs(a - b), _largest_of(b)
     if 0 < off.max() < 1e-4 * size:
         digits = int(-np.log10(off.max() / size))
         return f"{subject} is right to {digits} digits only: is something small added?"

@@ -17,7 +17,15 @@ from tinygen.homework import marks
 from tinygen.homework.assignment import Assignment
 from tinygen.homework.feedback import Known, Stopped, Verdict, parts, verdict
 from tinygen.homework.marks import Question
-from tinygen.homework.sandbox.parent import Answer, Limits, Request, Run, printable, run
+from tinygen.homework.sandbox.parent import (
+    Answer,
+    Limits,
+    Request,
+    Run,
+    printable,
+    run,
+)
+from tinygen.homework.sandbox.wire import numbers
 from tinygen.homework.submission import Submission, read
 from tinygen.homework.variants import Variant
 
@@ -182,7 +190,9 @@ def _remarks(submission: Submission, variant: int | None) -> list[str]:
     remarks = []
     if submission.ignored:
         others = ", ".join(submission.ignored[:5])
-        remarks.append(f"{submission.name} is graded; ignored: {others}")
+        unwritten = "raise NotImplementedError" in submission.source
+        left = ", in which something is to be written yet," if unwritten else ""
+        remarks.append(f"{submission.name}{left} is graded; ignored: {others}")
     if variant is None and submission.variant is None:
         remarks.append("there is no first line that says which variant it is: graded as variant 0")
     return remarks
@@ -246,7 +256,9 @@ def _looked_at(answer: Answer, expected: Any) -> Any:
     """The result, or in its place why there is none that can be judged."""
     if answer.problem:
         return Stopped(answer.problem)
-    got, right = (sum(np.size(x) for _, x in parts(result)) for result in (answer.result, expected))
+    got, right = (
+        sum(numbers(np.shape(x)) for _, x in parts(result)) for result in (answer.result, expected)
+    )
     if got > TIMES_LARGER * (right + 10):
         return Stopped(f"expected a result of {right:,} numbers, got one of {got:,}")
     return answer.result

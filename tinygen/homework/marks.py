@@ -103,7 +103,8 @@ def parse(text: str, where: str) -> tuple[str, list[Question]]:
     questions = [_question(*region, functions, where) for region in regions]
     ids = [f"q{i + 1}" for i in range(len(questions))]
     if [q.id for q in questions] != ids:
-        raise InputError(f"{where}: expected questions {', '.join(ids)} in this order")
+        got = ", ".join(q.id for q in questions)
+        raise InputError(f"{where}: expected questions {', '.join(ids)} in this order, got {got}")
     return plain, questions
 
 
@@ -125,7 +126,7 @@ def _functions(text: str) -> list[tuple[str, int, int]]:
 
 
 MARK = re.compile(
-    r"# BEGIN (q\d+)((?: \([^() ]+\))*)((?: (?:points=[\d.]+|level=\d|label=q\d+|faulty))*)"
+    r"# BEGIN (q\d+)((?: \([^() ]+\))*)((?: (?:points=\d+(?:\.\d+)?|level=\d|label=q\d+|faulty))*)"
 )
 
 

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 from tinygen.errors import InputError
 
+LARGEST_SOURCE = 200_000
+"""Of a program, as JSON in bytes; with a driver it is to be less than LARGEST_TREE of wire.py."""
+
 
 class Cell(NamedTuple):
     """A cell: its kind, ``"code"`` or ``"markdown"``, its text, and the tags it has in Jupyter."""
@@ -21,7 +24,7 @@ class Cell(NamedTuple):
 
 def cells(source: str) -> list[Cell]:
     """A program in cells: each function and class has its own, with the comments above it."""
-    lines = source.splitlines()
+    lines = source.split("\n")
     starts = [0]
     previous: ast.stmt | None = None
     for statement in ast.parse(source).body:
@@ -61,23 +64,33 @@ def notebook(all_cells: Sequence[Cell]) -> str:
 def source_of(text: str) -> str:
     """The program in a notebook: its cells of code, each below a line ``# %% cell 5``.
 
-    Magics become comments, and graders' cells are left out. Lines stay lines.
+    What only Jupyter understands becomes a comment, or one behind a ``pass``; graders' cells are
+    left out. Lines stay lines.
 
     Raises:
-        InputError: it is no notebook.
+        InputError: it is no notebook, or there is too much in it.
     """
     try:
-        return "\n\n\n".join(
-            f"# %% cell {number}\n" + _without_magics(_text(cell["source"]))
+        programs = [
+            (number, _text(cell["source"]))
             for number, cell in enumerate(json.loads(text)["cells"], 1)
             if cell["cell_type"] == "code" and not _is_graders(cell)
-        )
+        ]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise InputError("expected a notebook, got a file that Jupyter could not read") from None
+        raise InputError("expected a notebook of Jupyter's format 4, got another file") from None
+    if sum(len(program) for _, program in programs) > LARGEST_SOURCE:  # before any is parsed
+        raise InputError(f"expected at most {LARGEST_SOURCE // 1000} kB of Python, got more")
+    return "\n\n\n".join(
+        f"# %% cell {number}\n" + _without_magics(program) for number, program in programs
+    )
 
 
 def _text(source: str | list[str]) -> str:
-    return source if isinstance(source, str) else "".join(source)
+    return _one_kind_of_line(source if isinstance(source, str) else "".join(source))
+
+
+def _one_kind_of_line(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _is_graders(cell: dict[str, Any]) -> bool:
@@ -88,16 +101,18 @@ def _is_graders(cell: dict[str, Any]) -> bool:
 
 RUN_AS_PYTHON = {"%%capture", "%%prun", "%%time"}
 """Magics of cells below which there is a program of the notebook's own."""
-MAGIC = re.compile(r"^( *)((?:[\w, ]+= *)?[!%]{1,2}[\w./~{].*|\?.*|%*[\w.]+\?{1,2} *)$", flags=re.M)
+MAGIC = re.compile(
+    r"^( *)((?:\w[\w, ]*= *)?[!%]{1,2}[\w./~{].*|\?.*|%*[\w.]+\?{1,2} *)$", flags=re.M
+)
 
 
 def _without_magics(text: str) -> str:
     """A cell in which what only Jupyter understands is a comment."""
-    lines = text.splitlines()
-    if lines and lines[0].startswith("%%"):
-        kept = lines[1:] if lines[0].split()[0] in RUN_AS_PYTHON else []
-        commented = [f"# {line}" for line in lines[: len(lines) - len(kept)]]
-        return "\n".join([*commented, _without_magics("\n".join(kept))])
+    lines = text.split("\n")
+    if lines[0].startswith("%%"):
+        program = lines[1:] if lines[0].split()[0] in RUN_AS_PYTHON else []
+        commented = [f"# {line}" for line in lines[: len(lines) - len(program)]]
+        return "\n".join([*commented, _without_magics("\n".join(program))])
     try:
         ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -120,4 +135,4 @@ def text_of(name: str, data: bytes) -> str:
             text = data.decode("latin-1")
     if "\0" in text:
         raise InputError(f"expected text, got {name}, which has null bytes in it")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return _one_kind_of_line(text)

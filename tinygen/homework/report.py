@@ -22,6 +22,11 @@ BAR = 40
 BINS = 10
 LONGEST_NAME = 18
 """Of a student, in the table."""
+FIELDS = {
+    *("student", "file", "assignment", "variant", "points", "of", "isolation", "questions"),
+    *("problems", "fingerprint"),
+}
+"""Of a result, which a file of another program does not have."""
 
 
 def report(folder: str | os.PathLike[str]) -> str:
@@ -55,22 +60,29 @@ def results_in(folder: str | os.PathLike[str]) -> list[Result]:
 
 
 def _read(folder: Path) -> Iterator[Result]:
+    """The results that are of the class, or all of them where it is not known."""
     students = _class_of(folder)["students"]
+    results = _all_in(folder)
+    return (result for result in results if not students or result["student"] in students)
+
+
+def _all_in(folder: Path) -> Iterator[Result]:
     for path in sorted(folder.glob("*.json")):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
-            if "fingerprint" in result and (not students or result["student"] in students):
-                yield result
-        except (OSError, ValueError, TypeError):
-            continue  # another program's
+        except (OSError, ValueError):
+            continue  # another program's, as what has other fields
+        if isinstance(result, dict) and result.keys() >= FIELDS:
+            yield result
 
 
 def _class_of(folder: Path) -> dict[str, Any]:
     """The students of whom there are results, or will be, and the variants they were given."""
+    nobody: dict[str, Any] = {"students": [], "variants": {}}
     try:
-        return json.loads((folder / CLASS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # results that somebody put together
-        return {"students": [], "variants": {}}
+        return nobody | json.loads((folder / CLASS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):  # results that somebody put together
+        return nobody
 
 
 def _of_assignment(name: str, results: Sequence[Result]) -> Iterator[list[str]]:
@@ -158,8 +170,13 @@ def _failures(results: Sequence[Result]) -> list[str]:
 
 
 def _is_blank(result: Result) -> bool:
-    """Whether it says nothing of an equation: it is empty, or one and the same stops all of it."""
-    return not result["points"] and len({q["text"] for q in result["questions"]}) < 2
+    """Whether it says nothing of an equation: it is empty, or one and the same stops all of it.
+
+    With hidden hints, nobody knows what it is that stops it; nor is it known of one question.
+    """
+    texts = [q["text"] for q in result["questions"]]
+    alike = len({*texts}) < 2 and len(texts) != 1 and "wrong" not in texts
+    return not result["points"] and alike
 
 
 def _notes(results: Sequence[Result]) -> Iterator[str]:
@@ -184,6 +201,9 @@ def _notes_on_class(results: Sequence[Result], folder: str | os.PathLike[str]) -
         if len(names) > 1:
             yield f"{', '.join(names)}: is this one student?"
     class_ = _class_of(Path(folder))
+    old = {result["student"] for result in _all_in(Path(folder))} - {r["student"] for r in results}
+    if old:
+        yield f"there are older results of {', '.join(sorted(old))}, which are not in this report"
     if class_["variants"]:
         yield from _notes_on_variants(results, class_["students"], class_["variants"])
 

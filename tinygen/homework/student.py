@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from tinygen.files import write_text
 from tinygen.homework import marks, variants
 from tinygen.homework.assignment import Assignment
 from tinygen.homework.feedback import packed
+from tinygen.homework.grading import HINTS
 from tinygen.homework.notebooks import Cell, cells, notebook
 from tinygen.homework.sandbox import wire
+from tinygen.homework.submission import LONGEST_NAME, name_of
 from tinygen.homework.variants import Variant
 
 PUBLIC_SEED = 0
@@ -39,6 +42,8 @@ import sys
 try:
     from checking.checker import check
 except ModuleNotFoundError as missing:
+    if missing.name.split(".")[0] == "checking":
+        sys.exit("check.py: expected the folder `checking` beside it, with all that was in it")
     sys.exit(f"check.py needs {{missing.name}}: python -m pip install {{missing.name}}")
 
 if __name__ == "__main__":
@@ -69,21 +74,30 @@ def new(
         The file in which the student writes.
 
     Raises:
-        InputError: `out` exists, or `format` is unknown.
+        InputError: `out` exists, or there is no such level, format or hints.
         OSError: it cannot be written.
     """
     refuse_unknown("format", format, FORMATS)
+    refuse_unknown("hints", hints, HINTS)
+    marks.refuse_other_level(level)
+    with _new_folder(out) as unfinished:
+        _write(assignment, assignment.variant(number), level, format, hints, unfinished)
+    return out.resolve() / (assignment.name + FORMATS[format])
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A folder that is `out` when it is finished, and nothing if it is not."""
     out = out.resolve()
     if out.exists():
         raise InputError(f"{out.name} exists already; expected the name of a new folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(f".{out.name}.{secrets.token_hex(4)}.unfinished")
     try:
-        _write(assignment, assignment.variant(number), level, format, hints, unfinished)
+        yield unfinished
         os.rename(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return out / (assignment.name + FORMATS[format])
 
 
 def new_class(assignment: Assignment, out: Path, students: Sequence[str], **options: Any) -> Path:
@@ -102,34 +116,48 @@ def new_class(assignment: Assignment, out: Path, students: Sequence[str], **opti
         InputError: `out` exists, or a name cannot be that of a folder, or is there twice.
         OSError: it cannot be written.
     """
-    for name in students:
-        if name in ("", ".", "..") or {*name} & {*'/\\:*?"<>|,'} or students.count(name) > 1:
-            raise InputError(f"expected names of students, each once, got {name!r}")
-    if out.exists():
-        raise InputError(f"{out.name} exists already; expected the name of a new folder")
-    for number, name in enumerate(students, 1):
-        new(assignment, out / name / assignment.name, number, **options)
-    table = out / "variants.csv"
-    rows = [f"{name},{number}\n" for number, name in enumerate(students, 1)]
-    write_text(table, "student,variant\n" + "".join(rows))
-    return table
+    names = [name_of(name) for name in students]
+    _refuse_names(names)
+    with _new_folder(out) as unfinished:
+        for number, name in enumerate(names, 1):
+            new(assignment, unfinished / name / assignment.name, number, **options)
+        rows = [f"{name},{number}\n" for number, name in enumerate(names, 1)]
+        write_text(unfinished / "variants.csv", "student,variant\n" + "".join(rows))
+    return out / "variants.csv"
+
+
+def _refuse_names(names: Sequence[str]) -> None:
+    """Those which could not be a folder's, and twice the same, as on some disks Ada and ada are."""
+    if not names:
+        raise InputError("expected the names of students, got none")
+    lower = [name.lower() for name in names]
+    for number, name in enumerate(names, 1):
+        wrong = sorted({*name} & {*'/\\:*?"<>|,'})
+        if wrong:
+            raise InputError(f"expected a name without {wrong[0]!r}, got {name!r}")
+        if name.startswith("."):
+            raise InputError(f"expected a name that begins with no full stop, got {name!r}")
+        if len(name) > LONGEST_NAME:
+            raise InputError(f"expected names of at most {LONGEST_NAME} characters, got {name!r}")
+        if lower.index(name.lower()) != number - 1:
+            raise InputError(f"expected each student once, got {name!r} twice")
 
 
 def _write(
     assignment: Assignment, variant: Variant, level: int, format: str, hints: str, folder: Path
 ) -> None:
     name = assignment.name + FORMATS[format]
-    stub, text = assignment.stub(variant, level), page(assignment, variant, level, format)
+    stub, its_page = assignment.stub(variant, level), page(assignment, variant, level, format)
     texts = {
-        "page.md": text,
-        name: stub if format == "py" else notebook(student_cells(text, stub)),
+        "page.md": its_page,
+        name: stub if format == "py" else notebook(student_cells(its_page, stub)),
         "check.py": CHECK.format(file=name, header=stub.splitlines()[0]),
         "checking/driver.py": assignment.driver(variant),
         "checking/judges.py": judges(assignment),
     }
     for path in COPIED.split():
-        text = (PACKAGE / path).read_text(encoding="utf-8")
-        texts[f"checking/{Path(path).name}"] = beside_each_other(text)
+        copied = (PACKAGE / path).read_text(encoding="utf-8")
+        texts[f"checking/{Path(path).name}"] = beside_each_other(copied)
     (folder / "checking").mkdir(parents=True)
     for path, text in texts.items():
         (folder / path).write_text(text, encoding="utf-8", newline="\n")
@@ -185,13 +213,15 @@ def _numbers(
 IN_FILE = """
 Your file is `{file}`, for Python 3.10 or newer and NumPy 2. `python check.py` checks what is in it.
 To try a function yourself, start `python` in this folder, and then `from {module} import *`. A
-function leaves its arguments as they are: whoever calls it may need them once more.
+function leaves its arguments as they are: whoever calls it may need them once more. One that calls
+another of yours has that one's mistakes, too. Keep the first line of the file.
 """
 IN_NOTEBOOK = """
 Your file is this notebook, `{file}`, for Python 3.10 or newer and NumPy 2. Where it says
 `python check.py`, save the notebook and run the cell that ends with `check.py`; with `check.py q3`
 there, it checks one question. To run the file itself is to run the last cell. A function leaves its
-arguments as they are: whoever calls it may need them once more.
+arguments as they are: whoever calls it may need them once more. One that calls another of yours has
+that one's mistakes, too. Keep the first line of the first cell with a program.
 """
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import stat
+import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,13 +17,12 @@ from pathlib import Path, PurePosixPath
 
 from tinygen.errors import InputError
 from tinygen.homework import notebooks
+from tinygen.homework.notebooks import LARGEST_SOURCE
 from tinygen.homework.sandbox.parent import printable
 
 KB = 10**3
 LARGEST = {".py": 200 * KB, ".ipynb": 20_000 * KB}
 """Of each kind of file that may be a submission, in bytes; a notebook has pictures in it."""
-LARGEST_SOURCE = 200 * KB
-"""Of what goes to the sandbox, as JSON; with a driver it is to be less than LARGEST_TREE there."""
 LARGEST_ZIP = 20_000 * KB
 LARGEST_TOGETHER = 40_000 * KB
 """Of all that may be the submission in a folder or a zip, unpacked."""
@@ -30,6 +30,8 @@ MOST_FILES = 2000
 """In a folder or a zip."""
 DEEPEST = 20
 """Of folders in folders."""
+LONGEST_NAME = 50
+"""Of a student: it becomes the name of files, and a line of a table has to hold it."""
 HEADER = re.compile(
     r"^# tinygen homework: (\w{1,40}), variant (\d{1,9})(?:, level ([12]))?\s*$", re.M
 )
@@ -44,7 +46,7 @@ class Submission:
     Attributes:
         name: of the file.
         source: its text as Python, lines ending in a line feed; of a notebook, its cells, with
-            ``# %%`` before each.
+            ``# %% cell 5`` above each.
         assignment, variant, level: what its first line says; "" and None if it says nothing.
         ignored: the names of other programs that came with it.
     """
@@ -73,10 +75,17 @@ def read(path: str | os.PathLike[str], assignment: str = "") -> Submission:
         raise InputError(printable(str(error))) from None  # names of files are a stranger's, too
 
 
+def name_of(text: str) -> str:
+    """A student's name as it stands in all lists: Macs write an umlaut as two characters."""
+    return " ".join(printable(unicodedata.normalize("NFC", text)).split()) or "?"
+
+
 def _read(path: Path, assignment: str) -> Submission:
     texts: dict[str, str | InputError] = {}
     together = 0
     for name, data in _files(path):
+        if name in texts:
+            raise InputError(f"expected each file once in {path.name}, got {name} twice")
         together += len(data) if isinstance(data, bytes) else 0
         if together > LARGEST_TOGETHER:
             raise InputError(
@@ -102,7 +111,8 @@ def _read(path: Path, assignment: str) -> Submission:
 
 
 def _choose(path: Path, texts: Mapping[str, str | InputError], assignment: str) -> str:
-    """The name of the one that is meant."""
+    """The name of the one that is meant; a program goes before the notebook that it is of."""
+    texts = {n: texts[n] for n in texts if n[-6:] != ".ipynb" or f"{n[:-6]}.py" not in texts}
 
     def of(name: str) -> str:
         header = HEADER.search(str(texts[name]))
@@ -123,10 +133,12 @@ def _choose(path: Path, texts: Mapping[str, str | InputError], assignment: str) 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes | InputError]]:
     """The files that may be a submission: the names and contents, or why there are no contents."""
+    if not path.exists():
+        raise InputError(f"expected a file or a folder, got {path}, which does not exist")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path.name} cannot be read: permission denied")
     if path.is_dir():
         yield from _of_folder(path)
-    elif not path.exists():
-        raise InputError(f"expected a file or a folder, got {path}, which does not exist")
     elif path.is_file() and path.suffix.lower() == ".zip":
         yield from _of_zip(path)
     elif path.suffix.lower() in LARGEST:
@@ -143,7 +155,8 @@ def _may_be(name: str) -> bool:
 
 
 def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | InputError]]:
-    count = 0
+    """Those in zips, too, as platforms give a folder to each student, if there are no others."""
+    count, zips, empty = 0, [], True
     for parent, folders, names in os.walk(folder):  # which follows no links
         deep = len(Path(parent).relative_to(folder).parts) == DEEPEST
         folders[:] = [
@@ -156,7 +169,12 @@ def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | InputError]]:
             if count > MOST_FILES:
                 raise InputError(f"expected at most {MOST_FILES} files in {folder.name}, got more")
             if _may_be(relative):
+                empty = False
                 yield printable(relative), _of_file(path, printable(relative))
+            elif path.suffix.lower() == ".zip" and path.is_file() and not path.is_symlink():
+                zips.append(path)
+    for path in zips if empty else ():
+        yield from _of_zip(path)
 
 
 def _of_file(path: Path, name: str) -> bytes | InputError:
@@ -166,8 +184,9 @@ def _of_file(path: Path, name: str) -> bytes | InputError:
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return InputError(f"expected a file, got {name}, which is none")
-            largest = LARGEST[path.suffix.lower()]
-            return _at_most(largest, file.read(largest + 1), name)
+            largest = LARGEST[PurePosixPath(name).suffix.lower()]
+            data = file.read(largest + 1)
+            return data if len(data) <= largest else _too_large(largest, name)
     except OSError as error:
         return InputError(f"{name} cannot be read: {error.strerror}")
 
@@ -201,17 +220,17 @@ def _of_member(file: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> byt
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return InputError(f"expected a common .zip, got {name} compressed in another way")
     largest = LARGEST[PurePosixPath(name).suffix.lower()]
+    if member.file_size > largest:  # of which no byte is unpacked: there may be many
+        return _too_large(largest, name)
     try:
         with file.open(member) as stream:
-            return _at_most(largest, stream.read(largest + 1), name)
+            return stream.read(largest)
     except Exception as error:  # it is broken, or has a password
         return InputError(f"{name} cannot be unpacked: {error}")
 
 
-def _at_most(largest: int, data: bytes, name: str) -> bytes | InputError:
-    if len(data) > largest:
-        return InputError(f"expected at most {largest // KB:,} kB in {name}, got more")
-    return data
+def _too_large(largest: int, name: str) -> InputError:
+    return InputError(f"expected at most {largest // KB:,} kB in {name}, got more")
 
 
 def _source(name: str, data: bytes | InputError) -> str:

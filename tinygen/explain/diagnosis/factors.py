@@ -68,10 +68,14 @@ def _of_sizes(sizes: Sizes) -> Iterator[Factor]:
         if s > 1:
             yield _factor(s / (s - 1), "{0}/({0} - 1)", sizes, s, cost=2)
     for s in sizes:
+        yield _factor(s * s, "{}^2", sizes, s, cost=2)
+        yield _factor(1 / (s * s), "1/{}^2", sizes, s, cost=2)
         for t in sizes:
-            if s <= t:
-                yield _factor(s * t, "{} {}", sizes, s, t, cost=2)
-                yield _factor(1 / (s * t), "1/({} {})", sizes, s, t, cost=2)
+            if s < t:
+                letter = min(len(sizes[s]), len(sizes[t])) == 1
+                both = "{} {}" if letter else "{} * {}"  # "n d", but not "3 5"
+                yield _factor(s * t, both, sizes, s, t, cost=2)
+                yield _factor(1 / (s * t), f"1/({both})", sizes, s, t, cost=2)
             if s != t:
                 yield _factor(s / t, "{}/{}", sizes, s, t, cost=2)
 

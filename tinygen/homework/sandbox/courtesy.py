@@ -23,15 +23,19 @@ MODULES = [
 PARTS = [
     *("collections.abc", "numpy.exceptions", "numpy.fft", "numpy.lib", "numpy.lib.stride_tricks"),
     *("numpy.linalg", "numpy.ma", "numpy.polynomial", "numpy.random", "numpy.testing"),
-    "numpy.typing",
+    *("numpy.typing", "unittest.mock"),
 ]
 
 
 def named_in(source: str) -> list[str]:
-    """The modules that a submission may need: they are loaded while there are files."""
+    """The modules that a submission may need: they are loaded while there are files.
+
+    The last one is "*" if one of them may be needed with all that it loads late.
+    """
     words = {*re.findall(r"\w+", source)}
     named = [name for name in MODULES + PARTS if name.rpartition(".")[2] in words]
-    return ["numpy.ma", *named]  # np.unique needs it, and others
+    stars = ["*"] if re.search(r"\bimport\s*\*", source) else []
+    return ["numpy.ma", *named, *stars]  # np.unique needs it, and others
 
 
 REFUSED = MappingProxyType(

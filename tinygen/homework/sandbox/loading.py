@@ -84,13 +84,15 @@ def _cells(source: str) -> Iterator[str]:
 
 
 def _parse(source: str) -> ast.Module:
-    """A program, in which tabs may stand for four spaces."""
+    """A program, in which tabs may stand for four spaces, or for eight."""
     try:
         return ast.parse(source, FILE)
     except IndentationError:
         if "\t" not in source:
             raise
+    with suppress(IndentationError):
         return ast.parse(source.expandtabs(4), FILE)
+    return ast.parse(source.expandtabs(8), FILE)
 
 
 def describe(error: BaseException) -> dict[str, Any]:

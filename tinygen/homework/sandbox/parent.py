@@ -132,36 +132,44 @@ class _Sandbox:
         end_of_time: when all questions together have had theirs.
     """
 
-    _child: _Child
-
     def __init__(self, source: str, driver: str, ask: Ask | None, limits: Limits) -> None:
         self.source, self.driver, self.ask, self.limits = source, driver, ask, limits
         self.end_of_time = time.monotonic() + limits.seconds * busy()
         self._stopped: dict[str, Answer] = {}
+        self._child: _Child | None = None
         self._folder = tempfile.mkdtemp(prefix="homework-")
         os.chmod(self._folder, 0o555)
         self._socket, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-I", "-S", "-B", "-X", "utf8", str(CHILD)),
-                    *(str(theirs.fileno()), str(Path(np.__file__).parent.parent)),
-                    *courtesy.named_in(source + driver),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                cwd=self._folder,
-                env=_environment(),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+            try:
+                self._process = self._start(theirs.fileno())
+            except OSError as error:  # as there are too many processes
+                self._socket.close()
+                os.rmdir(self._folder)
+                raise SandboxError(f"the sandbox did not start: {error}") from None
+
+    def _start(self, descriptor: int) -> subprocess.Popen[bytes]:
+        """The process that starts the others."""
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-I", "-S", "-B", "-X", "utf8", str(CHILD)),
+                *(str(descriptor), str(Path(np.__file__).parent.parent)),
+                *courtesy.named_in(self.source + self.driver),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=self._folder,
+            env=_environment(),
+            pass_fds=[descriptor],
+            start_new_session=True,
+        )
 
     def answer(self, request: Request) -> Answer:
         """What is said to a request; a question that had to be stopped is not asked again."""
         if request.question in self._stopped:
             return self._stopped[request.question]
-        child = self._child
+        child = self._child or self.new_child()
         if not child.unusable and (not child.alive or (child.asked and request.alone)):
             child = self.new_child()
         answer = child.answer(request)
@@ -174,14 +182,14 @@ class _Sandbox:
 
     def new_child(self) -> _Child:
         """A process in which nothing was asked yet, in the place of the one before."""
-        if hasattr(self, "_child"):
+        if self._child:
             self._child.end()
         connection, theirs = socket.socketpair()
         with theirs, suppress(OSError):  # then `connection` is closed, too
             socket.send_fds(self._socket, [b"1"], [theirs.fileno()])
-        self._child = _Child(connection, self)
-        self._child.load()
-        return self._child
+        self._child = child = _Child(connection, self)
+        child.load()
+        return child
 
     def exit_code(self) -> int:
         """Of a process that has ended, or does so, since its connection is closed."""
@@ -211,8 +219,9 @@ class _Sandbox:
 
     def end(self) -> None:
         """End all processes, and remove what they have left."""
-        with suppress(AttributeError, SandboxError):  # there was none, or it has ended
-            self._child.end()
+        with suppress(SandboxError):  # it has ended
+            if self._child:
+                self._child.end()
         self._kill()
         assert self._process.stderr
         self._process.stderr.close()

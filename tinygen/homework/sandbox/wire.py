@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import socket
 import struct
 import zipfile
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,9 +45,13 @@ def pack(value: Any) -> bytes:
     """
     arrays: list[np.ndarray] = []
     tree = json.dumps(_to_tree(value, arrays, DEEPEST)).encode()
-    size = sum(array.nbytes for array in arrays)  # of a broadcast array, what it would be
-    if size > LARGEST_MESSAGE or len(tree) > LARGEST_TREE or len(arrays) > MOST_ARRAYS:
+    size = sum(numbers(array.shape) * array.itemsize for array in arrays)
+    if size > LARGEST_MESSAGE:
         raise WireError(f"expected results of at most {LARGEST_MESSAGE // MiB} MiB, got more")
+    if len(arrays) > MOST_ARRAYS:
+        raise WireError(f"expected results of at most {MOST_ARRAYS} arrays, got {len(arrays)}")
+    if len(tree) > LARGEST_TREE:
+        raise WireError(f"expected at most {LARGEST_TREE // 2**10} KiB of text, got more")
     members = {str(number): array for number, array in enumerate(arrays)}
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, message=np.frombuffer(tree, np.uint8), **members)
@@ -118,6 +124,15 @@ def receive(connection: socket.socket) -> Any:
     return unpack(exactly(size))
 
 
+def numbers(shape: Sequence[int]) -> int:
+    """How many numbers an array has to be counted for: an axis of none counts as one of 1.
+
+    A loop over the rows of shape (10**9, 0) takes as long as if there were something in them, and
+    of shape (0, 10**9) the sum over the rows is as large.
+    """
+    return math.prod(max(1, size) for size in shape)
+
+
 def _to_tree(value: Any, arrays: list[np.ndarray], deepest: int) -> Any:
     """A value as JSON; its arrays are appended to `arrays`."""
     if isinstance(value, np.ndarray):
@@ -171,6 +186,8 @@ def _array(data: bytes) -> np.ndarray:
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
     if dtype.kind not in "biufc" or not dtype.isnative or min(shape, default=0) < 0:
         raise WireError(f"an array of {dtype}")
+    if numbers(shape) * dtype.itemsize > LARGEST_MESSAGE:
+        raise WireError(f"an array of shape {shape}")
     flat = np.frombuffer(data, dtype, offset=file.tell())
     return flat.reshape(shape, order="F" if fortran else "C").copy()
 

@@ -6,7 +6,6 @@ from tinygen.homework.feedback import Verdict
 
 TITLE = "An engine of your own"
 MINUTES = 120
-NEEDS = "the chain rule, NumPy's broadcasting, Python's lists and dicts"
 LETTERS = {"x": "x u s", "z": "z w r", "g": "g delta rho", "y": "y t v"}
 
 
@@ -50,6 +49,8 @@ def judge_q2(got, expected, case):
         return Verdict(0, f"{len(expected)} nodes are visited {len(got)} times: each is due once")
     if len(got) > len(expected):
         return Verdict(0, "it has nodes that the result was not computed from")
+    if got[-1] == len(case["parents"]) - 1:
+        return Verdict(0, "the list is the other way round: the result comes first")
     place = {node: i for i, node in enumerate(got.tolist())}
     for node in got.tolist():
         for parent in case["parents"][node].tolist():
@@ -71,11 +72,14 @@ def q3(random, form):
 
 
 def q4(random, form):
-    """b = a a, c = a b, d = b + c, e is made of d, and f = e + d; f and e have the shape of g."""
+    """b = a a, c = a b, d = b + c, e is made of d and c, f = e + d; e and f have the shape of g.
+
+    So when d passes on one array to both b and c, c has a gradient already, and b has none.
+    """
     factors = random.uniform(0.5, 2, (6, 2)) * random.choice([-1, 1], (6, 2))
     factors[[3, 5]] = 1  # sums
     return {
-        **graph([[], [0, 0], [0, 1], [1, 2], [3], [4, 3]]),
+        **graph([[], [0, 0], [0, 1], [1, 2], [3, 2], [4, 3]]),
         "factors": factors,
         "g": random.standard_normal((4, 3)),
     }

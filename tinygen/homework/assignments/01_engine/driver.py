@@ -12,7 +12,7 @@ def graph(arguments, node):
 
 
 def kind(x):
-    return type(x).__name__
+    return "None: is there a return?" if x is None else type(x).__name__
 
 
 def q1(submission, arguments, ask):
@@ -21,7 +21,8 @@ def q1(submission, arguments, ask):
     if not isinstance(y, submission.Node):
         raise TypeError(f"expected a Node, got {kind(y)}")
     if [*map(id, y.parents)] not in ([id(x), id(z)], [id(z), id(x)]):
-        raise ValueError("expected as parents the two Nodes that were multiplied")
+        got = ", ".join(map(kind, y.parents)) or "none"
+        raise ValueError(f"expected as parents the two Nodes that were multiplied, got {got}")
     if len(y.partials) != 2:
         raise ValueError(f"expected 2 partials, got {len(y.partials)}")
     to = {}

@@ -93,7 +93,7 @@ MISTAKES = [
         "q4",
         "gradients[parent] = gradients[parent] + part",
         "gradients[parent] += part",
-        "the gradients of d and c are wrong, as if later parts had been added to them, too: "
+        "the gradient of d is wrong, as if a later part had been added to it, too: "
         "after d has had its turn, which nodes hold the same array?",
     ),
     Mistake(
@@ -120,6 +120,14 @@ MISTAKES = [
         "node.pass_on(gradients[node])",
         "dict(node.pass_on(gradients[node])).items()",
         "where a node has used a parent twice, one of the two parts is lost",
+    ),
+    Mistake(
+        "q4",
+        "gradients = {nodes[0]: g}\n    for node in nodes:",
+        "gradients = {node: np.zeros_like(node.value) for node in nodes} | {nodes[0]: g}\n"
+        "    for node in reversed(nodes):",
+        "the nodes have their turn from the leaves on, before their gradients are there: "
+        "is the order not as it should be already?",
     ),
     Mistake(
         "q4",

@@ -4,7 +4,6 @@ import numpy as np
 
 TITLE = "Partials of six operations, first and second order"
 MINUTES = 150
-NEEDS = "derivatives, matrices, NumPy's broadcasting"
 RESULTS = {
     "q1": ("`dx`", "`dz`"),
     "q4": ("`dA`", "`dB`"),

@@ -4,7 +4,6 @@ import numpy as np
 
 TITLE = "The autoencoder's way back"
 MINUTES = 90
-NEEDS = "products of matrices, the chain rule, what a dense layer is"
 FORMS = ["rows", "columns"]
 LETTERS = {
     "g": "g v",

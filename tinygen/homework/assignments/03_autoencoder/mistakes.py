@@ -109,6 +109,7 @@ MISTAKES = [
         "q3", "* p * (1 - p)", "* s * (1 - s)",
         "the sigmoid's derivative is written with its result, not with its input",
     ),
+    Mistake("q3", " * p", "", "the sigmoid's derivative lacks its first factor"),
     Mistake("q3", " * (1 - p)", "", "the sigmoid's derivative lacks its second factor"),
     Mistake(
         "q3", "(p - x)", "(x - p)",
@@ -270,6 +271,10 @@ MISTAKES = [
     Mistake("q9", "dA + ", "dA - ", "the sign: a decay makes large weights cost more"),
     Mistake("q9", "lam * A", "2 * lam * A", "twice too large: the 1/2 of (6) cancels the 2"),
     Mistake("q9", "lam * A", "lam / 2 * A", "half of what is right: the 1/2 of (6) cancels the 2"),
+    Mistake(
+        "q9", "lam * A", "lam / 2 * (A**2).sum()",
+        "this adds the decay itself, not its derivative",
+    ),
     Mistake(
         "q9", "lam * A", "lam / 2 * A**2", "this adds the decay itself, not its derivative"
     ),

@@ -6,7 +6,6 @@ from tinygen.homework.feedback import Verdict
 
 TITLE = "Adam, and a loop that trains"
 MINUTES = 120
-NEEDS = "what a gradient is and what a training step is, NumPy"
 RESULTS = {
     "q1": ("`m`", "`v`"),
     "q2": ("the corrected `m`", "the corrected `v`"),

@@ -6,7 +6,6 @@ from tinygen.homework.feedback import Verdict, wrong_parts
 
 TITLE = "The VAE, each equation alone"
 MINUTES = 120
-NEEDS = "the chain rule with arrays, the normal distribution, logarithms of probabilities"
 FORMS = ["log_sigma", "log_variance"]
 LETTERS = {
     "u": "u h s",

@@ -218,6 +218,10 @@ MISTAKES = [
         "the logits are compared with the pixels: their probabilities should be",
     ),
     Mistake(
+        "q5", "(y - x)", "(y - (x > 0.5))",
+        "the pixels are rounded to black and white: here they may be grey",
+    ),
+    Mistake(
         "q5", "np.exp(-f)", "np.exp(f)",
         "a sign in the sigmoid: by (3), a large logit means that white is probable",
     ),
@@ -259,7 +263,7 @@ MISTAKES = [
     ),
     Mistake(
         "q7", "0.5 * ", "",
-        "twice too large: the 1/2 of exp(@t/2) is an inner derivative", forms=VARIANCE,
+        "the 1/2 is missing, the inner derivative of exp(@t/2)", forms=VARIANCE,
     ),
     Mistake(
         "q7", "np.exp(t / 2)", "np.exp(t)",
@@ -328,6 +332,7 @@ MISTAKES = [
         "q8", "beta /", "2 * beta /",
         "twice too large: the 1/2 of (5) and the 2 of the square cancel",
     ),
+    Mistake("q8", " * m", " * m**2 / 2", "this is the term of (5) itself, not its derivative"),
     Mistake("q8", " * m", " * m**2", "this has the square itself, not its derivative"),
     Mistake(
         "q9", " - 1", "",
@@ -414,8 +419,19 @@ MISTAKES = [
         forms=VARIANCE,
     ),
     Mistake(
+        "q9", "(np.exp(2 * t) - 1)", "(np.exp(2 * t) - 1 / t)",
+        "the logarithm's term has a derivative of 1/@t, as if @t were the standard deviation: it "
+        "is its log",
+        forms=SIGMA,
+    ),
+    Mistake(
         "q9", "(np.exp(2 * t) - 1)", "(t - 1 / t)",
         "@t is taken for the standard deviation: it is its log", forms=SIGMA,
+    ),
+    Mistake(
+        "q9", "(np.exp(t) - 1)", "(np.exp(t) - 1 / t)",
+        "the logarithm's term has a derivative of 1/@t, as if @t were the variance: it is its log",
+        forms=VARIANCE,
     ),
     Mistake(
         "q9", "(np.exp(t) - 1)", "(1 - 1 / t)",

@@ -6,7 +6,6 @@ from tinygen.homework.feedback import Verdict, wrong_parts
 
 TITLE = "IWAE's weights"
 MINUTES = 100
-NEEDS = "the VAE's loss and its gradient (assignment 5), the density of a normal distribution"
 LETTERS = {
     "u": "u h b",
     "m": r"m eta:\eta nu:\nu",

@@ -6,7 +6,6 @@ from tinygen.homework.feedback import Verdict, wrong_parts
 
 TITLE = "The GAN: two losses, the way through the discriminator, and R1"
 MINUTES = 150
-NEEDS = "backpropagation through two dense layers; the sigmoid; what a Jacobian is"
 FORMS = ["rows", "columns"]
 RESULTS = {
     "q2": ("`dr`", "`dq`"),

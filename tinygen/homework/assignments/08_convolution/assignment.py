@@ -6,7 +6,6 @@ from tinygen.homework.feedback import Verdict
 
 TITLE = "Convolution, its gradients, and its transpose"
 MINUTES = 150
-NEEDS = "the gradients of a dense layer; NumPy's slices, reshape and transpose"
 FORMS = ["channels_last", "channels_first"]
 RESULTS = {
     "q5": ("`dM`", "`de`"),

@@ -6,7 +6,6 @@ from tinygen.homework.feedback import Verdict
 
 TITLE = "Find the mistake: four programs that are almost right"
 MINUTES = 120
-NEEDS = "the VAE, the GAN, Adam and batch norm, and what a gradient check is"
 LETTERS = {
     "x": "x X",
     "M": "M P",

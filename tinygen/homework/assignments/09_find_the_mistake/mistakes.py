@@ -191,5 +191,5 @@ def of(mistakes, *questions):
     return [mistake for mistake in mistakes if mistake.question in questions]
 
 
-# A variant takes the same place in the list of each program, and so gets mistakes of both kinds.
+# A variant takes the same place in the list of each program: its four mistakes are of both kinds.
 MISTAKES = [*of(SEEN, "q3", "q5"), *UNSEEN, *of(SEEN, "q1", "q7"), *LABELS]

@@ -1,7 +1,6 @@
 """What the homework on writing checks asks, and how good a check is."""
 
 import inspect
-import math
 import runpy
 import secrets
 from pathlib import Path
@@ -9,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from tinygen.homework.feedback import Verdict
+from tinygen.homework.sandbox.wire import numbers
 
 TITLE = "Write the check: tests that find mistakes, and only mistakes"
 MINUTES = 120
-NEEDS = "the softmax, the VAE's divergence and sampler, Adam, and what a gradient check is"
 LETTERS = {
     "a": "a s",
     "t": "t y",
@@ -69,7 +68,7 @@ def ask_call(case, **arguments):
     if [*arguments] != names:
         raise ValueError(f"expected arguments {', '.join(names)}, got {', '.join(arguments)}")
     values = [np.array(x, float) if np.ndim(x) else x for x in arguments.values()]
-    size = math.prod(np.broadcast_shapes(*map(np.shape, values)))
+    size = numbers(np.broadcast_shapes(*map(np.shape, values)))
     if size > MOST_NUMBERS:
         raise ValueError(f"expected arrays of at most {MOST_NUMBERS:,} numbers")
     count = arguments.get("count", 1)
