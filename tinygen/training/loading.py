@@ -295,9 +295,10 @@ class TrainedModel:
     @property
     def _image_shape(self) -> tuple[int, ...]:
         """Of an image of the training; of a checkpoint that does not say, that of a row."""
-        shape = self.data.get("shape")
-        known = isinstance(shape, list) and all(type(n) is int for n in shape)
-        return tuple(shape) if known and prod(shape) == self.model.pixels else (self.model.pixels,)
+        shape, pixels = self.data.get("shape"), int(self.model.pixels)
+        if isinstance(shape, list) and all(type(n) is int for n in shape):
+            return tuple(shape) if prod(shape) == pixels else (pixels,)
+        return (pixels,)
 
     def _as_images(self, rows: Any) -> Any:
         return rows.reshape(len(rows), *self._image_shape)
