@@ -11,6 +11,7 @@ from tinygen.training.loading import TrainedModel, load
 from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress
 from tinygen.training.run_dir import RunDir
+from tinygen.training.saving import save
 from tinygen.training.setup import Run, load_dataset, set_up
 from tinygen.training.state import State
 from tinygen.training.trainer import Diverged, Interrupted, Trainer
@@ -32,5 +33,6 @@ __all__ = [
     "Trainer",
     "load",
     "load_dataset",
+    "save",
     "set_up",
 ]

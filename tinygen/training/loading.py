@@ -33,8 +33,8 @@ from tinygen.models.serialization import KINDS, from_description
 from tinygen.parameters import Parameters
 from tinygen.training import checkpoint
 from tinygen.training.run_dir import RunDir
+from tinygen.training.saving import BY_NAME, DTYPES, FORMATS
 
-DTYPES = ("float32", "float64")
 ROWS = 1000
 """Images or codes that go through a model at a time, so that memory stays flat."""
 TEST_STREAM = 2
@@ -310,10 +310,10 @@ def sha256_of(vector: Any) -> str:
 
 
 def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> TrainedModel:
-    """The model that a run left behind.
+    """The model that a run left behind, or that `tinygen.save` wrote.
 
     Args:
-        path: the folder of the run, or its ``checkpoint.npz``; ~ is the home folder.
+        path: the folder of the run, or a file; ~ is the home folder.
         backend: where its parameters shall lie.
 
     Returns:
@@ -326,7 +326,8 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
     path = expanded(path)
     file = RunDir(path).checkpoint if path.is_dir() else path
     backend = get_backend(backend) if isinstance(backend, str) else backend
-    meta = checkpoint.read_meta(file)
+    format = FORMATS.get(file.suffix, checkpoint)
+    meta = format.read_meta(file)
     try:
         model = from_description(meta.get("model"))
     except InputError as error:
@@ -338,11 +339,11 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
         raise checkpoint.damaged(file, f"a model of {size} parameters does not fit into it")
     host = Parameters.zeros(model.shapes, dtype, get_backend("numpy"))
     averaged = meta.get("averaged")
-    vectors = {"parameters": host.flat}
+    vectors = {**host} if meta.get("arrays") == BY_NAME else {"parameters": host.flat}
     parts = {"", *(name[: name.find(".") + 1] for name in host)}  # "" is all of them
     if isinstance(averaged, str) and averaged in parts:
         vectors["average"] = host.part(averaged).flat
-    arrays, _ = checkpoint.load(file, vectors)
+    arrays, _ = format.load(file, vectors)
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise checkpoint.damaged(file, "it holds NaN or infinity")
     for name, vector in vectors.items():  # the average after the parameters, into their memory
