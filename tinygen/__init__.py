@@ -25,7 +25,12 @@ __version__ = "0.1.0"
 _LATER = ("data", "evaluation", "explain", "plots", "training")
 # The checks of gradients that explain a failure stand for the plain ones of autograd.
 _EXPLAIN = ("check_gradients", "compare_gradients", "name", "side_by_side", "trace")
-_LATER_FROM = {"load": "training", "save": "training", **dict.fromkeys(_EXPLAIN, "explain")}
+_LATER_FROM = {
+    "load": "training",
+    "save": "training",
+    "to_torch": "models.to_torch",
+    **dict.fromkeys(_EXPLAIN, "explain"),
+}
 
 if TYPE_CHECKING:
     from tinygen import data as data
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from tinygen.explain import name as name
     from tinygen.explain import side_by_side as side_by_side
     from tinygen.explain import trace as trace
+    from tinygen.models.to_torch import to_torch as to_torch
     from tinygen.training import load as load
     from tinygen.training import save as save
 else:

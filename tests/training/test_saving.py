@@ -112,7 +112,7 @@ def test_a_run_that_could_go_on_is_not_replaced(tmp_path: Path) -> None:
     p = VAE9.initialise(0)
     learner = SingleLossLearner(VAE9, p, tg.Adam, gradients=None)
     State().save(tmp_path / "checkpoint.npz", learner, NUMPY, {"dtype": "float32"})
-    with pytest.raises(InputError, match="expected another name, .* the checkpoint of a run"):
+    with pytest.raises(InputError, match=r"expected another name, .* the checkpoint of a run"):
         tg.save(tmp_path / "checkpoint.npz", VAE9, p)
 
 

@@ -22,6 +22,11 @@ class Sequential:
         layers: `Layer` objects, other `Sequential` ones, or functions of one array, such as
             ``partial(max_pool, kernel=2)``.
 
+    Attributes:
+        layers: all of them in a list, those of other `Sequential` ones by themselves.
+        names: for each layer what its parameters are called, such as ``{"W": "W1", "b": "b1"}``.
+        shapes: of all parameters, by name.
+
     >>> from tinygen.nn import Dense
     >>> from tinygen.ops import relu
     >>> net = Sequential(Dense(784, 16), relu, Dense(16, 2))
@@ -41,13 +46,13 @@ class Sequential:
                     f"got {layer!r}"
                 )
             self.layers += layer.layers if isinstance(layer, Sequential) else [layer]
-        self._names: list[dict[str, str]] = []
+        self.names: list[dict[str, str]] = []
         self.shapes: dict[str, tuple[int, ...]] = {}
         k = 0
         for layer in self.layers:
             own = layer.shapes if isinstance(layer, Layer) else {}
             k += bool(own)
-            self._names.append({name: f"{name}{k}" for name in own})
+            self.names.append({name: f"{name}{k}" for name in own})
             self.shapes.update({f"{name}{k}": shape for name, shape in own.items()})
 
     def initialise(
@@ -58,7 +63,7 @@ class Sequential:
 
     def fill(self, p: Mapping[str, Any], generator: np.random.Generator, prefix: str = "") -> None:
         """Write the initial values into the host arrays named ``prefix + name``."""
-        for layer, names in zip(self.layers, self._names, strict=True):
+        for layer, names in zip(self.layers, self.names, strict=True):
             if names:
                 for short, value in layer.initialise(generator).items():
                     expected = layer.shapes[short]
@@ -147,7 +152,7 @@ class Sequential:
                 )
         refuse_unnamed(p)
         remaining = iter(masks)
-        for layer, names in zip(self.layers, self._names, strict=True):
+        for layer, names in zip(self.layers, self.names, strict=True):
             try:
                 own = {short: p[full] for short, full in names.items()}
             except KeyError as missing:
@@ -174,7 +179,7 @@ class Sequential:
         They suit parameters that were in no training step, such as a moving average of them.
         """
         calibrated: dict[str, dict[str, Array]] = {}
-        for k, (layer, names) in enumerate(zip(self.layers, self._names, strict=True)):
+        for k, (layer, names) in enumerate(zip(self.layers, self.names, strict=True)):
             if isinstance(layer, BatchNorm):
                 # The layers before are run again: their norms have to be calibrated first.
                 before = Sequential(*self.layers[:k])
