@@ -14,6 +14,7 @@ from tinygen.autograd import *  # noqa: F403  the public names are those of each
 from tinygen.backend import get_backend, namespace
 from tinygen.errors import InputError
 from tinygen.losses import *  # noqa: F403
+from tinygen.models import *  # noqa: F403
 from tinygen.nn import *  # noqa: F403
 from tinygen.ops import *  # noqa: F403
 from tinygen.optim import SGD, Adam, AdamW, RMSProp, clip_by_norm
@@ -58,7 +59,7 @@ else:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LATER, *_LATER_FROM])
+    return sorted({*__all__, *_LATER, *_LATER_FROM, "__doc__", "__version__"})
 
 
 __all__ = [
@@ -81,6 +82,7 @@ __all__ = [
     "optim",
     *autograd.__all__,
     *losses.__all__,
+    *models.__all__,
     *nn.__all__,
     *ops.__all__,
 ]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, Backend, get_backend, require_floats
+from tinygen.display import html_table
 from tinygen.errors import InputError
 from tinygen.nn.layers import BatchNorm, Dropout, Layer, require_float_dtype
 from tinygen.parameters import Parameters, Shapes, refuse_unnamed
@@ -78,6 +79,16 @@ class Sequential:
     def size(self) -> int:
         """The number of parameters."""
         return sum(int(np.prod(shape)) for shape in self.shapes.values())
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(_shown, self.layers))})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (_shown(layer), ", ".join(f"{name} {self.shapes[name]}" for name in names.values()))
+            for layer, names in zip(self.layers, self.names, strict=True)
+        ]
+        return html_table(f"{self.size} parameters", ("layer", "parameters"), rows)
 
     def draw_masks(self, generator: Any, n: int, dtype: Any = np.float32) -> tuple[Array, ...]:
         """A mask ``(n, width)`` for every `Dropout` layer, for one training step.
@@ -200,6 +211,11 @@ def initialise_parameters(
     host = Parameters.zeros(shapes, np.float64, get_backend("numpy"))
     fill(host, np.random.default_rng(seed))
     return host.to(backend, dtype)
+
+
+def _shown(layer: Any) -> str:
+    """A layer as one would write it, a function by its name."""
+    return repr(layer) if isinstance(layer, Layer) else getattr(layer, "__name__", repr(layer))
 
 
 def _drop(x: Any, mask: Array) -> Any:

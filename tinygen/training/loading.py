@@ -6,7 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from math import prod
 from numbers import Integral
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from tinygen.backend import Array, Backend, get_backend
 from tinygen.data.batches import as_floats, background, require_finite
 from tinygen.data.locations import expanded
+from tinygen.display import html_table
 from tinygen.errors import InputError
 from tinygen.losses import one_hot
 from tinygen.models import (
@@ -51,7 +52,7 @@ VERBS: dict[str, tuple[type, ...]] = {
 """What a trained model can be asked for, and which models have an answer."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedModel:
     """A model with its parameters.
 
@@ -83,6 +84,25 @@ class TrainedModel:
     path: Path
     data: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"TrainedModel({'; '.join(self._facts().values())})"
+
+    def _repr_html_(self) -> str:
+        return html_table("TrainedModel", (), [*self._facts().items()])
+
+    def _facts(self) -> dict[str, str]:
+        """What a reader wants to know of it, in a few words each."""
+        p, options = self.parameters.flat, {f.name: f.default for f in fields(self.model)}
+        own = {name: getattr(self.model, name) for name in options}
+        changed = [f"{name}={x!r}" for name, x in own.items() if x != options[name]]
+        return {
+            "model": f"{type(self.model).__name__}({', '.join(changed)})",
+            "parameters": f"{p.size} parameters, {p.dtype} on {self.backend.name}",
+            "data": f"trained on {str(self.data.get('name', 'unknown data'))[:100]}",
+            "file": str(self.path),
+            "verbs": ", ".join(v for v, kinds in VERBS.items() if isinstance(self.model, kinds)),
+        }
 
     @property
     def encoder(self) -> TrainedModel:
