@@ -27,6 +27,7 @@ _LATER = ("data", "evaluation", "explain", "plots", "training")
 # The checks of gradients that explain a failure stand for the plain ones of autograd.
 _EXPLAIN = ("check_gradients", "compare_gradients", "name", "side_by_side", "trace")
 _LATER_FROM = {
+    "fit": "training",
     "load": "training",
     "save": "training",
     "to_torch": "models.to_torch",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tinygen.explain import side_by_side as side_by_side
     from tinygen.explain import trace as trace
     from tinygen.models.to_torch import to_torch as to_torch
+    from tinygen.training import fit as fit
     from tinygen.training import load as load
     from tinygen.training import save as save
 else:

@@ -1,5 +1,6 @@
 """From a model's gradients to a finished run: the trainer, its learners, the checkpoints."""
 
+from tinygen.training.fitting import fit
 from tinygen.training.learners import (
     AAELearner,
     AdversarialLearner,
@@ -31,6 +32,7 @@ __all__ = [
     "State",
     "TrainedModel",
     "Trainer",
+    "fit",
     "load",
     "load_dataset",
     "save",
