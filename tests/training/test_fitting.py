@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 import tinygen as tg
 from tinygen.errors import InputError
+from tinygen.training import Diverged, Interrupted, SingleLossLearner
 
 RNG = np.random.default_rng(0)
 IMAGES = (RNG.random((40, 4, 3)) < 0.5).astype(np.uint8) * 255
@@ -82,9 +84,7 @@ def test_a_folder_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert len(lines) == 2 and lines[-1].endswith(expected)
     tg.fit(model, data, out=tmp_path / "run", **SHORT)  # a finished run may be replaced
     (tmp_path / "run" / "summary.json").unlink()
-    with pytest.raises(
-        InputError, match="another folder, as this one holds an unfinished"
-    ):
+    with pytest.raises(InputError, match="another folder, as this one holds an unfinished"):
         tg.fit(model, data, out=tmp_path / "run", **SHORT)
 
 
@@ -120,3 +120,29 @@ def test_a_data_set_has_its_own_labels() -> None:
         tg.fit(model, data, data.train_labels, **SHORT)
     with pytest.raises(InputError, match="expected labels"):
         tg.fit(model, replace(data, train_labels=None), **SHORT)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_ctrl_c_leaves_the_model_so_far_if_there_is_a_folder(
+    tmp_path: Path, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = SingleLossLearner.step
+
+    def interrupted(self: Any, data: Any, rate: float) -> Any:
+        if self.steps == 5:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, data, rate)
+
+    monkeypatch.setattr(SingleLossLearner, "step", interrupted)
+    out = tmp_path / "run" if asked else None
+    with pytest.raises(Interrupted, match=r"^stopped after step 6; ") as stopped:
+        tg.fit(MODELS["vae"], IMAGES, out=out, **SHORT)
+    assert "--" not in str(stopped.value) and (str(out) in str(stopped.value)) == asked
+    if asked:
+        assert tg.load(tmp_path / "run").sample(2).shape == (2, 4, 3)
+
+
+def test_a_rate_that_is_too_high_is_named() -> None:
+    with pytest.raises(Diverged, match=r"; a rate below 1e\+38 may get further$") as diverged:
+        tg.fit(MODELS["autoencoder"], IMAGES, rate=1e38, **SHORT)
+    assert "--" not in str(diverged.value)

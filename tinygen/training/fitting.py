@@ -26,7 +26,7 @@ from tinygen.training.loading import VERBS, TrainedModel, load
 from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress
 from tinygen.training.run_dir import RunDir, about, versions
-from tinygen.training.trainer import Trainer
+from tinygen.training.trainer import Diverged, Interrupted, Trainer
 
 TASK = "fit"
 
@@ -91,7 +91,7 @@ def fit(
 
     Raises:
         InputError: anything is not as it is expected to be.
-        Interrupted: by Ctrl-C; the checkpoint is in `out`.
+        Interrupted: by Ctrl-C; the model as it was then is in `out`.
         Diverged: the loss is not finite.
     """
     recipe = RECIPES.get(type(model))
@@ -110,7 +110,14 @@ def fit(
     with _folder(out) as folder:
         progress = Progress(epochs, COLUMNS, quiet)
         trainer = Trainer(learner, plan, RunDir(folder), progress, backend)
-        _train(trainer, data)
+        try:
+            _train(trainer, data)
+        except Interrupted:  # the trainer speaks of flags, which there are none of here
+            left = f"tg.load({str(out)!r}) is the model so far" if out else "it left nothing behind"
+            raise Interrupted(f"stopped after step {trainer.state.step}; {left}") from None
+        except Diverged as diverged:
+            what, _, _ = str(diverged).partition(f"; {trainer.run_dir.checkpoint}")
+            raise Diverged(f"{what}; a rate below {rate:g} may get further") from None
         trained = load(folder, backend)  # with a generator's average in its place
     return trained if out is not None else replace(trained, path=Path(TASK))
 
