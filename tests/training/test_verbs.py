@@ -21,6 +21,7 @@ from tinygen.models import (
     Decoder,
     Encoder,
 )
+from tinygen.models.serialization import KINDS
 from tinygen.training import TrainedModel, loading
 
 NUMPY = tg.get_backend("numpy")
@@ -71,6 +72,11 @@ def ask(who: TrainedModel, verb: str) -> Any:
         "loss": (IMAGES, np.arange(7) % 4) if isinstance(who.model, Classifier) else (IMAGES,),
     }
     return getattr(who, verb)(*arguments.get(verb, (IMAGES,)))
+
+
+def test_every_kind_and_every_verb_is_tried_here() -> None:
+    assert {type(model).__name__ for model in MODELS.values()} == {*KINDS}
+    assert {*HAVE} == {*loading.VERBS}
 
 
 @pytest.mark.parametrize(("verb", "name"), PAIRS)
