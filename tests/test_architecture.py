@@ -21,20 +21,22 @@ ROOT = PACKAGE.parent
 MAY_IMPORT = {
     "errors": "",
     "files": "",
+    "display": "",
     "backend": "errors",
-    "parameters": "backend",
+    "parameters": "backend display",
     "autograd": "backend parameters",
     "ops": "backend autograd",
     "losses": "backend autograd ops",
-    "nn": "errors backend parameters autograd ops",
+    "nn": "errors display backend parameters autograd ops",
     "models": "errors backend parameters autograd ops losses nn byhand",
     # An independent derivation: nothing of autograd, nor anything that is built on it.
     "byhand": "errors backend parameters",
     "explain": "errors files backend parameters autograd ops losses nn models byhand",
-    "optim": "backend parameters",
-    "data": "errors files backend",
+    "optim": "display backend parameters",
+    "data": "errors display files backend",
     # The command line offers the names of nn, ops and models.
-    "training": "errors files backend parameters autograd ops losses nn optim data models byhand",
+    "training": "errors display files backend parameters autograd ops losses nn optim data models "
+    "byhand",
     "evaluation": "errors backend data",
     # It trains the models that others are measured against.
     "evaluation.reference_models": "evaluation errors files backend parameters losses optim data "
@@ -195,6 +197,30 @@ def test_the_public_names_exist_once_and_are_explained():
         thing = getattr(tinygen, name)
         if not isinstance(thing, dict):  # a dict's docstring stands below it in the source
             assert (inspect.getdoc(thing) or "").strip(), f"{name} has no docstring"
+
+
+def test_completion_shows_all_public_names_and_nothing_else():
+    """A name that is imported when asked for is one of them; what this file imports is not."""
+    shown = dir(tinygen)
+    assert {*tinygen.__all__, "load", "save", "to_torch", "data", "plots", "trace"} <= {*shown}
+    assert {"VAE", "GAN", "Autoencoder", "Classifier", "AdversarialAutoencoder"} <= {*shown}
+    assert not {"annotations", "Any", "TYPE_CHECKING", "import_module"} & {*shown}
+    for name in shown:
+        assert getattr(tinygen, name) is not None
+    assert tinygen.VAE is tinygen.models.VAE
+
+
+def test_type_checkers_see_what_is_imported_later():
+    """Each is imported below TYPE_CHECKING from where it comes in the end."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {}
+    for node in block.body:
+        for alias in node.names:
+            assert alias.asname == alias.name, "or it is no public name to a type checker"
+            seen[alias.name] = node.module
+    later = {name: f"tinygen.{room}" for name, room in tinygen._LATER_FROM.items()}
+    assert seen == later | dict.fromkeys(tinygen._LATER, "tinygen")
 
 
 def test_every_op_and_every_loss_is_a_public_name():

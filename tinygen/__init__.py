@@ -14,6 +14,7 @@ from tinygen.autograd import *  # noqa: F403  the public names are those of each
 from tinygen.backend import get_backend, namespace
 from tinygen.errors import InputError
 from tinygen.losses import *  # noqa: F403
+from tinygen.models import *  # noqa: F403
 from tinygen.nn import *  # noqa: F403
 from tinygen.ops import *  # noqa: F403
 from tinygen.optim import SGD, Adam, AdamW, RMSProp, clip_by_norm
@@ -25,7 +26,13 @@ __version__ = "0.1.0"
 _LATER = ("data", "evaluation", "explain", "plots", "training")
 # The checks of gradients that explain a failure stand for the plain ones of autograd.
 _EXPLAIN = ("check_gradients", "compare_gradients", "name", "side_by_side", "trace")
-_LATER_FROM = {"load": "training", **dict.fromkeys(_EXPLAIN, "explain")}
+_LATER_FROM = {
+    "fit": "training",
+    "load": "training",
+    "save": "training",
+    "to_torch": "models.to_torch",
+    **dict.fromkeys(_EXPLAIN, "explain"),
+}
 
 if TYPE_CHECKING:
     from tinygen import data as data
@@ -38,7 +45,10 @@ if TYPE_CHECKING:
     from tinygen.explain import name as name
     from tinygen.explain import side_by_side as side_by_side
     from tinygen.explain import trace as trace
+    from tinygen.models.to_torch import to_torch as to_torch
+    from tinygen.training import fit as fit
     from tinygen.training import load as load
+    from tinygen.training import save as save
 else:
     del check_gradients, compare_gradients
 
@@ -51,7 +61,7 @@ else:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LATER, *_LATER_FROM])
+    return sorted({*__all__, *_LATER, *_LATER_FROM, "__doc__", "__version__"})
 
 
 __all__ = [
@@ -74,6 +84,7 @@ __all__ = [
     "optim",
     *autograd.__all__,
     *losses.__all__,
+    *models.__all__,
     *nn.__all__,
     *ops.__all__,
 ]

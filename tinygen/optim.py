@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygen.backend import Array, backend_of, namespace
 from tinygen.backend.writes import WRITES
+from tinygen.display import html_table
 from tinygen.parameters import Parameters, refuse_other_types
 
 Schedule = Callable[[int], float]
@@ -68,6 +69,18 @@ class Optimizer:
 
     def _step(self, x: Array, g: Array, rate: float) -> None:
         raise NotImplementedError
+
+    def _options(self) -> dict[str, float]:
+        """Its numbers by name, and how many steps it took."""
+        numbers = {name: x for name, x in vars(self).items() if isinstance(x, (int, float))}
+        return {**{k: x for k, x in numbers.items() if k != "steps"}, "steps": self.steps}
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={x}" for name, x in self._options().items())
+        return f"{type(self).__name__}({inside})"
+
+    def _repr_html_(self) -> str:
+        return html_table(type(self).__name__, (), [*self._options().items()])
 
     def _room(self, x: Array) -> Array:
         """A vector to compute in, allocated once."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygen.backend import Array, Backend, namespace, to_host
 from tinygen.backend.writes import WRITES
+from tinygen.display import html_table
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -183,6 +184,14 @@ class Parameters(Mapping[str, Array]):
         inside = ", ".join(f"{name} {shape}" for name, shape in self.shapes.items())
         return f"Parameters({self.flat.size} {self.flat.dtype}: {inside})"
 
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, shape, self[name].size, _size_of(self[name]))
+            for name, shape in self.shapes.items()
+        ]
+        caption = f"{self.flat.size} parameters, {self.flat.dtype}"
+        return html_table(caption, ("name", "shape", "numbers", "root mean square"), rows)
+
 
 def refuse_other_types(where: str, parameters: object) -> None:
     """An optimiser moves one flat vector, which a dict or a list of arrays is not."""
@@ -205,6 +214,12 @@ def refuse_unnamed(parameters: object) -> None:
 def _shape_of(x: Any) -> tuple[int, ...]:
     """That of an array of any backend, or of Python's numbers in lists."""
     return x.shape if hasattr(x, "shape") else np.shape(x)
+
+
+def _size_of(x: Array) -> str:
+    """The root mean square of an array, as text."""
+    host = to_host(x).astype(np.float64)
+    return f"{np.sqrt(np.mean(host * host)):.3g}" if host.size else ""
 
 
 def _sizes(shapes: Shapes) -> list[int]:

@@ -291,7 +291,7 @@ def report(
     for name, d in distributions.items():
         generator = np.random.default_rng((run.args.seed, SAMPLE_STREAM))
         z, digits = d.sample(len(data.test_images), generator)
-        images = d.codec.decoder.decode(z)
+        images = d.codec.decoder.decode(z).reshape(len(z), -1)
         predicted, scores = judge.score(images, data) if judge else (None, None)
         rows[d.title], test[name] = scores, dict(scores.metrics) if scores else {}
         if scores and digits is not None:
@@ -306,8 +306,8 @@ def report(
     compared = {}
     if judge:
         # What decoding alone costs: no density can know more of the test images than their codes.
-        decoded = {c.title: judge.score(c.decoder.decode(codes[name]), data)[1]
-                   for name, c in codecs.items()}  # fmt: skip
+        again = {c.title: c.decoder.decode(codes[name]) for name, c in codecs.items()}
+        decoded = {title: judge.score(x.reshape(len(x), -1), data)[1] for title, x in again.items()}
         compared = baselines(data, judge, run.progress, run.args.smoke) | decoded
         say(scores_table(compared | rows))
         say(f"classifier: test error {judge.error:.2%}, sha256 {judge.sha256[:16]}")

@@ -20,10 +20,14 @@ import numpy as np
 from tinygen.data import idx, locations, mixtures, npz, strokes
 from tinygen.data.batches import background, require_finite
 from tinygen.data.download import DownloadError, download
+from tinygen.display import html_images, html_table
 from tinygen.errors import InputError, refuse_unknown
 
+SHOWN = 10
+"""Images of a data set that a notebook shows of it."""
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Images and labels to train on and to test on, and where they come from.
 
@@ -57,6 +61,25 @@ class Dataset:
                 f"{self.source}: expected images of one shape, "
                 f"got {_size(train)} for training and {_size(test)} for testing"
             )
+
+    def __repr__(self) -> str:
+        return f"Dataset({'; '.join(self._facts().values())})"
+
+    def _repr_html_(self) -> str:
+        table = html_table("Dataset", (), [*self._facts().items()])
+        is_pictures = self.train_images.dtype == np.uint8 and self.train_images.ndim > 2
+        return table + (html_images(self.train_images[:SHOWN]) if is_pictures else "")
+
+    def _facts(self) -> dict[str, str]:
+        """What a reader wants to know of it, in a few words each."""
+        train, test, labels = self.train_images, self.test_images, self.train_labels
+        return {
+            "name": self.name,
+            "images": f"{len(train)} to train on, {len(test)} to test on",
+            "shape": f"{_size(train)} of {train.dtype}",
+            "labels": "no labels" if labels is None else f"{len(np.unique(labels))} classes",
+            "source": self.source,
+        }
 
     @property
     def image_shape(self) -> tuple[int, ...]:

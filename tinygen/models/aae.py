@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tinygen.autograd import value_and_grad
 from tinygen.backend import Array
 from tinygen.byhand import aae as byhand
@@ -27,8 +25,8 @@ from tinygen.models.encoder_decoder import RECONSTRUCTIONS, EncoderDecoder
 from tinygen.models.gan import GAN
 from tinygen.models.gradients import LossAndGrads, choose, geometry
 from tinygen.models.options import convert_options
+from tinygen.nn import Sequential
 from tinygen.ops import ACTIVATIONS
-from tinygen.parameters import Parameters
 
 
 class Batch(NamedTuple):
@@ -129,14 +127,9 @@ class AdversarialAutoencoder(EncoderDecoder):
         return {"output": self.output, "reconstruction": self.reconstruction}
 
     @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The parameters' names and shapes: ``encoder.*``, ``decoder.*``, ``discriminator.*``."""
-        own = self.gan.discriminator.shapes
-        return super().shapes | {f"discriminator.{n}": shape for n, shape in own.items()}
-
-    def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
-        super()._fill(p, generator)
-        self.gan.discriminator.fill(p, generator, "discriminator.")
+    def networks(self) -> dict[str, Sequential]:
+        """By the prefixes of their parameters: ``encoder.``, ``decoder.``, ``discriminator.``."""
+        return super().networks | {"discriminator.": self.gan.discriminator}
 
     @property
     def reconstruction_terms(self) -> dict[str, Any]:

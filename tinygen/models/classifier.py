@@ -106,6 +106,11 @@ class Classifier:
         return Sequential(self.body, Dense(features, self.classes, self.weights, self.biases))
 
     @property
+    def networks(self) -> dict[str, Sequential]:
+        """The network, by the prefix of its parameters, ""; its outputs are logits."""
+        return {"": self.net}
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The parameters' names and shapes: ``W1``, ``b1``, ..., the softmax layer's last."""
         return self.net.shapes

@@ -48,6 +48,11 @@ class Network:
         }
 
     @property
+    def networks(self) -> dict[str, Sequential]:
+        """The network, with the function that its output goes through, by its prefix, ""."""
+        return {"": self.net}
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The parameters' names and shapes: ``W1``, ``b1``, ..."""
         return self.net.shapes
@@ -157,6 +162,10 @@ class Decoder(Network):
         return to_images(self, [self.latent, *self.hidden], **self._style)
 
     @property
+    def networks(self) -> dict[str, Sequential]:
+        return {"": Sequential(self.net, *([sigmoid] if self.output == "sigmoid" else []))}
+
+    @property
     def terms(self) -> dict[str, Any]:
         """The options of the loss: the keywords of `tinygen.byhand.autoencoder`."""
         return {
@@ -262,10 +271,14 @@ class EncoderDecoder:
         raise NotImplementedError
 
     @property
+    def networks(self) -> dict[str, Sequential]:
+        """Its networks, each with the function of its output, by the prefix of its parameters."""
+        return {"encoder.": self.encoder.networks[""], "decoder.": self.decoder.networks[""]}
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The parameters' names and shapes: ``encoder.W1``, ``encoder.b1``, ... ``decoder.b3``."""
-        parts = {"encoder": self.encoder, "decoder": self.decoder}
-        return {f"{k}.{n}": shape for k, part in parts.items() for n, shape in part.shapes.items()}
+        return {f"{k}{n}": s for k, net in self.networks.items() for n, s in net.shapes.items()}
 
     def initialise(
         self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
@@ -274,5 +287,5 @@ class EncoderDecoder:
         return initialise_parameters(self.shapes, self._fill, seed, dtype, backend)
 
     def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
-        self.encoder.net.fill(p, generator, "encoder.")
-        self.decoder.net.fill(p, generator, "decoder.")
+        for prefix, net in self.networks.items():
+            net.fill(p, generator, prefix)

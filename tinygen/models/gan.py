@@ -184,12 +184,18 @@ class GAN:
         )
 
     @property
+    def networks(self) -> dict[str, Sequential]:
+        """The players, each with the function of its output, by the prefix of its parameters."""
+        output = [sigmoid] if self.output == "sigmoid" else []
+        return {
+            "generator.": Sequential(self.generator, *output),
+            "discriminator.": self.discriminator,
+        }
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The parameters' names and shapes: ``generator.W1``, ... ``discriminator.b3``."""
-        players = {"generator": self.generator, "discriminator": self.discriminator}
-        return {
-            f"{who}.{n}": shape for who, net in players.items() for n, shape in net.shapes.items()
-        }
+        return {f"{k}{n}": s for k, net in self.networks.items() for n, s in net.shapes.items()}
 
     def initialise(
         self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
@@ -198,8 +204,8 @@ class GAN:
         return initialise_parameters(self.shapes, self._fill, seed, dtype, backend)
 
     def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
-        self.generator.fill(p, generator, "generator.")
-        self.discriminator.fill(p, generator, "discriminator.")
+        for prefix, net in self.networks.items():
+            net.fill(p, generator, prefix)
 
     @property
     def generator_terms(self) -> dict[str, Any]:
@@ -263,9 +269,20 @@ class GAN:
     def sampler(self, g: Mapping[str, Array]) -> Callable[..., Array]:
         """The trained generator, a function ``(z, labels=None) -> images`` of arrays.
 
-        An image does not depend on the others in its batch: batch norm is calibrated on 2,048 rows
-        of noise, the same ones each time, under the parameters `g`. So its statistics need not be
-        saved, and they also suit a moving average of the parameters.
+        An image does not depend on the others in its batch: batch norm is calibrated.
+        """
+        calibrated = self.calibrate_generator(g)
+
+        def sample(z: Array, labels: Array | None = None) -> Array:
+            a = self.generator(g, self._with_labels(z, labels), calibrated=calibrated)
+            return self._activate_output(a)
+
+        return sample
+
+    def calibrate_generator(self, g: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
+        """The generator's batch-norm statistics on 2,048 rows of noise, the same ones each time.
+
+        So they need not be saved, and they also suit a moving average of the parameters.
         """
         host = np.random.default_rng(0).standard_normal((CALIBRATION_ROWS, self.latent))
         W = g["W1"]
@@ -274,13 +291,7 @@ class GAN:
         if self.classes:
             cycled = np.eye(self.classes)[np.arange(CALIBRATION_ROWS) % self.classes]
             labels = backend_of(W).asarray(cycled, W.dtype)
-        calibrated = self.generator.calibrate(g, self._with_labels(z, labels))
-
-        def sample(z: Array, labels: Array | None = None) -> Array:
-            a = self.generator(g, self._with_labels(z, labels), calibrated=calibrated)
-            return self._activate_output(a)
-
-        return sample
+        return self.generator.calibrate(g, self._with_labels(z, labels))
 
     def logits(
         self,

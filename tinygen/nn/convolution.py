@@ -60,6 +60,9 @@ class Conv(Dense):
         self.padding = padding if isinstance(padding, str) else int(padding)
         self.shapes = {**self.shapes, "W": (self.kernel**2 * self.inputs, self.outputs)}
 
+    def _more_arguments(self) -> list[str]:
+        return [f"{name}={getattr(self, name)!r}" for name in ("kernel", "stride", "padding")]
+
     def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
         W = self.weights(generator, (self.kernel, self.kernel, self.inputs, self.outputs))
         drawn = {"W": np.reshape(W, self.shapes["W"])}
@@ -123,6 +126,9 @@ class ConvTranspose(Conv):
             )
         self.output_padding = (int(pair[0]), int(pair[1]))
         self.shapes = {**self.shapes, "W": (self.inputs, self.kernel**2 * self.outputs)}
+
+    def _more_arguments(self) -> list[str]:
+        return [*super()._more_arguments(), f"output_padding={self.output_padding}"]
 
     def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
         mirrored = Conv(self.outputs, self.inputs, self.kernel, weights=self.weights, biases=None)

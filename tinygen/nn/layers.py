@@ -36,6 +36,13 @@ class Layer:
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self._arguments())})"
+
+    def _arguments(self) -> list[str]:
+        """Those of the layer, as one would write them."""
+        return []
+
 
 class Dense(Layer):
     """A fully connected layer, ``x W + b``: ``(n, inputs) -> (n, outputs)``.
@@ -70,6 +77,13 @@ class Dense(Layer):
             drawn["b"] = self.biases(generator, shape)
         return drawn
 
+    def _arguments(self) -> list[str]:
+        bias = [] if self.biases else ["biases=None"]
+        return [str(self.inputs), str(self.outputs), *self._more_arguments(), *bias]
+
+    def _more_arguments(self) -> list[str]:
+        return []
+
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         if self.biases:
             return affine(x, p["W"], p["b"])
@@ -96,6 +110,9 @@ class Maxout(Dense):
         super().__init__(inputs, outputs * pieces, weights, biases)
         self.outputs, self.pieces = outputs, pieces
 
+    def _more_arguments(self) -> list[str]:
+        return [f"pieces={self.pieces}"]
+
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         a = super().__call__(p, x)
         return max(reshape(a, shape=(a.shape[0], self.pieces, self.outputs)), axis=1)
@@ -116,6 +133,9 @@ class Dropout(Layer):
         if not isinstance(rate, (int, float, np.number)) or not 0 <= rate < 1:
             raise InputError(f"Dropout: the rate must be at least 0 and below 1, got {rate!r}")
         self.rate = float(rate)
+
+    def _arguments(self) -> list[str]:
+        return [str(self.rate)]
 
     def draw_mask(self, generator: Any, shape: tuple[int, ...], dtype: Any) -> Array:
         """0 with probability `rate`, else ``1 / (1 - rate)``."""
@@ -140,6 +160,9 @@ class Reshape(Layer):
         self.shape = whole_numbers("Reshape", *shape, what="lengths")
         self.outputs = self.shape[-1]
 
+    def _arguments(self) -> list[str]:
+        return [*map(str, self.shape)]
+
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         if prod(x.shape[1:]) != prod(self.shape):
             raise InputError(
@@ -162,6 +185,9 @@ class LayerNorm(Layer):
         (width,) = whole_numbers("LayerNorm", width)
         self.epsilon = float(epsilon)  # a NumPy float64 would widen float32
         self.shapes = {"gamma": (width,), "beta": (width,)}
+
+    def _arguments(self) -> list[str]:
+        return [str(self.shapes["gamma"][0])]
 
     def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
         return _scale_and_shift(self.shapes)
@@ -192,6 +218,9 @@ class BatchNorm(Layer):
         self.epsilon, self.momentum = float(epsilon), float(momentum)
         self.shapes = {"gamma": (width,), "beta": (width,)}
         self.statistics: dict[str, Array] = {}
+
+    def _arguments(self) -> list[str]:
+        return [str(self.shapes["gamma"][0])]
 
     def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
         self.statistics = {}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, Backend, get_backend, require_floats
+from tinygen.display import html_table
 from tinygen.errors import InputError
 from tinygen.nn.layers import BatchNorm, Dropout, Layer, require_float_dtype
 from tinygen.parameters import Parameters, Shapes, refuse_unnamed
@@ -21,6 +22,11 @@ class Sequential:
     Args:
         layers: `Layer` objects, other `Sequential` ones, or functions of one array, such as
             ``partial(max_pool, kernel=2)``.
+
+    Attributes:
+        layers: all of them in a list, those of other `Sequential` ones by themselves.
+        names: for each layer what its parameters are called, such as ``{"W": "W1", "b": "b1"}``.
+        shapes: of all parameters, by name.
 
     >>> from tinygen.nn import Dense
     >>> from tinygen.ops import relu
@@ -41,13 +47,13 @@ class Sequential:
                     f"got {layer!r}"
                 )
             self.layers += layer.layers if isinstance(layer, Sequential) else [layer]
-        self._names: list[dict[str, str]] = []
+        self.names: list[dict[str, str]] = []
         self.shapes: dict[str, tuple[int, ...]] = {}
         k = 0
         for layer in self.layers:
             own = layer.shapes if isinstance(layer, Layer) else {}
             k += bool(own)
-            self._names.append({name: f"{name}{k}" for name in own})
+            self.names.append({name: f"{name}{k}" for name in own})
             self.shapes.update({f"{name}{k}": shape for name, shape in own.items()})
 
     def initialise(
@@ -58,7 +64,7 @@ class Sequential:
 
     def fill(self, p: Mapping[str, Any], generator: np.random.Generator, prefix: str = "") -> None:
         """Write the initial values into the host arrays named ``prefix + name``."""
-        for layer, names in zip(self.layers, self._names, strict=True):
+        for layer, names in zip(self.layers, self.names, strict=True):
             if names:
                 for short, value in layer.initialise(generator).items():
                     expected = layer.shapes[short]
@@ -73,6 +79,16 @@ class Sequential:
     def size(self) -> int:
         """The number of parameters."""
         return sum(int(np.prod(shape)) for shape in self.shapes.values())
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(_shown, self.layers))})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (_shown(layer), ", ".join(f"{name} {self.shapes[name]}" for name in names.values()))
+            for layer, names in zip(self.layers, self.names, strict=True)
+        ]
+        return html_table(f"{self.size} parameters", ("layer", "parameters"), rows)
 
     def draw_masks(self, generator: Any, n: int, dtype: Any = np.float32) -> tuple[Array, ...]:
         """A mask ``(n, width)`` for every `Dropout` layer, for one training step.
@@ -147,7 +163,7 @@ class Sequential:
                 )
         refuse_unnamed(p)
         remaining = iter(masks)
-        for layer, names in zip(self.layers, self._names, strict=True):
+        for layer, names in zip(self.layers, self.names, strict=True):
             try:
                 own = {short: p[full] for short, full in names.items()}
             except KeyError as missing:
@@ -174,7 +190,7 @@ class Sequential:
         They suit parameters that were in no training step, such as a moving average of them.
         """
         calibrated: dict[str, dict[str, Array]] = {}
-        for k, (layer, names) in enumerate(zip(self.layers, self._names, strict=True)):
+        for k, (layer, names) in enumerate(zip(self.layers, self.names, strict=True)):
             if isinstance(layer, BatchNorm):
                 # The layers before are run again: their norms have to be calibrated first.
                 before = Sequential(*self.layers[:k])
@@ -195,6 +211,11 @@ def initialise_parameters(
     host = Parameters.zeros(shapes, np.float64, get_backend("numpy"))
     fill(host, np.random.default_rng(seed))
     return host.to(backend, dtype)
+
+
+def _shown(layer: Any) -> str:
+    """A layer as one would write it, a function by its name."""
+    return repr(layer) if isinstance(layer, Layer) else getattr(layer, "__name__", repr(layer))
 
 
 def _drop(x: Any, mask: Array) -> Any:

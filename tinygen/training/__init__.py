@@ -1,5 +1,6 @@
 """From a model's gradients to a finished run: the trainer, its learners, the checkpoints."""
 
+from tinygen.training.fitting import fit
 from tinygen.training.learners import (
     AAELearner,
     AdversarialLearner,
@@ -11,6 +12,7 @@ from tinygen.training.loading import TrainedModel, load
 from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress
 from tinygen.training.run_dir import RunDir
+from tinygen.training.saving import save
 from tinygen.training.setup import Run, load_dataset, set_up
 from tinygen.training.state import State
 from tinygen.training.trainer import Diverged, Interrupted, Trainer
@@ -30,7 +32,9 @@ __all__ = [
     "State",
     "TrainedModel",
     "Trainer",
+    "fit",
     "load",
     "load_dataset",
+    "save",
     "set_up",
 ]

@@ -6,8 +6,9 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from math import prod
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,42 @@ import numpy as np
 from tinygen.backend import Array, Backend, get_backend
 from tinygen.data.batches import as_floats, background, require_finite
 from tinygen.data.locations import expanded
+from tinygen.display import html_table
 from tinygen.errors import InputError
-from tinygen.models.encoder_decoder import Decoder, Encoder
-from tinygen.models.serialization import from_description
+from tinygen.losses import one_hot
+from tinygen.models import (
+    GAN,
+    VAE,
+    AdversarialAutoencoder,
+    Autoencoder,
+    Classifier,
+    Decoder,
+    Encoder,
+)
+from tinygen.models.encoder_decoder import EncoderDecoder
+from tinygen.models.serialization import KINDS, from_description
 from tinygen.parameters import Parameters
 from tinygen.training import checkpoint
 from tinygen.training.run_dir import RunDir
+from tinygen.training.saving import BY_NAME, DTYPES, FORMATS
 
-DTYPES = ("float32", "float64")
 ROWS = 1000
 """Images or codes that go through a model at a time, so that memory stays flat."""
+TEST_STREAM = 2
+"""Of the seed, for the noise of test images, as in the figures of a run."""
+
+VERBS: dict[str, tuple[type, ...]] = {
+    "encode": (EncoderDecoder, Encoder),
+    "decode": (EncoderDecoder, Decoder),
+    "reconstruct": (EncoderDecoder,),
+    "sample": (VAE, AdversarialAutoencoder, GAN),
+    "loss": (Autoencoder, VAE, Classifier),
+    "classify": (Classifier,),
+}
+"""What a trained model can be asked for, and which models have an answer."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedModel:
     """A model with its parameters.
 
@@ -40,14 +64,18 @@ class TrainedModel:
         config: the flags of its run.
         path: the file, for messages.
 
-    It, its encoder and its decoder are called with arrays on the backend of the parameters and of
-    their dtype::
+    What it can be asked for are the verbs `encode`, `decode`, `reconstruct`, `sample`, `loss` and
+    `classify`, from host arrays to host arrays; `VERBS` says which models have which. Images are
+    uint8 as in a data set, or floats in [0, 1] as the verbs return them, and have the shape of
+    those of the training::
 
-        trained = tg.load("runs/mnist_autoencoder")
-        codes = trained.encoder(trained.prepare(images))
-        images = trained.decoder(codes)
+        trained = tg.load("runs/mnist_vae")
+        codes = trained.encode(images)
+        again = trained.decode(codes)
+        new = trained.sample(100, seed=1)
 
-    `encode` and `decode` do the same from host arrays to host arrays.
+    It, its encoder and its decoder are also functions of arrays on the backend of the parameters
+    and of their dtype, as a training step needs them, such as ``trained.prepare(images)``.
     """
 
     model: Any
@@ -56,6 +84,25 @@ class TrainedModel:
     path: Path
     data: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"TrainedModel({'; '.join(self._facts().values())})"
+
+    def _repr_html_(self) -> str:
+        return html_table("TrainedModel", (), [*self._facts().items()])
+
+    def _facts(self) -> dict[str, str]:
+        """What a reader wants to know of it, in a few words each."""
+        p, options = self.parameters.flat, {f.name: f.default for f in fields(self.model)}
+        own = {name: getattr(self.model, name) for name in options}
+        changed = [f"{name}={x!r}" for name, x in own.items() if x != options[name]]
+        return {
+            "model": f"{type(self.model).__name__}({', '.join(changed)})",
+            "parameters": f"{p.size} parameters, {p.dtype} on {self.backend.name}",
+            "data": f"trained on {str(self.data.get('name', 'unknown data'))[:100]}",
+            "file": str(self.path),
+            "verbs": ", ".join(v for v, kinds in VERBS.items() if isinstance(self.model, kinds)),
+        }
 
     @property
     def encoder(self) -> TrainedModel:
@@ -146,29 +193,135 @@ class TrainedModel:
                 )
         return self.model(self.parameters, *arrays)
 
-    def encode(self, images: Any) -> Any:
-        """The codes of host images, a VAE's the means: ``(n, h, w)`` of uint8 to ``(n, latent)``.
+    # The verbs.
 
-        Raises:
-            InputError: there is no encoder, or it is of images of another size.
-        """
+    def encode(self, images: Any) -> Any:
+        """The codes of images, a VAE's the means: ``(n, h, w)`` to ``(n, latent)``."""
+        self._require("encode")
         encoder = self if isinstance(self.model, Encoder) else self.encoder
-        return encoder._from_host(images, encoder.prepare)
+        return self._in_pieces(encoder, images, encoder._rows)
 
     def decode(self, codes: Any) -> Any:
-        """The images of host codes, as rows on the host: ``(n, latent)`` to ``(n, pixels)``.
-
-        Raises:
-            InputError: there is no decoder.
-        """
+        """The images of codes, floats: ``(n, latent)`` to ``(n, h, w)``."""
+        self._require("decode")
         decoder = self if isinstance(self.model, Decoder) else self.decoder
-        dtype, asarray = decoder.parameters.flat.dtype, decoder.backend.asarray
-        return decoder._from_host(np.asarray(codes), lambda z: asarray(z.astype(dtype)))
+        codes, latent = np.asarray(codes), decoder.model.latent
+        if codes.ndim != 2 or codes.shape[1] != latent:
+            raise InputError(f"{self.path}: expected codes (n, {latent}), got {codes.shape}")
+        return self._as_images(self._in_pieces(decoder, codes, self._on_backend))
 
-    def _from_host(self, rows: Any, prepare: Callable[[Any], Array]) -> Any:
-        """The model's output for host rows, which `prepare` moves to the backend; on the host."""
-        pieces = (self(prepare(rows[k : k + ROWS])) for k in range(0, len(rows), ROWS))
+    def reconstruct(self, images: Any) -> Any:
+        """Images decoded from their codes, a VAE's from the means: ``(n, h, w)``, floats."""
+        self._require("reconstruct")
+        return self.decode(self.encode(images))
+
+    def sample(self, n: int = 1, seed: int = 0, labels: Any = None) -> Any:
+        """New images ``(n, h, w)``, floats: decoded draws of the prior, or generated from noise.
+
+        The draws are the same on every backend. Of a VAE's pixels these are the means.
+
+        Args:
+            labels: whole numbers, one or (n,): which classes, of a GAN that has some; without
+                them it shows its classes in turn.
+        """
+        self._require("sample")
+        z = np.random.default_rng(seed).standard_normal((_count(n), self.model.latent))
+        classes = getattr(self.model, "classes", 0)
+        if labels is not None and not classes:
+            raise InputError(f"{self.path}: expected no labels, as the model has no classes")
+        if not isinstance(self.model, GAN):
+            return self.decode(z)
+        generate = self.model.sampler(self.parameters.part("generator."))
+        if not classes:
+            return self._as_images(self._in_pieces(generate, z, self._on_backend))
+        labels = np.arange(n) % classes if labels is None else np.broadcast_to(labels, n)
+        rows = np.concatenate([z, one_hot(labels, classes, z.dtype)], axis=1)
+
+        def conditional(rows: Array) -> Array:
+            return generate(rows[:, :-classes], rows[:, -classes:])
+
+        return self._as_images(self._in_pieces(conditional, rows, self._on_backend))
+
+    def loss(self, images: Any, labels: Any = None, seed: int = 0) -> float:
+        """The loss of images, the mean over them, as a run's test figures have it.
+
+        Nothing is distorted or dropped. A VAE's is its bound in nats, with a weight of 1 for the
+        KL and no free bits, whatever it was trained with; `seed` is that of its noise.
+
+        Args:
+            labels: ``(n,)``, for a classifier.
+        """
+        self._require("loss")
+        takes_labels = isinstance(self.model, Classifier)
+        if takes_labels != (labels is not None) or (takes_labels and len(labels) != len(images)):
+            expected = "a label for each image" if takes_labels else "images and no labels"
+            got = "no labels" if labels is None else f"{len(images)} images, {len(labels)} labels"
+            raise InputError(f"{self.path}: expected {expected}, got {got}")
+        total = 0.0
+        for k, start in enumerate(_starts(images)):
+            x = self._rows(images[start : start + ROWS])
+            some = labels[start : start + ROWS] if takes_labels else None
+            total += len(x) * float(self._loss(x, some, (seed, TEST_STREAM, k)))
+        return total / len(images)
+
+    def _loss(self, x: Array, labels: Any, seed: tuple[int, ...]) -> Any:
+        model, p = self.model, self.parameters
+        if isinstance(model, Autoencoder):
+            return model.loss(p, x)
+        if isinstance(model, Classifier):
+            rows = one_hot(np.asarray(labels), model.classes, p.flat.dtype)
+            return model.loss(p, x, self.backend.asarray(rows))
+        bound = replace(model.undistorted, free_bits=0.0)
+        x, noise, _ = bound.draw(x, self.backend.generator(seed))
+        return bound.loss(p, x, noise)
+
+    def classify(self, images: Any) -> Any:
+        """The most probable class of each image: ``(n, h, w)`` to ``(n,)``, whole numbers."""
+        self._require("classify")
+
+        def classes(x: Array) -> Array:
+            return self.model.logits(self.parameters, x).argmax(axis=1)
+
+        return self._in_pieces(classes, images, self._rows)
+
+    def _require(self, verb: str) -> None:
+        """Refuse a verb that the model has not."""
+        if not isinstance(self.model, VERBS[verb]):
+            *some, last = [name for name, kind in KINDS.items() if issubclass(kind, VERBS[verb])]
+            can = f"{', '.join(some)} and {last} have" if some else f"{last} has"
+            raise InputError(f"{self.path}: {type(self.model).__name__} has no {verb}; {can} one")
+
+    def _in_pieces(
+        self, function: Callable[[Array], Array], rows: Any, to_backend: Callable[[Any], Array]
+    ) -> Any:
+        """What a function makes of host rows, which go to the backend piece by piece; host."""
+        pieces = (function(to_backend(rows[k : k + ROWS])) for k in _starts(rows))
         return np.concatenate([self.backend.to_numpy(y) for y in pieces])
+
+    def _rows(self, images: Any) -> Array:
+        """Images as the verbs take them: bytes to be prepared, or floats in [0, 1]."""
+        images = images if hasattr(images, "shape") else np.asarray(images)
+        if images.dtype.kind != "f" or self.data.get("preprocessing") == "none":
+            return self.prepare(images)
+        pixels = prod(self._image_shape)
+        if images.ndim < 2 or pixels not in (images.shape[1], prod(images.shape[1:])):
+            return self.prepare(images)  # which refuses them
+        require_finite("images", images, unit_interval=True)
+        return self._on_backend(images.reshape(len(images), -1))
+
+    def _on_backend(self, rows: Any) -> Array:
+        return self.backend.asarray(np.asarray(rows), self.parameters.flat.dtype)
+
+    @property
+    def _image_shape(self) -> tuple[int, ...]:
+        """Of an image of the training; of a checkpoint that does not say, that of a row."""
+        shape, pixels = self.data.get("shape"), int(self.model.pixels)
+        if isinstance(shape, list) and all(type(n) is int for n in shape):
+            return tuple(shape) if prod(shape) == pixels else (pixels,)
+        return (pixels,)
+
+    def _as_images(self, rows: Any) -> Any:
+        return rows.reshape(len(rows), *self._image_shape)
 
 
 def sha256_of(vector: Any) -> str:
@@ -177,10 +330,10 @@ def sha256_of(vector: Any) -> str:
 
 
 def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> TrainedModel:
-    """The model that a run left behind.
+    """The model that a run left behind, or that `tinygen.save` wrote.
 
     Args:
-        path: the folder of the run, or its ``checkpoint.npz``; ~ is the home folder.
+        path: the folder of the run, or a file; ~ is the home folder.
         backend: where its parameters shall lie.
 
     Returns:
@@ -193,7 +346,8 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
     path = expanded(path)
     file = RunDir(path).checkpoint if path.is_dir() else path
     backend = get_backend(backend) if isinstance(backend, str) else backend
-    meta = checkpoint.read_meta(file)
+    format = FORMATS.get(file.suffix, checkpoint)
+    meta = format.read_meta(file)
     try:
         model = from_description(meta.get("model"))
     except InputError as error:
@@ -205,16 +359,30 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
         raise checkpoint.damaged(file, f"a model of {size} parameters does not fit into it")
     host = Parameters.zeros(model.shapes, dtype, get_backend("numpy"))
     averaged = meta.get("averaged")
-    vectors = {"parameters": host.flat}
+    vectors = {**host} if meta.get("arrays") == BY_NAME else {"parameters": host.flat}
     parts = {"", *(name[: name.find(".") + 1] for name in host)}  # "" is all of them
     if isinstance(averaged, str) and averaged in parts:
         vectors["average"] = host.part(averaged).flat
-    arrays, _ = checkpoint.load(file, vectors)
+    arrays, _ = format.load(file, vectors)
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise checkpoint.damaged(file, "it holds NaN or infinity")
     for name, vector in vectors.items():  # the average after the parameters, into their memory
         vector[...] = arrays[name]
     return TrainedModel(model, host.to(backend), backend, file, data, config)
+
+
+def _starts(rows: Any) -> range:
+    """Where each piece of some rows begins, of which there is at least one."""
+    if not len(rows):
+        raise InputError("expected at least one image or code, got none")
+    return range(0, len(rows), ROWS)
+
+
+def _count(n: Any) -> int:
+    """How many samples are asked for."""
+    if not isinstance(n, Integral) or n < 1:
+        raise InputError(f"sample: expected a whole number of images, at least 1, got {n!r}")
+    return int(n)
 
 
 def _without_grey(shape: Sequence[int]) -> tuple[int, ...]:

@@ -22,7 +22,8 @@ class Progress:
 
     def __init__(self, epochs: int, columns: dict[str, str], quiet: bool = False) -> None:
         self.epochs, self.columns, self.quiet = epochs, columns, quiet
-        self.bars = not quiet and sys.stderr is not None and sys.stderr.isatty()
+        is_notebook = "ipykernel" in sys.modules  # which shows a bar, but is no terminal
+        self.bars = not quiet and sys.stderr is not None and (is_notebook or sys.stderr.isatty())
         self._figures: dict[str, float] = {}
 
     def epoch(self, epoch: int, images: int, done: int) -> Bar:

@@ -1,0 +1,148 @@
+"""From an array of images to a trained model in one call."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygen as tg
+from tinygen.errors import InputError
+from tinygen.training import Diverged, Interrupted, SingleLossLearner
+
+RNG = np.random.default_rng(0)
+IMAGES = (RNG.random((40, 4, 3)) < 0.5).astype(np.uint8) * 255
+IMAGES[:20, :2] = 255  # of two kinds
+LABELS = np.repeat([0, 1], 20)
+MODELS: dict[str, Any] = {
+    "autoencoder": tg.Autoencoder(12, (8,), 3),
+    "vae": tg.VAE(12, (8,), 3),
+    "adversarial": tg.AdversarialAutoencoder(12, (8,), 3, discriminator_hidden=(4,)),
+    "gan": tg.GAN(12, 3, (8,), (8,)),
+    "conditional": tg.GAN(12, 3, (8,), (8,), classes=2),
+    "classifier": tg.Classifier(12, (8,), 2, dropout=0.0),
+}
+SHORT: dict[str, Any] = {"epochs": 2, "batch_size": 10, "quiet": True}
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for the disk."""
+    monkeypatch.setattr("os.fsync", lambda file: None)
+
+
+def labels_of(name: str) -> Any:
+    return LABELS if name in ("conditional", "classifier") else None
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_kind_trains_and_has_its_verbs(
+    backend: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trained = tg.fit(MODELS[name], IMAGES, labels_of(name), backend=backend, **SHORT)
+    start = MODELS[name].initialise(0)
+    assert trained.model == MODELS[name] and trained.backend is backend
+    assert not np.allclose(backend.to_numpy(trained.parameters.flat), start.flat)
+    assert not [*tmp_path.iterdir()], "nothing is written unless asked for"
+    verb = {"classifier": "classify", "autoencoder": "encode"}.get(name, "sample")
+    assert len(getattr(trained, verb)(40 if verb == "sample" else IMAGES)) == 40
+    if verb == "sample":
+        assert trained.sample(2).shape == (2, 4, 3)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "vae", "classifier"])
+def test_it_learns(name: str) -> None:
+    before = tg.fit(MODELS[name], IMAGES, labels_of(name), **SHORT | {"rate": 1e-12})
+    after = tg.fit(MODELS[name], IMAGES, labels_of(name), **SHORT | {"epochs": 60, "rate": 0.02})
+    losses = [who.loss(IMAGES, labels_of(name)) for who in (before, after)]
+    assert losses[1] < 0.8 * losses[0]
+    if name == "classifier":
+        assert np.mean(after.classify(IMAGES) == LABELS) > 0.95
+
+
+def test_the_seed_decides_all() -> None:
+    one, same, other = (tg.fit(MODELS["vae"], IMAGES, seed=k, **SHORT) for k in (1, 1, 2))
+    assert one.sha256 == same.sha256 != other.sha256
+
+
+def test_a_folder_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tg.data.stroke_digits(train=20, test=10)
+    model = tg.VAE(784, (4,), 2)
+    trained = tg.fit(model, data, out=tmp_path / "run", **SHORT | {"quiet": False})
+    assert {"checkpoint.npz", "metrics.jsonl", "summary.json"} <= {
+        path.name for path in (tmp_path / "run").iterdir()
+    }
+    assert tg.load(tmp_path / "run").sha256 == trained.sha256
+    assert trained.data["name"] == data.name and trained.path.parent == tmp_path / "run"
+    lines = capsys.readouterr().out.splitlines()
+    expected = f"test {trained.loss(data.test_images):.4g}"
+    assert len(lines) == 2 and lines[-1].endswith(expected)
+    tg.fit(model, data, out=tmp_path / "run", **SHORT)  # a finished run may be replaced
+    (tmp_path / "run" / "summary.json").unlink()
+    with pytest.raises(InputError, match="another folder, as this one holds an unfinished"):
+        tg.fit(model, data, out=tmp_path / "run", **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("model", "images", "more", "sentence"),
+    [
+        (tg.VAE(), IMAGES, {}, r"of 784 pixels, got 4 x 3; VAE\(pixels=12\) is for these"),
+        (MODELS["vae"], IMAGES / 255, {}, r"expected uint8 .* got float64 .*astype\(np\.uint8\)"),
+        (MODELS["vae"], IMAGES[0], {}, "expected uint8|pixels"),
+        (MODELS["vae"], [1, 2], {}, "expected an array of NumPy, got a list"),
+        (MODELS["vae"], IMAGES, {"batch_size": 41}, "a batch_size of 1 to 40, .* got 41"),
+        (MODELS["vae"], IMAGES, {"epochs": 0}, "epochs"),
+        (MODELS["vae"], IMAGES, {"rate": -1.0}, "rate"),
+        (MODELS["classifier"], IMAGES, {}, r"expected labels \(n,\), as a Classifier has classes"),
+        (MODELS["classifier"], IMAGES, {"labels": LABELS[:3]}, "expected a label for each"),
+        (MODELS["vae"], IMAGES, {"labels": LABELS}, "expected no labels"),
+        (tg.Encoder(12, (8,), 3), IMAGES, {}, "expected one of Autoencoder, .*, got Encoder"),
+        (tg.VAE, IMAGES, {}, "expected one of Autoencoder, VAE"),
+    ],
+)
+def test_anything_strange_is_asked_about(
+    model: Any, images: Any, more: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence) as refused:
+        tg.fit(model, images, **SHORT | more)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_data_set_has_its_own_labels() -> None:
+    data = tg.data.stroke_digits(train=20, test=10)
+    model = tg.Classifier(784, (8,), 10)
+    with pytest.raises(InputError, match="expected no labels beside a Dataset"):
+        tg.fit(model, data, data.train_labels, **SHORT)
+    with pytest.raises(InputError, match="expected labels"):
+        tg.fit(model, replace(data, train_labels=None), **SHORT)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_ctrl_c_leaves_the_model_so_far_if_there_is_a_folder(
+    tmp_path: Path, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = SingleLossLearner.step
+
+    def interrupted(self: Any, data: Any, rate: float) -> Any:
+        if self.steps == 5:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, data, rate)
+
+    monkeypatch.setattr(SingleLossLearner, "step", interrupted)
+    out = tmp_path / "run" if asked else None
+    with pytest.raises(Interrupted, match=r"^stopped after step 6; ") as stopped:
+        tg.fit(MODELS["vae"], IMAGES, out=out, **SHORT)
+    assert "--" not in str(stopped.value) and (str(out) in str(stopped.value)) == asked
+    if asked:
+        assert tg.load(tmp_path / "run").sample(2).shape == (2, 4, 3)
+
+
+def test_a_rate_that_is_too_high_is_named() -> None:
+    with pytest.raises(Diverged, match=r"; a rate below 1e\+38 may get further$") as diverged:
+        tg.fit(MODELS["autoencoder"], IMAGES, rate=1e38, **SHORT)
+    assert "--" not in str(diverged.value)

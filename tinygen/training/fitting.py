@@ -1,0 +1,219 @@
+"""From an array of images to a trained model in one call, as in a notebook."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from numbers import Integral, Real
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygen import optim
+from tinygen.backend import Backend, get_backend
+from tinygen.data import Dataset
+from tinygen.data.locations import expanded
+from tinygen.errors import InputError
+from tinygen.losses import one_hot
+from tinygen.models import GAN, VAE, AdversarialAutoencoder, Autoencoder, Classifier
+from tinygen.parameters import Parameters
+from tinygen.training.learners import AAELearner, AdversarialLearner, Learner, SingleLossLearner
+from tinygen.training.loading import VERBS, TrainedModel, load
+from tinygen.training.plan import Plan
+from tinygen.training.progress import Progress
+from tinygen.training.run_dir import RunDir, about, versions
+from tinygen.training.trainer import Diverged, Interrupted, Trainer
+
+TASK = "fit"
+
+
+class Recipe(NamedTuple):
+    """How a kind of model is trained unless one says otherwise: as by its example."""
+
+    rate: float = 4e-3
+    beta1: float = 0.9
+    beta2: float = 0.95
+    warm_up: float = 0.1
+
+
+RECIPES: dict[type, Recipe] = {
+    Autoencoder: Recipe(),
+    VAE: Recipe(rate=6e-3),
+    AdversarialAutoencoder: Recipe(rate=1e-3),
+    Classifier: Recipe(rate=1e-3),
+    GAN: Recipe(beta1=0.5, beta2=0.99, warm_up=0.0),
+}
+AVERAGE = 0.999
+"""The decay of the moving average of a GAN's generator."""
+COLUMNS = {
+    "train_loss": "train {:.4g}",
+    "test_loss": "test {:.4g}",
+    "train_reconstruction_loss": "reconstruction {:.4g}",
+    "train_discriminator_loss": "D {:.3f}",
+    "train_generator_loss": "G {:.3f}",
+    "train_encoder_loss": "E {:.3f}",
+}
+
+
+def fit(
+    model: Any,
+    images: Dataset | np.ndarray,
+    labels: Any = None,
+    *,
+    epochs: int = 10,
+    batch_size: int = 128,
+    rate: float | None = None,
+    seed: int = 0,
+    backend: Backend | str = "numpy",
+    out: str | os.PathLike[str] | None = None,
+    quiet: bool = False,
+) -> TrainedModel:
+    """Train a model on images, with the same trainer as the examples::
+
+        digits = tg.data.load()
+        trained = tg.fit(tg.VAE(), digits, epochs=10)
+        images = trained.sample(100)
+
+    Args:
+        model: an `Autoencoder`, `VAE`, `GAN`, `AdversarialAutoencoder` or `Classifier`. It holds no
+            weights; what comes back does.
+        images: a data set, whose test images then are evaluated after each epoch; or images
+            ``(n, h, w)`` or ``(n, h, w, c)`` of uint8, or rows ``(n, d)`` of floats.
+        labels: ``(n,)``, for a classifier, or a GAN with classes; those of a data set are its own.
+        rate: of learning, at its highest; by default that of the model's example.
+        out: a folder for the checkpoint and the figures of each epoch, as of a run; by default none
+            is left behind.
+        quiet: print nothing.
+
+    Raises:
+        InputError: anything is not as it is expected to be.
+        Interrupted: by Ctrl-C; the model as it was then is in `out`.
+        Diverged: the loss is not finite.
+    """
+    recipe = RECIPES.get(type(model))
+    if recipe is None:
+        kinds = ", ".join(kind.__name__ for kind in RECIPES)
+        raise InputError(f"fit: expected one of {kinds}, got {model!r}"[:300])
+    if labels is not None and not getattr(model, "classes", 0):
+        raise InputError(f"fit: expected no labels, as a {type(model).__name__} has no classes")
+    data = _dataset(images, labels)
+    _refuse_other_images(model, data)
+    rate = recipe.rate if rate is None else rate
+    _refuse_numbers(len(data.train_images), epochs, batch_size, rate)
+    backend = get_backend(backend) if isinstance(backend, str) else backend
+    plan = _plan(model, data, epochs, batch_size, seed, rate, recipe.warm_up)
+    learner = _learner(model, model.initialise(seed, np.float32, backend), recipe)
+    with _folder(out) as folder:
+        progress = Progress(epochs, COLUMNS, quiet)
+        trainer = Trainer(learner, plan, RunDir(folder), progress, backend)
+        try:
+            _train(trainer, data)
+        except Interrupted:  # the trainer speaks of flags, which there are none of here
+            left = f"tg.load({str(out)!r}) is the model so far" if out else "it left nothing behind"
+            raise Interrupted(f"stopped after step {trainer.state.step}; {left}") from None
+        except Diverged as diverged:
+            what, _, _ = str(diverged).partition(f"; {trainer.run_dir.checkpoint}")
+            raise Diverged(f"{what}; a rate below {rate:g} may get further") from None
+        trained = load(folder, backend)  # with a generator's average in its place
+    return trained if out is not None else replace(trained, path=Path(TASK))
+
+
+def _plan(
+    model: Any, data: Dataset, epochs: int, batch_size: int, seed: int, rate: float, warm_up: float
+) -> Plan:
+    """The rate rises over a part of all steps, `warm_up`, and then falls to 0."""
+    numbers = {"epochs": epochs, "batch_size": batch_size, "lr": rate, "seed": seed}
+    plan = Plan(
+        epochs, batch_size, seed, show_every=50, schedule=optim.constant(rate),
+        config={**numbers, "dtype": "float32"}, drop_last=isinstance(model, GAN), data=about(data),
+    )  # fmt: skip
+    steps = epochs * plan.steps(len(data.train_images))
+    rising = round(warm_up * steps)
+    return replace(plan, schedule=optim.warm_up(optim.linear(rate, steps - rising), rising))
+
+
+def _train(trainer: Trainer, data: Dataset) -> None:
+    """Until the last epoch, with the loss of test images after each, if there are some."""
+    learner, plan, backend = trainer.learner, trainer.plan, trainer.backend
+    model, p = learner.model, learner.parameters
+    now = TrainedModel(model, p, backend, Path(TASK), plan.data)
+    has_tests = data.test_images is not data.train_images and isinstance(model, VERBS["loss"])
+
+    def evaluate() -> dict[str, float]:
+        if not has_tests:
+            return {}
+        labels = data.test_labels if isinstance(model, Classifier) else None
+        return {"test_loss": now.loss(data.test_images, labels, plan.seed)}
+
+    labels = None
+    if getattr(model, "classes", 0):
+        labels = one_hot(backend.asarray(np.asarray(data.train_labels)), model.classes)
+    trainer.fit(backend.asarray(data.train_images), evaluate, labels)
+    trainer.run_dir.write_summary(
+        task=TASK, config=plan.config, data=plan.data, versions=versions(backend),
+        seconds=round(trainer.state.seconds, 3), parameters=p.flat.size,
+    )  # fmt: skip
+
+
+@contextmanager
+def _folder(out: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """That of the run; if none was asked for, one that goes away."""
+    if out is None:
+        with TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    run_dir = RunDir(expanded(out))
+    run_dir.claim(TASK)
+    if run_dir.checkpoint.exists() and not run_dir.summary.exists():
+        raise InputError(f"{out}: expected another folder, as this one holds an unfinished run")
+    yield run_dir.folder
+
+
+def _dataset(images: Any, labels: Any) -> Dataset:
+    """The images as a data set; alone they have no test images, for which they stand themselves."""
+    if isinstance(images, Dataset):
+        if labels is not None:
+            raise InputError("fit: expected no labels beside a Dataset, which has its own")
+        return images
+    labels = labels if labels is None else np.asarray(labels)
+    return Dataset("images", images, labels, images, labels, "an array", {})
+
+
+def _refuse_other_images(model: Any, data: Dataset) -> None:
+    """Images of another size, or without the labels that are needed."""
+    if data.pixels != model.pixels:
+        shape = " x ".join(map(str, data.image_shape))
+        raise InputError(
+            f"fit: expected images of {model.pixels} pixels, got {shape}; "
+            f"{type(model).__name__}(pixels={data.pixels}) is for these"
+        )
+    if getattr(model, "classes", 0) and data.train_labels is None:
+        raise InputError(f"fit: expected labels (n,), as a {type(model).__name__} has classes")
+
+
+def _refuse_numbers(images: int, epochs: Any, batch_size: Any, rate: Any) -> None:
+    """Numbers with which nothing could be learned."""
+    if not isinstance(epochs, Integral) or int(epochs) < 1:
+        raise InputError(f"fit: expected epochs of at least 1, a whole number, got {epochs!r}")
+    if not isinstance(batch_size, Integral) or not 1 <= int(batch_size) <= images:
+        raise InputError(
+            f"fit: expected a batch_size of 1 to {images}, the number of images, got {batch_size!r}"
+        )
+    if not isinstance(rate, Real) or not 0 < float(rate) < float("inf"):
+        raise InputError(f"fit: expected a rate above 0, got {rate!r}")
+
+
+def _learner(model: Any, p: Parameters, recipe: Recipe) -> Learner:
+    def adam(parameters: Parameters) -> optim.Optimizer:
+        return optim.Adam(parameters, recipe.beta1, recipe.beta2)
+
+    gradients = model.gradients("autograd")
+    if isinstance(model, GAN):
+        return AdversarialLearner(model, p, adam, gradients, average=AVERAGE)
+    if isinstance(model, AdversarialAutoencoder):
+        return AAELearner(model, p, adam, gradients)
+    return SingleLossLearner(model, p, adam, gradients)

@@ -1,0 +1,108 @@
+"""Writes a model with its parameters into one file, which `tinygen.load` reads, and others can.
+
+docs/layout.md says what is in it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import get_backend
+from tinygen.data import Dataset
+from tinygen.data.locations import expanded
+from tinygen.errors import InputError
+from tinygen.models.architecture import shape_of
+from tinygen.models.serialization import KINDS, describe
+from tinygen.parameters import Parameters, refuse_other_types
+from tinygen.training import checkpoint, tensors
+from tinygen.training.run_dir import about
+
+FORMATS: dict[str, ModuleType] = {".npz": checkpoint, ".safetensors": tensors}
+"""What reads and writes a file, by the ending of its name."""
+BY_NAME = "by name"
+"""What the description of such a file says of its arrays, which in a run's are one vector."""
+DTYPES = ("float32", "float64")
+
+
+def save(
+    path: str | os.PathLike[str],
+    model: Any,
+    parameters: Parameters,
+    data: Dataset | Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model and its parameters into a file, which replaces an older one once it is whole::
+
+        tg.save("vae.npz", model, parameters)
+        images = tg.load("vae.npz").sample(100)
+
+    Args:
+        path: ends in .npz, or in .safetensors, which needs the package of this name.
+        model: of one of the kinds in `tinygen.models`.
+        parameters: in the layout of the model, on any backend.
+        data: what it was trained on, or the `data` of a loaded model: the shape of an image and the
+            brightness of its border, which `tinygen.load` compares with new images. Without it an
+            image is the model's `image`, or else a grey square.
+
+    Raises:
+        InputError: the model is of no such kind, the parameters are not the model's, of another
+            dtype or not finite, or the file is that of a run, which could not go on without it.
+        OSError: it cannot be written; what was there stays.
+    """
+    path = expanded(path)
+    if path.suffix not in FORMATS:
+        raise InputError(f"{path}: expected a name that ends in {' or '.join(FORMATS)}")
+    _refuse_run(path)
+    description = describe(model)
+    if description is None:
+        raise InputError(
+            f"save: expected a model such as {', '.join(KINDS)}, got a {type(model).__name__}; "
+            "np.savez(path, **parameters) writes the arrays of any network"
+        )
+    arrays = _on_host(model, parameters)
+    meta = {
+        "model": description,
+        "shapes": parameters.shapes,
+        "dtype": str(parameters.flat.dtype),
+        "arrays": BY_NAME,
+        "data": about(data) if isinstance(data, Dataset) else data or _images_of(model),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FORMATS[path.suffix].save(path, arrays, meta)
+
+
+def _on_host(model: Any, parameters: Parameters) -> dict[str, np.ndarray]:
+    """The arrays by name, if they can be the model's parameters."""
+    refuse_other_types("save", parameters)
+    if [*parameters.shapes.items()] != [*model.shapes.items()]:
+        raise InputError(f"save: expected the parameters {model.shapes}, got {parameters.shapes}")
+    if str(parameters.flat.dtype) not in DTYPES:
+        raise InputError(f"save: expected {' or '.join(DTYPES)}, got {parameters.flat.dtype}")
+    host = parameters.to(get_backend("numpy"))
+    if not np.isfinite(host.flat).all():
+        raise InputError("save: expected finite parameters, got NaN or infinity among them")
+    return {**host}
+
+
+def _images_of(model: Any) -> dict[str, Any]:
+    """What is known of a model's images by its options alone."""
+    try:
+        h, w, c = shape_of(model)
+    except InputError:  # rows that are no images
+        return {"shape": [int(model.pixels)]}
+    return {"shape": [h, w] if c == 1 else [h, w, c]}
+
+
+def _refuse_run(path: Path) -> None:
+    """A run that was interrupted goes on from its checkpoint, which holds more than a model."""
+    try:
+        meta = checkpoint.read_meta(path)
+    except InputError:  # there is none
+        return
+    if "history" in meta:
+        raise InputError(f"{path}: expected another name, as this is the checkpoint of a run")
