@@ -533,9 +533,8 @@ MUTANTS: dict[str, Plant] = {
     ),
     "the sampler calibrates once for all": in_model(
         (
-            "calibrated = self.generator.calibrate(g, self._with_labels(z, labels))",
-            "calibrated = self.generator.calibrate(g, self._with_labels(z, labels))\n"
-            "calibrated = vars(self.generator).setdefault('once', calibrated)",
+            "calibrated = self.calibrate_generator(g)",
+            "calibrated = vars(self.generator).setdefault('once', self.calibrate_generator(g))",
         )
     ),
     "the sampler calibrates on one class": in_model(
