@@ -36,4 +36,6 @@ def _line(cell: str, row: Sequence[object]) -> str:
 
 
 def _escaped(x: object) -> str:
-    return str(x).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    import html  # only where something is shown, as Image above
+
+    return html.escape(str(x), quote=False)
