@@ -7,9 +7,14 @@ from itertools import pairwise
 from math import isqrt, prod
 from typing import Any, Protocol
 
+import numpy as np
+
+from tinygen.backend import Backend
 from tinygen.errors import InputError
 from tinygen.nn import Conv, Sequential, convolutional, deconvolutional, mlp
 from tinygen.nn.networks import stages_of
+from tinygen.nn.sequential import initialise_parameters
+from tinygen.parameters import Parameters
 
 KERNEL = 3
 """The width of windows where none is asked for."""
@@ -34,6 +39,30 @@ class Options(Protocol):
     def kernel(self) -> int: ...
     @property
     def image(self) -> tuple[int, ...]: ...
+
+
+class SeveralNetworks:
+    """A model whose parameters are those of several networks, each under a prefix."""
+
+    @property
+    def networks(self) -> dict[str, Sequential]:
+        """Its networks, each with the function of its output, by the prefix of its parameters."""
+        raise NotImplementedError
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The parameters' names and shapes: ``encoder.W1``, ``encoder.b1``, ... ``decoder.b3``."""
+        return {f"{k}{n}": s for k, net in self.networks.items() for n, s in net.shapes.items()}
+
+    def initialise(
+        self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
+    ) -> Parameters:
+        """The starting parameters; the same numbers on every backend."""
+        return initialise_parameters(self.shapes, self._fill, seed, dtype, backend)
+
+    def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
+        for prefix, net in self.networks.items():
+            net.fill(p, generator, prefix)
 
 
 def convolutions_of(model: Options) -> dict[str, Any]:

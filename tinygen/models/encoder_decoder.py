@@ -13,11 +13,15 @@ from tinygen.backend import Array, Backend
 from tinygen.byhand import autoencoder as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import binary_cross_entropy_with_logits, mse
-from tinygen.models.architecture import convolutions_of, from_images, to_images
+from tinygen.models.architecture import (
+    SeveralNetworks,
+    convolutions_of,
+    from_images,
+    to_images,
+)
 from tinygen.models.gradients import LossAndGrads, geometry, of_one_loss
 from tinygen.models.options import convert_options
 from tinygen.nn import Sequential
-from tinygen.nn.sequential import initialise_parameters
 from tinygen.ops import sigmoid
 from tinygen.parameters import Parameters
 
@@ -221,7 +225,7 @@ class Decoder(Network):
         return of_one_loss(how, self, byhand.decoder_loss_and_grads)
 
 
-class EncoderDecoder:
+class EncoderDecoder(SeveralNetworks):
     """An `Encoder` ``pixels -> hidden -> code`` and its mirror image, a `Decoder`, in one vector.
 
     A model derives from it, has these options as fields, and adds its loss. The parameters of the
@@ -274,18 +278,3 @@ class EncoderDecoder:
     def networks(self) -> dict[str, Sequential]:
         """Its networks, each with the function of its output, by the prefix of its parameters."""
         return {"encoder.": self.encoder.networks[""], "decoder.": self.decoder.networks[""]}
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The parameters' names and shapes: ``encoder.W1``, ``encoder.b1``, ... ``decoder.b3``."""
-        return {f"{k}{n}": s for k, net in self.networks.items() for n, s in net.shapes.items()}
-
-    def initialise(
-        self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
-    ) -> Parameters:
-        """The starting parameters; the same numbers on every backend."""
-        return initialise_parameters(self.shapes, self._fill, seed, dtype, backend)
-
-    def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
-        for prefix, net in self.networks.items():
-            net.fill(p, generator, prefix)

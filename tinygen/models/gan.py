@@ -18,17 +18,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygen.autograd import Tensor, grad, value_and_grad
-from tinygen.backend import Array, Backend, backend_of, namespace
+from tinygen.backend import Array, backend_of, namespace
 from tinygen.byhand import checks
 from tinygen.byhand import gan as byhand
 from tinygen.errors import InputError, refuse_unknown
-from tinygen.models.architecture import from_images, to_images
+from tinygen.models.architecture import SeveralNetworks, from_images, to_images
 from tinygen.models.gradients import LossAndGrads, choose, geometry
 from tinygen.models.options import convert_options
 from tinygen.nn import Sequential
-from tinygen.nn.sequential import initialise_parameters
 from tinygen.ops import concatenate, mean, reshape, sigmoid, softplus, sqrt, square, sum
-from tinygen.parameters import Parameters
 
 LOSSES = ("non-saturating", "minimax", "least-squares", "wasserstein-gp", "r1")
 OUTPUTS = ("sigmoid", "none")
@@ -75,7 +73,7 @@ class GANGradients(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GAN:
+class GAN(SeveralNetworks):
     """A generator ``noise -> hidden -> pixels`` and a discriminator ``pixels -> hidden -> logit``.
 
     Args:
@@ -191,21 +189,6 @@ class GAN:
             "generator.": Sequential(self.generator, *output),
             "discriminator.": self.discriminator,
         }
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The parameters' names and shapes: ``generator.W1``, ... ``discriminator.b3``."""
-        return {f"{k}{n}": s for k, net in self.networks.items() for n, s in net.shapes.items()}
-
-    def initialise(
-        self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
-    ) -> Parameters:
-        """The initial parameters; each player's are ``p.part("generator.")`` and so on."""
-        return initialise_parameters(self.shapes, self._fill, seed, dtype, backend)
-
-    def _fill(self, p: Parameters, generator: np.random.Generator) -> None:
-        for prefix, net in self.networks.items():
-            net.fill(p, generator, prefix)
 
     @property
     def generator_terms(self) -> dict[str, Any]:
