@@ -1,0 +1,60 @@
+"""How Sphinx builds the site. In this folder: ``python -m sphinx -W . _build``."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import mathjax  # of the package django-static-mathjax, which is MathJax and nothing else
+
+import tinygen
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "extensions"))
+
+project = "tinygen"
+version = release = tinygen.__version__
+copyright = "the authors of tinygen"  # noqa: A001  Sphinx's name
+extensions = [
+    "myst_nb",  # Markdown as GitHub has it, and notebooks
+    "sphinx.ext.autodoc",
+    "sphinx.ext.linkcode",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sources",
+    "derivations",
+]
+exclude_patterns = ["_build", "stepper/*.html"]
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 4  # those of GitHub, which the links in the pages lead to
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+
+default_role = "code"  # what docstrings mean by `x`
+autodoc_default_options = {"members": True, "imported-members": True, "member-order": "bysource"}
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+napoleon_use_rtype = False
+python_maximum_signature_line_length = 80
+
+html_theme = "furo"
+html_title = "tinygen"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+mathjax_path = "mathjax/tex-chtml.js"
+copybutton_exclude = ".linenos, .gp, .go"
+
+
+def setup(app):
+    """MathJax comes along, so that the pages need no network."""
+    es5, to = Path(mathjax.__path__[0], "static/mathjax/es5"), Path(app.outdir, "_static/mathjax")
+    for part in ("tex-chtml.js", "output/chtml/fonts/woff-v2"):
+        source, target = es5 / part, to / part
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
