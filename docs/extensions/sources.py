@@ -88,13 +88,15 @@ def uri_of(app: Sphinx, path: Path) -> str:
 
 def source_of(app: Sphinx, domain: str, info: dict[str, str]) -> str | None:
     """Where an object of the reference stands, for sphinx.ext.linkcode."""
+    if not info["module"]:
+        return None
     thing: Any = import_module(info["module"])
     for name in info["fullname"].split("."):
         thing = getattr(thing, name, None)
     thing = inspect.unwrap(getattr(thing, "fget", None) or thing)
     try:
         path, line = Path(inspect.getsourcefile(thing) or ""), inspect.getsourcelines(thing)[1]
-    except TypeError:  # a constant
+    except (TypeError, OSError):  # a constant, or something made at run time
         return None
     if not path.is_relative_to(ROOT / "tinygen"):
         return None
