@@ -35,6 +35,7 @@ suppress_warnings = ["ref.python"]  # two rooms have a Dense
 default_role = "code"  # what docstrings mean by `x`
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
+autodoc_type_aliases = {"Array": "Array", "Pair": "Pair"}
 autodoc_preserve_defaults = True
 napoleon_use_rtype = False
 python_maximum_signature_line_length = 80
@@ -54,8 +55,15 @@ for name in tinygen.ops.__all__:  # autodoc knows functions, and no Ops
     setattr(tinygen.ops, name, getattr(function, "forward", function))
 
 
+def headings(app, pagename, templatename, context, doctree):
+    """A role of heading needs a level, which Sphinx leaves out of the captions."""
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def setup(app):
     """MathJax comes along, so that the pages need no network."""
+    app.connect("html-page-context", headings, priority=900)
     es5, to = Path(mathjax.__path__[0], "static/mathjax/es5"), Path(app.outdir, "_static/mathjax")
     for part in ("tex-chtml.js", "output/chtml/fonts/woff-v2"):
         source, target = es5 / part, to / part

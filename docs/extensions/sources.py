@@ -128,7 +128,7 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 def page(app: Sphinx, path: Path, body: str) -> tuple[str, dict[str, Any], str]:
     title = escape(path.relative_to(ROOT).as_posix())
-    return page_of(path), {"title": title, "body": f"<h1>{title}</h1>{body}"}, "page.html"
+    return page_of(path), {"title": title, "body": f'<h1>{title}</h1><div class="listing">{body}</div>'}, "page.html"
 
 
 def listing(app: Sphinx, path: Path) -> str:
