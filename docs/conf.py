@@ -8,12 +8,11 @@ import mathjax  # of the package django-static-mathjax, which is MathJax and not
 
 import tinygen
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "extensions"))
+sys.path.insert(0, str(Path(__file__).with_name("extensions")))
 
 project = "tinygen"
 version = release = tinygen.__version__
-copyright = "the authors of tinygen"  # noqa: A001  Sphinx's name
+copyright = "the authors of tinygen"
 extensions = [
     "myst_nb",  # Markdown as GitHub has it, and notebooks
     "sphinx.ext.autodoc",
@@ -40,10 +39,10 @@ autodoc_preserve_defaults = True
 napoleon_use_rtype = False
 python_maximum_signature_line_length = 80
 
-
 html_theme = "furo"
 html_title = "tinygen"
 html_static_path = ["static"]
+html_favicon = "static/icon.svg"
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
@@ -58,17 +57,15 @@ for name in tinygen.ops.__all__:  # autodoc knows functions, and no Ops
 def headings(app, pagename, templatename, context, doctree):
     """A role of heading needs a level, which Sphinx leaves out of the captions."""
     tree = context.get("furo_navigation_tree", "")
-    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
 
 
 def setup(app):
     """MathJax comes along, so that the pages need no network."""
     app.connect("html-page-context", headings, priority=900)
     es5, to = Path(mathjax.__path__[0], "static/mathjax/es5"), Path(app.outdir, "_static/mathjax")
-    for part in ("tex-chtml.js", "output/chtml/fonts/woff-v2"):
-        source, target = es5 / part, to / part
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+    fonts = "output/chtml/fonts/woff-v2"
+    shutil.copytree(es5 / fonts, to / fonts, dirs_exist_ok=True)
+    shutil.copy(es5 / "tex-chtml.js", to)

@@ -1,4 +1,4 @@
-"""The site: equations and code lead to each other, links lead somewhere, nothing needs a network."""
+"""The site: equations and code lead to each other, links lead somewhere, no network is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 for package in ("sphinx", "myst_nb", "furo", "mathjax"):
     pytest.importorskip(package)
 
-import derivations
+import derivations  # noqa: E402
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -31,7 +31,7 @@ def test_of_a_statement_with_a_body_it_is_the_line() -> None:
 
 
 def test_every_place_has_its_number() -> None:
-    assert len(derivations.tie()) > 150
+    assert len(derivations.tie()) > 100  # or the walk sees nothing
     for (_, number), places in derivations.tie().items():
         for place in places:
             assert f"({number})" in derivations.lines(place), (number, place)
@@ -46,8 +46,9 @@ def test_what_computes_an_equation_stands_before_what_calls_it() -> None:
 def test_numbers_in_a_listing_are_links_only_where_a_line_computes() -> None:
     path = derivations.BOOK / "vae.py"
     code = '"""Of (P1)."""\nz = f(x)  # (P52), (1)\n# (P2)\n'
-    html = '<span id="L-1">"""Of (P1)."""</span>\n<span id="L-2">z <span class="c1"># (P52), (1)</span></span>\n'
-    html += '<span id="L-3"><span class="c1"># (P2)</span></span>'
+    html = """<span id="L-1">Of (P1).</span>
+<span id="L-2">z <span class="c1"># (P52), (1)</span></span>
+<span id="L-3"><span class="c1"># (P2)</span></span>"""
     linked = derivations.with_links(html, path, code, lambda page: f"/{page}.html")
     assert re.findall(r'href="([^"]*)">\((\w+)\)', linked) == [
         ("/derivations/pieces.html#equation-P52", "P52"),

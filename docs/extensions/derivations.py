@@ -1,7 +1,7 @@
 """Each numbered equation with the code that computes it, and the code with links to its equations.
 
-What belongs together is what the test in tests/byhand/test_equations.py checks: a line of
-``tinygen/byhand`` that ends in ``# (P7)`` computes the equation with the tag P7, or calls what does.
+What belongs together is what tests/byhand/test_equations.py checks: a line of ``tinygen/byhand``
+that ends in ``# (P7)`` computes the equation with the tag P7, or calls what does.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class Place(NamedTuple):
 
     @property
     def name(self) -> str:
-        lines = f"line {self.first}" if self.first == self.last else f"lines {self.first}-{self.last}"
+        lines = (
+            f"line {self.first}" if self.first == self.last else f"lines {self.first}-{self.last}"
+        )
         return f"{self.file}, {lines}"
 
 
@@ -96,7 +98,9 @@ class Annotate(SphinxTransform):
         if folder != PAGES.name:
             return
         for text in list(self.document.findall(nodes.Text)):
-            if not isinstance(text.parent, nodes.literal | nodes.math | nodes.math_block | nodes.reference):
+            if not isinstance(
+                text.parent, nodes.literal | nodes.math | nodes.math_block | nodes.reference
+            ):
                 text.parent.replace(text, [*self._linked(page, text)])
         for node in list(self.document.findall(nodes.math_block)):
             if tag := TAG.search(node.astext()):
@@ -123,7 +127,9 @@ class Annotate(SphinxTransform):
         others = [place for place in places if place.file != f"{page}.py"]
         if not own:
             return
-        yield nodes.raw("", f'<details class="code-of"><summary>code of ({number})</summary>', format="html")
+        yield nodes.raw(
+            "", f'<details class="code-of"><summary>code of ({number})</summary>', format="html"
+        )
         for place in own:
             yield nodes.paragraph("", "", self._link(place), nodes.Text(f", in {place.function}"))
             yield nodes.literal_block("", lines(place), language="python")
@@ -159,7 +165,11 @@ def with_links(html: str, path: Path, code: str, uri: Callable[[str], str]) -> s
 
     def link(found: re.Match[str]) -> str:
         page = page_with(path.stem, found[1])
-        return f'<a href="{uri(f"{PAGES.name}/{page}")}#equation-{found[1]}">{found[0]}</a>' if page else found[0]
+        return (
+            f'<a href="{uri(f"{PAGES.name}/{page}")}#equation-{found[1]}">{found[0]}</a>'
+            if page
+            else found[0]
+        )
 
     out = []
     for line in html.split("\n"):

@@ -1,7 +1,8 @@
 """The repository's files as pages of the site, and the links to them.
 
-A page links to a file as it does on GitHub, ``[pieces.py](../../tinygen/byhand/pieces.py)``; here such
-a link leads to a listing, ``source/tinygen/byhand/pieces.py.html``, whose lines have anchors, ``#L-7``.
+A page links to a file as it does on GitHub, ``[pieces.py](../../tinygen/byhand/pieces.py)``; on the
+site the link leads to a listing, ``source/tinygen/byhand/pieces.py.html``, whose lines have anchors
+(``#L-7``).
 """
 
 from __future__ import annotations
@@ -128,7 +129,11 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 def page(app: Sphinx, path: Path, body: str) -> tuple[str, dict[str, Any], str]:
     title = escape(path.relative_to(ROOT).as_posix())
-    return page_of(path), {"title": title, "body": f'<h1>{title}</h1><div class="listing">{body}</div>'}, "page.html"
+    return (
+        page_of(path),
+        {"title": title, "body": f'<h1>{title}</h1><div class="listing">{body}</div>'},
+        "page.html",
+    )
 
 
 def listing(app: Sphinx, path: Path) -> str:
