@@ -1,5 +1,6 @@
 """How Sphinx builds the site. In this folder: ``python -m sphinx -W . _build``."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -62,8 +63,15 @@ def headings(app, pagename, templatename, context, doctree):
     )
 
 
+def signature(app, what, name, thing, options, arguments, returned):
+    """An alias within another type is written as autodoc stands for it."""
+    alias = r"TypeAliasForwardRef\('(\w+)'\)"
+    return tuple(text and re.sub(alias, r"\1", text) for text in (arguments, returned))
+
+
 def setup(app):
     """MathJax comes along, so that the pages need no network."""
+    app.connect("autodoc-process-signature", signature)
     app.connect("html-page-context", headings, priority=900)
     es5, to = Path(mathjax.__path__[0], "static/mathjax/es5"), Path(app.outdir, "_static/mathjax")
     fonts = "output/chtml/fonts/woff-v2"
