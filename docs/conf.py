@@ -24,7 +24,7 @@ extensions = [
     "sources",
     "derivations",
 ]
-exclude_patterns = ["_build", "stepper/*.html"]
+exclude_patterns = ["_build", ".jupyter_cache", "stepper/*.html"]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # those of GitHub, which the links in the pages lead to
@@ -45,6 +45,7 @@ html_title = "tinygen"
 html_static_path = ["static"]
 html_favicon = "static/icon.svg"
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sphinx = False
 mathjax_path = "mathjax/tex-chtml.js"
