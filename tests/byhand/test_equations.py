@@ -10,12 +10,12 @@ An equation that only explains has another letter in its tag, ``\\tag{E1}``, and
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from pathlib import Path
 
 import pytest
+
+from tinygen.explain.equations import cited_lines, tags
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "derivations"
@@ -24,24 +24,8 @@ LETTERS = {"pieces": "P", "chain": "C", "conv": "K"}
 """The pages whose equations others refer to."""
 
 
-def tags(page: str) -> list[str]:
-    """The tags of a page's equations, in the order in which they stand there."""
-    return re.findall(r"\\tag\{(\w+)\}", page)
-
-
 def letter_of(tag: str) -> str:
     return tag.rstrip("0123456789")
-
-
-def citations(code: str) -> dict[str, list[int]]:
-    """For each number in a comment at the end of a line of code, the lines that cite it."""
-    cited: dict[str, list[int]] = {}
-    for token in tokenize.generate_tokens(io.StringIO(code).readline):
-        before = token.line[: token.start[1]].strip()
-        if token.type == tokenize.COMMENT and before:
-            for number in re.findall(r"\(([A-Z]?\d+)\)", token.string):
-                cited.setdefault(number, []).append(token.start[0])
-    return cited
 
 
 def faults(page: str, code: str, letter: str = "", called: str = "") -> list[str]:
@@ -53,7 +37,7 @@ def faults(page: str, code: str, letter: str = "", called: str = "") -> list[str
         called: the code of the functions that this code calls.
     """
     every = [tag for tag in tags(page) if letter_of(tag) == letter]
-    cited = citations(code)
+    cited = cited_lines(code)
     numbers = [int(tag[len(letter) :]) for tag in every]
     out = [f"equation ({t}) is numbered {every.count(t)} times" for t in sorted({*every})
            if every.count(t) > 1]  # fmt: skip
@@ -75,7 +59,7 @@ def faults(page: str, code: str, letter: str = "", called: str = "") -> list[str
 def computed_by(code: str) -> dict[str, set[str]]:
     """The numbers that each function cites, or a function that it calls."""
     functions = [node for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)]
-    cited = citations(code)
+    cited = cited_lines(code)
     own = {
         f.name: {
             n
@@ -112,7 +96,7 @@ def read(path: Path) -> str:
 def names() -> list[str]:
     """Every derivation, and every file by hand that numbers an equation."""
     stems = {p.stem for p in PAGES.glob("*.md")}
-    return sorted(stems | {p.stem for p in CODE.glob("*.py") if citations(read(p))})
+    return sorted(stems | {p.stem for p in CODE.glob("*.py") if cited_lines(read(p))})
 
 
 def page_of(name: str) -> str:

@@ -369,13 +369,13 @@ def log_mean_exp(log_w: Array) -> Pair:
 
 
 def zero_centred(v: Array, weight: float) -> Pair:
-    """``weight / 2`` times the mean of |v|^2: R1 (Mescheder et al. 2018)."""
+    """``weight / 2`` times the mean of ``|v|^2``: R1 (Mescheder et al. 2018)."""
     m = len(v)
     return sum_of_squares(v) * (weight / (2 * m)), v * (weight / m)  # (P64) (P65)
 
 
 def one_centred(v: Array, weight: float) -> Pair:
-    """`weight` times the mean of (|v| - 1)^2: WGAN-GP (Gulrajani et al. 2017)."""
+    """`weight` times the mean of ``(|v| - 1)^2``: WGAN-GP (Gulrajani et al. 2017)."""
     m = len(v)
     N = namespace(v).sqrt((v * v).sum(axis=1, keepdims=True) + TINY)  # (P66)
     P = sum_of_squares(N - 1) * (weight / m)  # (P67)

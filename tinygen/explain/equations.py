@@ -7,9 +7,11 @@ The pages are not a part of the package, so equations.json is. It is made again 
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -38,6 +40,26 @@ def page_of(file: str, number: str) -> str:
     """The page on which an equation stands, and its letters are explained."""
     pages = {"P": "pieces", "C": "chain", "K": "conv"}
     return f"docs/derivations/{pages.get(number[0], file.removesuffix('.py'))}.md"
+
+
+def tags(page: str) -> list[str]:
+    """The numbers of a page's equations, ``\\tag{P7}``, in the order in which they stand there."""
+    return re.findall(r"\\tag\{(\w+)\}", page)
+
+
+def cited_lines(code: str) -> dict[str, list[int]]:
+    """For each number in a comment at the end of a line of code, the lines that cite it.
+
+    >>> cited_lines("a = b  # (1) (P2)\\nc = a  # (1), too\\n# (3) alone computes nothing")
+    {'1': [1, 2], 'P2': [1]}
+    """
+    cited: dict[str, list[int]] = {}
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        before = token.line[: token.start[1]].strip()
+        if token.type == tokenize.COMMENT and before:
+            for number in re.findall(r"\(([A-Z]?\d+)\)", token.string):
+                cited.setdefault(number, []).append(token.start[0])
+    return cited
 
 
 def of_pages(folder: Path) -> dict[str, str]:

@@ -1,0 +1,80 @@
+"""How Sphinx builds the site. In this folder: ``python -m sphinx -W . _build``."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import mathjax  # of the package django-static-mathjax, which is MathJax and nothing else
+
+import tinygen
+
+sys.path.insert(0, str(Path(__file__).with_name("extensions")))
+
+project = "tinygen"
+version = release = tinygen.__version__
+copyright = "the authors of tinygen"
+extensions = [
+    "myst_nb",  # Markdown as GitHub has it, and notebooks
+    "sphinx.ext.autodoc",
+    "sphinx.ext.linkcode",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sources",
+    "derivations",
+]
+exclude_patterns = ["_build", ".jupyter_cache", "stepper/*.html"]
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 4  # those of GitHub, which the links in the pages lead to
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+
+suppress_warnings = ["ref.python"]  # two rooms have a Dense
+default_role = "code"  # what docstrings mean by `x`
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints = "signature"
+autodoc_type_aliases = {"Array": "Array", "Pair": "Pair"}
+autodoc_preserve_defaults = True
+napoleon_use_rtype = False
+python_maximum_signature_line_length = 80
+
+html_theme = "furo"
+html_title = "tinygen"
+html_static_path = ["static"]
+html_favicon = "static/icon.svg"
+html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_copy_source = False
+html_show_sphinx = False
+mathjax_path = "mathjax/tex-chtml.js"
+copybutton_exclude = ".linenos, .gp, .go"
+
+for name in tinygen.ops.__all__:  # autodoc knows functions, and no Ops
+    function = getattr(tinygen.ops, name)
+    setattr(tinygen.ops, name, getattr(function, "forward", function))
+
+
+def headings(app, pagename, templatename, context, doctree):
+    """A role of heading needs a level, which Sphinx leaves out of the captions."""
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+
+
+def signature(app, what, name, thing, options, arguments, returned):
+    """An alias within another type is written as autodoc stands for it."""
+    alias = r"TypeAliasForwardRef\('(\w+)'\)"
+    return tuple(text and re.sub(alias, r"\1", text) for text in (arguments, returned))
+
+
+def setup(app):
+    """MathJax comes along, so that the pages need no network."""
+    app.connect("autodoc-process-signature", signature)
+    app.connect("html-page-context", headings, priority=900)
+    es5, to = Path(mathjax.__path__[0], "static/mathjax/es5"), Path(app.outdir, "_static/mathjax")
+    fonts = "output/chtml/fonts/woff-v2"
+    shutil.copytree(es5 / fonts, to / fonts, dirs_exist_ok=True)
+    shutil.copy(es5 / "tex-chtml.js", to)
