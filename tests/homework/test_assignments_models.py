@@ -343,6 +343,15 @@ def test_the_convolution_on_paper(form: str) -> None:
     assert dT.ravel().tolist() == [0, 0, 3, 0, 0, 0, 2, 0, 1]
 
 
+@pytest.mark.parametrize("seed", range(50))
+def test_numbers_of_windows_tell_each_mistake_whatever_the_seed(seed: int) -> None:
+    variant = CONVOLUTION.variant(0)
+    known = CONVOLUTION.known("q1", variant, seed)
+    for mistake in CONVOLUTION.mistakes_of("q1", variant.form):
+        results = CONVOLUTION.results(CONVOLUTION.source(variant, [mistake]), "q1", variant, seed)
+        assert verdict(results, known).fraction < 1, mistake.hint
+
+
 # 9: find the mistake.
 
 LISTS = runpy.run_path(str(FIND.folder / "mistakes.py"))

@@ -75,10 +75,12 @@ def only(s, names):
 
 
 def q1(random, form):
-    """With every step, with a rest at the end, and with any numbers."""
+    """With every step, with a rest at the end, without one, and with any numbers."""
     size, stride, pad, length = random.integers([2, 2, 1, 20], [6, 6, 4, 60]).tolist()
-    rest = stride * int(random.integers(5, 12)) + int(random.integers(1, stride))
-    others = (length, 1, pad), (size + rest, stride, 0), (length + 1, stride, pad)
+    whole = size + stride * int(random.integers(5, 12))
+    rest = int(random.integers(1, stride))
+    others = [(length, 1, pad), (whole + rest, stride, 0), (whole, stride, 0)]
+    others += [(length + 1, stride, pad)]
     return [
         {"length": length, "size": size, "stride": stride, "pad": pad}
         for length, stride, pad in others
