@@ -25,7 +25,7 @@ extensions = [
     "derivations",
     "notebooks",
 ]
-exclude_patterns = ["_build", ".jupyter_cache", "stepper/*.html", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", ".jupyter_cache", "jupyter_execute", "stepper/*.html"]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # those of GitHub, which the links in the pages lead to

@@ -43,13 +43,7 @@ class Open(SphinxTransform):
 
 
 def services(docname: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Addresses at which a page's notebook opens, if it is known where it is published.
-
-    >>> services("notebooks/04-vae", {"GITHUB_REPOSITORY": "me/mine"})["Colab"]
-    'https://colab.research.google.com/github/me/mine/blob/main/docs/notebooks/04-vae.ipynb'
-    >>> services("notebooks/04-vae", {})
-    {}
-    """
+    """Addresses at which a page's notebook opens, if it is known where it is published."""
     repository = environment.get("GITHUB_REPOSITORY")
     if not repository:
         return {}
