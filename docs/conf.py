@@ -34,6 +34,7 @@ nb_execution_raise_on_error = True
 nb_execution_in_temp = True  # what they write goes away
 nb_execution_timeout = 600  # for a cell, on a busy machine; tests/test_notebooks.py has the budget
 nb_merge_streams = True
+nb_render_image_options = {"alt": "What the cell above draws"}
 nb_output_stderr = "remove"  # progress bars, one line for each of their moves
 
 suppress_warnings = ["ref.python"]  # two rooms have a Dense
