@@ -23,13 +23,19 @@ extensions = [
     "sphinx_copybutton",
     "sources",
     "derivations",
+    "notebooks",
 ]
-exclude_patterns = ["_build", ".jupyter_cache", "stepper/*.html"]
+exclude_patterns = ["_build", ".jupyter_cache", "jupyter_execute", "stepper/*.html"]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # those of GitHub, which the links in the pages lead to
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
+nb_execution_in_temp = True  # what they write goes away
+nb_execution_timeout = 600  # for a cell, on a busy machine; tests/test_notebooks.py has the budget
+nb_merge_streams = True
+nb_render_image_options = {"alt": "What the cell above draws"}
+nb_output_stderr = "remove"  # progress bars, one line for each of their moves
 
 suppress_warnings = ["ref.python"]  # two rooms have a Dense
 default_role = "code"  # what docstrings mean by `x`

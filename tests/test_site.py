@@ -15,6 +15,7 @@ for package in ("sphinx", "myst_nb", "furo", "mathjax"):
     pytest.importorskip(package)
 
 import derivations  # noqa: E402
+import notebooks  # noqa: E402
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -55,6 +56,16 @@ def test_numbers_in_a_listing_are_links_only_where_a_line_computes() -> None:
         ("/derivations/vae.html#equation-1", "1"),
     ]
     assert derivations.with_links(html, path.parent.parent / "vae.py", code, str) == html
+
+
+def test_a_notebook_opens_where_the_repository_is_known() -> None:
+    assert notebooks.services("notebooks/04-vae", {}) == {}
+    known = {"GITHUB_REPOSITORY": "me/mine", "GITHUB_REF_NAME": "main"}
+    assert notebooks.services("notebooks/04-vae", known) == {
+        "Colab": "https://colab.research.google.com/github/me/mine/blob/main/"
+        "docs/notebooks/04-vae.ipynb",
+        "Binder": "https://mybinder.org/v2/gh/me/mine/main?labpath=docs/notebooks/04-vae.ipynb",
+    }
 
 
 class Page(HTMLParser):
@@ -119,6 +130,15 @@ def test_each_numbered_equation_shows_its_code(page: Path, site: Path) -> None:
     numbers = re.findall(r"\\tag\{([PCK]?\d+)\}", page.read_text(encoding="utf-8"))
     html = (site / "derivations" / f"{page.stem}.html").read_text(encoding="utf-8")
     assert re.findall(r"<summary>code of \((\w+)\)", html) == numbers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(DOCS.glob("notebooks/*.ipynb")), ids=lambda p: p.stem)
+def test_a_notebook_has_its_results_and_can_be_downloaded(path: Path, site: Path) -> None:
+    html = (site / "notebooks" / f"{path.stem}.html").read_text(encoding="utf-8")
+    assert 'class="cell_output' in html
+    link = re.search(r'href="\.\./(_downloads/[^"]*)"', html)
+    assert link and (site / link[1]).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.slow

@@ -346,7 +346,7 @@ def test_arrays_of_any_backend_are_drawn(backend):
 def test_a_notebook_shows_the_page_in_a_frame_of_its_own():
     t = EXAMPLES["diamond"]()
     text = t._repr_html_()
-    assert text.startswith("<iframe ")
+    assert text.startswith('<iframe title="')  # which screen readers announce
     assert html.unescape(re.search(r'srcdoc="([^"]*)"', text)[1]) == stepper.page(t)
 
 

@@ -123,6 +123,13 @@ def test_names_come_from_parameters_arguments_variables_and_the_program():
         t["k"]
 
 
+def test_a_line_of_a_notebook_is_of_its_cell():
+    namespace = {"tg": tg}
+    cell = "def loss(x):\n    h = x * x\n    return h + 1"
+    exec(compile(cell, "/tmp/ipykernel_7/1221192188.py", "exec"), namespace)
+    assert trace(namespace["loss"], np.array(3.0))["h"].line.startswith("cell:2: ")
+
+
 def test_functions_and_layers_are_scopes():
     model = VAE(6, (5,), 2)
     p, data = loss_of(model)

@@ -232,4 +232,7 @@ def _scope(frame: FrameType) -> str:
 
 def _line(frame: FrameType) -> str:
     code = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
-    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}: {code}"
+    path = Path(frame.f_code.co_filename)
+    # Jupyter calls the file of a cell by a hash of its code.
+    file = "cell" if path.parent.name.startswith("ipykernel_") else path.name
+    return f"{file}:{frame.f_lineno}: {code}"

@@ -57,7 +57,8 @@ def frame(trace: Trace, by_hand: SideBySide | None = None) -> str:
     """The page within another one, such as a notebook, whose styles and scripts it cannot meet."""
     text = html.escape(page(trace, by_hand=by_hand))
     style = "width: 100%; height: 640px; border: 0"
-    return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{text}"></iframe>'
+    options = f'title="the stepper" sandbox="allow-scripts" style="{style}"'
+    return f'<iframe {options} srcdoc="{text}"></iframe>'
 
 
 def _json(data: Any) -> str:
