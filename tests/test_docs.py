@@ -11,7 +11,7 @@ import pytest
 from running import example, run_here
 
 from tinygen.autograd import OPS
-from tinygen.training import command_line
+from tinygen.commands import command_line
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from tinygen.commands import command_line
+from tinygen.commands.setup import Run
 from tinygen.data import Dataset, number_of_classes
 from tinygen.errors import InputError
 from tinygen.models.architecture import image_option
 from tinygen.models.gan import GAN, LOSSES, PENALTIES
 from tinygen.nn import BIASES, NORMS, WEIGHTS
 from tinygen.ops import ACTIVATIONS
-from tinygen.training import command_line
 from tinygen.training.learners.adversarial_step import AdversarialLearner
-from tinygen.training.setup import Run
 
 
 def add_flags(p: argparse.ArgumentParser, gamma: float) -> Any:
