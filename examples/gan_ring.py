@@ -4,7 +4,7 @@ python examples/gan_ring.py
 python examples/gan_ring.py --mixture grid --out runs/grid
 python examples/gan_ring.py --loss non-saturating --out runs/ring-without-penalty
 
-The code is in tinygen/commands/ring.py.
+The code is in tinygen/commands/ring.py, and `tinygen train ring` is the same.
 """
 
 import sys

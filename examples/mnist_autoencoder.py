@@ -3,7 +3,7 @@
 python examples/mnist_autoencoder.py
 python examples/mnist_autoencoder.py --gradients by-hand --backend cupy
 
-The code is in tinygen/commands/autoencoder.py.
+The code is in tinygen/commands/autoencoder.py, and `tinygen train autoencoder` is the same.
 """
 
 import sys

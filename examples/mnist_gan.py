@@ -4,7 +4,7 @@ python examples/mnist_gan.py
 python examples/mnist_gan.py --conditional --out runs/conditional
 python examples/mnist_gan.py --preset wgan-gp --out runs/wgan-gp
 
-The code is in tinygen/commands/gan.py.
+The code is in tinygen/commands/gan.py, and `tinygen train gan` is the same.
 """
 
 import sys

@@ -2,7 +2,7 @@
 
 python examples/mnist_judge.py
 
-The code is in tinygen/commands/judge.py.
+The code is in tinygen/commands/judge.py, and `tinygen train judge` is the same.
 """
 
 import sys

@@ -5,7 +5,7 @@ python examples/mnist_vae.py --latent 2 --out runs/manifold
 python examples/mnist_vae.py --preset iwae --stages 5 --out runs/iwae
 python examples/mnist_vae.py --preset likelihood --gradients by-hand --out runs/likelihood
 
-The code is in tinygen/commands/vae.py.
+The code is in tinygen/commands/vae.py, and `tinygen train vae` is the same.
 """
 
 import sys

@@ -1,9 +1,10 @@
 """Train an autoencoder on MNIST, with gradients by autograd or derived by hand.
 
-python examples/mnist_autoencoder.py
-python examples/mnist_autoencoder.py --gradients by-hand --backend cupy
+tinygen train autoencoder
+tinygen train autoencoder --gradients by-hand --backend cupy
 """
 
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from functools import partial
 from math import prod
@@ -37,8 +38,8 @@ PRESETS = {
 }
 
 
-def flags():
-    p = command_line.parser("mnist_autoencoder", __doc__)
+def flags(prog: str | None = None) -> ArgumentParser:
+    p = command_line.parser("mnist_autoencoder", __doc__, prog=prog)
     group = command_line.add_network_flags(p)
     command_line.add_convolution_flags(group, CONV)
     command_line.add_start_flag(group)
@@ -114,8 +115,8 @@ def draw_inside(run: Run, model: Autoencoder, p) -> None:
         plots.feature_maps(folder / "features.png", host(x[0]), shape, layers)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE, PRESETS, CONV)
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV)
     if args.output is None:
         linear = args.activation == "none" and args.reconstruction == "mse"
         args.output = "none" if linear else "sigmoid"

@@ -1,11 +1,12 @@
 """Train a GAN on MNIST, with gradients by autograd or derived by hand.
 
-python examples/mnist_gan.py
-python examples/mnist_gan.py --conditional --out runs/conditional
-python examples/mnist_gan.py --preset wgan-gp --out runs/wgan-gp
+tinygen train gan
+tinygen train gan --conditional --out runs/conditional
+tinygen train gan --preset wgan-gp --out runs/wgan-gp
 """
 
 import math
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from tinygen.data import as_floats
 from tinygen.errors import InputError
 from tinygen.evaluation import digits_covered, nearest, parzen_beside_training, scores_table
 from tinygen.evaluation.reference_models import Judge, baselines, reference_classifier
+from tinygen.models import GAN
 from tinygen.training import AdversarialLearner, Trainer
 from tinygen.training.progress import warn
+from tinygen.training.recipes import RECIPES
 
 COLUMNS = {
     "train_discriminator_loss": "D {:.3f}",
@@ -34,7 +37,7 @@ COLUMNS = {
     "digits_covered": "digits {:.0f}",
 }
 DEFAULTS: dict[str, Any] = {
-    "epochs": 20, "lr": 4e-3, "beta1": 0.5, "beta2": 0.99, "warm_up": 0.0, "latent": 20,
+    **RECIPES[GAN]._asdict(), "epochs": 20, "latent": 20,
     "generator_hidden": (256, 512, 512), "generator_norm": "batch",
     "discriminator_hidden": (512, 256), "discriminator_activation": "gelu",
 }  # fmt: skip
@@ -56,8 +59,8 @@ FILM_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
 """Of the seed: a step's draws are its stream 1."""
 
 
-def flags():
-    p = command_line.parser("mnist_gan", __doc__)
+def flags(prog: str | None = None) -> ArgumentParser:
+    p = command_line.parser("mnist_gan", __doc__, prog=prog)
     group = add_flags(p, GAMMA)
     command_line.add_convolution_flags(group, CONV)
     add = group.add_argument
@@ -141,8 +144,8 @@ def draw_pictures(run: Run, history: Any, images: Any) -> None:
     plots.images_in_rows(folder / "nearest.png", rows, data.image_shape)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE, PRESETS, CONV, NEEDS)
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV, NEEDS)
     # What does not go together is refused before any data are read; these have their own size.
     pixels = math.prod(command_line.UNKNOWN_SIZE)
     model = build(args, pixels=pixels, output="sigmoid", gamma=GAMMA)

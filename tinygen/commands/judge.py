@@ -1,8 +1,9 @@
 """Train the classifier that scores generated images, and print the baselines' scores.
 
-python examples/mnist_judge.py
+tinygen train judge
 """
 
+from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from tinygen.commands import command_line
@@ -15,8 +16,8 @@ from tinygen.training import Progress
 SMOKE = {"data": "strokes"}
 
 
-def flags():
-    p = command_line.bare_parser(__doc__)
+def flags(prog: str | None = None) -> ArgumentParser:
+    p = command_line.bare_parser(__doc__, prog)
     p.add_argument("--data", **command_line.choice(CHOICES, "as in mnist_gan"))
     p.add_argument("--data-dir", type=command_line.path, metavar="DIR",
                    help="folder of the four IDX files")  # fmt: skip
@@ -25,8 +26,8 @@ def flags():
     return p
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE)
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    args = command_line.parse(flags(prog), arguments, SMOKE)
     progress = Progress(0, {})
     dataset = load_dataset(args, progress)
     classifier = reference_classifier(dataset, progress, args.smoke)

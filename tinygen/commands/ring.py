@@ -1,10 +1,11 @@
 """Train a GAN on points of the plane, and see which modes of their distribution it covers.
 
-python examples/gan_ring.py
-python examples/gan_ring.py --mixture grid --out runs/grid
-python examples/gan_ring.py --loss non-saturating --out runs/ring-without-penalty
+tinygen train ring
+tinygen train ring --mixture grid --out runs/grid
+tinygen train ring --loss non-saturating --out runs/ring-without-penalty
 """
 
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ SAMPLE_STREAM = 2
 """Of the seed: a step's draws are its stream 1."""
 
 
-def flags():
-    p = command_line.parser("gan_ring", __doc__, data=False)
+def flags(prog: str | None = None) -> ArgumentParser:
+    p = command_line.parser("gan_ring", __doc__, data=False, prog=prog)
     add = add_flags(p, GAMMA).add_argument
     add("--mixture", **command_line.choice(tuple(MIXTURES), "the distribution of the points"))
     add("--points", type=command_line.whole(100, 10**7), default=100_000, metavar="N",
@@ -103,8 +104,8 @@ def report(monitor: Monitor, trainer: Trainer) -> None:
     say(f"pictures, figures and checkpoint are in {folder}")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE)
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    args = command_line.parse(flags(prog), arguments, SMOKE)
     model = build(args, pixels=2, output="none", gamma=GAMMA)
     data = mixture_points(args.mixture, args.points, SAMPLES, args.seed)
     run = set_up(args, COLUMNS, dataset=data, drop_last=True)

@@ -1,12 +1,13 @@
 """Train a variational autoencoder on MNIST, with gradients by autograd or derived by hand.
 
-python examples/mnist_vae.py
-python examples/mnist_vae.py --latent 2 --out runs/manifold
-python examples/mnist_vae.py --preset iwae --stages 5 --out runs/iwae
-python examples/mnist_vae.py --preset likelihood --gradients by-hand --out runs/likelihood
+tinygen train vae
+tinygen train vae --latent 2 --out runs/manifold
+tinygen train vae --preset iwae --stages 5 --out runs/iwae
+tinygen train vae --preset likelihood --gradients by-hand --out runs/likelihood
 """
 
 import math
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
@@ -30,6 +31,7 @@ from tinygen.models.architecture import image_option
 from tinygen.models.vae import LIKELIHOODS, OBJECTIVES
 from tinygen.training import Diverged, SingleLossLearner, Trainer
 from tinygen.training.progress import warn
+from tinygen.training.recipes import RECIPES
 
 COLUMNS = {
     "train_loss": "train {:.2f}",
@@ -38,7 +40,9 @@ COLUMNS = {
     "test_kl": "+ kl {:.2f}",
     "test_active_units": "active {:.0f}",
 }
-DEFAULTS = {"hidden": (400,), "latent": 20, "activation": "gelu", "lr": 6e-3}
+DEFAULTS: dict[str, Any] = {
+    **RECIPES[VAE]._asdict(), "hidden": (400,), "latent": 20, "activation": "gelu",
+}  # fmt: skip
 CONV = {"hidden": (256,)}
 SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "latent": 8,
          "nll_samples": 20}  # fmt: skip
@@ -65,8 +69,8 @@ PROBE_IMAGES, PROBE_STREAM = 20_000, 4
 """Training images to which the linear probe is fitted, and the stream of the seed for them."""
 
 
-def flags():
-    p = command_line.parser("mnist_vae", __doc__)
+def flags(prog: str | None = None) -> ArgumentParser:
+    p = command_line.parser("mnist_vae", __doc__, prog=prog)
     group = command_line.add_network_flags(p)
     command_line.add_convolution_flags(group, CONV)
     command_line.add_start_flag(group)
@@ -170,8 +174,8 @@ def draw_pictures(run: Run, history: Any, evaluator: VAEEvaluator, elbo: ELBO, c
     plots.sheet(folder / "samples.png", decode(z), shape, 10)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE, PRESETS, CONV, NEEDS)
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV, NEEDS)
     if args.stages:
         args.schedule, args.epochs = "stages", (3**args.stages - 1) // 2
     build(args)  # refuses what does not go together, before any data is read
