@@ -1,38 +1,13 @@
 """Train the classifier that scores generated images, and print the baselines' scores.
 
 python examples/mnist_judge.py
+
+The code is in tinygen/commands/judge.py, and `tinygen train judge` is the same.
 """
 
 import sys
-from collections.abc import Sequence
 
-from tinygen.data import CHOICES
-from tinygen.evaluation import scores_table
-from tinygen.evaluation.reference_models import baselines, reference_classifier
-from tinygen.training import Progress, command_line, load_dataset
-
-SMOKE = {"data": "strokes"}
-
-
-def flags():
-    p = command_line.bare_parser(__doc__)
-    p.add_argument("--data", **command_line.choice(CHOICES, "as in mnist_gan"))
-    p.add_argument("--data-dir", type=command_line.path, metavar="DIR",
-                   help="folder of the four IDX files")  # fmt: skip
-    p.add_argument("--smoke", action="store_true", help="the classifier of `mnist_gan --smoke`")
-    p.set_defaults(task="mnist_judge", out=None, quiet=False)  # what all others may ask for
-    return p
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE)
-    progress = Progress(0, {})
-    dataset = load_dataset(args, progress)
-    classifier = reference_classifier(dataset, progress, args.smoke)
-    rows = baselines(dataset, classifier, progress, args.smoke)
-    print(f"test error {classifier.error:.2%}, sha256 {classifier.sha256}")
-    print(scores_table(rows))
-
+from tinygen.commands import command_line, judge
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(command_line.run(judge.main))

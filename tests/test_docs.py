@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from running import example, run_here
 
+from tinygen.__main__ import COMMANDS, chosen
 from tinygen.autograd import OPS
-from tinygen.training import command_line
+from tinygen.commands import command_line
+from tinygen.commands.completion import parser_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
@@ -89,6 +91,20 @@ def parse(script: str, flags: list[str]) -> None:
         command_line.parse(module.flags(), flags, module.SMOKE, getattr(module, "PRESETS", None))
     else:
         module.flags().parse_args(flags)
+
+
+TYPED = [page for page in PAGES if re.search(r"^    tinygen ", page.read_text(), re.MULTILINE)]
+
+
+@pytest.mark.parametrize("page", TYPED, ids=name)
+def test_commands_that_are_typed_exist_with_their_flags(page: Path) -> None:
+    for line in re.findall(r"^    tinygen ([^#>\n]*)", page.read_text(), re.MULTILINE):
+        words = shlex.split(line)
+        if "--help" in words:
+            assert line.strip() == "--help" or chosen(words)
+            continue
+        p = parser_of(COMMANDS[command := chosen(words)].module)
+        p.parse_args(words[len(command.split()) :])
 
 
 def anchors(page: Path) -> set[str]:

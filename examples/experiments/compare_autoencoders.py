@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from tinygen import plots
+from tinygen.commands import command_line
+from tinygen.commands.setup import Run, set_up
 from tinygen.data import as_floats, in_order
 from tinygen.errors import InputError
 from tinygen.evaluation import (
@@ -24,14 +26,7 @@ from tinygen.evaluation import (
 from tinygen.models import VAE, Autoencoder
 from tinygen.models.gradients import LossAndGrads
 from tinygen.parameters import Parameters
-from tinygen.training import (
-    Run,
-    SingleLossLearner,
-    TrainedModel,
-    Trainer,
-    command_line,
-    set_up,
-)
+from tinygen.training import SingleLossLearner, TrainedModel, Trainer
 
 COLUMNS = {
     "linear_mse": "test mse: linear {:.5f}",

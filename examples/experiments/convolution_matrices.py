@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 
 from tinygen.backend.patches import Size
 from tinygen.byhand.conv import Conv, ConvTranspose, upsample
+from tinygen.commands import command_line
 from tinygen.plots.drawing import CLASS_COLOURS, DPI, picture, save
-from tinygen.training import RunDir, command_line
+from tinygen.training import RunDir
 
 PIXELS = 6
 """So many below and beside each other go into a transposed convolution."""

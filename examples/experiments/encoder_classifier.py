@@ -22,6 +22,8 @@ from tqdm import tqdm
 
 from tinygen import plots
 from tinygen.backend import get_backend
+from tinygen.commands import command_line
+from tinygen.commands.setup import Run, load_dataset, set_up
 from tinygen.data import as_floats, balanced_subset, in_order, number_of_classes
 from tinygen.errors import InputError
 from tinygen.evaluation import PCA, confusion, most_wrong, reference_models
@@ -35,15 +37,11 @@ from tinygen.training import (
     Interrupted,
     Progress,
     PseudoLabelLearner,
-    Run,
     RunDir,
     SingleLossLearner,
     TrainedModel,
     checkpoint,
-    command_line,
     load,
-    load_dataset,
-    set_up,
 )
 from tinygen.training.parallel import default_jobs, train_in_processes
 from tinygen.training.progress import warn

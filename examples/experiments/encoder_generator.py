@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from tinygen import plots
+from tinygen.commands import command_line
+from tinygen.commands.setup import Run, set_up
 from tinygen.data import in_order
 from tinygen.errors import InputError
 from tinygen.evaluation import (
@@ -34,13 +36,10 @@ from tinygen.training import (
     AAELearner,
     Learner,
     Progress,
-    Run,
     RunDir,
     SingleLossLearner,
     TrainedModel,
-    command_line,
     load,
-    set_up,
 )
 from tinygen.training.progress import warn
 

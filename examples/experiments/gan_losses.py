@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from tinygen import Adam, Tensor, grad, plots, value_and_grad
+from tinygen.commands import command_line
 from tinygen.models import GAN
 from tinygen.models.gan import LOSSES
 from tinygen.ops import sigmoid
 from tinygen.optim import cosine
-from tinygen.training import RunDir, command_line
+from tinygen.training import RunDir
 
 SURE = 6.0
 """The picture shows outputs from -SURE, a fake for certain, to SURE."""

@@ -21,9 +21,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tinygen.commands import command_line
 from tinygen.errors import InputError, did_you_mean
 from tinygen.files import write_text
-from tinygen.training import Diverged, Progress, RunDir, checkpoint, command_line
+from tinygen.training import Diverged, Progress, RunDir, checkpoint
 from tinygen.training.parallel import default_jobs
 from tinygen.training.progress import warn
 

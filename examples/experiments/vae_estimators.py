@@ -15,6 +15,8 @@ import numpy as np
 
 from tinygen import Adam, plots, value_and_grad
 from tinygen.backend import namespace
+from tinygen.commands import command_line
+from tinygen.commands.setup import Run, set_up
 from tinygen.data import as_floats, batches, epoch_order
 from tinygen.errors import InputError
 from tinygen.evaluation import evaluate_elbo
@@ -23,7 +25,7 @@ from tinygen.models import VAE
 from tinygen.models.vae import reparameterise
 from tinygen.ops import exp, mean, sum
 from tinygen.parameters import Parameters
-from tinygen.training import Run, RunDir, command_line, set_up
+from tinygen.training import RunDir
 
 DEFAULTS = {"hidden": (64,), "latent": 5, "epochs": 3, "lr": 2e-3}
 SMOKE = {"data": "strokes", "epochs": 1, "hidden": (16,), "latent": 2, "images": 4,

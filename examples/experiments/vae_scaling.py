@@ -16,6 +16,8 @@ import numpy as np
 
 from tinygen import plots, value_and_grad
 from tinygen.backend import namespace
+from tinygen.commands import command_line
+from tinygen.commands.setup import Run, set_up
 from tinygen.data import as_floats, in_order
 from tinygen.data.batches import batches, epoch_order
 from tinygen.errors import InputError
@@ -23,7 +25,7 @@ from tinygen.evaluation import ELBO, VAEEvaluator, evaluate_elbo
 from tinygen.models import VAE
 from tinygen.models.vae import LIKELIHOODS
 from tinygen.parameters import Parameters
-from tinygen.training import Diverged, Run, RunDir, SingleLossLearner, command_line, set_up
+from tinygen.training import Diverged, RunDir, SingleLossLearner
 
 # R and KL are sums, over the d pixels of an image and over the c numbers of its code, and means
 # over images. The weights of R and of the KL:

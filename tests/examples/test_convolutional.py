@@ -11,6 +11,7 @@ import pytest
 from running import example, run_captured, run_here
 
 import tinygen as tg
+from tinygen.commands import command_line
 from tinygen.models import VAE
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -146,11 +147,9 @@ def test_what_is_refused(flags, said, tmp_path, capsys):
 
 def test_a_run_from_before_there_was_a_choice_goes_on():
     now = {"architecture": "dense", "channels": [], "kernel": 3, "lr": 1.0}
-    tg.training.command_line.refuse_other_configuration({"lr": 1.0}, now, "run")
+    command_line.refuse_other_configuration({"lr": 1.0}, now, "run")
     with pytest.raises(tg.InputError, match="--architecture was dense, is conv"):
-        tg.training.command_line.refuse_other_configuration(
-            {"lr": 1.0}, now | {"architecture": "conv"}, "run"
-        )
+        command_line.refuse_other_configuration({"lr": 1.0}, now | {"architecture": "conv"}, "run")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +161,7 @@ def test_a_run_from_before_there_was_a_choice_goes_on():
 )
 def test_a_preset_goes_with_convolutions_unless_it_is_a_dense_network(name, preset, more, expected):
     module = example(name)
-    args = tg.training.command_line.parse(
+    args = command_line.parse(
         module.flags(), ["--architecture", "conv", "--preset", preset, *more], {}, module.PRESETS,
         module.CONV,
     )  # fmt: skip
@@ -172,7 +171,7 @@ def test_a_preset_goes_with_convolutions_unless_it_is_a_dense_network(name, pres
 def test_a_preset_may_have_convolutions():
     module = example()
     presets = {"own": {"architecture": "conv", "channels": (5,), "hidden": (7,)}}
-    parse = tg.training.command_line.parse
+    parse = command_line.parse
     args = parse(module.flags(), ["--preset", "own"], {}, presets, module.CONV)
     assert (args.channels, args.hidden, args.architecture) == ((5,), (7,), "conv")
     dense = ["--preset", "own", "--architecture", "dense"]

@@ -31,11 +31,12 @@ from running import (
 
 import tinygen as tg
 from tinygen import optim
+from tinygen.commands import command_line, setup
 from tinygen.data import idx, load
 from tinygen.evaluation import confusion
 from tinygen.models import GAN, VAE, Autoencoder, Classifier
 from tinygen.models.serialization import describe
-from tinygen.training import RunDir, SingleLossLearner, State, checkpoint, command_line, setup
+from tinygen.training import RunDir, SingleLossLearner, State, checkpoint
 
 NAME = "encoder_classifier"
 NUMPY = tg.get_backend("numpy")

@@ -25,6 +25,7 @@ from strict import STRICT
 
 import tinygen as tg
 from tinygen.backend import get_backend
+from tinygen.commands import command_line, setup
 from tinygen.evaluation.densities import GaussianMixture
 from tinygen.models import (
     GAN,
@@ -36,7 +37,7 @@ from tinygen.models import (
     Encoder,
 )
 from tinygen.models.serialization import describe
-from tinygen.training import RunDir, SingleLossLearner, State, checkpoint, command_line, setup
+from tinygen.training import RunDir, SingleLossLearner, State, checkpoint
 
 NUMPY = get_backend("numpy")
 NAME = "encoder_generator"

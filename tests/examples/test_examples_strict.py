@@ -8,7 +8,7 @@ import pytest
 from running import ROOT, example, run_here, write_labelled_data
 from strict import STRICT
 
-from tinygen.training import setup
+from tinygen.commands import setup
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 RUNS = [

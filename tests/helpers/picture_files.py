@@ -8,6 +8,7 @@ from functools import partial
 from inspect import signature
 
 import numpy as np
+import pytest
 from matplotlib.image import imread
 from PIL import Image, ImageSequence
 
@@ -59,3 +60,21 @@ def _content(x):
         x = np.asarray(x)
         return str(x.dtype), x.shape, x.tobytes().hex()
     return repr(x)
+
+
+PICTURES = ("captioned", "codes", "compare", "confusion", "filters", "functions", "images_in_rows",
+            "kl_per_dimension", "line_plot", "loss_curves", "manifold", "mixture",
+            "sheet")  # fmt: skip
+
+
+@pytest.fixture
+def pictures():
+    """For a test that looks at pictures: `without_pictures` lets them be drawn."""
+
+
+@pytest.fixture
+def without_pictures(request, monkeypatch):
+    """Matplotlib draws nothing in this process, and no run waits for the disk; films are drawn."""
+    monkeypatch.setattr("os.fsync", lambda file: None)
+    if "pictures" not in request.fixturenames:
+        write_content_only(monkeypatch, *PICTURES)

@@ -8,15 +8,16 @@ import signal
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tinygen.commands import command_line
 from tinygen.data import idx
 from tinygen.data.datasets import FILES
-from tinygen.training import command_line
 
 ROOT = Path(__file__).parents[2]
 TINY = ("--data", "idx", "--hidden", "6", "--latent", "2", "--batch-size", "32", "--epochs", "2")
@@ -55,6 +56,16 @@ def write_labelled_data(folder, train=250, test=40, seed=0):
     return folder
 
 
+COMMANDS = {
+    "mnist_autoencoder": "autoencoder",
+    "mnist_vae": "vae",
+    "mnist_gan": "gan",
+    "mnist_judge": "judge",
+    "gan_ring": "ring",
+}
+"""The examples whose code is a command of the package."""
+
+
 def path_of(name):
     """The file of an example, or of an experiment."""
     (path,) = (ROOT / "examples").rglob(f"{name}.py")
@@ -63,7 +74,9 @@ def path_of(name):
 
 @cache
 def example(name="mnist_autoencoder"):
-    """The example as a module."""
+    """The example as a module, or the command that it calls."""
+    if name in COMMANDS:
+        return import_module(f"tinygen.commands.{COMMANDS[name]}")
     spec = importlib.util.spec_from_file_location(name, path_of(name))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

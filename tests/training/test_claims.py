@@ -161,7 +161,7 @@ def test_a_system_that_cannot_lock_is_warned_of(
 def test_the_end_of_a_run_by_a_signal_leaves_no_lock(tmp_path: Path, sent: str) -> None:
     code = f"""
 import signal
-from tinygen.training import command_line
+from tinygen.commands import command_line
 signal.signal(signal.{sent}, signal.SIG_DFL)  # under nohup it would be ignored
 def main():
     exec({HOLD!r})

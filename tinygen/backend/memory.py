@@ -18,7 +18,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 def keep_freed_memory() -> None:
     """From now on the process keeps up to 512 MB that it has freed, in arrays of up to 32 MB.
 
-    That is for a program to decide, or a notebook; `tinygen.training.command_line.run` does so, and
+    That is for a program to decide, or a notebook; `tinygen.commands.command_line.run` does so, and
     no other function of tinygen. Nothing happens where there is another C library than glibc. See
     ``man mallopt``.
     """

@@ -28,15 +28,16 @@ from tinygen.homework.sandbox.parent import SandboxError
 from tinygen.homework.submission import read
 
 Chosen = argparse.Namespace
+PROG = "python -m tinygen.homework"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command.
+def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> None:
+    """Run a command; `prog` is what the user typed to get here.
 
     Exit with 0 if it is done, 2 if it is refused, 130 by Ctrl-C, and 1 if a proof fails, or the
     grader itself, as where it has no sandbox.
     """
-    chosen = parser().parse_args(arguments)
+    chosen = parser(prog).parse_args(arguments)
     try:
         chosen.run(chosen)
         sys.stdout.flush()
@@ -44,18 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (InputError, OSError, SandboxError) as error:
-        print(f"python -m tinygen.homework: {error}", file=sys.stderr)
+        print(f"{prog}: {error}", file=sys.stderr)
         sys.exit(1 if isinstance(error, SandboxError) else 2)
     except KeyboardInterrupt:
         print("interrupted; with a class, the same command goes on from here", file=sys.stderr)
         sys.exit(130)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = PROG) -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(
-        "python -m tinygen.homework",
-        description=__doc__,
+        prog,
+        description=(__doc__ or "").replace(PROG, prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = p.add_subparsers(required=True, metavar="COMMAND")

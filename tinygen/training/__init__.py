@@ -13,7 +13,6 @@ from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress
 from tinygen.training.run_dir import RunDir
 from tinygen.training.saving import save
-from tinygen.training.setup import Run, load_dataset, set_up
 from tinygen.training.state import State
 from tinygen.training.trainer import Diverged, Interrupted, Trainer
 
@@ -26,7 +25,6 @@ __all__ = [
     "Plan",
     "Progress",
     "PseudoLabelLearner",
-    "Run",
     "RunDir",
     "SingleLossLearner",
     "State",
@@ -34,7 +32,5 @@ __all__ = [
     "Trainer",
     "fit",
     "load",
-    "load_dataset",
     "save",
-    "set_up",
 ]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,36 +19,17 @@ from tinygen.data import Dataset
 from tinygen.data.locations import expanded
 from tinygen.errors import InputError
 from tinygen.losses import one_hot
-from tinygen.models import GAN, VAE, AdversarialAutoencoder, Autoencoder, Classifier
+from tinygen.models import GAN, AdversarialAutoencoder, Classifier
 from tinygen.parameters import Parameters
 from tinygen.training.learners import AAELearner, AdversarialLearner, Learner, SingleLossLearner
 from tinygen.training.loading import VERBS, TrainedModel, load
 from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress
+from tinygen.training.recipes import AVERAGE, RECIPES, Recipe
 from tinygen.training.run_dir import RunDir, about, versions
 from tinygen.training.trainer import Diverged, Interrupted, Trainer
 
 TASK = "fit"
-
-
-class Recipe(NamedTuple):
-    """How a kind of model is trained unless one says otherwise: as by its example."""
-
-    rate: float = 4e-3
-    beta1: float = 0.9
-    beta2: float = 0.95
-    warm_up: float = 0.1
-
-
-RECIPES: dict[type, Recipe] = {
-    Autoencoder: Recipe(),
-    VAE: Recipe(rate=6e-3),
-    AdversarialAutoencoder: Recipe(rate=1e-3),
-    Classifier: Recipe(rate=1e-3),
-    GAN: Recipe(beta1=0.5, beta2=0.99, warm_up=0.0),
-}
-AVERAGE = 0.999
-"""The decay of the moving average of a GAN's generator."""
 COLUMNS = {
     "train_loss": "train {:.4g}",
     "test_loss": "test {:.4g}",
@@ -84,7 +65,7 @@ def fit(
         images: a data set, whose test images then are evaluated after each epoch; or images
             ``(n, h, w)`` or ``(n, h, w, c)`` of uint8, or rows ``(n, d)`` of floats.
         labels: ``(n,)``, for a classifier, or a GAN with classes; those of a data set are its own.
-        rate: of learning, at its highest; by default that of the model's example.
+        rate: of learning, at its highest; by default that of the command which trains such a model.
         out: a folder for the checkpoint and the figures of each epoch, as of a run; by default none
             is left behind.
         quiet: print nothing.
@@ -102,7 +83,7 @@ def fit(
         raise InputError(f"fit: expected no labels, as a {type(model).__name__} has no classes")
     data = _dataset(images, labels)
     _refuse_other_images(model, data)
-    rate = recipe.rate if rate is None else rate
+    rate = recipe.lr if rate is None else rate
     _refuse_numbers(len(data.train_images), epochs, batch_size, rate)
     backend = get_backend(backend) if isinstance(backend, str) else backend
     plan = _plan(model, data, epochs, batch_size, seed, rate, recipe.warm_up)

@@ -235,6 +235,10 @@ class TrainedModel:
         if not classes:
             return self._as_images(self._in_pieces(generate, z, self._on_backend))
         labels = np.arange(n) % classes if labels is None else np.broadcast_to(labels, n)
+        if outside := {*labels.tolist()} - {*range(classes)}:
+            raise InputError(
+                f"{self.path}: label {min(outside)} is out of range; expected 0 to {classes - 1}"
+            )
         rows = np.concatenate([z, one_hot(labels, classes, z.dtype)], axis=1)
 
         def conditional(rows: Array) -> Array:

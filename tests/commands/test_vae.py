@@ -21,8 +21,9 @@ from running import (
 )
 
 import tinygen as tg
+from tinygen.commands import command_line
 from tinygen.models import VAE
-from tinygen.training import checkpoint, command_line
+from tinygen.training import checkpoint
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 NAME = "mnist_vae"

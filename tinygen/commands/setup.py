@@ -10,10 +10,10 @@ from typing import Any
 
 from tinygen import optim
 from tinygen.backend import Backend, get_backend
+from tinygen.commands import command_line
 from tinygen.data import Dataset, load, stroke_digits
 from tinygen.errors import InputError
 from tinygen.parameters import Parameters
-from tinygen.training import command_line
 from tinygen.training.learners.learner import Learner
 from tinygen.training.loading import TrainedModel
 from tinygen.training.loading import load as load_run

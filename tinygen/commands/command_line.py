@@ -1,4 +1,4 @@
-"""The command line that all examples share, and the sentences with which it refuses."""
+"""The flags that all trainings have in common, and the sentences with which they are refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +19,7 @@ from tinygen.data.locations import expanded
 from tinygen.errors import InputError, did_you_mean
 from tinygen.nn import BIASES, WEIGHTS
 from tinygen.ops import ACTIVATIONS
+from tinygen.training.recipes import Recipe
 from tinygen.training.run_dir import release_claims
 from tinygen.training.stopping import as_ctrl_c
 from tinygen.training.trainer import Diverged, Interrupted
@@ -83,25 +84,29 @@ class _Formatter(argparse.HelpFormatter):
         return f"{action.help} (default: {shown})"
 
 
-def bare_parser(about: str | None) -> argparse.ArgumentParser:
+def bare_parser(about: str | None, prog: str | None = None) -> argparse.ArgumentParser:
     """A parser without any flags, which refuses as all examples do.
 
     Args:
         about: the docstring of an example, whose first line is shown; ``python -OO`` has none.
+        prog: what the user typed to call it, by default the name of the script.
     """
     description = (about or "").partition("\n")[0]
-    return _Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+    return _Parser(prog, description=description, formatter_class=_Formatter, allow_abbrev=False)
 
 
-def parser(task: str, about: str | None, data: bool = True) -> argparse.ArgumentParser:
+def parser(
+    task: str, about: str | None, data: bool = True, prog: str | None = None
+) -> argparse.ArgumentParser:
     """A parser with the flags that every example has; the example adds its own.
 
     Args:
         task: the example's name; its run goes to ``runs/<task>`` by default.
         about: as in `bare_parser`.
         data: whether one can say which data to use.
+        prog: as in `bare_parser`.
     """
-    p = bare_parser(about)
+    p = bare_parser(about, prog)
     p.set_defaults(task=task)
     running = p.add_argument_group("running")
     add = running.add_argument
@@ -124,19 +129,19 @@ def parser(task: str, about: str | None, data: bool = True) -> argparse.Argument
             metavar="DIR",
             help="folder of the four IDX files, or the .npz file",
         )
-    add = p.add_argument_group("training").add_argument
+    add, usual = p.add_argument_group("training").add_argument, Recipe()
     add("--epochs", type=whole(1, MOST_EPOCHS), default=10, metavar="N",
         help="passes over the images")  # fmt: skip
     add("--batch-size", type=whole(1), default=128, metavar="N", help="images in a step")
-    add("--lr", type=real(above=0, most=10), default=4e-3, metavar="X",
+    add("--lr", type=real(above=0, most=10), default=usual.lr, metavar="X",
         help="learning rate, the highest of its schedule")  # fmt: skip
     add("--schedule", **choice(SCHEDULES, "how the learning rate falls"))
-    add("--warm-up", type=real(least=0, most=0.9), default=0.1, metavar="X",
+    add("--warm-up", type=real(least=0, most=0.9), default=usual.warm_up, metavar="X",
         help="fraction of the run over which the rate first rises")  # fmt: skip
     add("--optimizer", **choice(OPTIMIZERS, "what makes a step of a gradient"))
-    add("--beta1", type=real(least=0, most=0.999999), default=0.9, metavar="X",
+    add("--beta1", type=real(least=0, most=0.999999), default=usual.beta1, metavar="X",
         help="of adam: how long gradients are remembered")  # fmt: skip
-    add("--beta2", type=real(least=0, most=0.999999), default=0.95, metavar="X",
+    add("--beta2", type=real(least=0, most=0.999999), default=usual.beta2, metavar="X",
         help="of adam: how long squared gradients are remembered")  # fmt: skip
     add("--epsilon", type=real(above=0, most=1), default=1e-8, metavar="X",
         help="of adam: added to the root of the mean square")  # fmt: skip
@@ -184,6 +189,12 @@ def add_convolution_flags(group: Any, conv: dict[str, Any]) -> None:
         help="width of their windows")  # fmt: skip
 
 
+def add_preset_flag(p: argparse.ArgumentParser, presets: dict[str, Any]) -> None:
+    """The flag that `parse` adds where there are presets."""
+    about = f"a recipe that other flags may change: {', '.join(presets)}"
+    p.add_argument("--preset", type=name_in(tuple(presets)), metavar="NAME", help=about)
+
+
 def network(args: argparse.Namespace) -> dict[str, Any]:
     """What `add_network_flags` asked for, as the keywords of a model."""
     names = ("hidden", "latent", "activation", "weights", "biases")
@@ -213,8 +224,7 @@ def parse(
         InputError: a flag is unknown, its value makes no sense, or it would change nothing.
     """
     if presets:
-        about = f"a recipe that other flags may change: {', '.join(presets)}"
-        p.add_argument("--preset", type=name_in(tuple(presets)), metavar="NAME", help=about)
+        add_preset_flag(p, presets)
     first, _ = p.parse_known_args(arguments)
     preset = presets[first.preset] if presets and first.preset else {}
     p.set_defaults(**preset)
@@ -360,18 +370,19 @@ def choice(names: Sequence[str], what: str, default: str | None = None) -> dict[
     return {"type": name_in(names), **about}
 
 
-def name_in(names: Sequence[str]) -> Callable[[str], str]:
+@dataclass(frozen=True)
+class name_in:  # noqa: N801  it is called as the other types for argparse are
     """A type for argparse: one of some names. Its own choices would not say what was meant."""
 
-    def convert(text: str) -> str:
-        if text not in names:
-            meant = did_you_mean(text, names)
+    names: Sequence[str]
+
+    def __call__(self, text: str) -> str:
+        if text not in self.names:
+            meant = did_you_mean(text, self.names)
             raise argparse.ArgumentTypeError(
-                f"invalid choice: {text!r}{meant}; choose one of {', '.join(names)}"
+                f"invalid choice: {text!r}{meant}; choose one of {', '.join(self.names)}"
             )
         return text
-
-    return convert
 
 
 def path(text: str) -> Path:

@@ -20,8 +20,9 @@ from running import ROOT, TINY, command, environment, example, run_here, start_t
 from running import write_tiny_data as write_tiny
 from terminal import COLUMNS, Terminal, screen_lines
 
+from tinygen.commands import command_line
 from tinygen.errors import InputError
-from tinygen.training import Diverged, Interrupted, checkpoint, command_line
+from tinygen.training import Diverged, Interrupted, checkpoint
 
 MISSING = object()
 not_on_windows = pytest.mark.skipif(os.name == "nt", reason="POSIX has these signals, pipes, paths")
@@ -599,7 +600,7 @@ def test_ctrl_c_while_loading_or_reporting(finished, capsys, monkeypatch, where)
         pytest.fail("it went on")
 
     if where == "tinygen.data.load":
-        monkeypatch.setattr(sys.modules["tinygen.training.setup"], "load", press)
+        monkeypatch.setattr(sys.modules["tinygen.commands.setup"], "load", press)
     else:
         monkeypatch.setattr(example().PCA, "fit", press)
     assert run_here(*base, *(["--resume"] if "PCA" in where else [])) == 130

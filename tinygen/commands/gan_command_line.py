@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from tinygen.commands import command_line
+from tinygen.commands.setup import Run
 from tinygen.data import Dataset, number_of_classes
 from tinygen.errors import InputError
 from tinygen.models.architecture import image_option
 from tinygen.models.gan import GAN, LOSSES, PENALTIES
 from tinygen.nn import BIASES, NORMS, WEIGHTS
 from tinygen.ops import ACTIVATIONS
-from tinygen.training import command_line
 from tinygen.training.learners.adversarial_step import AdversarialLearner
-from tinygen.training.setup import Run
+from tinygen.training.recipes import AVERAGE
 
 
 def add_flags(p: argparse.ArgumentParser, gamma: float) -> Any:
@@ -56,7 +57,7 @@ def add_flags(p: argparse.ArgumentParser, gamma: float) -> Any:
         help="steps of the discriminator for one of the generator")  # fmt: skip
     add("--generator-lr", type=command_line.real(above=0, most=10), metavar="X",
         help="learning rate of the generator, else that of --lr")  # fmt: skip
-    add("--average", type=command_line.real(least=0, most=0.999999), default=0.999, metavar="X",
+    add("--average", type=command_line.real(least=0, most=0.999999), default=AVERAGE, metavar="X",
         help="fraction of the generator's average that a step leaves; 0: none")  # fmt: skip
     return group
 

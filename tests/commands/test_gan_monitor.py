@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinygen.commands.gan_monitor import GANMonitor
 from tinygen.data import mixture_points
 from tinygen.models import GAN
 from tinygen.models.gan import LOSSES
 from tinygen.optim import Adam
 from tinygen.training import AdversarialLearner
-from tinygen.training.gan_monitor import GANMonitor
 
 N, STREAM = 2500, 2
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array
+from tinygen.commands.setup import Run
 from tinygen.data import as_floats
 from tinygen.errors import InputError
 from tinygen.losses import one_hot
@@ -16,7 +17,6 @@ from tinygen.training import checkpoint
 from tinygen.training.diagnostics import new_diagnoses
 from tinygen.training.learners.adversarial_step import AdversarialLearner
 from tinygen.training.progress import warn
-from tinygen.training.setup import Run
 from tinygen.training.state import State
 from tinygen.training.trainer import Diverged, Trainer
 

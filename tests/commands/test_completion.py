@@ -1,0 +1,73 @@
+"""`tinygen completion`: scripts that the shells accept, and what bash completes by one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tinygen import __main__ as program
+from tinygen.commands.completion import SHELLS
+
+ASK = """
+source "$1"; shift
+COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+function=$(complete -p tinygen | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+"$function" tinygen "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+echo "${COMPREPLY[@]}"
+"""
+"""What bash does when Tab is pressed behind some words."""
+
+
+@pytest.fixture
+def script(tmp_path, capsys):
+    """Writes the script of a shell; returns its path."""
+    pytest.importorskip("shtab")
+
+    def write(shell):
+        assert program.main(["completion", shell]) == 0
+        (tmp_path / shell).write_text(capsys.readouterr().out)
+        return tmp_path / shell
+
+    return write
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_accepts_its_script(shell, script):
+    path = script(shell)
+    text = path.read_text()
+    for word in ("autoencoder", "free-bits", "gradescope", "cosine", "diamond", "likelihood"):
+        assert word in text
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} here")
+    subprocess.run([shell, "-n", path], check=True)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_what_bash_completes(script, tmp_path):
+    path = script("bash")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runner.txt").touch()
+
+    def completed(*words):
+        command = ["bash", "-c", ASK, "bash", path, "tinygen", *words]
+        done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+        return {*done.stdout.split()}
+
+    assert completed("") == {name.split()[0] for name in program.COMMANDS}
+    assert completed("train", "") == {"autoencoder", "vae", "gan", "ring", "judge"}
+    assert completed("train", "vae", "--lat") == {"--latent"}
+    assert completed("train", "vae", "--preset", "") == {"iwae", "likelihood"}
+    assert completed("train", "gan", "--gradients", "b") == {"by-hand"}
+    assert completed("train", "vae", "--data-dir", "r") == {"runs"}
+    assert completed("sample", "r") == {"runs", "runner.txt"}
+    assert completed("homework", "new", "--format", "") == {"py", "notebook"}
+
+
+def test_without_the_package_one_sentence_says_how_to_get_it(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert program.main(["completion", "bash"]) == 2
+    sentence = 'expected the package shtab, got none; pip install "tinygen[completion]"'
+    assert capsys.readouterr().err == f"error: {sentence}\n"

@@ -1,0 +1,78 @@
+"""Draw new images with a trained model.
+
+tinygen sample runs/mnist_vae
+tinygen sample runs/mnist_vae --images 16 --seed 1 --out vae.npz
+"""
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from math import ceil, sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygen import plots
+from tinygen.commands import command_line
+from tinygen.data import MIXTURES
+from tinygen.data.mixtures import points
+from tinygen.errors import InputError
+from tinygen.files import replacing
+from tinygen.training import TrainedModel, load
+
+FORMATS = (".png", ".npz")
+MOST = 10_000
+"""Images; a sheet of more could not be looked at."""
+
+
+def flags(prog: str | None = None) -> ArgumentParser:
+    p = command_line.bare_parser(__doc__, prog)
+    add = p.add_argument
+    add("run", type=command_line.path, metavar="RUN", help="folder of a run, or a model's file")
+    add("--images", type=command_line.whole(1, MOST), default=100, metavar="N", help="how many")
+    add("--seed", type=command_line.whole(0, 2**63 - 1), default=0, metavar="N",
+        help="of the draws")  # fmt: skip
+    add("--label", type=command_line.whole(0, 10**6), metavar="N",
+        help="the class to draw, of a GAN that has some, else all of them in turn")  # fmt: skip
+    add("--out", type=command_line.path, metavar="FILE",
+        help="a .png with all images, or an .npz with their array, else RUN-samples.png "
+        "here")  # fmt: skip
+    add("--overwrite", action="store_true", help="replace a file that is there")
+    return p
+
+
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    args = flags(prog).parse_args(arguments)
+    out = args.out or Path(f"{args.run.resolve().stem}-samples.png")
+    if out.suffix.lower() not in FORMATS:
+        raise InputError(f"--out {out}: expected a name that ends in {' or '.join(FORMATS)}")
+    if out.exists() and not args.overwrite:
+        raise InputError(f"{out} exists already; --overwrite replaces it, --out names another file")
+    trained = load(args.run)
+    images = trained.sample(args.images, args.seed, args.label)
+    if out.suffix.lower() == ".npz":
+        with replacing(out) as file:
+            np.savez_compressed(file, images=images)
+    else:
+        draw(out, trained, images)
+    print(out)
+
+
+def draw(path: Path, trained: TrainedModel, images: Any) -> None:
+    """A sheet of images, or points in the plane over those of their mixture.
+
+    Raises:
+        InputError: they are neither.
+    """
+    shape, mixture = images.shape[1:], MIXTURES.get(str(trained.config.get("mixture")))
+    if shape == (2,) and mixture is not None:
+        real, limit = points(mixture.name, len(images)), 1.25 * float(abs(mixture.centres).max())
+        plots.mixture(path, images, real, limit, centres=mixture.centres)
+    elif len(shape) > 1:
+        columns = ceil(sqrt(len(images)))
+        plots.sheet(path, images.reshape(len(images), -1), shape, columns)
+    else:
+        raise InputError(
+            f"{trained.path}: expected a model of images, got one of rows of {shape[0]} numbers, "
+            "of which there is no picture; --out FILE.npz writes them"
+        )
