@@ -37,6 +37,8 @@ MAY_IMPORT = {
     # The command line offers the names of nn, ops and models.
     "training": "errors display files backend parameters autograd ops losses nn optim data models "
     "byhand",
+    # The curve in a notebook; it is imported only there.
+    "training.live": "training plots",
     "evaluation": "errors backend data",
     # It trains the models that others are measured against.
     "evaluation.reference_models": "evaluation errors files backend parameters losses optim data "
