@@ -58,7 +58,7 @@ def test_the_terms_of_a_loss_share_one_logarithmic_figure(tmp_path, drawn):
 
 def test_parts_of_a_loss_have_a_panel_of_their_own(drawn, tmp_path):
     """And a note says when a figure is one of the model that the epoch ended with."""
-    panels = {"bound (nats)": CURVES, "part (nats)": {"test_loss": "KL"}, "right": {"right": "right"}}
+    panels = {"bound (nats)": CURVES, "part (nats)": {"test_loss": "KL"}, "right": {"right": "D"}}
     history = [row | {"right": 0.5} for row in HISTORY]
     plots.loss_curves(history, panels, {"level": 2.0}, path=tmp_path / "x.png")
     axes = drawn[0].axes

@@ -126,7 +126,7 @@ def test_a_colour_that_is_a_number_says_which(tmp_path, drawn):
         assert bar.get_ylabel().startswith(label) and bar.get_yticks().tolist() == [-1, 0, 1]
         assert all(ax.images[0].get_clim() == (-1, 1) for ax in pictures[1:])
     _, a, b, _ = drawn[1].axes
-    assert np.nanmax(image_of(a)) == 1 and np.nanmin(image_of(b)) == -1  # of their own layer's largest
+    assert np.nanmax(image_of(a)) == 1 and np.nanmin(image_of(b)) == -1  # in its layer
 
 
 def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch):

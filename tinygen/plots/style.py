@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import matplotlib
 import matplotlib.style
 import numpy as np
-from cycler import cycler
 from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.rcsetup import cycler
 
 DATA_COLOUR, SAMPLE_COLOUR = "#a34a00", "#2438a8"
 """Points of the data, and points that a generator or a prior sampled."""
