@@ -66,7 +66,8 @@ def test_the_curve_grows_by_a_point_an_epoch(
     for k, drawn in enumerate(curves, 1):
         assert all(len(values) == k for values in drawn.values())
         assert all(values == curves[-1][label][:k] for label, values in drawn.items())
-        assert notebook.pictures[k - 1].get_suptitle().startswith(f"epoch {k}  ")
+        title = notebook.pictures[k - 1].axes[0].get_title(loc="left")
+        assert title.startswith(f"epoch {k}  ")
     assert [*curves[0]] == {
         "vae": ["training", "test"],
         "adversarial": ["reconstruction", "discriminator", "encoder"],

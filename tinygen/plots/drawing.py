@@ -142,7 +142,7 @@ def hide_frame(ax: Any) -> None:
 
 def colour_bar(colours: Any, axes: Any, label: str, **options: Any) -> None:
     """What number a colour means, to the right of the axes."""
-    bar = axes[0].figure.colorbar(colours, ax=[*axes], pad=0.02, **options)
+    bar = axes[0].figure.colorbar(colours, ax=[*axes], pad=0.02, panchor=False, **options)
     bar.outline.set_visible(False)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7, length=2)

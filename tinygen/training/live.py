@@ -32,7 +32,7 @@ class LiveProgress(Progress):
         self._history.append(row)
         curves = {key: label for key, label in CURVES.items() if key in row}
         figure: Any = loss_curves(self._history, {"loss": curves})
-        figure.suptitle(self.line(row), fontsize=9)
+        figure.axes[0].set_title(self.line(row) + "\n", loc="left", fontsize=9)  # above the note
         if self._shown is None:
             self._shown = display(figure, display_id=True)
         else:
