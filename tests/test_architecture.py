@@ -35,6 +35,8 @@ MAY_IMPORT = {
     "optim": "display backend parameters",
     "data": "errors display files backend",
     "training": "errors display files backend parameters autograd ops losses optim data models",
+    # The curve in a notebook; it is imported only there.
+    "training.live": "training plots",
     "evaluation": "errors backend data",
     # It trains the models that others are measured against.
     "evaluation.reference_models": "evaluation errors files backend parameters losses optim data "
@@ -322,7 +324,7 @@ def test_everything_else_is_set_in_setup_cfg():
     for path in files():
         for name, line in imports(path):
             top = name.split(".")[0]
-            top = {"PIL": "pillow", "cupyx": "cupy"}.get(top, top)
+            top = {"PIL": "pillow", "cupyx": "cupy", "IPython": "jupyterlab"}.get(top, top)
             known = top == "tinygen" or top in sys.stdlib_module_names
             assert known or any(r.startswith(top) for r in required) or top in extras, (
                 f"{path}:{line}: {top} is imported, and not in setup.cfg"

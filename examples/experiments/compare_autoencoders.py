@@ -153,12 +153,13 @@ def report(run: Run, together: Together, trainer: Trainer) -> None:
         say(f"{name:20}{f['mse']:10.5f}{f['squared_error']:16.3f}{f['probe_error']:14.2%}")
     originals = as_floats(data.test_images[:SHOWN])
     run.summarise(p.flat.size, trainer.state.seconds, test=figures)
-    plots.compare(folder / "comparison.png", originals, panels, data.image_shape, test_labels)
+    plots.compare(originals, panels, data.image_shape, test_labels, path=folder / "comparison.png")
     say(f"picture, figures and checkpoint are in {folder}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
+    plots.use_style(args.plot_style)
     run = set_up(args, COLUMNS)
     dataset, backend = run.dataset, run.backend
     network = command_line.network(args)

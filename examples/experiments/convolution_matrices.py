@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from tinygen.backend.patches import Size
 from tinygen.byhand.conv import Conv, ConvTranspose, upsample
 from tinygen.commands import command_line
-from tinygen.plots.drawing import CLASS_COLOURS, DPI, picture, save
+from tinygen.plots.drawing import DPI, Picture, finish, picture
+from tinygen.plots.style import CLASS_COLOURS
 from tinygen.training import RunDir
 
 PIXELS = 6
@@ -52,10 +53,10 @@ def enlarged_first(size: Size) -> Any:
 
 
 @picture
-def draw_matrices(path: Path, matrices: Mapping[str, Any]) -> None:
+def draw_matrices(matrices: Mapping[str, Any], path: Path) -> Figure | None:
     """Each weight has a colour, and a zero has none."""
     widths = [M.shape[1] for M in matrices.values()]
-    figure = Figure(figsize=(11, 4.6), dpi=DPI, layout="constrained")
+    figure = Picture(figsize=(11, 4.6), dpi=DPI, layout="constrained")
     axes = figure.subplots(1, len(matrices), width_ratios=[max(w, 6) for w in widths])
     colours = ListedColormap(["white", *CLASS_COLOURS[:9]])
     for ax, (name, M) in zip(axes, matrices.items(), strict=True):
@@ -67,20 +68,20 @@ def draw_matrices(path: Path, matrices: Mapping[str, Any]) -> None:
                         fontsize=6, weight="bold", ha="center", va="center")  # fmt: skip
         lines(ax, M)
         ax.set_title(name, fontsize=9)
-    save(figure, path)
+    return finish(figure, path)
 
 
 @picture
-def draw_counts(path: Path, counts: Mapping[str, Any]) -> None:
+def draw_counts(counts: Mapping[str, Any], path: Path) -> Figure | None:
     """A pixel is the darker the more windows it is in; the numbers stand in it."""
-    figure = Figure(figsize=(11, 4), dpi=DPI, layout="constrained")
+    figure = Picture(figsize=(11, 4), dpi=DPI, layout="constrained")
     for ax, (name, count) in zip(figure.subplots(1, len(counts)), counts.items(), strict=True):
         ax.imshow(count, cmap="Blues", vmin=0, vmax=1.4 * count.max())
         for (row, column), entry in np.ndenumerate(count):
             ax.text(column, row, f"{entry:.0f}", fontsize=7, ha="center", va="center")
         lines(ax, count)
         ax.set_title(name, fontsize=9)
-    save(figure, path)
+    return finish(figure, path)
 
 
 def lines(ax: Any, M: Any) -> None:
@@ -102,16 +103,16 @@ def flags() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     args = flags().parse_args(arguments)
     RunDir(args.out).open()
-    draw_matrices(args.out / "matrix.png", {
+    draw_matrices({
         "4 x 4 to 2 x 2": matrix(Conv((4, 4), 3)),
         "4 x 4 to 4 x 4, with zeros around the image": matrix(Conv((4, 4), 3, padding=1)),
         "2 x 2 to 4 x 4, transposed": matrix(ConvTranspose((4, 4), 3)),
-    })  # fmt: skip
+    }, args.out / "matrix.png")  # fmt: skip
     counts = {
         f"kernel {kernel}, stride 2": windows_of_each_pixel(transposed(kernel)) for kernel in (3, 4)
     }
     counts["enlarged, then kernel 3, stride 1"] = enlarged_first((PIXELS, PIXELS))
-    draw_counts(args.out / "checkerboard.png", counts)
+    draw_counts(counts, args.out / "checkerboard.png")
     for name, count in counts.items():
         print(f"{name:34} {count[6, 2:12].astype(int)}")
     print(f"pictures are in {args.out}")

@@ -394,7 +394,7 @@ def draw_curves(path: Path, histories: dict[str, list[Any]]) -> None:
     }
     epochs = range(1, max(map(len, curves.values())) + 1)
     padded = {k: [*x, *[np.nan] * (len(epochs) - len(x))] for k, x in curves.items()}
-    plots.line_plot(path, epochs, padded, "epoch", "test error")
+    plots.line_plot(epochs, padded, "epoch", "test error (fraction)", path=path)
 
 
 def draw_mistakes(experiment: Experiment, mode: str, labels: Any) -> None:
@@ -404,13 +404,13 @@ def draw_mistakes(experiment: Experiment, mode: str, labels: Any) -> None:
     predictions = q.argmax(axis=1)
     counted = confusion(data.test_labels, predictions, experiment.classes)
     title = f"{mode}, {labels} labels: {(predictions != data.test_labels).sum()} wrong"
-    plots.confusion(folder / f"confusion-{labels}.png", counted, title)
+    plots.confusion(counted, title, path=folder / f"confusion-{labels}.png")
     worst = most_wrong(q, data.test_labels, 32)
     captions = [
         f"{data.test_labels[k]}, pred. {predictions[k]}\nat {q[k].max():.0%}" for k in worst
     ]
     images = as_floats(data.test_images[worst]) if len(worst) else []
-    plots.captioned(folder / f"mistakes-{labels}.png", images, captions, data.image_shape)
+    plots.captioned(images, captions, data.image_shape, path=folder / f"mistakes-{labels}.png")
 
 
 def report(experiment: Experiment, results: dict[Cell, dict[str, Any]]) -> None:
@@ -459,6 +459,7 @@ def check_label_counts(experiment: Experiment) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, conv={})
+    plots.use_style(args.plot_style)
     if args.checkpoint and args.channels:
         raise InputError("--architecture conv is of the encoder; that of --checkpoint has its own")
     args.mode, args.jobs = args.mode or tuple(MODES), args.jobs or default_jobs(args.backend)

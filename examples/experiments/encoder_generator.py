@@ -326,7 +326,7 @@ def report(
     for name, codec in codecs.items():
         paths = interpolations(codes[name], data.test_labels, SHOWN, PAIRS)
         images = {pair: codec.decoder.decode(path) for pair, path in paths.items()}
-        plots.images_in_rows(folder / f"interpolations_{name}.png", images, data.image_shape)
+        plots.images_in_rows(images, data.image_shape, path=folder / f"interpolations_{name}.png")
     say(f"pictures and figures are in {folder}, checkpoints in folders there")
 
 
@@ -334,13 +334,13 @@ def draw_samples(run: Run, file: str, images: Any, digits: Any) -> None:
     """A row for each digit, with its first images; or, where digits are None, a sheet."""
     path, shape = run.run_dir.folder / file, run.dataset.image_shape
     if digits is None:
-        plots.sheet(path, images[: SHOWN**2], shape, SHOWN)
+        plots.sheet(images[: SHOWN**2], shape, SHOWN, path=path)
         return
     rows = {}
     for digit in np.unique(run.dataset.train_labels):
         few = images[digits == digit][:SHOWN]
         rows[str(digit)] = np.pad(few, ((0, SHOWN - len(few)), (0, 0)))
-    plots.images_in_rows(path, rows, shape)
+    plots.images_in_rows(rows, shape, path=path)
 
 
 def draw_codes(run: Run, codes: dict[str, Any], drawn: dict[str, tuple[str, Any]]) -> None:
@@ -352,7 +352,7 @@ def draw_codes(run: Run, codes: dict[str, Any], drawn: dict[str, tuple[str, Any]
         title, others = drawn[name]
         title = "samples from the prior" if name == "adversarial" else f"samples from a {title}"
         panels[names[name]], beside[names[name]] = project(z), (title, project(others))
-    plots.codes(run.run_dir.folder / "codes.png", panels, run.dataset.test_labels, beside)
+    plots.codes(panels, run.dataset.test_labels, beside, path=run.run_dir.folder / "codes.png")
 
 
 # What a run begins with.
@@ -417,6 +417,7 @@ def set_up_training(run: Run, name: str, sha256: str | None) -> Run:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, conv=CONV, needs=NEEDS)
+    plots.use_style(args.plot_style)
     pretrained, names, sha256 = load_pretrained(args), [*WAYS[args.way]], None
     checkpoints = {name: RunDir(args.out / name).checkpoint for name in FLAGS}
     run_dir = RunDir(args.out)

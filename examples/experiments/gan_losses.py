@@ -95,9 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in LOSSES:
         if name != "r1":  # whose generator has the loss "non-saturating"
             loss[name], derivative[name] = losses_and_derivatives(name, outputs)
-    plots.functions(args.out / "losses.png", outputs,
-                    {"the generator's loss": loss, "its derivative": derivative},
-                    "the discriminator's output a", window=(-3, 3))  # fmt: skip
+    panels = {"the generator's loss": loss, "its derivative": derivative}
+    plots.functions(outputs, panels, "the discriminator's output a", window=(-3, 3),
+                    path=args.out / "losses.png")  # fmt: skip
     print(f"{'derivative at a =':18}" + "".join(f"{a:10.0f}" for a in outputs[::20]))
     for name, values in derivative.items():
         print(f"{name:18}" + "".join(f"{value:10.4f}" for value in values[::20]))
@@ -105,10 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     p, q = density(DATA), density(GENERATED)
     best = p / (p + q)
     D, value = best_discriminator(50 if args.smoke else 2000)
-    plots.functions(args.out / "optimum.png", X, {
+    plots.functions(X, {
         "densities": {"data p": p, "generator q": q},
         "the discriminator": {"p / (p + q)": best, "trained": D},
-    }, "x")  # fmt: skip
+    }, "x", path=args.out / "optimum.png")  # fmt: skip
     # JS(p, q) = log 2 + the integral of (p log best + q log (1 - best)) / 2
     js = np.log(2) + 0.5 * (p * np.log(best) + q * np.log1p(-best)).sum() * (X[1] - X[0])
     print(f"\nJensen-Shannon divergence of p and q  {js:.4f} nats")

@@ -220,13 +220,14 @@ def draw_pictures(run: Run, rows: list[dict[str, Any]], history: dict[str, Any])
 
     label = "draws for an image, k"
     levels = {"+2 standard errors": 2.0, "-2 standard errors": -2.0}
-    plots.line_plot(folder / "bias.png", SAMPLES, curves("z"), label, "bias in standard errors",
-                    levels, log_x=True, log_y=False)  # fmt: skip
-    plots.line_plot(folder / "variance.png", SAMPLES, curves("variance"), label,
-                    "variance / true gradient squared", log_x=True, log_y=True)  # fmt: skip
+    plots.line_plot(SAMPLES, curves("z"), label, "bias in standard errors",
+                    levels, log_x=True, log_y=False, path=folder / "bias.png")  # fmt: skip
+    plots.line_plot(SAMPLES, curves("variance"), label, "variance / true gradient squared",
+                    log_x=True, log_y=True, path=folder / "variance.png")  # fmt: skip
     elbos = {name: [row["negative_elbo"] for row in h] for name, h in history.items()}
     epochs = [row["epoch"] for row in history[BY_REPARAMETERISATION]]
-    plots.line_plot(folder / "training.png", epochs, elbos, "epoch", "test -ELBO (nats per image)")
+    path = folder / "training.png"
+    plots.line_plot(epochs, elbos, "epoch", "test -ELBO (nats per image)", path=path)
 
 
 def flags():
@@ -244,6 +245,7 @@ def flags():
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
+    plots.use_style(args.plot_style)
     if args.gradients == "by-hand":
         raise InputError("--gradients by-hand: the estimators are written for autograd")
     RunDir(args.out).refuse_experiment(args.resume, args.restart, [])

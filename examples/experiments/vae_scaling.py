@@ -152,11 +152,12 @@ def draw_fractions(path, test, gradient) -> None:
     }
     steps = [f["step"] for f in gradient["R + KL"]]
     ylabel = "KL's fraction of the encoder's gradient"
-    plots.line_plot(path, steps, curves, "step", ylabel, log_x=True, log_y=False)
+    plots.line_plot(steps, curves, "step", ylabel, log_x=True, log_y=False, path=path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
+    plots.use_style(args.plot_style)
     if args.resume:
         raise InputError("vae_scaling keeps no checkpoint, so it cannot --resume; begin anew")
     build(args, pixels=784)  # refuses what does not go together, before any data is read
@@ -187,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "variance" in figures:
             say(f"{name:16} variance of a pixel, learned: {figures['variance']:.4f}")
     run.summarise(p.flat.size, seconds, test=test, gradient=gradient)
-    plots.images_in_rows(folder / "images.png", rows, run.dataset.image_shape)
+    plots.images_in_rows(rows, run.dataset.image_shape, path=folder / "images.png")
     draw_fractions(folder / "shares.png", test, gradient)
     say(f"pictures and figures are in {folder}")
 

@@ -68,7 +68,7 @@ def main():
         print(f"epoch {epoch + 1:2}: last batch {J:.5f}, test images {loss(p, test):.5f}")
     rows = {"original": test[:14], "autoencoder": decode(p, encode(p, test[:14]))}
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    plots.images_in_rows(PICTURE, rows, dataset.image_shape)
+    plots.images_in_rows(rows, dataset.image_shape, path=PICTURE)
     print(f"the picture is {PICTURE}")
 
 

@@ -72,7 +72,7 @@ def main():
         print(f"epoch {epoch + 1:2}: last batch, D {J_D:.3f}, G {J_G:.3f}")
 
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    plots.sheet(PICTURE, generate(average.average, noise(100)), (28, 28), columns=10)
+    plots.sheet(generate(average.average, noise(100)), (28, 28), columns=10, path=PICTURE)
     print(f"the picture is {PICTURE}")
 
 

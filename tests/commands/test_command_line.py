@@ -271,7 +271,10 @@ def test_resuming_with_other_data(finished, capsys, tmp_path):
     assert run_here(*base, "--resume", "--data-dir", other) == 2
     assert "cannot be resumed with other data than it began with" in stderr_line(capsys)
     same = write_tiny(tmp_path / "moved")  # the same data elsewhere
-    assert run_here(*base, "--resume", "--data-dir", same, "--show-every", "3") == 0
+    assert (
+        run_here(*base, "--resume", "--data-dir", same, "--show-every", "3", "--plot-style", "dark")
+        == 0
+    )
 
 
 def test_resuming_nothing_leaves_nothing(data, tmp_path, capsys):

@@ -31,7 +31,7 @@ from tinygen.models import GAN, VAE
 from tinygen.models.classifier import Classifier
 from tinygen.models.gan import LOSSES
 from tinygen.parameters import Parameters
-from tinygen.plots.drawing import DATA_COLOUR, SAMPLE_COLOUR
+from tinygen.plots.style import DATA_COLOUR, SAMPLE_COLOUR
 from tinygen.training import AdversarialLearner, checkpoint
 
 pytestmark = pytest.mark.usefixtures("without_pictures")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinygen.backend import get_backend
 from tinygen.commands.gan_monitor import GANMonitor
 from tinygen.data import mixture_points
 from tinygen.models import GAN
@@ -77,3 +78,22 @@ def test_batch_norm_has_the_statistics_of_what_d_sees_in_training(backend: Any) 
     expected = 1 / (1 + np.exp(-(h @ d["W3"] + d["b3"])))
     probability = normed.probability_of_real(LINE, N, STREAM)
     np.testing.assert_allclose(probability, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["non-saturating", "minimax", "r1"])
+def test_levels_are_the_losses_of_a_discriminator_that_cannot_tell(loss: str) -> None:
+    watched = linear(get_backend("numpy"), loss, slope=0.0)
+    learner, model, x = watched.learner, watched.model, LINE.astype(np.float32)
+    of_d = model.discriminator_loss(learner.d, x, x[::-1])
+    of_g = model.generator_loss(learner.g, learner.d, x)
+    expected = [float(getattr(value, "array", value)) for value in (of_d, of_g)]
+    assert [*watched.levels().values()] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["least-squares", "wasserstein-gp"])
+def test_a_loss_without_a_logarithm_has_no_levels(loss: str) -> None:
+    assert linear(get_backend("numpy"), loss).levels() == {}
+
+
+def test_with_smoothing_it_is_not_one_half_that_the_best_discriminator_says() -> None:
+    assert monitor(get_backend("numpy"), smoothing=0.1).levels() == {}

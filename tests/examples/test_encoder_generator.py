@@ -684,7 +684,7 @@ def test_the_prior_is_standard_normal():
 
 def test_codes_and_what_was_drawn_are_seen_in_one_plane(tmp_path, monkeypatch):
     module, seen = example(NAME), []
-    monkeypatch.setattr(module.plots, "codes", lambda *arguments: seen.extend(arguments))
+    monkeypatch.setattr(module.plots, "codes", lambda *rest, path: seen.extend((path, *rest)))
     labels = np.arange(30) % 3
     run = SimpleNamespace(run_dir=RunDir(tmp_path), dataset=SimpleNamespace(test_labels=labels))
     z = np.random.default_rng(0).standard_normal((30, 5)) * [5, 4, 1, 1, 1]
@@ -704,10 +704,10 @@ def test_codes_and_what_was_drawn_are_seen_in_one_plane(tmp_path, monkeypatch):
 def test_samples_stand_in_the_row_of_their_digit(tmp_path, monkeypatch, labelled_images):
     module, found = example(NAME), {}
     monkeypatch.setattr(
-        module.plots, "images_in_rows", lambda path, rows, shape: found.update(rows)
+        module.plots, "images_in_rows", lambda rows, shape, path: found.update(rows)
     )
     monkeypatch.setattr(
-        module.plots, "sheet", lambda path, images, shape, columns: found.update({"": images})
+        module.plots, "sheet", lambda images, shape, columns, path: found.update({"": images})
     )
     data = SimpleNamespace(image_shape=(1, 1), train_labels=np.array([4, 0, 4, 7]))
     run = SimpleNamespace(dataset=data, run_dir=RunDir(tmp_path))

@@ -71,9 +71,9 @@ def test_generated_images_become_dark_where_real_ones_are(
 ) -> None:
     shown, sheet = [], plots.sheet
 
-    def show(path: Any, images: Any, *shape: Any, **options: Any) -> None:
+    def show(images: Any, *shape: Any, **options: Any) -> None:
         shown.append(images)
-        sheet(path, images, *shape, **options)
+        sheet(images, *shape, **options)
 
     monkeypatch.setattr(plots, "sheet", show)
     run("gan")

@@ -46,8 +46,8 @@ def write_content_only(monkeypatch, *names):
         monkeypatch.setattr(plots, name, partial(_write_content, signature(getattr(plots, name))))
 
 
-def _write_content(expected, path, *arguments, **options):
-    expected.bind(path, *arguments, **options)
+def _write_content(expected, *arguments, path, **options):
+    expected.bind(*arguments, path=path, **options)
     path.write_text(repr([_content(x) for x in (*arguments, options)]))
 
 

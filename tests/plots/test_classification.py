@@ -14,7 +14,7 @@ def test_a_confusion_has_every_count_in_its_place_and_colours_mistakes(tmp_path,
     rng = np.random.default_rng(0)
     counts = rng.integers(0, 3, (classes, classes)) * rng.integers(0, 200, (classes, classes))
     counts[np.arange(classes), np.arange(classes)] = 980
-    plots.confusion(tmp_path / "x.png", counts, "finetune, 100 labels: 77 wrong")
+    plots.confusion(counts, "finetune, 100 labels: 77 wrong", path=tmp_path / "x.png")
     pixels = picture(tmp_path / "x.png")
     assert is_empty(pixels[0]) and is_empty(pixels[-1]) and is_empty(pixels[:, 0])
     (ax,) = drawn[0].axes
@@ -30,6 +30,6 @@ def test_a_confusion_has_every_count_in_its_place_and_colours_mistakes(tmp_path,
 
 
 def test_a_confusion_without_mistakes(tmp_path, drawn):
-    plots.confusion(tmp_path / "x.png", 9 * np.eye(3, dtype=int), "all right")
+    plots.confusion(9 * np.eye(3, dtype=int), "all right", path=tmp_path / "x.png")
     assert not is_empty(picture(tmp_path / "x.png"))
     assert [text.get_text() for text in drawn[0].axes[0].texts] == ["9"] * 3

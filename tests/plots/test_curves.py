@@ -26,7 +26,7 @@ CURVES = {"train_loss": "training", "test_loss": "test"}
 def test_loss_curves(tmp_path, epochs, scale, lines):
     path = tmp_path / "x.png"
     history = [{k: v * scale if "loss" in k else v for k, v in row.items()} for row in HISTORY]
-    plots.loss_curves(path, history[:epochs], CURVES, "loss", lines)
+    plots.loss_curves(history[:epochs], {"loss": CURVES}, lines, path=path)
     pixels = picture(path)
     assert 300 < pixels.shape[0] < 700 and 600 < pixels.shape[1] < 1100
     assert is_empty(pixels[0]) and is_empty(pixels[:, 0]), "nothing is cut off"
@@ -35,14 +35,14 @@ def test_loss_curves(tmp_path, epochs, scale, lines):
 @pytest.mark.parametrize("value", [0.0, -1.0, 5.0])
 def test_curves_that_have_no_logarithm_or_do_not_move(tmp_path, value):
     flat = [{"epoch": e, "loss": value} for e in (1, 2, 3)]
-    plots.loss_curves(tmp_path / "x.png", flat, {"loss": "loss"}, "loss")
+    plots.loss_curves(flat, {"loss": {"loss": "loss"}}, path=tmp_path / "x.png")
     assert not is_empty(picture(tmp_path / "x.png"))
 
 
 def test_the_terms_of_a_loss_share_one_logarithmic_figure(tmp_path, drawn):
     history = [{"epoch": e, "elbo": 105, "reconstruction": 80, "kl": 25} for e in (1, 2, 3)]
     keys = {"elbo": "negative ELBO", "reconstruction": "reconstruction", "kl": "KL"}
-    plots.loss_curves(tmp_path / "x.png", history, keys, "nats per image", {"PCA": 120})
+    plots.loss_curves(history, {"nats per image": keys}, {"PCA": 120}, path=tmp_path / "x.png")
     (ax,) = drawn[0].axes
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     assert names == ["negative ELBO", "reconstruction", "KL", "PCA"]
@@ -56,11 +56,25 @@ def test_the_terms_of_a_loss_share_one_logarithmic_figure(tmp_path, drawn):
     assert ticks == [30, 40, 50, 60, 80, 100]
 
 
+def test_parts_of_a_loss_have_a_panel_of_their_own(drawn, tmp_path):
+    """And a note says when a figure is one of the model that the epoch ended with."""
+    panels = {"bound (nats)": CURVES, "part (nats)": {"test_loss": "KL"}, "right": {"right": "D"}}
+    history = [row | {"right": 0.5} for row in HISTORY]
+    plots.loss_curves(history, panels, {"level": 2.0}, path=tmp_path / "x.png")
+    axes = drawn[0].axes
+    assert [ax.get_ylabel() for ax in axes] == [*panels]
+    assert [ax.get_xlabel() for ax in axes] == ["epoch"] * 3
+    assert [len(ax.lines) for ax in axes] == [3, 1, 1]
+    test = "test: after the epoch"
+    notes = [ax.get_title(loc="right") for ax in axes]
+    assert notes == [f"training: mean over the epoch; {test}", test, ""]
+
+
 @pytest.mark.parametrize("log_x, log_y", [(False, False), (False, True), (True, True)])
 @pytest.mark.parametrize("values", [[1e-5, 3, 1e5], [0, 1, 2]])
 def test_line_plot(tmp_path, drawn, log_x, log_y, values):
     args = [1, 10, 1000], {"a": values, "b": [1, 1, 1]}, "samples", "variance", {"floor": 0.5}
-    plots.line_plot(tmp_path / "x.png", *args, log_x=log_x, log_y=log_y)
+    plots.line_plot(*args, log_x=log_x, log_y=log_y, path=tmp_path / "x.png")
     assert is_empty(picture(tmp_path / "x.png")[0])
     (ax,) = drawn[0].axes
     scales = {False: "linear", True: "log"}
@@ -71,7 +85,9 @@ def test_line_plot(tmp_path, drawn, log_x, log_y, values):
 @pytest.mark.parametrize("values", [[-3, 2, 0.5], [-9, -1, -3], [-1e-9, 1, 100]])
 def test_a_curve_that_is_not_above_zero_has_no_logarithm(tmp_path, drawn, values):
     """A critic's loss, say; nothing of the curve or of the level is cut off."""
-    plots.line_plot(tmp_path / "x.png", [1, 2, 3], {"critic": values}, "epoch", "loss", {"": -4})
+    plots.line_plot(
+        [1, 2, 3], {"critic": values}, "epoch", "loss", {"": -4}, path=tmp_path / "x.png"
+    )
     assert is_empty(picture(tmp_path / "x.png")[0])
     (ax,) = drawn[0].axes
     low, high = ax.get_ylim()
@@ -84,7 +100,7 @@ def test_a_curve_that_is_not_above_zero_has_no_logarithm(tmp_path, drawn, values
 def test_functions(tmp_path, drawn, window):
     x = np.linspace(-3, 3, 50)
     panels = {"value": {"a": x, "b": x * x}, "derivative": {"b": 2 * x, "c": 0.1 * x}}
-    plots.functions(tmp_path / "x.png", x, panels, "logit", window)
+    plots.functions(x, panels, "logit", window, path=tmp_path / "x.png")
     pixels = picture(tmp_path / "x.png")
     assert is_empty(pixels[0]) and is_empty(pixels[-1]) and is_empty(pixels[:, 0])
     axes, colours = drawn[0].axes, {}
@@ -106,7 +122,7 @@ def test_functions(tmp_path, drawn, window):
 
 
 def test_a_window_does_not_make_a_panel_larger(tmp_path, drawn):
-    plots.functions(tmp_path / "x.png", [0, 1], {"": {"a": [0, 1]}}, "x", (-100, 100))
+    plots.functions([0, 1], {"": {"a": [0, 1]}}, "x", (-100, 100), path=tmp_path / "x.png")
     low, high = drawn[0].axes[0].get_ylim()
     assert -0.2 < low < 0 and 1 < high < 1.2
 
@@ -114,7 +130,7 @@ def test_a_window_does_not_make_a_panel_larger(tmp_path, drawn):
 def test_a_curve_that_is_nan_has_a_gap_and_the_axes_do_not_mind(tmp_path, drawn):
     nan = float("nan")
     curves = {"whole": [0.5, 0.2, 0.1, 0.05], "shorter": [0.4, 0.3, nan, nan]}
-    plots.line_plot(tmp_path / "x.png", range(1, 5), curves, "epoch", "test error")
+    plots.line_plot(range(1, 5), curves, "epoch", "test error", path=tmp_path / "x.png")
     assert not is_empty(picture(tmp_path / "x.png"))
     (ax,) = drawn[0].axes
     np.testing.assert_array_equal(ax.lines[1].get_ydata(), curves["shorter"])

@@ -12,9 +12,8 @@ from picture_files import frames_of
 from PIL import Image
 
 from tinygen import plots
-from tinygen.plots.drawing import DATA_COLOUR, SAMPLE_COLOUR
 from tinygen.plots.film import MAX_SIDE
-from tinygen.plots.mixtures import FIELD_COLOURS
+from tinygen.plots.style import DATA_COLOUR, FIELD_COLOURS, SAMPLE_COLOUR
 
 
 def grow(path, epochs, seed=0, shape=(28, 30)):

@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(0).random((7, 12))
 def test_images_in_rows(tmp_path, rows, n):
     path = tmp_path / "x.png"
     named = {f"row {i}": IMAGES[:n] for i in range(rows)}
-    plots.images_in_rows(path, named, (3, 4))
+    plots.images_in_rows(named, (3, 4), path=path)
     pixels = picture(path)
     height, width = pixels.shape[:2]
     assert 50 < height < 1000 and 100 < width < 1500
@@ -33,7 +33,7 @@ def test_images_in_rows(tmp_path, rows, n):
 def test_the_images_are_those_that_were_given(tmp_path):
     path = tmp_path / "x.png"
     dark, light = np.ones((1, 12)), np.zeros((1, 12))
-    plots.images_in_rows(path, {"": np.concatenate([dark, light, dark])}, (3, 4))
+    plots.images_in_rows({"": np.concatenate([dark, light, dark])}, (3, 4), path=path)
     ink = picture(path).mean(axis=2) < 0.1
     columns = np.flatnonzero(ink.any(axis=0))
     gap = np.diff(columns).max()
@@ -44,7 +44,7 @@ def test_the_images_are_those_that_were_given(tmp_path):
 @pytest.mark.parametrize("m, columns", [(1, 1), (3, 8), (400, 20)])
 def test_sheet(tmp_path, m, columns):
     images = np.random.default_rng(0).random((m, 12))
-    plots.sheet(tmp_path / "x.png", images, (3, 4), columns, title="samples")
+    plots.sheet(images, (3, 4), columns, title="samples", path=tmp_path / "x.png")
     pixels = picture(tmp_path / "x.png")
     assert 15 < pixels.shape[0] < 1400 and 30 < pixels.shape[1] < 1400
     assert is_empty(pixels[0]) and is_empty(pixels[-1]) and is_empty(pixels[:, 0])
@@ -55,7 +55,7 @@ def test_a_sheet_is_read_as_a_page(tmp_path):
     images[1] = 1  # above, in the middle; the corners of all images are dots, to see the whole
     images[:, [0, 3, 8, 11]] = 1
     images[3] = 1  # below, at the left
-    plots.sheet(tmp_path / "x.png", images, (3, 4), 3)
+    plots.sheet(images, (3, 4), 3, path=tmp_path / "x.png")
     ink = picture(tmp_path / "x.png").mean(axis=2) < 0.5
     rows, columns = (np.flatnonzero(ink.any(axis=a)) for a in (1, 0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -72,7 +72,7 @@ def test_a_sheet_is_read_as_a_page(tmp_path):
 def test_the_pixels_of_a_manifold_are_of_one_width_without_gaps(tmp_path, side):
     z = np.linspace(-2, 2, side)
     stripes = np.tile([1.0, 0, 1, 0], (side * side, 3))
-    plots.manifold(tmp_path / "x.png", stripes, (3, 4), z, z[::-1])
+    plots.manifold(stripes, (3, 4), z, z[::-1], path=tmp_path / "x.png")
     height = (picture(tmp_path / "x.png").mean(axis=2) < 0.5).sum(axis=0)
     scale = height.max() // (3 * side)
     dark = np.flatnonzero(height >= 3 * side * scale)  # from the first row of images to the last
@@ -81,7 +81,7 @@ def test_the_pixels_of_a_manifold_are_of_one_width_without_gaps(tmp_path, side):
 
 
 def test_a_manifold_says_where_its_codes_lie(tmp_path, drawn):
-    plots.manifold(tmp_path / "x.png", np.zeros((6, 12)), (3, 4), [-1.5, -0.26, 1], [2, -2])
+    plots.manifold(np.zeros((6, 12)), (3, 4), [-1.5, -0.26, 1], [2, -2], path=tmp_path / "x.png")
     assert not is_empty(picture(tmp_path / "x.png"))
     (ax,) = drawn[0].axes
     minus = "\N{MINUS SIGN}"
@@ -92,7 +92,7 @@ def test_a_manifold_says_where_its_codes_lie(tmp_path, drawn):
 
 
 def test_a_manifold_of_numbers_is_one_row(tmp_path, drawn):
-    plots.manifold(tmp_path / "x.png", np.zeros((60, 12)), (3, 4), np.linspace(-2, 2, 60))
+    plots.manifold(np.zeros((60, 12)), (3, 4), np.linspace(-2, 2, 60), path=tmp_path / "x.png")
     (ax,) = drawn[0].axes
     assert ax.images[0].get_array().shape == (3, 240)
     assert ax.get_yticks().tolist() == [] and len(ax.get_xticks()) == 20  # each third of 60
@@ -101,7 +101,7 @@ def test_a_manifold_of_numbers_is_one_row(tmp_path, drawn):
 @pytest.mark.parametrize("units", [1, 3, 16, 100])
 def test_filters(tmp_path, units):
     path = tmp_path / "x.png"
-    plots.filters(path, np.random.default_rng(1).standard_normal((12, units)), (3, 4))
+    plots.filters(np.random.default_rng(1).standard_normal((12, units)), (3, 4), path=path)
     pixels = picture(path)
     assert 50 < pixels.shape[0] < 1000 and 200 < pixels.shape[1] < 1500
     assert is_empty(pixels[0]) and is_empty(pixels[:, 0])
@@ -109,16 +109,29 @@ def test_filters(tmp_path, units):
 
 def test_the_sign_of_a_filter_is_its_colour_and_the_largest_come_first(tmp_path):
     W = np.array([[1.0, -9.0, 0.0]] * 12)  # positive, negative, all zero
-    plots.filters(tmp_path / "x.png", W, (3, 4))
+    plots.filters(W, (3, 4), path=tmp_path / "x.png")
     pixels = picture(tmp_path / "x.png")
+    pixels = pixels[:, : 2 * pixels.shape[1] // 3]  # beside them is the colour bar
     red, blue = (pixels[:, :, c] - pixels[:, :, 2 - c] > 0.2 for c in (0, 2))
     column_of = lambda mask: np.flatnonzero(mask.any(axis=0)).mean()  # noqa: E731
     assert column_of(blue) < column_of(red)
 
 
+def test_a_colour_that_is_a_number_says_which(tmp_path, drawn):
+    plots.filters(IMAGES.T, (3, 4), path=tmp_path / "x.png")
+    layers = {"a": np.full((3, 4, 2), 5.0), "b": np.full((1, 1, 1), -2.0)}
+    plots.feature_maps(IMAGES[0], (3, 4), layers, path=tmp_path / "x.png")
+    for figure, label in zip(drawn, ("weight / largest", "activation / largest"), strict=True):
+        *pictures, bar = figure.axes
+        assert bar.get_ylabel().startswith(label) and bar.get_yticks().tolist() == [-1, 0, 1]
+        assert all(ax.images[0].get_clim() == (-1, 1) for ax in pictures[1:])
+    _, a, b, _ = drawn[1].axes
+    assert np.nanmax(image_of(a)) == 1 and np.nanmin(image_of(b)) == -1  # in its layer
+
+
 def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "x.png"
-    plots.filters(path, IMAGES.T, (3, 4))
+    plots.filters(IMAGES.T, (3, 4), path=path)
     before = path.read_bytes()
 
     def fail(self, file, **options):
@@ -127,14 +140,14 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
     with pytest.raises(OSError, match="No space left"):
-        plots.filters(path, IMAGES.T, (3, 4))
+        plots.filters(IMAGES.T, (3, 4), path=path)
     assert os.listdir(tmp_path) == ["x.png"] and path.read_bytes() == before
 
 
 def test_pyplot_and_a_display_are_not_needed(tmp_path):
     program = (
-        "import sys, numpy as np; from tinygen import plots; from pathlib import Path;"
-        f"plots.filters(Path({str(tmp_path / 'x.png')!r}), np.eye(4), (2, 2));"
+        "import sys, numpy as np; from tinygen import plots;"
+        f"plots.filters(np.eye(4), (2, 2), path={str(tmp_path / 'x.png')!r});"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     shell = {k: v for k, v in environment(MPLBACKEND="TkAgg").items() if k != "DISPLAY"}
@@ -146,7 +159,7 @@ def test_pyplot_and_a_display_are_not_needed(tmp_path):
 def test_each_image_has_its_caption_below_it(tmp_path, drawn, n, shape):
     images = np.random.default_rng(0).random((n, shape[0] * shape[1]))
     captions = [f"4, said {k}\nat 100%" for k in range(n)]
-    plots.captioned(tmp_path / "x.png", images, captions, shape)
+    plots.captioned(images, captions, shape, path=tmp_path / "x.png")
     pixels = picture(tmp_path / "x.png")
     assert is_empty(pixels[0]) and is_empty(pixels[-1]) and is_empty(pixels[:, 0])
     axes = [ax for ax in drawn[0].axes if ax.images]
@@ -167,7 +180,7 @@ def test_each_image_has_its_caption_below_it(tmp_path, drawn, n, shape):
 
 
 def test_no_mistakes_give_a_picture_without_any(tmp_path):
-    plots.captioned(tmp_path / "x.png", [], [], (28, 28))
+    plots.captioned([], [], (28, 28), path=tmp_path / "x.png")
     assert is_empty(picture(tmp_path / "x.png"))
 
 
@@ -183,7 +196,7 @@ def image_of(ax):
 
 
 def test_a_sheet_shows_colours_and_is_white_where_there_is_no_image(tmp_path):
-    plots.sheet(tmp_path / "x.png", ROWS, (3, 4, 3), 4)
+    plots.sheet(ROWS, (3, 4, 3), 4, path=tmp_path / "x.png")
     pixels = picture(tmp_path / "x.png")
     background = (pixels == 1).all(axis=2)
     down, across = (np.flatnonzero(~background.all(axis=a)) for a in (1, 0))
@@ -203,15 +216,15 @@ def test_every_picture_of_images_shows_colours(tmp_path, drawn):
     strip = np.ones((5, 7 * 6, 3))
     for k, image in enumerate(COLOURED):
         strip[1:4, 6 * k + 1 : 6 * k + 5] = image
-    plots.images_in_rows(path, {"a": ROWS, "b": ROWS[::-1]}, shape)
+    plots.images_in_rows({"a": ROWS, "b": ROWS[::-1]}, shape, path=path)
     np.testing.assert_array_equal(image_of(drawn[-1].axes[0]), strip)
-    plots.compare(path, ROWS, {"": plots.ModelPanel(ROWS, ROWS, ROWS, ROWS[:, :2])}, shape)
+    plots.compare(ROWS, {"": plots.ModelPanel(ROWS, ROWS, ROWS, ROWS[:, :2])}, shape, path=path)
     for ax in drawn[-1].axes:
         if ax.images:
             np.testing.assert_array_equal(image_of(ax), strip)
-    plots.manifold(path, ROWS, shape, range(7))
+    plots.manifold(ROWS, shape, range(7), path=path)
     np.testing.assert_array_equal(image_of(drawn[-1].axes[0]), np.concatenate(COLOURED, axis=1))
-    plots.captioned(path, ROWS, [""] * 7, shape)
+    plots.captioned(ROWS, [""] * 7, shape, path=path)
     for ax, image in zip(drawn[-1].axes, COLOURED, strict=False):
         np.testing.assert_array_equal(image_of(ax), image)
 
@@ -219,7 +232,7 @@ def test_every_picture_of_images_shows_colours(tmp_path, drawn):
 def test_filters_of_colours_are_grey_where_a_weight_is_zero(tmp_path, drawn):
     W = np.zeros((12, 2))
     W[[0, 4, 8], 0] = [0.5, -0.5, 0.25]  # red of the first pixel, green of the second, and so on
-    plots.filters(tmp_path / "x.png", W, (2, 2, 3))
+    plots.filters(W, (2, 2, 3), path=tmp_path / "x.png")
     expected = np.ones((4, 8, 3))
     expected[1:3, 1:3] = expected[1:3, 5:7] = 0.5
     expected[1, 1, 0], expected[1, 2, 1], expected[2, 1, 2] = 1, 0, 0.75
@@ -227,9 +240,9 @@ def test_filters_of_colours_are_grey_where_a_weight_is_zero(tmp_path, drawn):
 
 
 @pytest.mark.parametrize("draw", [
-    lambda path, shape: plots.sheet(path, IMAGES, shape, 3),
-    lambda path, shape: plots.filters(path, IMAGES.T - 0.5, shape),
-    lambda path, shape: plots.captioned(path, IMAGES, [""] * 7, shape),
+    lambda path, shape: plots.sheet(IMAGES, shape, 3, path=path),
+    lambda path, shape: plots.filters(IMAGES.T - 0.5, shape, path=path),
+    lambda path, shape: plots.captioned(IMAGES, [""] * 7, shape, path=path),
 ])  # fmt: skip
 def test_one_channel_is_grey(tmp_path, draw):
     for name, shape in (("two", (3, 4)), ("three", (3, 4, 1))):
@@ -238,7 +251,7 @@ def test_one_channel_is_grey(tmp_path, draw):
 
 
 def test_values_outside_of_colours_are_clipped_without_a_word(tmp_path, drawn, caplog):
-    plots.sheet(tmp_path / "x.png", [[-0.5, 0.25, 1.5]], (1, 1, 3), 1)
+    plots.sheet([[-0.5, 0.25, 1.5]], (1, 1, 3), 1, path=tmp_path / "x.png")
     assert image_of(drawn[0].axes[0])[1, 1].tolist() == [0, 0.25, 1]
     assert caplog.records == []  # matplotlib clips too, but says so
 
@@ -246,5 +259,5 @@ def test_values_outside_of_colours_are_clipped_without_a_word(tmp_path, drawn, c
 @pytest.mark.parametrize("shape", [(12,), (3, 2, 2), (1, 2, 2, 3)])
 def test_shapes_of_no_image_are_refused(tmp_path, shape):
     with pytest.raises(ValueError, match=r"plots: expected images \(h, w\), .* got \("):
-        plots.sheet(tmp_path / "x.png", IMAGES, shape, 3)
+        plots.sheet(IMAGES, shape, 3, path=tmp_path / "x.png")
     assert os.listdir(tmp_path) == []

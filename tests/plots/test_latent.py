@@ -8,8 +8,8 @@ from matplotlib.colors import to_hex
 from picture_files import is_empty, picture
 
 from tinygen import plots
-from tinygen.plots.drawing import CLASS_COLOURS, SAMPLE_COLOUR
 from tinygen.plots.latent import ACTIVE_COLOUR
+from tinygen.plots.style import CLASS_COLOURS, SAMPLE_COLOUR
 
 
 @pytest.mark.parametrize("panels, labelled", [(1, False), (5, True)])
@@ -17,7 +17,7 @@ def test_codes(tmp_path, panels, labelled, drawn):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, 300).astype(np.uint8)
     named = {f"model {i}": rng.standard_normal((300, 2)) for i in range(panels)}
-    plots.codes(tmp_path / "x.png", named, labels if labelled else None)
+    plots.codes(named, labels if labelled else None, path=tmp_path / "x.png")
     pixels = picture(tmp_path / "x.png")
     assert is_empty(pixels[0]) and is_empty(pixels[-1]) and is_empty(pixels[:, 0])
     assert [ax.get_title() for ax in drawn[0].axes] == [*named]
@@ -30,7 +30,7 @@ def test_codes(tmp_path, panels, labelled, drawn):
 
 def test_a_digit_has_one_colour_in_the_legend_and_in_the_plane(tmp_path, drawn):
     labels = np.array([3, 1, 3, 0, 9])
-    plots.codes(tmp_path / "x.png", {"": np.eye(5)[:, :2]}, labels)
+    plots.codes({"": np.eye(5)[:, :2]}, labels, path=tmp_path / "x.png")
     dots = [to_hex(colour) for colour in drawn[0].axes[0].collections[0].get_facecolors()]
     (legend,) = drawn[0].legends
     names = [int(text.get_text()) for text in legend.get_texts()]
@@ -44,7 +44,7 @@ def test_what_was_drawn_stands_beside_what_was_encoded_on_the_same_scales(tmp_pa
     labels = rng.integers(0, 3, 200)
     encoded = {"encoder": rng.standard_normal((200, 2)), "other": 9 + rng.random((200, 2))}
     prior = 5 * rng.standard_normal((50, 2))
-    plots.codes(tmp_path / "x.png", encoded, labels, {"encoder": ("the prior", prior)})
+    plots.codes(encoded, labels, {"encoder": ("the prior", prior)}, path=tmp_path / "x.png")
     pixels = picture(tmp_path / "x.png")
     assert is_empty(pixels[0]) and is_empty(pixels[-1]) and is_empty(pixels[:, 0])
     axes = drawn[0].axes
@@ -61,7 +61,7 @@ def test_what_was_drawn_stands_beside_what_was_encoded_on_the_same_scales(tmp_pa
 def test_far_codes_do_not_squeeze_the_others(tmp_path, drawn):
     z = np.random.default_rng(0).standard_normal((1000, 2)) * (1, 3) + 7
     z[:4] = 1e6, -1e6
-    plots.codes(tmp_path / "x.png", {"": z})
+    plots.codes({"": z}, path=tmp_path / "x.png")
     (ax,) = drawn[0].axes
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     assert right - left == pytest.approx(high - low)  # a square with equal scales
@@ -70,14 +70,14 @@ def test_far_codes_do_not_squeeze_the_others(tmp_path, drawn):
 
 
 def test_codes_that_are_all_one(tmp_path):
-    plots.codes(tmp_path / "x.png", {"collapsed": np.zeros((10, 2))})
+    plots.codes({"collapsed": np.zeros((10, 2))}, path=tmp_path / "x.png")
     assert not is_empty(picture(tmp_path / "x.png"))
 
 
 @pytest.mark.parametrize("c", [1, 2, 210])
 def test_kl_per_dimension(tmp_path, drawn, c):
     kl = np.random.default_rng(0).permutation(np.geomspace(1e-4, 3, c) if c > 1 else [2.0])
-    plots.kl_per_dimension(tmp_path / "x.png", kl, threshold=0.02)
+    plots.kl_per_dimension(kl, threshold=0.02, path=tmp_path / "x.png")
     pixels = picture(tmp_path / "x.png")
     assert is_empty(pixels[0]) and is_empty(pixels[:, 0])
     (ax,) = drawn[0].axes
@@ -90,7 +90,7 @@ def test_kl_per_dimension(tmp_path, drawn, c):
 
 
 def test_a_code_that_carries_nothing(tmp_path, drawn):
-    plots.kl_per_dimension(tmp_path / "x.png", np.zeros(3))
+    plots.kl_per_dimension(np.zeros(3), path=tmp_path / "x.png")
     assert drawn[0].axes[0].get_title() == "0 of 3 above 0.01 nats; 0.0 nats in all"
     assert drawn[0].axes[0].get_ylim()[0] <= 0
 
@@ -104,7 +104,7 @@ def test_compare(tmp_path, models, labelled, drawn):
         for i in range(models)
     }
     originals = rng.random((6, 12))
-    plots.compare(tmp_path / "x.png", originals, shown, (3, 4), labels)
+    plots.compare(originals, shown, (3, 4), labels, path=tmp_path / "x.png")
     pixels = picture(tmp_path / "x.png")
     assert is_empty(pixels[0]) and is_empty(pixels[-1]) and is_empty(pixels[:, 0])
     assert [ax.get_title(loc="left") for ax in drawn[0].axes if ax.get_title(loc="left")] == [

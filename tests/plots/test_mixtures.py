@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from picture_files import is_empty, picture
 
 from tinygen import plots
-from tinygen.plots.drawing import DATA_COLOUR, SAMPLE_COLOUR
+from tinygen.plots.style import DATA_COLOUR, SAMPLE_COLOUR
 
 POINTS = np.array([[1.0, 1.5], [-1.0, 0.5], [0.3, -1.9]])
 
@@ -28,10 +28,13 @@ def test_mixture(tmp_path, drawn, behind):
     x, _ = plots.plane_points(2.0).T
     field = (x > 0).astype(float).reshape(plots.FIELD_SIDE, -1) if behind else None
     centres = POINTS[:2] if behind else None
-    plots.mixture(tmp_path / "x.png", POINTS[:2], POINTS[2:], 2.0, field, centres, "2 of 2")
+    plots.mixture(POINTS[:2], POINTS[2:], 2.0, field, centres, "2 of 2", path=tmp_path / "x.png")
     pixels = picture(tmp_path / "x.png")
     assert is_empty(pixels[0]) and is_empty(pixels[-1]) and is_empty(pixels[:, 0])
-    (ax,) = drawn[0].axes
+    ax, *bars = drawn[0].axes
+    assert [bar.get_ylabel() for bar in bars] == ['discriminator: probability of "real"'] * behind
+    assert [bar.get_yticks().tolist() for bar in bars] == [[0, 0.5, 1]] * behind
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("$x_1$", "$x_2$")
     assert ax.get_title() == "2 of 2" and ax.get_aspect() == 1
     assert ax.get_xlim() == ax.get_ylim() == (-2, 2)
     names = [text.get_text() for text in ax.get_legend().get_texts()]

@@ -90,10 +90,11 @@ def report(run: Run, trainer: Trainer, test: dict[str, float]) -> None:
     say(reconstruction_table(figures))
     run.summarise(p.flat.size, trainer.state.seconds, test=test, baselines=baselines)
 
-    plots.images_in_rows(folder / "reconstructions.png", images, dataset.image_shape)
+    plots.images_in_rows(images, dataset.image_shape, path=folder / "reconstructions.png")
     curves = {"train_loss": "training", "test_loss": "test"}
-    ylabel = f"loss ({model.reconstruction})"
-    plots.loss_curves(folder / "loss.png", trainer.state.history, curves, ylabel, levels)
+    unit = {"mse": "mean squared error", "bce": "cross-entropy (nats per image)"}
+    panel = {unit[model.reconstruction]: curves}
+    plots.loss_curves(trainer.state.history, panel, levels, path=folder / "loss.png")
     draw_inside(run, model, p)
     say(f"pictures, figures and checkpoint are in {folder}")
 
@@ -102,21 +103,22 @@ def draw_inside(run: Run, model: Autoencoder, p) -> None:
     """What the first layers see, what the next ones make of an image, and codes near its code."""
     dataset, folder, backend = run.dataset, run.run_dir.folder, run.backend
     shape, host = dataset.image_shape, backend.to_numpy
-    plots.filters(folder / "filters.png", host(p["encoder.W1"]), window(model, shape))
+    plots.filters(host(p["encoder.W1"]), window(model, shape), path=folder / "filters.png")
     x = backend.asarray(as_floats(dataset.test_images[:CODES], run.args.dtype))
     codes = host(model.encode(p, x))
     rows = neighbours(codes, 0, np.linspace(-2, 2, 9), directions=6)
     images = {name: host(model.decode(p, backend.asarray(row, run.args.dtype)))
               for name, row in rows.items()}  # fmt: skip
-    plots.images_in_rows(folder / "neighbours.png", images, shape)
+    plots.images_in_rows(images, shape, path=folder / "neighbours.png")
     if model.channels:
         maps = feature_maps(model.encoder.net, p.part("encoder."), x[:1])
         layers = {f"layer {k}": host(h[0]) for k, h in enumerate(maps, 1)}
-        plots.feature_maps(folder / "features.png", host(x[0]), shape, layers)
+        plots.feature_maps(host(x[0]), shape, layers, path=folder / "features.png")
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV)
+    plots.use_style(args.plot_style)
     if args.output is None:
         linear = args.activation == "none" and args.reconstruction == "mse"
         args.output = "none" if linear else "sigmoid"

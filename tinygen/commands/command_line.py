@@ -42,6 +42,7 @@ UNKNOWN_SIZE = MOST_KERNEL, MOST_KERNEL
 BEFORE = {"architecture": "dense", "channels": [], "kernel": 3, "start": None}
 """What runs from before these flags were there have done."""
 SCHEDULES = ("linear", "cosine", "one-cycle", "step", "stages", "constant")
+PLOT_STYLES = ("light", "dark")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
 Needs = tuple[str, str, tuple[Any, ...]]
@@ -120,6 +121,7 @@ def parser(
     either("--restart", action="store_true", help="begin anew, even over an unfinished run")
     add("--quiet", action="store_true", help="print errors only")
     add("--smoke", action="store_true", help="a tiny run, to see that all works")
+    add("--plot-style", **choice(PLOT_STYLES, "of the page that pictures are for"))
     if data:
         add = p.add_argument_group("data").add_argument
         add("--data", **choice(CHOICES, "auto is mnist, or strokes where there is no network"))
@@ -284,7 +286,7 @@ def configuration(args: argparse.Namespace) -> dict[str, Any]:
     """All flags that a run's result depends on, as JSON-able values."""
     # What a preset or --smoke sets is there by its own name, and the data by their hashes.
     without = {"out", "resume", "restart", "quiet", "show_every", "data", "data_dir", "task"}
-    without |= {"preset", "smoke"}
+    without |= {"preset", "smoke", "plot_style"}
     return {k: _plain(v) for k, v in sorted(vars(args).items()) if k not in without}
 
 

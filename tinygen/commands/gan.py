@@ -82,7 +82,7 @@ class Monitor(GANMonitor):
     def picture(self, film: Path, epoch: int) -> None:
         """Images of the same noise each time, as a sheet and as a frame of the film."""
         images, shape = self.samples(100, FILM_STREAM), self.run.dataset.image_shape
-        plots.sheet(film.with_name("samples.png"), images, shape, 10)
+        plots.sheet(images, shape, 10, path=film.with_name("samples.png"))
         plots.add_frame(film, images, shape, 10, epoch)
 
     def figures(self) -> dict[str, float]:
@@ -126,26 +126,29 @@ def report(monitor: Monitor, trainer: Trainer) -> None:
         baselines={name: row.metrics for name, row in rows.items()},
         judge=classifier.metrics,
     )
-    draw_pictures(run, trainer.state.history, images)
+    draw_pictures(run, trainer.state.history, images, monitor.levels())
     say(f"pictures, figures and checkpoint are in {folder}")
 
 
-def draw_pictures(run: Run, history: Any, images: Any) -> None:
+def draw_pictures(run: Run, history: Any, images: Any, levels: dict[str, float]) -> None:
     """The final pictures; `Monitor.picture` draws the others."""
     data, folder = run.dataset, run.run_dir.folder
     losses = {"train_discriminator_loss": "discriminator", "train_generator_loss": "generator"}
-    plots.loss_curves(folder / "loss.png", history, losses, "loss")
+    panel = {"loss (nats)" if levels else "loss": losses}
+    plots.loss_curves(history, panel, levels, path=folder / "loss.png")
     accuracy = {"real_accuracy": "real test images", "fake_accuracy": "fake images"}
-    plots.loss_curves(folder / "accuracy.png", history, accuracy, "accuracy of the discriminator")
+    right = {"discriminator is right (fraction)": accuracy}
+    plots.loss_curves(history, right, path=folder / "accuracy.png")
     norms = {"train_discriminator_norm": "discriminator", "train_generator_norm": "generator"}
-    plots.loss_curves(folder / "gradients.png", history, norms, "norm of the gradient")
+    plots.loss_curves(history, {"norm of the gradient": norms}, path=folder / "gradients.png")
     shown, train = images[:10], as_floats(data.train_images)
     rows = {"generated": shown, "nearest real": train[nearest(shown, train)]}
-    plots.images_in_rows(folder / "nearest.png", rows, data.image_shape)
+    plots.images_in_rows(rows, data.image_shape, path=folder / "nearest.png")
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV, NEEDS)
+    plots.use_style(args.plot_style)
     # What does not go together is refused before any data are read; these have their own size.
     pixels = math.prod(command_line.UNKNOWN_SIZE)
     model = build(args, pixels=pixels, output="sigmoid", gamma=GAMMA)

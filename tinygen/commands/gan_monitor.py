@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ class GANMonitor:
     def picture(self, film: Path, epoch: int) -> None:
         """Append an epoch's frame to the film at that path."""
         raise NotImplementedError
+
+    def levels(self) -> dict[str, float]:
+        """The losses of both players where D is 1/2 everywhere, if they are logarithms.
+
+        As it is when the samples have the distribution of the data (Goodfellow et al. 2014); the
+        penalty of "r1" is 0 there.
+        """
+        if self.model.smoothing or self.model.loss in ("least-squares", "wasserstein-gp"):
+            return {}
+        name, sign = ("-log 2", -1) if self.model.loss == "minimax" else ("log 2", 1)
+        return {
+            "log 4: discriminator at D = 1/2": math.log(4),
+            f"{name}: generator at D = 1/2": sign * math.log(2),
+        }
 
     def noise(self, n: int, stream: int) -> tuple[Array, Array | None]:
         """n rows of noise, and the classes in turn as labels ``(n, classes)``, or None.

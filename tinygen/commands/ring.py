@@ -95,17 +95,20 @@ def report(monitor: Monitor, trainer: Trainer) -> None:
         )
     run.summarise(trainer.learner.parameters.flat.size, trainer.state.seconds,
                   test=coverage.metrics, perfect={"good_samples": perfect})  # fmt: skip
-    plots.mixture(folder / "samples.png", samples, monitor.real, monitor.limit, monitor.field(),
-                  monitor.mixture.centres, str(coverage))  # fmt: skip
+    plots.mixture(samples, monitor.real, monitor.limit, monitor.field(),
+                  monitor.mixture.centres, str(coverage), path=folder / "samples.png")  # fmt: skip
+    history, levels = trainer.state.history, monitor.levels()
     losses = {"train_discriminator_loss": "discriminator", "train_generator_loss": "generator"}
-    plots.loss_curves(folder / "loss.png", trainer.state.history, losses, "loss")
-    plots.loss_curves(folder / "good.png", trainer.state.history, {"good_samples": "generated"},
-                      "fraction of good samples", {"a perfect generator": perfect})  # fmt: skip
+    panel = {"loss (nats)" if levels else "loss": losses}
+    plots.loss_curves(history, panel, levels, path=folder / "loss.png")
+    plots.loss_curves(history, {"fraction of good samples": {"good_samples": "generated"}},
+                      {"a perfect generator": perfect}, path=folder / "good.png")  # fmt: skip
     say(f"pictures, figures and checkpoint are in {folder}")
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     args = command_line.parse(flags(prog), arguments, SMOKE)
+    plots.use_style(args.plot_style)
     model = build(args, pixels=2, output="none", gamma=GAMMA)
     data = mixture_points(args.mixture, args.points, SAMPLES, args.seed)
     run = set_up(args, COLUMNS, dataset=data, drop_last=True)

@@ -67,10 +67,10 @@ def draw(path: Path, trained: TrainedModel, images: Any) -> None:
     shape, mixture = images.shape[1:], MIXTURES.get(str(trained.config.get("mixture")))
     if shape == (2,) and mixture is not None:
         real, limit = points(mixture.name, len(images)), 1.25 * float(abs(mixture.centres).max())
-        plots.mixture(path, images, real, limit, centres=mixture.centres)
+        plots.mixture(images, real, limit, centres=mixture.centres, path=path)
     elif len(shape) > 1:
         columns = ceil(sqrt(len(images)))
-        plots.sheet(path, images.reshape(len(images), -1), shape, columns)
+        plots.sheet(images.reshape(len(images), -1), shape, columns, path=path)
     else:
         raise InputError(
             f"{trained.path}: expected a model of images, got one of rows of {shape[0]} numbers, "

@@ -152,30 +152,35 @@ def draw_pictures(run: Run, history: Any, evaluator: VAEEvaluator, elbo: ELBO, c
     """All pictures of a run but the film, which grew with it."""
     data, folder, shape = run.dataset, run.run_dir.folder, run.dataset.image_shape
     decode, latent = evaluator.decode, evaluator.model.latent
-    curves = {
-        "train_loss": "training: loss",
-        "test_negative_elbo": "test: negative ELBO",
-        "test_reconstruction": "test: reconstruction",
-        "test_kl": "test: KL",
+    panels = {
+        "bound (nats per image)": {
+            "train_loss": "training: loss",
+            "test_negative_elbo": "test: negative ELBO",
+        },
+        "its parts (nats per image)": {
+            "test_reconstruction": "test: reconstruction",
+            "test_kl": "test: KL",
+        },
     }
-    plots.loss_curves(folder / "loss.png", history, curves, "nats per image")
-    plots.kl_per_dimension(folder / "kl.png", elbo.kl_per_dimension, COLLAPSED)
+    plots.loss_curves(history, panels, path=folder / "loss.png")
+    plots.kl_per_dimension(elbo.kl_per_dimension, COLLAPSED, path=folder / "kl.png")
     rows = evaluator.reconstruct(data.test_images, 10)
-    plots.images_in_rows(folder / "reconstructions.png", rows, shape)
+    plots.images_in_rows(rows, shape, path=folder / "reconstructions.png")
     paths = interpolations(codes, data.test_labels, 10)
     rows = {pair: decode(path) for pair, path in paths.items()}
-    plots.images_in_rows(folder / "interpolations.png", rows, shape)
+    plots.images_in_rows(rows, shape, path=folder / "interpolations.png")
     if latent <= 2:
         images, down = decode(sample_codes(latent)[0]), -GRID if latent == 2 else None
-        plots.manifold(folder / "manifold.png", images, shape, GRID, down)
+        plots.manifold(images, shape, GRID, down, path=folder / "manifold.png")
     if latent == 2:
-        plots.codes(folder / "codes.png", {"": codes}, data.test_labels)
+        plots.codes({"": codes}, data.test_labels, path=folder / "codes.png")
     z = np.random.default_rng(run.args.seed).standard_normal((100, latent))
-    plots.sheet(folder / "samples.png", decode(z), shape, 10)
+    plots.sheet(decode(z), shape, 10, path=folder / "samples.png")
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV, NEEDS)
+    plots.use_style(args.plot_style)
     if args.stages:
         args.schedule, args.epochs = "stages", (3**args.stages - 1) // 2
     build(args)  # refuses what does not go together, before any data is read

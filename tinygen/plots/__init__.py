@@ -1,5 +1,10 @@
 """The pictures of a run, drawn with matplotlib and Pillow, one function a picture.
 
+Each returns its figure, which a notebook shows, and writes it as a PNG if it is given a ``path``.
+With ``ax``, axes of ``plt.subplots`` say, it draws there, and returns None: the figure is yours. ::
+
+    plots.sheet(trained.sample(100), (28, 28), columns=10, path="samples.png")
+
 They take arrays in host memory. Images are rows of numbers in [0, 1] with a shape ``(h, w)``,
 ``(h, w, 1)`` or ``(h, w, 3)``; grey ones are shown as dark ink on white, the others in colour.
 """
@@ -10,6 +15,7 @@ from tinygen.plots.film import add_frame, add_mixture_frame
 from tinygen.plots.images import captioned, feature_maps, filters, images_in_rows, manifold, sheet
 from tinygen.plots.latent import ModelPanel, codes, compare, kl_per_dimension
 from tinygen.plots.mixtures import FIELD_SIDE, emphasise, mixture, plane_points
+from tinygen.plots.style import use_style
 
 __all__ = [
     "FIELD_SIDE",
@@ -32,4 +38,5 @@ __all__ = [
     "mixture",
     "plane_points",
     "sheet",
+    "use_style",
 ]

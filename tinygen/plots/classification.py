@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rcParams
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tinygen.plots.drawing import DPI, picture, save
+from tinygen.plots.drawing import File, finish, panel, picture
+from tinygen.plots.style import style
 
 
 @picture
-def confusion(path: Path, counts: Any, title: str) -> None:
+def confusion(
+    counts: Any, title: str, *, ax: Axes | None = None, path: File = None
+) -> Figure | None:
     """A confusion matrix: true classes in rows, predicted ones in columns, mistakes coloured.
 
     Args:
@@ -22,14 +26,14 @@ def confusion(path: Path, counts: Any, title: str) -> None:
     classes = len(counts)
     mistakes = counts * (1 - np.eye(classes))
     side = 1.2 + 0.36 * classes
-    figure = Figure(figsize=(side, side), dpi=DPI)
-    ax = figure.subplots()
-    ax.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(1, 1.3 * mistakes.max()))
+    ax = panel(ax, side, side)
+    most = max(1, 1.3 * mistakes.max())
+    ax.imshow(mistakes, cmap=style().counts, vmin=0, vmax=most)
     for k, j in np.ndindex(classes, classes):
         if counts[k, j]:
             ax.text(j, k, str(counts[k, j]), ha="center", va="center", fontsize=6,
-                    color="gray" if k == j else "black")  # fmt: skip
+                    color="gray" if k == j else rcParams["text.color"])  # fmt: skip
     ax.set(xticks=range(classes), yticks=range(classes), xlabel="predicted", ylabel="true")
     ax.tick_params(length=0, labelsize=8)
     ax.set_title(title, fontsize=9)
-    save(figure, path)
+    return finish(ax.figure, path)

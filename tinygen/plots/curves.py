@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from math import log10
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from tinygen.plots.drawing import CLASS_COLOURS, DPI, picture, save, set_round_ticks
-
-CURVE_COLOURS = CLASS_COLOURS[[0, 1, 4, 8, 7]]
-"""The colours that differ the most as thin lines."""
+from tinygen.plots.drawing import File, finish, grid, panel, picture, set_round_ticks
+from tinygen.plots.style import CURVE_ORDER, style
 
 
 @picture
 def line_plot(
-    path: Path,
     x: Sequence[float],
     curves: Mapping[str, Sequence[float]],
     xlabel: str,
@@ -28,7 +26,9 @@ def line_plot(
     *,
     log_x: bool = False,
     log_y: bool | None = None,
-) -> None:
+    ax: Axes | None = None,
+    path: File = None,
+) -> Figure | None:
     """Curves over the same x, one for each label.
 
     Args:
@@ -37,51 +37,52 @@ def line_plot(
         log_y: by default logarithmic if all values are positive and one is above three times
             another.
     """
-    figure = Figure(figsize=(6, 3.6), dpi=DPI)
-    ax = figure.subplots()
-    for label, values in curves.items():
-        ax.plot(x, values, marker="o", markersize=3, label=label)
-    for label, value in (levels or {}).items():
-        ax.axhline(value, color="gray", linestyle="--", linewidth=1, label=label)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    if log_x:
-        _set_logarithmic(ax, "x", x)
-    else:
-        set_round_ticks(ax, integer=all(float(value).is_integer() for value in x))
-    drawn = np.concatenate([*curves.values(), [*(levels or {}).values()]])
-    drawn = drawn[~np.isnan(drawn)]
-    if log_y or (log_y is None and drawn.max() > 3 * drawn.min() > 0):
-        _set_logarithmic(ax, "y", drawn)
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=8)
-    save(figure, path)
+    ax = panel(ax, 6, 3.6)
+    _draw_curves(ax, x, curves, xlabel, ylabel, levels or {}, log_x, log_y)
+    return finish(ax.figure, path)
 
 
+@picture
 def loss_curves(
-    path: Path,
     history: Sequence[Mapping[str, float]],
-    curves: Mapping[str, str],
-    ylabel: str,
-    lines: Mapping[str, float] | None = None,
-) -> None:
-    """One curve over the epochs for each key of the history; logarithmic as in `line_plot`.
+    panels: Mapping[str, Mapping[str, str]],
+    levels: Mapping[str, float] | None = None,
+    *,
+    ax: Axes | None = None,
+    path: File = None,
+) -> Figure | None:
+    """Figures of a run over its epochs, in panels side by side; logarithmic as in `line_plot`.
+
+    A note says that those of the training, ``train_...``, are means over an epoch, in which the
+    model gets better, while those of the test are of the model after it.
 
     Args:
-        curves: ``{key: label}``.
-        lines: ``{label: value}``, drawn as horizontal lines for comparison.
+        history: the rows of the epochs.
+        panels: ``{label of the y axis: {key of a row: label}}``.
+        levels: ``{label: value}``, drawn in the first panel as horizontal lines for comparison.
     """
-    named = {label: [row[key] for row in history] for key, label in curves.items()}
-    line_plot(path, [row["epoch"] for row in history], named, "epoch", ylabel, lines)
+    many = len(panels) > 1
+    size = (5 * len(panels) if many else 6, 3.6)
+    axes = grid(ax, 1, len(panels), size, "constrained" if many else None).subplots(squeeze=False)
+    epochs = [row["epoch"] for row in history]
+    for part, (ylabel, curves) in zip(axes[0], panels.items(), strict=True):
+        values = {label: [row[key] for row in history] for key, label in curves.items()}
+        lines = (levels or {}) if part is axes[0, 0] else {}
+        _draw_curves(part, epochs, values, "epoch", ylabel, lines)
+        _note(part, curves)
+    return finish(axes[0, 0].figure, path)
 
 
 @picture
 def functions(
-    path: Path,
     x: Any,
     panels: Mapping[str, Mapping[str, Any]],
     xlabel: str,
     window: tuple[float, float] | None = None,
-) -> None:
+    *,
+    ax: Axes | None = None,
+    path: File = None,
+) -> Figure | None:
     """Functions of the same x, panels side by side; a label has one colour in all of them.
 
     Each curve is thinner than those before it in its panel, so that equal curves are both visible.
@@ -92,12 +93,13 @@ def functions(
         window: the lowest and the highest value that a panel shows, for curves that leave it.
     """
     labels = [*dict.fromkeys(label for curves in panels.values() for label in curves)]
-    figure = Figure(figsize=(4 * len(panels), 3.4), dpi=DPI, layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    colours = style().classes[CURVE_ORDER]
+    places = grid(ax, 1, len(panels), (4 * len(panels), 3.4), "constrained")
+    axes = places.subplots(squeeze=False)[0]
     for ax, (title, curves) in zip(axes, panels.items(), strict=True):
         for i, (label, values) in enumerate(curves.items()):
             width = 4 - 2.8 * i / max(1, len(curves) - 1)
-            colour = CURVE_COLOURS[labels.index(label) % len(CURVE_COLOURS)]
+            colour = colours[labels.index(label) % len(colours)]
             ax.plot(x, values, color=colour, linewidth=width, label=label)
         ax.set_title(title, fontsize=10)
         ax.set(xlabel=xlabel, xlim=(x[0], x[-1]))
@@ -106,7 +108,36 @@ def functions(
             ax.set_ylim(max(low, window[0]), min(high, window[1]))
         ax.grid(alpha=0.3)
         ax.legend(fontsize=8)
-    save(figure, path)
+    return finish(axes[0].figure, path)
+
+
+def _draw_curves(
+    ax: Axes, x: Sequence[float], curves: Mapping[str, Sequence[float]], xlabel: str, ylabel: str,
+    levels: Mapping[str, float], log_x: bool = False, log_y: bool | None = None,
+) -> None:  # fmt: skip
+    """What `line_plot` draws."""
+    for label, values in curves.items():
+        ax.plot(x, values, marker="o", markersize=3, label=label)
+    for (label, value), dashes in zip(levels.items(), cycle(("--", ":")), strict=False):
+        ax.axhline(value, color="gray", linestyle=dashes, linewidth=1, label=label)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if log_x:
+        _set_logarithmic(ax, "x", x)
+    else:
+        set_round_ticks(ax, integer=all(float(value).is_integer() for value in x))
+    drawn = np.concatenate([*curves.values(), [*levels.values()]])
+    drawn = drawn[~np.isnan(drawn)]
+    if log_y or (log_y is None and drawn.max() > 3 * drawn.min() > 0):
+        _set_logarithmic(ax, "y", drawn)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
+
+
+def _note(ax: Axes, keys: Mapping[str, str]) -> None:
+    """Of when the figures are."""
+    of_training, of_test = (any(k.startswith(name) for k in keys) for name in ("train_", "test_"))
+    notes = ["training: mean over the epoch"] * of_training + ["test: after the epoch"] * of_test
+    ax.set_title("; ".join(notes), fontsize=7, alpha=0.7, loc="right")
 
 
 def _set_logarithmic(ax: Any, name: str, values: Any) -> None:

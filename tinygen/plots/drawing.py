@@ -1,57 +1,87 @@
-"""What all pictures share: colours, tiles of images, axes without a frame, and a safe file."""
+"""What all pictures have in common: a figure and its axes, tiles of images, a file."""
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Callable
 from functools import wraps
 from math import ceil
-from pathlib import Path
 from typing import Any, ParamSpec
 
-import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tinygen.files import replacing
+from tinygen.plots.style import settings, style
 
 DPI = 150
-DATA_COLOUR, SAMPLE_COLOUR = "#a34a00", "#2438a8"
-"""Points of the data, and points that a generator or a prior sampled."""
-# Ten colours that people with any colour vision tell apart (Petroff 2021, arXiv:2107.02270; its
-# darker grey is black here), in such an order that digits which look alike differ the most.
-CLASS_COLOURS = np.array(
-    [
-        "#3f90da",
-        "#ffa90e",
-        "#a96b59",
-        "#bd1f01",
-        "#832db6",
-        "#92dadd",
-        "#b9ac70",
-        "#e76300",
-        "#202020",
-        "#94a4a2",
-    ]
-)
-
-
+File = str | os.PathLike[str] | None
+"""The file to write, if one is wanted."""
 P = ParamSpec("P")
 
 
-def picture(draw: Callable[P, None]) -> Callable[P, None]:
-    """Let a function draw with matplotlib's own settings, whatever those of the user are.
+class Picture(Figure):
+    """A figure that a notebook shows once, where it is the value of a cell.
 
-    They may ask for LaTeX, and that there is none shows when all the training is done.
+    One of pyplot would be shown at the end of the cell, too, and stay until it is closed.
     """
 
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        with settings():
+            _write(self, file)
+        return file.getvalue()
+
+
+def picture(draw: Callable[P, Figure | None]) -> Callable[P, Figure | None]:
+    """Let a function draw with the settings of the style."""
+
     @wraps(draw)
-    def drawn(*arguments: P.args, **options: P.kwargs) -> None:
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            draw(*arguments, **options)
+    def drawn(*arguments: P.args, **options: P.kwargs) -> Figure | None:
+        with settings():
+            return draw(*arguments, **options)
 
     return drawn
+
+
+def panel(ax: Axes | None, width: float, height: float) -> Any:
+    """The axes that were given, or those of a new figure, in inches."""
+    return Picture(figsize=(width, height), dpi=DPI).subplots() if ax is None else ax
+
+
+def grid(
+    ax: Axes | None, rows: int, columns: int, size: tuple[float, float],
+    layout: Any = None, **spacing: Any,
+) -> Any:  # fmt: skip
+    """A grid for axes, of a new figure or in the place of the axes that were given.
+
+    Raises:
+        ValueError: they have no place of their own, as `Figure.add_axes` gives them none.
+    """
+    if ax is None:
+        figure = Picture(figsize=size, dpi=DPI, layout=layout)
+        return figure.add_gridspec(rows, columns, **spacing)
+    place = ax.get_subplotspec()
+    if place is None:
+        raise ValueError("plots: expected axes of subplots(), got axes without a place in a grid")
+    ax.set_axis_off()
+    return place.subgridspec(rows, columns, **spacing)
+
+
+def finish(figure: Any, path: File) -> Figure | None:
+    """Write a figure, if a path is given; and return it, unless it is somebody else's."""
+    whole = figure.canvas.figure
+    if path is not None:
+        with replacing(path) as file:  # a crash leaves the old file or the new one
+            _write(whole, file)
+    return whole if isinstance(whole, Picture) else None
+
+
+def _write(figure: Figure, file: Any) -> None:
+    figure.savefig(file, format="png", bbox_inches="tight")
 
 
 def as_images(rows: Any, shape: tuple[int, ...]) -> Any:
@@ -88,12 +118,12 @@ def tiled(
 
 
 def show_image(ax: Any, image: Any) -> None:
-    """Draw an image ``(h, w)`` as ink, or ``(h, w, 3)`` in its colours."""
+    """Draw a grey image ``(h, w)``, 1 being ink, or ``(h, w, 3)`` in its colours."""
     image = np.asarray(image)
     if image.ndim == 3:
         ax.imshow(image.clip(0, 1), interpolation="nearest")
     else:
-        ax.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        ax.imshow(image, cmap=style().ink, vmin=0, vmax=1, interpolation="nearest")
 
 
 def strip(ax: Any, images: Any, shape: tuple[int, ...], name: str) -> None:
@@ -110,10 +140,12 @@ def hide_frame(ax: Any) -> None:
         spine.set_visible(False)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG such that a crash leaves the old file or the new one."""
-    with replacing(path) as file:
-        figure.savefig(file, format="png", bbox_inches="tight")
+def colour_bar(colours: Any, axes: Any, label: str, **options: Any) -> None:
+    """What number a colour means, to the right of the axes."""
+    bar = axes[0].figure.colorbar(colours, ax=[*axes], pad=0.02, panchor=False, **options)
+    bar.outline.set_visible(False)
+    bar.set_label(label, fontsize=8)
+    bar.ax.tick_params(labelsize=7, length=2)
 
 
 def set_round_ticks(ax: Any, integer: bool) -> None:

@@ -12,8 +12,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from PIL import Image, ImageDraw, ImageSequence
 
 from tinygen.files import replacing
-from tinygen.plots.drawing import DATA_COLOUR, SAMPLE_COLOUR, tiled
-from tinygen.plots.mixtures import FIELD_COLOURS
+from tinygen.plots.drawing import tiled
+from tinygen.plots.style import DATA_COLOUR, FIELD_COLOURS, SAMPLE_COLOUR
 
 MAX_SIDE = 800
 """Of a frame, in pixels."""

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tinygen.plots.drawing import (
     DPI,
+    File,
+    Picture,
     as_images,
+    colour_bar,
+    finish,
+    grid,
     hide_frame,
+    panel,
     picture,
-    save,
     show_image,
     strip,
     tiled,
 )
+from tinygen.plots.style import style
 
 
 @picture
-def images_in_rows(path: Path, rows: Mapping[str, Any], shape: tuple[int, ...]) -> None:
+def images_in_rows(
+    rows: Mapping[str, Any],
+    shape: tuple[int, ...],
+    *,
+    ax: Axes | None = None,
+    path: File = None,
+) -> Figure | None:
     """Rows of images below one another, with the name of each row at its left.
 
     Args:
@@ -31,38 +43,46 @@ def images_in_rows(path: Path, rows: Mapping[str, Any], shape: tuple[int, ...]) 
         shape: ``(h, w)`` or ``(h, w, c)`` of an image.
     """
     n = len(next(iter(rows.values())))
-    figure = Figure(figsize=(1.2 + 0.6 * n, 0.3 + 0.62 * len(rows)), dpi=DPI)
-    axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
-    for ax, (name, images) in zip(axes, rows.items(), strict=True):
-        strip(ax, images, shape, name)
-    save(figure, path)
+    size = (1.2 + 0.6 * n, 0.3 + 0.62 * len(rows))
+    axes = grid(ax, len(rows), 1, size).subplots(squeeze=False)[:, 0]
+    for row, (name, images) in zip(axes, rows.items(), strict=True):
+        strip(row, images, shape, name)
+    return finish(axes[0].figure, path)
 
 
 @picture
 def sheet(
-    path: Path, images: Any, shape: tuple[int, ...], columns: int, title: str | None = None
-) -> None:
+    images: Any,
+    shape: tuple[int, ...],
+    columns: int,
+    title: str | None = None,
+    *,
+    ax: Axes | None = None,
+    path: File = None,
+) -> Figure | None:
     """Images on a sheet, row by row; the rest of the last row stays empty.
 
     Args:
         images: ``(m, pixels)`` in [0, 1].
         shape: ``(h, w)`` or ``(h, w, c)`` of an image.
     """
-    figure, ax = _pixel_by_pixel(tiled(images, shape, columns, gap=1))
+    ax = _pixel_by_pixel(ax, tiled(images, shape, columns, gap=1))
     if title:
         ax.set_title(title, fontsize=9)
     hide_frame(ax)
-    save(figure, path)
+    return finish(ax.figure, path)
 
 
 @picture
 def manifold(
-    path: Path,
     images: Any,
     shape: tuple[int, ...],
     across: Sequence[float],
     down: Sequence[float] | None = None,
-) -> None:
+    *,
+    ax: Axes | None = None,
+    path: File = None,
+) -> Figure | None:
     """The decoded images of a grid of codes, without gaps, so that one flows into the next.
 
     Args:
@@ -72,7 +92,7 @@ def manifold(
         across: z1 of each column.
         down: z2 of each row; in descending order the picture has the axes of a scatter plot.
     """
-    figure, ax = _pixel_by_pixel(tiled(images, shape, len(across)))
+    ax = _pixel_by_pixel(ax, tiled(images, shape, len(across)))
     hide_frame(ax)
     for axis, values, size in ((ax.xaxis, across, shape[1]), (ax.yaxis, down, shape[0])):
         if values is None:
@@ -84,13 +104,19 @@ def manifold(
     ax.set_xlabel("z" if down is None else "$z_1$", fontsize=9)
     if down is not None:
         ax.set_ylabel("$z_2$", fontsize=9)
-    save(figure, path)
+    return finish(ax.figure, path)
 
 
 @picture
 def captioned(
-    path: Path, images: Any, captions: Sequence[str], shape: tuple[int, ...], columns: int = 8
-) -> None:
+    images: Any,
+    captions: Sequence[str],
+    shape: tuple[int, ...],
+    columns: int = 8,
+    *,
+    ax: Axes | None = None,
+    path: File = None,
+) -> Figure | None:
     """Images in rows, each with a caption below it; without any the picture is empty.
 
     Args:
@@ -99,17 +125,25 @@ def captioned(
         shape: ``(h, w)`` or ``(h, w, c)`` of an image.
     """
     rows = max(1, ceil(len(images) / columns))
-    figure = Figure(figsize=(0.85 * columns, 1.15 * rows), dpi=DPI)
-    for ax in figure.subplots(rows, columns, squeeze=False).flat:
-        ax.set_axis_off()
-    for ax, image, caption in zip(figure.axes, as_images(images, shape), captions, strict=False):
-        show_image(ax, image)
-        ax.text(0.5, -0.03, caption, fontsize=7, va="top", ha="center", transform=ax.transAxes)
-    save(figure, path)
+    axes = grid(ax, rows, columns, (0.85 * columns, 1.15 * rows)).subplots(squeeze=False).ravel()
+    for place in axes:
+        place.set_axis_off()
+    for place, image, caption in zip(axes, as_images(images, shape), captions, strict=False):
+        show_image(place, image)
+        below = {"va": "top", "ha": "center", "transform": place.transAxes}
+        place.text(0.5, -0.03, caption, fontsize=7, **below)
+    return finish(axes[0].figure, path)
 
 
 @picture
-def filters(path: Path, W: Any, shape: tuple[int, ...], most: int = 64) -> None:
+def filters(
+    W: Any,
+    shape: tuple[int, ...],
+    most: int = 64,
+    *,
+    ax: Axes | None = None,
+    path: File = None,
+) -> Figure | None:
     """The first layer's weights as images, those with the largest norm first.
 
     Each filter is divided by its own largest magnitude. For grey images positive weights are red
@@ -124,24 +158,28 @@ def filters(path: Path, W: Any, shape: tuple[int, ...], most: int = 64) -> None:
     largest = abs(chosen).max(axis=1, keepdims=True)
     scaled = chosen / np.where(largest > 0, largest, 1)
     columns = min(16, len(chosen))
-    figure = Figure(
-        figsize=(max(3, 0.6 * columns), 0.6 * ceil(len(chosen) / columns) + 0.3), dpi=DPI
-    )
-    ax = figure.subplots()
+    ax = panel(ax, max(3, 0.6 * columns), 0.6 * ceil(len(chosen) / columns) + 0.3)
     if shape[2:] == (3,):
         show_image(ax, tiled((scaled + 1) / 2, shape, columns, 1))
     else:
         weights = tiled(scaled, shape, columns, 1, empty=np.nan)
-        ax.imshow(weights, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+        colours = ax.imshow(weights, cmap=style().signed, vmin=-1, vmax=1, interpolation="nearest")
+        colour_bar(colours, [ax], "weight / largest", ticks=[-1, 0, 1], shrink=0.8)
     ax.set_title(f"{len(chosen)} of {W.shape[1]} filters of the first layer", fontsize=9)
     hide_frame(ax)
-    save(figure, path)
+    return finish(ax.figure, path)
 
 
 @picture
 def feature_maps(
-    path: Path, image: Any, shape: tuple[int, ...], layers: Mapping[str, Any], most: int = 12
-) -> None:
+    image: Any,
+    shape: tuple[int, ...],
+    layers: Mapping[str, Any],
+    most: int = 12,
+    *,
+    ax: Axes | None = None,
+    path: File = None,
+) -> Figure | None:
     """An image, and in a row for each layer the channels that it has become, as images.
 
     A layer shows the channels with the largest norm; red is positive and blue negative, and the
@@ -152,28 +190,29 @@ def feature_maps(
         layers: ``{name: (h, w, c) host array}``.
         most: how many channels to show.
     """
-    heights = [1.0, *[1.0] * len(layers)]
-    figure = Figure(figsize=(0.9 + 0.8 * most, 0.9 * len(heights)), dpi=DPI)
-    first, *others = figure.subplots(len(heights), 1, squeeze=False)[:, 0]
-    strip(first, image[None], shape, "image")
-    for ax, (name, maps) in zip(others, layers.items(), strict=True):
+    n = 1 + len(layers)
+    axes = grid(ax, n, 1, (0.9 + 0.8 * most, 0.9 * n)).subplots(squeeze=False)[:, 0]
+    strip(axes[0], image[None], shape, "image")
+    for row, (name, maps) in zip(axes[1:], layers.items(), strict=True):
         h, w, c = maps.shape
-        rows = maps.reshape(h * w, c).T
-        chosen = rows[np.argsort(-np.linalg.norm(rows, axis=1), kind="stable")[:most]]
-        grid = tiled(chosen, (h, w), most, 0 if h < 8 else 1, empty=np.nan)
-        largest = abs(chosen).max() or 1
-        ax.imshow(grid, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+        channels = maps.reshape(h * w, c).T
+        order = np.argsort(-np.linalg.norm(channels, axis=1), kind="stable")
+        chosen = channels[order[:most]] / (abs(channels).max() or 1)
+        tiles = tiled(chosen, (h, w), most, 0 if h < 8 else 1, empty=np.nan)
+        colours = row.imshow(tiles, cmap=style().signed, vmin=-1, vmax=1, interpolation="nearest")
         label = f"{name}\n{h} x {w}, {len(chosen)} of {c}"
-        ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
-        hide_frame(ax)
-    save(figure, path)
+        row.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+        hide_frame(row)
+    if layers:
+        colour_bar(colours, axes, "activation / largest of its layer", ticks=[-1, 0, 1], shrink=0.8)
+    return finish(axes[0].figure, path)
 
 
-def _pixel_by_pixel(image: Any) -> tuple[Figure, Any]:
-    """A figure that the image fills, each of its pixels as wide as every other."""
-    h, w = image.shape[:2]
-    scale = max(1, min(6, 1200 // max(h, w)))
-    figure = Figure(figsize=(w * scale / DPI, h * scale / DPI), dpi=DPI)
-    ax = figure.add_axes((0, 0, 1, 1))
+def _pixel_by_pixel(ax: Axes | None, image: Any) -> Any:
+    """Show an image; in a figure of its own, each pixel is as wide as every other."""
+    if ax is None:
+        h, w = image.shape[:2]
+        scale = max(1, min(6, 1200 // max(h, w))) / DPI
+        ax = Picture(figsize=(w * scale, h * scale), dpi=DPI).add_axes((0, 0, 1, 1))
     show_image(ax, image)
-    return figure, ax
+    return ax

@@ -5,34 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tinygen.plots.drawing import (
-    CLASS_COLOURS,
-    DPI,
-    SAMPLE_COLOUR,
+    File,
+    finish,
+    grid,
     hide_frame,
+    panel,
     picture,
-    save,
     set_round_ticks,
     strip,
 )
+from tinygen.plots.style import style
 
 ACTIVE_COLOUR, INACTIVE_COLOUR = "#3f90da", "#b0b0b0"
 
 
 @picture
 def codes(
-    path: Path,
     panels: Mapping[str, Any],
     labels: Any = None,
     drawn: Mapping[str, tuple[str, Any]] | None = None,
-) -> None:
+    *,
+    ax: Axes | None = None,
+    path: File = None,
+) -> Figure | None:
     """Codes in the plane, one panel for each model, coloured by the label of their image.
 
     Args:
@@ -46,29 +49,36 @@ def codes(
     columns = min(4, count)
     rows = ceil(count / columns)
     side = 4.6 if columns == 1 else 3.2
-    figure = Figure(figsize=(side * columns, (side + 0.2) * rows), dpi=DPI, layout="compressed")
-    axes = [*figure.subplots(rows, columns, squeeze=False).ravel()]
-    for ax in axes[count:]:
-        ax.remove()
+    places = grid(ax, rows, columns, (side * columns, (side + 0.2) * rows), "compressed")
+    axes = [*places.subplots(squeeze=False).ravel()]
+    for unused in axes[count:]:
+        unused.remove()
     free = iter(axes)
     for name, z in panels.items():
-        ax = next(free)
-        _scatter(ax, z, labels)
-        _label_plane(ax, name)
+        plane = next(free)
+        _scatter(plane, z, labels)
+        _label_plane(plane, name)
         if name in drawn:
             title, others = drawn[name]
             beside: Any = next(free)
-            beside.scatter(*np.asarray(others).T, c=SAMPLE_COLOUR, s=2, alpha=0.7, linewidths=0)
-            beside.set(xlim=ax.get_xlim(), ylim=ax.get_ylim(), aspect="equal")
+            beside.scatter(*np.asarray(others).T, c=style().samples, s=2, alpha=0.7, linewidths=0)
+            beside.set(xlim=plane.get_xlim(), ylim=plane.get_ylim(), aspect="equal")
             _label_plane(beside, title)
     if labels is not None and len(np.unique(labels)) <= 20:
-        handles = _legend_dots(labels)
-        figure.legend(handles=handles, loc="outside right center", fontsize=8, frameon=False)
-    save(figure, path)
+        handles, small = _legend_dots(labels), {"fontsize": 8, "frameon": False}
+        if ax is None:
+            axes[0].figure.legend(handles=handles, loc="outside right center", **small)
+        else:
+            axes[count - 1].legend(
+                handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), **small
+            )
+    return finish(axes[0].figure, path)
 
 
 @picture
-def kl_per_dimension(path: Path, kl: Any, threshold: float = 0.01) -> None:
+def kl_per_dimension(
+    kl: Any, threshold: float = 0.01, *, ax: Axes | None = None, path: File = None
+) -> Figure | None:
     """The KL of each latent dimension in descending order, of 200 at most.
 
     Args:
@@ -78,8 +88,7 @@ def kl_per_dimension(path: Path, kl: Any, threshold: float = 0.01) -> None:
     """
     kl = np.sort(np.asarray(kl, dtype=float))[::-1]
     c, active = len(kl), int((kl > threshold).sum())
-    figure = Figure(figsize=(6, 3), dpi=DPI)
-    ax = figure.subplots()
+    ax = panel(ax, 6, 3)
     colours = [ACTIVE_COLOUR] * active + [INACTIVE_COLOUR] * (c - active)
     shown = min(c, 200)  # a bar takes a millisecond to draw
     ax.bar(np.arange(1, shown + 1), kl[:shown], width=0.8, color=colours[:shown])
@@ -91,7 +100,7 @@ def kl_per_dimension(path: Path, kl: Any, threshold: float = 0.01) -> None:
     )
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    save(figure, path)
+    return finish(ax.figure, path)
 
 
 @dataclass(frozen=True)
@@ -106,12 +115,14 @@ class ModelPanel:
 
 @picture
 def compare(
-    path: Path,
     originals: Any,
     models: Mapping[str, ModelPanel],
     shape: tuple[int, ...],
     labels: Any = None,
-) -> None:
+    *,
+    ax: Axes | None = None,
+    path: File = None,
+) -> Figure | None:
     """Models below one another, each with three rows of images and its codes to their right.
 
     Args:
@@ -123,39 +134,34 @@ def compare(
     k, side = len(originals), 0.6
     # Rows of the grid: the originals, then for each model an empty one for its name and three.
     heights = [1.0] + [0.45, 1, 1, 1] * len(models)
-    figure = Figure(figsize=(side * (k * shape[1] / shape[0] + 4), side * sum(heights)), dpi=DPI)
-    grid = figure.add_gridspec(
-        len(heights),
-        2,
-        height_ratios=heights,
-        width_ratios=[k * shape[1] / shape[0], 3],
-        left=0,
-        right=1,
-        bottom=0,
-        top=1,
-        hspace=0,
-        wspace=0.02,
-    )
-    strip(figure.add_subplot(grid[0, 0]), originals, shape, "original")
-    for i, (name, panel) in enumerate(models.items()):
+    across = k * shape[1] / shape[0]
+    places = grid(
+        ax, len(heights), 2, (side * (across + 4), side * sum(heights)),
+        height_ratios=heights, width_ratios=[across, 3], hspace=0, wspace=0.02,
+    )  # fmt: skip
+    figure = places.figure
+    if ax is None:
+        figure.subplots_adjust(left=0, right=1, bottom=0, top=1)
+    strip(figure.add_subplot(places[0, 0]), originals, shape, "original")
+    for i, (name, model) in enumerate(models.items()):
         first = 4 * i + 2
         rows = {
-            "reconstruction": panel.reconstructions,
-            "sample": panel.samples,
-            "interpolation": panel.interpolation,
+            "reconstruction": model.reconstructions,
+            "sample": model.samples,
+            "interpolation": model.interpolation,
         }
         for j, (kind, images) in enumerate(rows.items()):
-            ax = figure.add_subplot(grid[first + j, 0])
-            strip(ax, images, shape, kind)
+            row = figure.add_subplot(places[first + j, 0])
+            strip(row, images, shape, kind)
             if j == 0:
-                ax.set_title(name, fontsize=10, fontweight="bold", loc="left", pad=3)
-        ax = figure.add_subplot(grid[first : first + 3, 1])
-        _scatter(ax, panel.codes, labels)
-        ax.set(xticks=[], yticks=[])
-        ax.set_title("codes", fontsize=8, pad=3)
+                row.set_title(name, fontsize=10, fontweight="bold", loc="left", pad=3)
+        plane = figure.add_subplot(places[first : first + 3, 1])
+        _scatter(plane, model.codes, labels)
+        plane.set(xticks=[], yticks=[])
+        plane.set_title("codes", fontsize=8, pad=3)
     if labels is not None:
-        ax = figure.add_subplot(grid[0, 1])
-        ax.legend(
+        legend = figure.add_subplot(places[0, 1])
+        legend.legend(
             handles=_legend_dots(labels),
             loc="center",
             ncols=5,
@@ -164,14 +170,14 @@ def compare(
             columnspacing=0.8,
             handletextpad=0.1,
         )
-        hide_frame(ax)
-    save(figure, path)
+        hide_frame(legend)
+    return finish(figure, path)
 
 
 def _scatter(ax: Any, z: Any, labels: Any) -> None:
     """Codes as dots in a square of equal scales, which a few outliers do not stretch."""
     z = np.asarray(z)
-    colours = CLASS_COLOURS[0] if labels is None else _class_colour(labels)
+    colours = style().classes[0] if labels is None else _class_colour(labels)
     ax.scatter(*z.T, c=colours, s=2, alpha=0.7, linewidths=0)
     low, high = np.percentile(z, (0.5, 99.5), axis=0)
     middle, half = (low + high) / 2, 0.55 * max((high - low).max(), 1e-6)
@@ -186,7 +192,8 @@ def _label_plane(ax: Any, title: str) -> None:
 
 
 def _class_colour(labels: Any) -> Any:
-    return CLASS_COLOURS[np.asarray(labels) % len(CLASS_COLOURS)]
+    colours = style().classes
+    return colours[np.asarray(labels) % len(colours)]
 
 
 def _legend_dots(labels: Any) -> list[Line2D]:

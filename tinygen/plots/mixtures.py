@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib import rcParams
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tinygen.plots.drawing import DATA_COLOUR, DPI, SAMPLE_COLOUR, picture, save
+from tinygen.plots.drawing import File, colour_bar, finish, panel, picture
+from tinygen.plots.style import style
 
-FIELD_COLOURS = ("#a9cbf2", "#ffffff", "#ffd9a0")
-"""Where a discriminator's probability of "real" is 0, 1/2 and 1; interpolated between."""
 FIELD_SIDE = 100
 """Points of `plane_points` in a row, and rows."""
 
@@ -45,14 +44,16 @@ def emphasise(probabilities: Any) -> Any:
 
 @picture
 def mixture(
-    path: Path,
     samples: Any,
     real: Any,
     limit: float,
     field: Any = None,
     centres: Any = None,
     title: str | None = None,
-) -> None:
+    *,
+    ax: Axes | None = None,
+    path: File = None,
+) -> Figure | None:
     """A generator's samples over points of the data, with the discriminator's field behind them.
 
     Args:
@@ -62,23 +63,26 @@ def mixture(
             row 0 at the top; a critic's values must first be mapped to [0, 1].
         centres: ``(k, 2)`` of the modes, marked by circles.
     """
-    figure = Figure(figsize=(4.6, 4.9), dpi=DPI)
-    ax: Any = figure.subplots()
+    plane, colours = panel(ax, 4.6, 4.9), style()
     if field is not None:
-        colours = LinearSegmentedColormap.from_list("field", FIELD_COLOURS)
-        extent = (-limit, limit, -limit, limit)
-        ax.imshow(field, cmap=colours, vmin=0, vmax=1, extent=extent, interpolation="bilinear")
-    for points, colour, label in ((real, DATA_COLOUR, "data"), (samples, SAMPLE_COLOUR, "samples")):
-        ax.scatter(*np.asarray(points).T, c=colour, s=3, alpha=0.5, linewidths=0, label=label)
+        shades = plane.imshow(field, cmap=colours.field, vmin=0, vmax=1, interpolation="bilinear",
+                              extent=(-limit, limit, -limit, limit))  # fmt: skip
+        # Between these three, `emphasise` may have moved the numbers.
+        ticks = {"ticks": [0, 0.5, 1], "format": "{x:g}", "shrink": 0.8}
+        colour_bar(shades, [plane], 'discriminator: probability of "real"', **ticks)
+    kinds = ((real, colours.data, "data"), (samples, colours.samples, "samples"))
+    for points, colour, label in kinds:
+        plane.scatter(*np.asarray(points).T, c=colour, s=3, alpha=0.5, linewidths=0, label=label)
     if centres is not None:
-        ax.scatter(*np.asarray(centres).T, s=60, facecolors="none", edgecolors="black",
-                   linewidths=0.6, label="centres")  # fmt: skip
-    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
-    ax.tick_params(labelsize=7)
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.05)}
-    legend = ax.legend(fontsize=8, ncols=3, frameon=False, **below)
+        edges = {"facecolors": "none", "edgecolors": rcParams["text.color"], "linewidths": 0.6}
+        plane.scatter(*np.asarray(centres).T, s=60, label="centres", **edges)
+    plane.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    plane.set(xlabel="$x_1$", ylabel="$x_2$")
+    plane.tick_params(labelsize=7)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}
+    legend = plane.legend(fontsize=8, ncols=3, frameon=False, **below)
     for handle in legend.legend_handles[:2]:
         handle.set(sizes=[20], alpha=1)  # the points themselves are too small to show their colour
     if title:
-        ax.set_title(title, fontsize=9)
-    save(figure, path)
+        plane.set_title(title, fontsize=9)
+    return finish(plane.figure, path)

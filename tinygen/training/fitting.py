@@ -24,7 +24,7 @@ from tinygen.parameters import Parameters
 from tinygen.training.learners import AAELearner, AdversarialLearner, Learner, SingleLossLearner
 from tinygen.training.loading import VERBS, TrainedModel, load
 from tinygen.training.plan import Plan
-from tinygen.training.progress import Progress
+from tinygen.training.progress import Progress, in_notebook
 from tinygen.training.recipes import AVERAGE, RECIPES, Recipe
 from tinygen.training.run_dir import RunDir, about, versions
 from tinygen.training.trainer import Diverged, Interrupted, Trainer
@@ -59,6 +59,8 @@ def fit(
         trained = tg.fit(tg.VAE(), digits, epochs=10)
         images = trained.sample(100)
 
+    A notebook shows a curve of the losses, which grows with each epoch.
+
     Args:
         model: an `Autoencoder`, `VAE`, `GAN`, `AdversarialAutoencoder` or `Classifier`. It holds no
             weights; what comes back does.
@@ -68,7 +70,7 @@ def fit(
         rate: of learning, at its highest; by default that of the command which trains such a model.
         out: a folder for the checkpoint and the figures of each epoch, as of a run; by default none
             is left behind.
-        quiet: print nothing.
+        quiet: print and show nothing.
 
     Raises:
         InputError: anything is not as it is expected to be.
@@ -89,7 +91,7 @@ def fit(
     plan = _plan(model, data, epochs, batch_size, seed, rate, recipe.warm_up)
     learner = _learner(model, model.initialise(seed, np.float32, backend), recipe)
     with _folder(out) as folder:
-        progress = Progress(epochs, COLUMNS, quiet)
+        progress = _progress(epochs, quiet)
         trainer = Trainer(learner, plan, RunDir(folder), progress, backend)
         try:
             _train(trainer, data)
@@ -138,6 +140,15 @@ def _train(trainer: Trainer, data: Dataset) -> None:
         task=TASK, config=plan.config, data=plan.data, versions=versions(backend),
         seconds=round(trainer.state.seconds, 3), parameters=p.flat.size,
     )  # fmt: skip
+
+
+def _progress(epochs: int, quiet: bool) -> Progress:
+    """Lines on a terminal, a curve in a notebook."""
+    if quiet or not in_notebook():
+        return Progress(epochs, COLUMNS, quiet)
+    from tinygen.training.live import LiveProgress  # which loads matplotlib
+
+    return LiveProgress(epochs, COLUMNS)
 
 
 @contextmanager

@@ -22,8 +22,8 @@ class Progress:
 
     def __init__(self, epochs: int, columns: dict[str, str], quiet: bool = False) -> None:
         self.epochs, self.columns, self.quiet = epochs, columns, quiet
-        is_notebook = "ipykernel" in sys.modules  # which shows a bar, but is no terminal
-        self.bars = not quiet and sys.stderr is not None and (is_notebook or sys.stderr.isatty())
+        shown = sys.stderr is not None and (in_notebook() or sys.stderr.isatty())
+        self.bars = not quiet and shown
         self._figures: dict[str, float] = {}
 
     def epoch(self, epoch: int, images: int, done: int) -> Bar:
@@ -60,14 +60,23 @@ class Progress:
         )
 
     def row(self, row: dict[str, Any]) -> None:
-        """The line of an epoch."""
+        """Show the line of an epoch."""
+        self.say(self.line(row))
+
+    def line(self, row: dict[str, Any]) -> str:
+        """That of an epoch."""
         parts = [form.format(row[key]) for key, form in self.columns.items() if key in row]
-        self.say(f"epoch {row['epoch']:>{len(str(self.epochs))}}  " + "  ".join(parts))
+        return f"epoch {row['epoch']:>{len(str(self.epochs))}}  " + "  ".join(parts)
 
     def say(self, text: str) -> None:
         """A line for the user, unless they want none."""
         if not self.quiet:
             print(text, flush=True)
+
+
+def in_notebook() -> bool:
+    """Whether there is one, which shows bars and pictures, but is no terminal."""
+    return "ipykernel" in sys.modules
 
 
 def warn(line: str) -> None:
