@@ -334,7 +334,7 @@ def test_pyproject_has_only_what_pip_demands():
 def test_everything_else_is_set_in_setup_cfg():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    assert config["metadata"]["version"] == tinygen.__version__
+    assert config["metadata"]["version"] == "attr: tinygen.__version__"
     oldest = tuple(map(int, config["options"]["python_requires"].removeprefix(">=").split(".")))
     assert oldest <= sys.version_info[:2]
     required = config["options"]["install_requires"].split()
