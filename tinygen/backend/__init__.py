@@ -53,6 +53,9 @@ def get_backend(name: str) -> Backend:
     Raises:
         InputError: the name is unknown, or CuPy is not installed or does not work; the message says
             how to mend that.
+
+    >>> get_backend("numpy").asarray([1.0, 2.0])
+    array([1., 2.])
     """
     refuse_unknown("backend", name, NAMES)
     if name == "numpy":
@@ -65,7 +68,12 @@ def get_backend(name: str) -> Backend:
 
 
 def namespace(x: Any) -> ModuleType:
-    """The module that computes on `x`: ``numpy`` or ``cupy`` (or a registered one)."""
+    """The module that computes on `x`: ``numpy`` or ``cupy`` (or a registered one).
+
+    >>> import numpy as np
+    >>> namespace(np.ones(3)).__name__
+    'numpy'
+    """
     xp = _namespace_of_type.get(type(x))
     return xp if xp is not None else backend_of(x).xp
 
@@ -121,7 +129,12 @@ def backend_of(x: Any) -> Backend:
 
 
 def to_host(x: Any) -> Any:
-    """The array as one of NumPy, on the host. On a GPU this waits for the device."""
+    """The array as one of NumPy, on the host. On a GPU this waits for the device.
+
+    >>> import numpy as np
+    >>> to_host(np.ones(2))
+    array([1., 1.])
+    """
     return backend_of(x).to_numpy(x)
 
 
