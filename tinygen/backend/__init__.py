@@ -86,6 +86,10 @@ def float_namespace(x: Any) -> ModuleType:
 
     Raises:
         TypeError: it holds integers, booleans, complex numbers or objects.
+
+    >>> import numpy as np
+    >>> float_namespace(np.ones(3)).__name__
+    'numpy'
     """
     try:
         if x.dtype.kind != "f":
@@ -103,6 +107,9 @@ def require_floats(*arrays: Any, where: str = "") -> None:
 
     Raises:
         TypeError: one of them holds something else, or is neither an array nor a number.
+
+    >>> import numpy as np
+    >>> require_floats(np.ones(3), 2.0)  # says nothing, as all is well
     """
     for x in arrays:
         try:
@@ -120,6 +127,10 @@ def backend_of(x: Any) -> Backend:
 
     Raises:
         TypeError: `x` is neither a number nor an array of a known library.
+
+    >>> import numpy as np
+    >>> backend_of(np.ones(3)).name
+    'numpy'
     """
     backend = _backend_of_type.get(type(x))
     if backend is None:

@@ -194,6 +194,11 @@ def concatenate(*xs: Array, axis: int | None = 0) -> Array:
     ``dxs = the part of g where this array lies``.
 
     With ``axis=None``, all elements of the first come before all of the second.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> tg.concatenate([np.zeros((1, 2)), np.ones((1, 3))], axis=1)
+    array([[0., 0., 1., 1., 1.]])
     """
     if not xs:
         raise ValueError("expected arrays, got none")
@@ -202,7 +207,13 @@ def concatenate(*xs: Array, axis: int | None = 0) -> Array:
 
 @composed
 def stack(*xs: Array, axis: int = 0) -> Array:
-    """Arrays of one shape, or those in one list, side by side along a new `axis`."""
+    """Arrays of one shape, or those in one list, side by side along a new `axis`.
+
+    >>> import numpy as np
+    >>> stack([np.zeros(2), np.ones(2)], axis=1)
+    array([[0., 1.],
+           [0., 1.]])
+    """
     xs = _members("stack", xs)
     shapes = {getattr(x, "shape", type(x).__name__): None for x in xs}
     if len(shapes) != 1 or not hasattr(xs[0], "shape"):
