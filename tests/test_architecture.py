@@ -7,6 +7,7 @@ import configparser
 import inspect
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,24 @@ def test_importing_tinygen_does_not_load_numpys_generators_either():
     assert run("import sys, tinygen; print('numpy.random' in sys.modules)") == "False"
 
 
+def test_importing_tinygen_loads_only_what_every_computation_needs():
+    """The models are imported when asked for; tests/benchmarks/step.py measures what that saves."""
+    code = "import sys, tinygen; print(*[n for n in sys.modules if n.startswith('tinygen.')])"
+    rooms = {name.split(".")[1] for name in run(code).split()}
+    assert rooms == {"autograd", "backend", "display", "errors", "losses", "nn", "ops", "optim",
+                     "parameters"}  # fmt: skip
+
+
+def test_what_comes_when_asked_for_is_there_in_every_form():
+    asked = ("tinygen.VAE", "tinygen.models.VAE", "tinygen.byhand.vae.loss_and_grads")
+    for name in asked:
+        assert run(f"import tinygen; print({name}.__name__)") == name.rpartition(".")[2]
+    assert run("from tinygen import VAE, byhand; print(byhand.vae.__name__)").endswith("vae")
+    assert run("from tinygen import *; print(VAE is models.VAE, byhand.gan is not None)") == (
+        "True True"
+    )
+
+
 def test_importing_evaluation_loads_no_training():
     code = "import sys, tinygen.evaluation; print('tinygen.training' in sys.modules)"
     assert run(code) == "False"
@@ -221,6 +240,10 @@ def test_type_checkers_see_what_is_imported_later():
     seen = {}
     for node in block.body:
         for alias in node.names:
+            if alias.name == "*":
+                names = import_module(node.module).__all__
+                seen |= dict.fromkeys(names, node.module)
+                continue
             assert alias.asname == alias.name, "or it is no public name to a type checker"
             seen[alias.name] = node.module
     later = {name: f"tinygen.{room}" for name, room in tinygen._LATER_FROM.items()}
@@ -315,7 +338,7 @@ def test_pyproject_has_only_what_pip_demands():
 def test_everything_else_is_set_in_setup_cfg():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    assert config["metadata"]["version"] == tinygen.__version__
+    assert config["metadata"]["version"] == "attr: tinygen.__version__"
     oldest = tuple(map(int, config["options"]["python_requires"].removeprefix(">=").split(".")))
     assert oldest <= sys.version_info[:2]
     required = config["options"]["install_requires"].split()

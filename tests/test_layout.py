@@ -14,7 +14,7 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "tinygen"
 FILES = sorted(TESTS.rglob("*.py"))
 MORE_FOLDERS = {"helpers", "theory", "mutants", "examples", "benchmarks"}
-MORE_FILES = {"architecture", "docs", "layout", "notebooks", "site"}
+MORE_FILES = {"architecture", "docs", "layout", "notebooks", "reference", "release", "site"}
 """What is about more than one place of the package."""
 
 

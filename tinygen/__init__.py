@@ -9,12 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tinygen import autograd, backend, byhand, losses, models, nn, ops, optim
+from tinygen import autograd, backend, losses, nn, ops, optim
 from tinygen.autograd import *  # noqa: F403  the public names are those of each room's __all__
 from tinygen.backend import get_backend, namespace
 from tinygen.errors import InputError
 from tinygen.losses import *  # noqa: F403
-from tinygen.models import *  # noqa: F403
 from tinygen.nn import *  # noqa: F403
 from tinygen.ops import *  # noqa: F403
 from tinygen.optim import SGD, Adam, AdamW, RMSProp, clip_by_norm
@@ -22,8 +21,18 @@ from tinygen.parameters import Parameters
 
 __version__ = "0.1.0"
 
-# What is needed to look at a run or to fetch data, but not to compute, is imported when asked for.
-_LATER = ("data", "evaluation", "explain", "plots", "training")
+# Whoever wants a Tensor does not wait for models or data: these rooms are imported when asked for.
+_LATER = ("byhand", "data", "evaluation", "explain", "models", "plots", "training")
+_MODELS = (
+    "GAN",
+    "VAE",
+    "AdversarialAutoencoder",
+    "Autoencoder",
+    "Classifier",
+    "Decoder",
+    "Encoder",
+    "Frozen",
+)
 # The checks of gradients that explain a failure stand for the plain ones of autograd.
 _EXPLAIN = ("check_gradients", "compare_gradients", "name", "side_by_side", "trace")
 _LATER_FROM = {
@@ -32,12 +41,15 @@ _LATER_FROM = {
     "save": "training",
     "to_torch": "models.to_torch",
     **dict.fromkeys(_EXPLAIN, "explain"),
+    **dict.fromkeys(_MODELS, "models"),
 }
 
 if TYPE_CHECKING:
+    from tinygen import byhand as byhand
     from tinygen import data as data
     from tinygen import evaluation as evaluation
     from tinygen import explain as explain
+    from tinygen import models as models
     from tinygen import plots as plots
     from tinygen import training as training
     from tinygen.explain import check_gradients as check_gradients
@@ -45,6 +57,7 @@ if TYPE_CHECKING:
     from tinygen.explain import name as name
     from tinygen.explain import side_by_side as side_by_side
     from tinygen.explain import trace as trace
+    from tinygen.models import *  # noqa: F403
     from tinygen.models.to_torch import to_torch as to_torch
     from tinygen.training import fit as fit
     from tinygen.training import load as load
@@ -84,7 +97,7 @@ __all__ = [
     "optim",
     *autograd.__all__,
     *losses.__all__,
-    *models.__all__,
+    *_MODELS,
     *nn.__all__,
     *ops.__all__,
 ]

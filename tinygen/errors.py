@@ -1,7 +1,6 @@
 """The one exception that means: what the user asked for was refused."""
 
 from collections.abc import Collection
-from difflib import get_close_matches
 
 
 class InputError(ValueError):
@@ -26,6 +25,8 @@ def did_you_mean(name: object, names: Collection[str]) -> str:
     >>> did_you_mean("ReLu", ["elu", "relu", "tanh"]), did_you_mean("sine", ["elu"])
     (" (did you mean 'relu'?)", '')
     """
+    from difflib import get_close_matches  # for messages alone; `import tinygen` is to be quick
+
     bare = {other.lstrip("-"): other for other in names}  # what all flags begin with says nothing
     similar = get_close_matches(str(name).lower().lstrip("-"), bare, n=1)
     return f" (did you mean {bare[similar[0]]!r}?)" if similar else ""

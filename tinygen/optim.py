@@ -95,6 +95,13 @@ class SGD(Optimizer):
     This is the form of Polyak (1964) as PyTorch has it: the rate stands outside of `m`. With
     `nesterov`, the step is ``x <- x - rate (momentum m + g)``: Nesterov's (1983), in the form of
     Sutskever et al. (2013), with the gradient at `x`.
+
+    >>> import numpy as np
+    >>> p = Parameters({"x": (1,)}, np.array([4.0]))
+    >>> sgd = SGD(p, momentum=0.0)
+    >>> sgd.update(p, Parameters(p.shapes, 2 * p.flat), rate=0.25)  # the gradient of x^2
+    >>> p["x"]
+    array([2.])
     """
 
     def __init__(
@@ -122,6 +129,13 @@ class RMSProp(Optimizer):
     """``v <- decay v + (1 - decay) g^2``, ``x <- x - rate g / (sqrt(v) + epsilon)``.
 
     Tieleman and Hinton (2012), with epsilon outside of the root.
+
+    >>> import numpy as np
+    >>> p = Parameters({"x": (2,)}, np.array([4.0, 400.0]))
+    >>> rmsprop = RMSProp(p)
+    >>> rmsprop.update(p, Parameters(p.shapes, 2 * p.flat), rate=0.1)  # the step forgets the size
+    >>> p["x"].round(4)
+    array([  3., 399.])
     """
 
     def __init__(self, parameters: Parameters, decay: float = 0.99, epsilon: float = 1e-8) -> None:
@@ -151,6 +165,13 @@ class Adam(Optimizer):
         x <- x - rate mhat / (sqrt(vhat) + epsilon)
 
     The backend computes all of it in one pass over memory.
+
+    >>> import numpy as np
+    >>> p = Parameters({"x": (2,)}, np.array([4.0, 400.0]))
+    >>> adam = Adam(p)
+    >>> adam.update(p, Parameters(p.shapes, 2 * p.flat), rate=0.1)  # the first step is the rate
+    >>> p["x"].round(4)
+    array([  3.9, 399.9])
     """
 
     def __init__(
@@ -188,6 +209,13 @@ class AdamW(Adam):
 
     Loshchilov and Hutter (2019), with the decay multiplied by the rate as in PyTorch. It decays
     every parameter, biases too.
+
+    >>> import numpy as np
+    >>> p = Parameters({"x": (1,)}, np.array([100.0]))
+    >>> adam = AdamW(p, weight_decay=0.5)
+    >>> adam.update(p, Parameters(p.shapes, np.zeros(1)), rate=0.1)  # decays without any gradient
+    >>> p["x"].round(4)
+    array([95.])
     """
 
     def __init__(
@@ -222,6 +250,15 @@ class MovingAverage:
 
     Attributes:
         average: in memory of its own, in the layout of the parameters.
+
+    >>> import numpy as np
+    >>> p = Parameters({"x": (1,)}, np.array([0.0]))
+    >>> moving = MovingAverage(p, decay=0.99)
+    >>> for count in (1, 2, 3):
+    ...     p.flat[...] = count
+    ...     moving.update(p, count)
+    >>> moving.average["x"].round(4)  # behind the last one, which is 3
+    array([2.7])
     """
 
     def __init__(self, parameters: Parameters, decay: float) -> None:
@@ -243,6 +280,13 @@ def clip_by_norm(gradients: Parameters, limit: float) -> Array:
     Returns:
         The norm before, a 0-d array; nothing waits for a GPU. Of float16 it is a float32, since
         the squares of 256 and more are infinite in float16.
+
+    >>> import numpy as np
+    >>> gradients = Parameters({"W": (2,)}, np.array([30.0, 40.0]))
+    >>> float(clip_by_norm(gradients, limit=5.0))  # the norm before
+    50.0
+    >>> gradients["W"].round(4)
+    array([3., 4.])
     """
     if not limit > 0:
         raise ValueError(f"clip_by_norm: the limit must be above 0, got {limit}")
@@ -257,17 +301,32 @@ def clip_by_norm(gradients: Parameters, limit: float) -> Array:
 
 
 def constant(rate: float) -> Schedule:
-    """Always `rate`."""
+    """Always `rate`.
+
+    >>> rate = constant(0.1)
+    >>> rate(0), rate(1000)
+    (0.1, 0.1)
+    """
     return lambda step: rate
 
 
 def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
-    """`rate`, multiplied by `factor` after every so many steps."""
+    """`rate`, multiplied by `factor` after every so many steps.
+
+    >>> rate = step_decay(1.0, every=10, factor=0.5)
+    >>> rate(0), rate(9), rate(10), rate(20)
+    (1.0, 1.0, 0.5, 0.25)
+    """
     return lambda step: rate * factor ** (step // every)
 
 
 def linear(rate: float, steps: int) -> Schedule:
-    """From `rate` down to zero in a line, which it would reach after the last step."""
+    """From `rate` down to zero in a line, which it would reach after the last step.
+
+    >>> rate = linear(1.0, steps=4)
+    >>> rate(0), rate(1), rate(3)
+    (1.0, 0.75, 0.25)
+    """
     return lambda step: rate * max(0.0, 1 - step / max(1, steps))
 
 
@@ -279,18 +338,32 @@ def stages(rate: float, steps: int) -> Schedule:
 
     Args:
         steps: of the first stage: an epoch.
+
+    >>> rate = stages(1.0, steps=100)
+    >>> rate(0), rate(100), rate(400)  # which last 100, 300 and 900 steps
+    (1.0, 0.72, 0.52)
     """
     ends = [steps * (3**i - 1) // 2 for i in range(1, 8)]
     return lambda step: rate * round(10 ** (-sum(step >= end for end in ends) / 7), 2)
 
 
 def cosine(rate: float, steps: int, final: float = 0.0) -> Schedule:
-    """From `rate` to `final` along half a cosine (Loshchilov and Hutter 2017, one period)."""
+    """From `rate` to `final` along half a cosine (Loshchilov and Hutter 2017, one period).
+
+    >>> rate = cosine(1.0, steps=5)
+    >>> [round(rate(step), 4) for step in range(5)]
+    [1.0, 0.8536, 0.5, 0.1464, 0.0]
+    """
     return lambda step: final + (rate - final) * _falling(step / max(1, steps - 1))
 
 
 def warm_up(schedule: Schedule, steps: int) -> Schedule:
-    """A rise in a line over the first `steps` steps to where `schedule` begins, then that."""
+    """A rise in a line over the first `steps` steps to where `schedule` begins, then that.
+
+    >>> rate = warm_up(constant(1.0), steps=4)
+    >>> [rate(step) for step in range(6)]
+    [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    """
     return lambda step: schedule(0) * (step + 1) / steps if step < steps else schedule(step - steps)
 
 
@@ -301,6 +374,10 @@ def one_cycle(
 
     Smith and Topin (2018) in PyTorch's form: from ``first * rate`` up during the fraction `rise` of
     the `steps`, then down to ``last * rate``.
+
+    >>> rate = one_cycle(1.0, steps=11)
+    >>> round(rate(0), 2), round(rate(3), 2), round(rate(10), 6)
+    (0.04, 0.96, 4e-06)
     """
     top = max(1, round(rise * steps) - 1)
 

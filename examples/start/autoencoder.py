@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygen as tg
-from tinygen import data, plots, training
+from tinygen.commands import command_line
 
 EPOCHS, BATCH_SIZE, RATE, WEIGHT_DECAY, SEED = 10, 128, 4e-3, 1e-4, 0
 PIXELS, HIDDEN, LATENT = 28 * 28, 512, 32
@@ -50,8 +50,8 @@ def loss(p, x):
 
 
 def main():
-    dataset = data.load()  # MNIST, or built-in stroke digits without a network
-    images, test = dataset.train_images, data.as_floats(dataset.test_images)
+    dataset = tg.data.load()  # MNIST, or built-in stroke digits without a network
+    images, test = dataset.train_images, tg.data.as_floats(dataset.test_images)
     p = initialise()
     # By autograd. Derived on paper, the same numbers are tg.byhand.autoencoder.loss_and_grads(
     #     p, x, activation="elu", output="sigmoid", reconstruction="mse").
@@ -60,17 +60,17 @@ def main():
     optimizer = tg.AdamW(p, beta2=0.95, weight_decay=WEIGHT_DECAY)
     rate = tg.optim.linear(RATE, EPOCHS * -(-len(images) // BATCH_SIZE))
     for epoch in range(EPOCHS):
-        order = data.epoch_order(len(images), SEED, epoch)
-        for step, x in enumerate(data.batches(images, order, BATCH_SIZE), optimizer.steps):
+        order = tg.data.epoch_order(len(images), SEED, epoch)
+        for step, x in enumerate(tg.data.batches(images, order, BATCH_SIZE), optimizer.steps):
             J, dp = gradient(p, x)
             optimizer.update(p, dp, rate(step))
         # Of plain arrays the loss is a plain number: nothing is recorded.
         print(f"epoch {epoch + 1:2}: last batch {J:.5f}, test images {loss(p, test):.5f}")
     rows = {"original": test[:14], "autoencoder": decode(p, encode(p, test[:14]))}
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    plots.images_in_rows(rows, dataset.image_shape, path=PICTURE)
+    tg.plots.images_in_rows(rows, dataset.image_shape, path=PICTURE)
     print(f"the picture is {PICTURE}")
 
 
 if __name__ == "__main__":
-    raise SystemExit(training.command_line.run(main))
+    raise SystemExit(command_line.run(main))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygen as tg
-from tinygen import data, plots, training
+from tinygen.commands import command_line
 
 EPOCHS, BATCH_SIZE, RATE, SEED = 10, 128, 4e-3, 0
 LATENT, PIXELS = 20, 28 * 28
@@ -48,7 +48,7 @@ def generator_loss(g, d, z):
 
 
 def main():
-    images = data.load().train_images  # MNIST, or built-in stroke digits without a network
+    images = tg.data.load().train_images  # MNIST, or built-in stroke digits without a network
     rng = np.random.default_rng(SEED)
 
     def noise(n):
@@ -62,8 +62,8 @@ def main():
     average = tg.optim.MovingAverage(g, decay=0.999)
     rate = tg.optim.linear(RATE, EPOCHS * -(-len(images) // BATCH_SIZE))
     for epoch in range(EPOCHS):
-        order = data.epoch_order(len(images), SEED, epoch)
-        for step, x in enumerate(data.batches(images, order, BATCH_SIZE), d_optimizer.steps):
+        order = tg.data.epoch_order(len(images), SEED, epoch)
+        for step, x in enumerate(tg.data.batches(images, order, BATCH_SIZE), d_optimizer.steps):
             J_D, dd = d_gradient(d, x, generate(g, noise(len(x))))
             d_optimizer.update(d, dd, rate(step))
             J_G, dg = g_gradient(g, d, noise(len(x)))
@@ -72,9 +72,9 @@ def main():
         print(f"epoch {epoch + 1:2}: last batch, D {J_D:.3f}, G {J_G:.3f}")
 
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    plots.sheet(generate(average.average, noise(100)), (28, 28), columns=10, path=PICTURE)
+    tg.plots.sheet(generate(average.average, noise(100)), (28, 28), columns=10, path=PICTURE)
     print(f"the picture is {PICTURE}")
 
 
 if __name__ == "__main__":
-    raise SystemExit(training.command_line.run(main))
+    raise SystemExit(command_line.run(main))

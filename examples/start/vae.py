@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygen as tg
-from tinygen import data, plots, training
+from tinygen.commands import command_line
 
 EPOCHS, BATCH_SIZE, RATE, LIMIT, SEED = 10, 128, 6e-3, 200.0, 0
 PIXELS, HIDDEN, LATENT = 28 * 28, 400, 20
@@ -53,8 +53,8 @@ def loss(p, x, noise):
 
 
 def main():
-    dataset = data.load()  # MNIST, or built-in stroke digits without a network
-    images, test = dataset.train_images, data.as_floats(dataset.test_images)
+    dataset = tg.data.load()  # MNIST, or built-in stroke digits without a network
+    images, test = dataset.train_images, tg.data.as_floats(dataset.test_images)
     rng = np.random.default_rng(SEED)
     p = initialise(rng)
     # By autograd. Derived on paper, for k draws an image (k, n, c), the same numbers are
@@ -63,8 +63,8 @@ def main():
     optimizer = tg.Adam(p, beta2=0.95)
     rate = tg.optim.linear(RATE, EPOCHS * -(-len(images) // BATCH_SIZE))
     for epoch in range(EPOCHS):
-        order = data.epoch_order(len(images), SEED, epoch)
-        for step, x in enumerate(data.batches(images, order, BATCH_SIZE), optimizer.steps):
+        order = tg.data.epoch_order(len(images), SEED, epoch)
+        for step, x in enumerate(tg.data.batches(images, order, BATCH_SIZE), optimizer.steps):
             J, dp = gradient(p, x, rng.standard_normal((len(x), LATENT), dtype=np.float32))
             tg.clip_by_norm(dp, LIMIT)  # a rare batch with a huge gradient may not undo the rest
             optimizer.update(p, dp, rate(step))
@@ -72,9 +72,9 @@ def main():
         print(f"epoch {epoch + 1:2}: last batch {J:.2f}, test {loss(p, test, noise):.2f} nats")
     z = rng.standard_normal((100, LATENT), dtype=np.float32)
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    plots.sheet(tg.sigmoid(decode(p, z)), dataset.image_shape, columns=10, path=PICTURE)
+    tg.plots.sheet(tg.sigmoid(decode(p, z)), dataset.image_shape, columns=10, path=PICTURE)
     print(f"the picture is {PICTURE}")
 
 
 if __name__ == "__main__":
-    raise SystemExit(training.command_line.run(main))
+    raise SystemExit(command_line.run(main))

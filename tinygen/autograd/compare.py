@@ -24,6 +24,11 @@ class GradientComparison:
         loss: the difference of the losses, relative to the larger one.
         gradient: the norm of the difference of the gradients, relative to that of the second.
         worst: the parameter whose gradients are furthest apart, measured by what is allowed.
+
+    >>> import numpy as np
+    >>> f = lambda p: ((p["x"] ** 2).sum(), {"x": 2 * p["x"]})
+    >>> compare_gradients(f, f, {"x": np.ones(3)})
+    GradientComparison(loss=0.0, gradient=0.0, worst='x')
     """
 
     loss: float

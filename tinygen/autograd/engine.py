@@ -165,6 +165,12 @@ def leaves(parameters: Any) -> dict[str, Tensor]:
 
     Args:
         parameters: a `tinygen.Parameters`, or a mapping of names to arrays.
+
+    >>> import numpy as np
+    >>> p = leaves({"W": np.ones((3, 2)), "b": np.zeros(2)})
+    >>> (p["W"] * p["W"]).sum().backward()
+    >>> float(p["W"].grad[0, 0]), p["b"].grad is None  # b is not in the loss
+    (2.0, True)
     """
     return {name: Tensor(array, requires_grad=True) for name, array in parameters.items()}
 
@@ -194,6 +200,10 @@ class Op:
 
     Called with arrays it computes at array speed and records nothing. Called with a Tensor it also
     records itself, so that the backward pass can ask for its partials. The decorator `op` makes it.
+
+    >>> import tinygen as tg
+    >>> tg.power.name, tg.power.arguments, tg.power(3.0, 2.0)
+    ('power', ['x', 'z'], 9.0)
     """
 
     def __init__(self, forward: Callable[..., Any], partials: dict[str, Partial | None]) -> None:

@@ -33,6 +33,16 @@ class GradientError(AssertionError):
         expected: those of the second function; None where finite differences are expected.
         function: of Tensors by name, the number that finite differences were taken of; or None.
         arrays: where, by name.
+
+    >>> import numpy as np
+    >>> from tinygen.autograd import compare_gradients
+    >>> right = lambda p: ((p["x"] ** 2).sum(), {"x": 2 * p["x"]})
+    >>> wrong = lambda p: ((p["x"] ** 2).sum(), {"x": p["x"]})
+    >>> try:
+    ...     compare_gradients(wrong, right, {"x": np.ones(3)})
+    ... except GradientError as error:
+    ...     print(error.name, "ratio 0.5" in str(error))
+    x True
     """
 
     def __init__(self, message: str, name: str = "") -> None:

@@ -12,7 +12,17 @@ from tinygen.backend import namespace
 
 
 class NonFiniteError(ArithmeticError):
-    """An op made NaN or infinity; the message names it."""
+    """An op made NaN or infinity; the message names it.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> try:
+    ...     with np.errstate(all="ignore"), tg.stop_at_nonfinite():
+    ...         tg.sqrt(tg.Tensor([0.0, 1.0])) / 0.0
+    ... except NonFiniteError as error:
+    ...     print(error)
+    divide made 2 of 2 numbers NaN or infinite, from finite ones
+    """
 
 
 @contextmanager

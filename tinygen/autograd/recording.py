@@ -22,7 +22,16 @@ ENGINE = _Engine()
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Record nothing inside, in this thread: results are leaves without a gradient."""
+    """Record nothing inside, in this thread: results are leaves without a gradient.
+
+    >>> import tinygen as tg
+    >>> w = tg.Tensor(2.0, requires_grad=True)
+    >>> (w * w).backward()
+    >>> with no_grad():
+    ...     w -= 0.25 * w.grad  # a step of gradient descent, which is no part of any graph
+    >>> w.item()
+    1.0
+    """
     before = ENGINE.recording
     ENGINE.recording = False
     try:

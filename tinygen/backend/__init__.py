@@ -53,6 +53,9 @@ def get_backend(name: str) -> Backend:
     Raises:
         InputError: the name is unknown, or CuPy is not installed or does not work; the message says
             how to mend that.
+
+    >>> get_backend("numpy").asarray([1.0, 2.0])
+    array([1., 2.])
     """
     refuse_unknown("backend", name, NAMES)
     if name == "numpy":
@@ -65,7 +68,12 @@ def get_backend(name: str) -> Backend:
 
 
 def namespace(x: Any) -> ModuleType:
-    """The module that computes on `x`: ``numpy`` or ``cupy`` (or a registered one)."""
+    """The module that computes on `x`: ``numpy`` or ``cupy`` (or a registered one).
+
+    >>> import numpy as np
+    >>> namespace(np.ones(3)).__name__
+    'numpy'
+    """
     xp = _namespace_of_type.get(type(x))
     return xp if xp is not None else backend_of(x).xp
 
@@ -78,6 +86,10 @@ def float_namespace(x: Any) -> ModuleType:
 
     Raises:
         TypeError: it holds integers, booleans, complex numbers or objects.
+
+    >>> import numpy as np
+    >>> float_namespace(np.ones(3)).__name__
+    'numpy'
     """
     try:
         if x.dtype.kind != "f":
@@ -95,6 +107,9 @@ def require_floats(*arrays: Any, where: str = "") -> None:
 
     Raises:
         TypeError: one of them holds something else, or is neither an array nor a number.
+
+    >>> import numpy as np
+    >>> require_floats(np.ones(3), 2.0)  # says nothing, as all is well
     """
     for x in arrays:
         try:
@@ -112,6 +127,10 @@ def backend_of(x: Any) -> Backend:
 
     Raises:
         TypeError: `x` is neither a number nor an array of a known library.
+
+    >>> import numpy as np
+    >>> backend_of(np.ones(3)).name
+    'numpy'
     """
     backend = _backend_of_type.get(type(x))
     if backend is None:
@@ -121,7 +140,12 @@ def backend_of(x: Any) -> Backend:
 
 
 def to_host(x: Any) -> Any:
-    """The array as one of NumPy, on the host. On a GPU this waits for the device."""
+    """The array as one of NumPy, on the host. On a GPU this waits for the device.
+
+    >>> import numpy as np
+    >>> to_host(np.ones(2))
+    array([1., 1.])
+    """
     return backend_of(x).to_numpy(x)
 
 

@@ -3,3 +3,17 @@
 The number at the end of a line is that of the equation in ``docs/derivations/`` that the line
 computes. Nothing here knows of autograd or its ops: the two are independent, and are compared.
 """
+
+from tinygen.byhand import aae, autoencoder, chain, checks, classifier, conv, gan, pieces, vae
+
+__all__ = [
+    "aae",
+    "autoencoder",
+    "chain",
+    "checks",
+    "classifier",
+    "conv",
+    "gan",
+    "pieces",
+    "vae",
+]

@@ -103,6 +103,13 @@ def chain(
     The activation follows every layer but the last, and that one, too, if it is not `linear`; a
     dropout mask (n, o) follows each activation, if there are masks; for images a mask is
     (n, channels). `geometry` is for each layer with weights: Dense(), Conv(...).
+
+    >>> import numpy as np
+    >>> layers_ = {1: (np.ones((3, 2)), np.zeros(2)), 2: (np.ones((2, 1)), np.zeros(1))}
+    >>> y, cache = chain(layers_, np.array([[1.0, 2.0, 3.0], [-1.0, -2.0, -3.0]]), "relu")
+    >>> y  # of relu(x W1) W2
+    array([[12.],
+           [ 0.]])
     """
     L, phi = len(layers), ACTIVATIONS[activation]
     kind = dict(enumerate(geometry or [DENSE] * L, 1))

@@ -125,7 +125,13 @@ class ConvTranspose(Conv):
 
 
 def average_pool(x: Array, kernel: int, stride: int) -> Array:
-    """The mean of each window, for each channel: (n, h, w, c) -> (n, oh, ow, c)."""
+    """The mean of each window, for each channel: (n, h, w, c) -> (n, oh, ow, c).
+
+    >>> import numpy as np
+    >>> average_pool(np.arange(16.0).reshape(1, 4, 4, 1), 2, 2)[0, :, :, 0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
+    """
     return _windows(x, kernel, stride).mean(axis=3)  # (K5)
 
 
@@ -141,6 +147,12 @@ def max_pool(x: Array, kernel: int, stride: int) -> Pair:
 
     f (n, oh, ow, k k, c) is its derivative with respect to the numbers of the window. If several
     are the largest, they divide the derivative equally, as in maxout.
+
+    >>> import numpy as np
+    >>> y, _ = max_pool(np.arange(16.0).reshape(1, 4, 4, 1), 2, 2)
+    >>> y[0, :, :, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
     """
     windows = _windows(x, kernel, stride)
     h = windows.max(axis=3)  # (K7)
@@ -156,7 +168,13 @@ def max_pool_backward(dh: Array, f: Array, size: Size, kernel: int, stride: int)
 
 
 def upsample(x: Array, times: int) -> Array:
-    """Each pixel becomes a square of ``times x times`` copies of it: nearest neighbour."""
+    """Each pixel becomes a square of ``times x times`` copies of it: nearest neighbour.
+
+    >>> import numpy as np
+    >>> upsample(np.array([[1.0, 2.0]]).reshape(1, 1, 2, 1), 2)[0, :, :, 0]
+    array([[1., 1., 2., 2.],
+           [1., 1., 2., 2.]])
+    """
     _refuse_other_squares(x, times, divides=False)
     xp = namespace(x)
     return xp.repeat(xp.repeat(x, times, axis=1), times, axis=2)  # (K10)

@@ -60,13 +60,24 @@ DENSE = Dense()
 
 
 def add_bias(r: Array, b: Array) -> Array:
-    """a: (n, o) (o,) -> (n, o); it is written into `r`, which is h W."""
+    """a: (n, o) (o,) -> (n, o); it is written into `r`, which is h W.
+
+    >>> import numpy as np
+    >>> add_bias(np.zeros((2, 2)), np.array([1.0, 2.0]))
+    array([[1., 2.],
+           [1., 2.]])
+    """
     r += b  # (P1)
     return r
 
 
 def bias_gradient(da: Array, out: Array | None = None) -> Array:
-    """db: (n, o) -> (o,)."""
+    """db: (n, o) -> (o,).
+
+    >>> import numpy as np
+    >>> bias_gradient(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([4., 6.])
+    """
     return da.sum(axis=0, out=out)  # (P3)
 
 
@@ -74,19 +85,34 @@ def bias_gradient(da: Array, out: Array | None = None) -> Array:
 
 
 def identity(a: Array) -> Pair:
-    """No activation at all."""
+    """No activation at all.
+
+    >>> import numpy as np
+    >>> identity(np.array([-1.0, 2.0]))  # the value and its derivative, as of every activation
+    (array([-1.,  2.]), array([1., 1.]))
+    """
     return a, namespace(a).ones_like(a)
 
 
 def relu(a: Array) -> Pair:
-    """max(a, 0)."""
+    """max(a, 0).
+
+    >>> import numpy as np
+    >>> relu(np.array([-1.0, 2.0]))
+    (array([0., 2.]), array([0., 1.]))
+    """
     xp = namespace(a)
     h = xp.maximum(a, xp.zeros_like(a))  # (P5) NumPy is faster with two arrays
     return h, xp.greater(h, 0, out=xp.empty_like(a))  # (P6) floats, not booleans: they multiply
 
 
 def leaky_relu(a: Array) -> Pair:
-    """max(a, 0.01 a)."""
+    """max(a, 0.01 a).
+
+    >>> import numpy as np
+    >>> leaky_relu(np.array([-1.0, 2.0]))
+    (array([-0.01,  2.  ]), array([0.01, 1.  ]))
+    """
     xp = namespace(a)
     f = xp.greater(a, 0, out=xp.empty_like(a))
     f *= 1 - ALPHA
@@ -95,7 +121,13 @@ def leaky_relu(a: Array) -> Pair:
 
 
 def elu(a: Array) -> Pair:
-    """a on the right, exp(a) - 1 on the left (Clevert et al. 2016)."""
+    """a on the right, exp(a) - 1 on the left (Clevert et al. 2016).
+
+    >>> import numpy as np
+    >>> h, f = elu(np.array([-1.0, 2.0]))
+    >>> h.round(4), f.round(4)
+    (array([-0.6321,  2.    ]), array([0.3679, 1.    ]))
+    """
     xp = namespace(a)
     m = xp.minimum(a, 0)
     h = xp.exp(m)
@@ -108,13 +140,24 @@ def elu(a: Array) -> Pair:
 
 
 def elu_second(a: Array) -> Array:
-    """phi''(a)."""
+    """phi''(a).
+
+    >>> import numpy as np
+    >>> elu_second(np.array([-1.0, 2.0])).round(4)
+    array([0.3679, 0.    ])
+    """
     xp = namespace(a)
     return xp.exp(xp.minimum(a, 0)) * (a <= 0)  # (P12)
 
 
 def tanh(a: Array) -> Pair:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> import numpy as np
+    >>> h, f = tanh(np.array([0.0, 1.0]))
+    >>> h.round(4), f.round(4)
+    (array([0.    , 0.7616]), array([1.  , 0.42]))
+    """
     h = namespace(a).tanh(a)  # (P13)
     return h, 1 - h * h  # (P14)
 
@@ -126,7 +169,13 @@ def tanh_second(a: Array) -> Array:
 
 
 def logistic(a: Array) -> Pair:
-    """sigmoid(a), and the exponential t that it is made of, which cannot overflow."""
+    """sigmoid(a), and the exponential t that it is made of, which cannot overflow.
+
+    >>> import numpy as np
+    >>> s, t = logistic(np.array([-1000.0, 0.0, 2.0]))
+    >>> s.round(4), t.round(4)
+    (array([0.    , 0.5   , 0.8808]), array([0.    , 1.    , 0.1353]))
+    """
     xp = namespace(a)
     t = xp.exp(-xp.abs(a))  # (P16)
     y = xp.maximum(a >= 0, t) / (1 + t)  # (P17)
@@ -134,7 +183,13 @@ def logistic(a: Array) -> Pair:
 
 
 def sigmoid(a: Array) -> Pair:
-    """1 / (1 + exp(-a)), the logistic function."""
+    """1 / (1 + exp(-a)), the logistic function.
+
+    >>> import numpy as np
+    >>> h, f = sigmoid(np.array([0.0, 2.0]))
+    >>> h.round(4), f.round(4)
+    (array([0.5   , 0.8808]), array([0.25 , 0.105]))
+    """
     h, t = logistic(a)
     return h, t / (1 + t) ** 2  # (P18)
 
@@ -146,20 +201,38 @@ def sigmoid_second(a: Array) -> Array:
 
 
 def softplus(a: Array) -> Pair:
-    """log(1 + exp(a)), whose derivative is the sigmoid."""
+    """log(1 + exp(a)), whose derivative is the sigmoid.
+
+    >>> import numpy as np
+    >>> h, f = softplus(np.array([0.0, 2.0]))
+    >>> h.round(4), f.round(4)
+    (array([0.6931, 2.1269]), array([0.5   , 0.8808]))
+    """
     xp = namespace(a)
     y, t = logistic(a)
     return xp.maximum(a, 0) + xp.log1p(t), y  # (P20) (P21)
 
 
 def softplus_second(a: Array) -> Array:
-    """phi''(a)."""
+    """phi''(a).
+
+    >>> import numpy as np
+    >>> a = np.array([0.5])
+    >>> bool(np.allclose(softplus_second(a), sigmoid(a)[1]))  # its derivative is the sigmoid
+    True
+    """
     _, f = sigmoid(a)
     return f  # (P22)
 
 
 def gelu(a: Array) -> Pair:
-    """a times a soft gate p, in the tanh approximation (Hendrycks and Gimpel 2016)."""
+    """a times a soft gate p, in the tanh approximation (Hendrycks and Gimpel 2016).
+
+    >>> import numpy as np
+    >>> h, f = gelu(np.array([-1.0, 0.0, 1.0]))
+    >>> h.round(4), f.round(4)
+    (array([-0.1588,  0.    ,  0.8412]), array([-0.083,  0.5  ,  1.083]))
+    """
     xp = namespace(a)
     p, du = gelu_gate(a)
     h = a * p  # (P25)
@@ -173,7 +246,13 @@ def gelu(a: Array) -> Pair:
 
 
 def gelu_gate(a: Array) -> Pair:
-    """The gate p, and the derivative of what is in its tanh."""
+    """The gate p, and the derivative of what is in its tanh.
+
+    >>> import numpy as np
+    >>> p, _ = gelu_gate(np.array([-5.0, 0.0, 5.0]))  # closed, half open, open
+    >>> p.round(4)
+    array([0. , 0.5, 1. ])
+    """
     xp = namespace(a)
     u = a * a
     du = u * (3 * B * C)
@@ -195,7 +274,12 @@ def gelu_second(a: Array) -> Array:
 
 
 def maxout(a: Array) -> Pair:
-    """The largest of each unit's 5 sums: (n, 5 o) -> (n, o), and f (n, 5 o)."""
+    """The largest of each unit's 5 sums: (n, 5 o) -> (n, o), and f (n, 5 o).
+
+    >>> import numpy as np
+    >>> maxout(np.array([[1.0, 5.0, 2.0, 0.0, 3.0]]))  # one unit, which takes the second sum
+    (array([[5.]]), array([[0., 1., 0., 0., 0.]]))
+    """
     sums = a.reshape(len(a), SUMS, -1)
     h = sums.max(axis=1)  # (P29)
     f = (sums == h[:, None]).astype(a.dtype)
@@ -228,7 +312,13 @@ SECOND: dict[str, Callable[[Array], Array] | None] = {
 
 
 def activation_backward(dh: Array, f: Array) -> Array:
-    """``da = dh f``, where all sums of a maxout unit get the unit's `dh`."""
+    """``da = dh f``, where all sums of a maxout unit get the unit's `dh`.
+
+    >>> import numpy as np
+    >>> h, f = relu(np.array([[-1.0, 2.0]]))
+    >>> activation_backward(np.array([[10.0, 10.0]]), f)
+    array([[ 0., 10.]])
+    """
     if dh.shape == f.shape:
         return dh * f  # (P31)
     return (dh[:, None] * f.reshape(len(f), SUMS, -1)).reshape(f.shape)  # (P31)
@@ -238,6 +328,11 @@ def activation_jvp(q: Array, f: Array, units: int) -> Array:
     """``q f``, the Jacobian-vector product: how much h changes, when `a` changes by a little q.
 
     The sums of a maxout unit are added up.
+
+    >>> import numpy as np
+    >>> h, f = relu(np.array([[-1.0, 2.0]]))
+    >>> activation_jvp(np.array([[0.1, 0.1]]), f, units=2)
+    array([[0. , 0.1]])
     """
     if f.shape[1] == units:
         return q * f  # (P32)
@@ -245,7 +340,13 @@ def activation_jvp(q: Array, f: Array, units: int) -> Array:
 
 
 def dropout(h: Array, f: Array, mask: Array) -> Pair:
-    """Both times the mask (n, o), whose entries are 0 or 1 / (1 - rate)."""
+    """Both times the mask (n, o), whose entries are 0 or 1 / (1 - rate).
+
+    >>> import numpy as np
+    >>> h, f = np.array([[1.0, 2.0]]), np.ones((1, 2))
+    >>> dropout(h, f, np.array([[0.0, 2.0]]))  # with a rate of 1/2
+    (array([[0., 4.]]), array([[0., 2.]]))
+    """
     # For maxout, f of each sum gets its unit's mask, as da gets its unit's dh in (P31).
     return h * mask, activation_backward(mask, f)  # (P33) (P34)
 
@@ -254,7 +355,15 @@ def dropout(h: Array, f: Array, mask: Array) -> Pair:
 
 
 def batch_norm(r: Array, gamma: Array, beta: Array) -> tuple[Array, Pair]:
-    """Each column of `r` (n, o) with mean 0 and variance 1, then times gamma (o,), plus beta."""
+    """Each column of `r` (n, o) with mean 0 and variance 1, then times gamma (o,), plus beta.
+
+    >>> import numpy as np
+    >>> r = np.array([[1.0, 100.0], [3.0, 0.0]])
+    >>> a, _ = batch_norm(r, np.ones(2), np.array([0.0, 10.0]))
+    >>> a.round(4)
+    array([[-1., 11.],
+           [ 1.,  9.]])
+    """
     y = r - r.mean(axis=0)  # (P35)
     s = ((y * y).mean(axis=0) + EPSILON) ** -0.5  # (P36)
     a = y * (s * gamma)
@@ -263,7 +372,15 @@ def batch_norm(r: Array, gamma: Array, beta: Array) -> tuple[Array, Pair]:
 
 
 def batch_norm_backward(da: Array, cache: Pair, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
-    """Fill dgamma and dbeta; returns dr."""
+    """Fill dgamma and dbeta; returns dr.
+
+    >>> import numpy as np
+    >>> r, gamma = np.array([[1.0], [2.0], [6.0]]), np.ones(1)
+    >>> _, cache = batch_norm(r, gamma, np.zeros(1))
+    >>> dr = batch_norm_backward(np.ones((3, 1)), cache, gamma, np.zeros(1), np.zeros(1))
+    >>> bool(abs(dr).max() < 1e-12)  # who raises all sums by as much changes nothing
+    True
+    """
     (y, s), xp, n = cache, namespace(da), len(da)
     xp.sum(da, axis=0, out=dbeta)  # (P38)
     xp.multiply(s, (da * y).sum(axis=0), out=dgamma)  # (P39)
@@ -278,7 +395,13 @@ def batch_norm_backward(da: Array, cache: Pair, gamma: Array, dgamma: Array, dbe
 
 
 def mse(y: Array, x: Array) -> Pair:
-    """The mean of (y - x)^2 over all entries, and dy."""
+    """The mean of (y - x)^2 over all entries, and dy.
+
+    >>> import numpy as np
+    >>> R, dy = mse(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]]))
+    >>> float(R), dy
+    (2.0, array([[ 0., -2.]]))
+    """
     dy = y - x
     R = sum_of_squares(dy) * (1 / x.size)  # (P41)
     dy *= 2 / x.size  # (P42)
@@ -286,7 +409,13 @@ def mse(y: Array, x: Array) -> Pair:
 
 
 def softmax_cross_entropy(a: Array, t: Array) -> Pair:
-    """The mean over the rows of -sum t log q, with q = softmax(a) and labels `t` (n, c); and da."""
+    """The mean over the rows of -sum t log q, with q = softmax(a) and labels `t` (n, c); and da.
+
+    >>> import numpy as np
+    >>> J, da = softmax_cross_entropy(np.zeros((1, 2)), np.array([[1.0, 0.0]]))
+    >>> round(float(J), 4), da  # log 2, and q - t
+    (0.6931, array([[-0.5,  0.5]]))
+    """
     xp, n = namespace(a), len(a)
     log_q = a - a.max(axis=1, keepdims=True)
     q = xp.exp(log_q)
@@ -304,6 +433,11 @@ def bernoulli(a: Array, x: Array) -> Pair:
     """log p(x), (k, n), of pixels x (n, d) that are white with probability sigmoid(a), a (k, n, d).
 
     And its derivative with respect to `a`. It also takes one draw, without the axis k.
+
+    >>> import numpy as np
+    >>> log_p, da = bernoulli(np.zeros((1, 1, 2)), np.array([[1.0, 0.0]]))
+    >>> log_p.round(4), da  # -2 log 2, and x - sigmoid(a)
+    (array([[-1.3863]]), array([[[ 0.5, -0.5]]]))
     """
     xp = namespace(a)
     y, t = logistic(a)
@@ -317,6 +451,11 @@ def gaussian(a: Array, s: Array, x: Array) -> tuple[Array, Array, Array]:
     """log p(x), (k, n), of pixels x (n, d) from N(a, exp(s)), a (k, n, d), s (1,).
 
     And its derivatives with respect to `a` and to `s`.
+
+    >>> import numpy as np
+    >>> log_p, da, ds = gaussian(np.zeros((1, 1, 1)), np.zeros(1), np.array([[2.0]]))
+    >>> log_p.round(4), da  # -(log(2 pi) + 2^2) / 2, and (x - a) / exp(s)
+    (array([[-2.9189]]), array([[[2.]]]))
     """
     xp, d = namespace(a), x.shape[-1]
     precision = xp.exp(-s)
@@ -341,24 +480,50 @@ def reparameterise_backward(dz: Array, scaled: Array) -> Pair:
 
 
 def kl(mu: Array, v: Array) -> tuple[Array, Array, Array]:
-    """KL(N(mu, exp(v)), N(0, 1)) of each entry; its derivatives with respect to `mu` and to `v`."""
+    """KL(N(mu, exp(v)), N(0, 1)) of each entry; its derivatives with respect to `mu` and to `v`.
+
+    >>> import numpy as np
+    >>> KL, dmu, dv = kl(np.array([[0.0, 3.0]]), np.zeros((1, 2)))
+    >>> KL, dmu, dv  # 0 where it is the prior already; mu^2 / 2 where only the mean differs
+    (array([[0. , 4.5]]), array([[0., 3.]]), array([[0., 0.]]))
+    """
     excess = namespace(v).expm1(v)  # exp(v) - 1, with more digits of a small one
     return 0.5 * (excess - v + mu * mu), mu, 0.5 * excess  # (P56) (P57) (P58)
 
 
 def log_ratio(z: Array, v: Array, noise: Array) -> Array:
-    """log p(z) / q(z) of each code: (k, n, c) (n, c) (k, n, c) -> (k, n)."""
+    """log p(z) / q(z) of each code: (k, n, c) (n, c) (k, n, c) -> (k, n).
+
+    >>> import numpy as np
+    >>> mu = v = np.zeros((1, 2))  # q is the prior, so the two densities are equal
+    >>> noise = np.random.default_rng(0).standard_normal((3, 1, 2))
+    >>> z, _ = reparameterise(mu, v, noise)
+    >>> bool(abs(log_ratio(z, v, noise)).max() < 1e-12)
+    True
+    """
     # noise^2 - z^2 as a product: where q is close to the prior, the squares nearly cancel.
     return 0.5 * (v + (noise - z) * (noise + z)).sum(axis=-1)  # (P59)
 
 
 def log_ratio_backward(drho: Array, z: Array) -> Pair:
-    """dz (k, n, c), and dv at given z and noise, (n, 1): the same for all c. `drho` is (k, n)."""
+    """dz (k, n, c), and dv at given z and noise, (n, 1): the same for all c. `drho` is (k, n).
+
+    >>> import numpy as np
+    >>> dz, dv = log_ratio_backward(np.ones((1, 1)), np.array([[[2.0, 3.0]]]))
+    >>> dz, dv
+    (array([[[-2., -3.]]]), array([[0.5]]))
+    """
     return -drho[..., None] * z, 0.5 * drho.sum(axis=0)[:, None]  # (P60) (P61)
 
 
 def log_mean_exp(log_w: Array) -> Pair:
-    """log of the mean of k weights, (k, n) -> (n,); and its derivative, (k, n)."""
+    """log of the mean of k weights, (k, n) -> (n,); and its derivative, (k, n).
+
+    >>> import numpy as np
+    >>> value, d = log_mean_exp(np.array([[1000.0], [1000.0]]))
+    >>> value.round(4), d.round(4).tolist()
+    (array([1000.]), [[0.5], [0.5]])
+    """
     xp, top = namespace(log_w), log_w.max(axis=0)
     w = xp.exp(log_w - top)  # the largest is 1, so exp cannot overflow
     total = w.sum(axis=0)
@@ -369,13 +534,25 @@ def log_mean_exp(log_w: Array) -> Pair:
 
 
 def zero_centred(v: Array, weight: float) -> Pair:
-    """``weight / 2`` times the mean of ``|v|^2``: R1 (Mescheder et al. 2018)."""
+    """``weight / 2`` times the mean of ``|v|^2``: R1 (Mescheder et al. 2018).
+
+    >>> import numpy as np
+    >>> loss, dv = zero_centred(np.array([[3.0, 4.0]]), weight=2.0)
+    >>> float(loss), dv
+    (25.0, array([[6., 8.]]))
+    """
     m = len(v)
     return sum_of_squares(v) * (weight / (2 * m)), v * (weight / m)  # (P64) (P65)
 
 
 def one_centred(v: Array, weight: float) -> Pair:
-    """`weight` times the mean of ``(|v| - 1)^2``: WGAN-GP (Gulrajani et al. 2017)."""
+    """`weight` times the mean of ``(|v| - 1)^2``: WGAN-GP (Gulrajani et al. 2017).
+
+    >>> import numpy as np
+    >>> loss, dv = one_centred(np.array([[3.0, 4.0]]), weight=10.0)
+    >>> round(float(loss), 4), dv.round(4)  # 10 (5 - 1)^2
+    (160.0, array([[48., 64.]]))
+    """
     m = len(v)
     N = namespace(v).sqrt((v * v).sum(axis=1, keepdims=True) + TINY)  # (P66)
     P = sum_of_squares(N - 1) * (weight / m)  # (P67)
@@ -383,12 +560,23 @@ def one_centred(v: Array, weight: float) -> Pair:
 
 
 def l2_penalty(W: Array, dW: Array, weight: float) -> Array:
-    """``weight / 2`` times the sum of W^2; adds its gradient to dW."""
+    """``weight / 2`` times the sum of W^2; adds its gradient to dW.
+
+    >>> import numpy as np
+    >>> W, dW = np.array([[3.0, 4.0]]), np.zeros((1, 2))
+    >>> float(l2_penalty(W, dW, weight=2.0)), dW
+    (25.0, array([[6., 8.]]))
+    """
     dW += weight * W  # (P70)
     return sum_of_squares(W) * (weight / 2)  # (P69)
 
 
 def sum_of_squares(v: Array) -> Array:
-    """A number, as an array of the dtype of `v`."""
+    """A number, as an array of the dtype of `v`.
+
+    >>> import numpy as np
+    >>> float(sum_of_squares(np.array([3.0, 4.0])))
+    25.0
+    """
     v = v.reshape(-1)
     return v @ v

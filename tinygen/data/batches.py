@@ -132,6 +132,10 @@ def batches(
 
     Raises:
         InputError: the batch size is below 1 or above the number of images, or they are not uint8.
+
+    >>> images = np.full((5, 28, 28), 255, np.uint8)
+    >>> [(x.shape, float(x.max())) for x in batches(images, np.arange(5), 2)]
+    [((2, 784), 1.0), ((2, 784), 1.0), ((1, 784), 1.0)]
     """
     n = len(images)
     if batch_size > n:

@@ -19,7 +19,13 @@ STREAM = 22
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Isotropic normals of means `centres` ``(k, 2)`` and one `std`, all equally likely."""
+    """Isotropic normals of means `centres` ``(k, 2)`` and one `std`, all equally likely.
+
+    >>> corners = Mixture("corners", np.array([[0.0, 0.0], [1.0, 1.0]]), std=0.01)
+    >>> x = corners.draw(1000, np.random.default_rng(0))
+    >>> x.shape, bool(abs(x.std() - 0.5) < 0.01)
+    ((1000, 2), True)
+    """
 
     name: str
     centres: Any

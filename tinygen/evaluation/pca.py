@@ -20,7 +20,13 @@ BLOCK = 5000
 
 @dataclass(frozen=True)
 class PCA:
-    """The `mean` ``(d,)``, orthonormal `components` ``(k, d)`` and their `variances` ``(k,)``."""
+    """The `mean` ``(d,)``, orthonormal `components` ``(k, d)`` and their `variances` ``(k,)``.
+
+    >>> images = np.zeros((4, 1, 2), np.uint8)
+    >>> images[:, 0, 0] = [0, 100, 0, 100]  # all that varies is the first pixel
+    >>> abs(PCA.fit(images, k=1).components).round(4)
+    array([[1., 0.]])
+    """
 
     mean: Any
     components: Any

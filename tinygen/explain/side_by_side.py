@@ -86,6 +86,15 @@ def side_by_side(
 
     Returns:
         What ``print`` shows as a table, and ``save`` as a page to step through.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> model, rng = tg.VAE(pixels=6, hidden=(4,), latent=2), np.random.default_rng(0)
+    >>> p = model.initialise(seed=0, dtype=np.float64)
+    >>> data = model.draw(rng.random((5, 6)), rng)
+    >>> both = side_by_side(model.loss, model.gradients("by-hand"), p, *data)
+    >>> "reparameterise(mu, v, noise)" in str(both)
+    True
     """
     graph = trace(loss, parameters, *data)
     lines = derivation(by_hand, parameters, *data)

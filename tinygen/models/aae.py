@@ -73,6 +73,10 @@ class AdversarialAutoencoder(EncoderDecoder):
 
     Raises:
         InputError: a width, a name or a combination of options is invalid.
+
+    >>> model = AdversarialAutoencoder(hidden=(64,), latent=2, discriminator_hidden=(16,))
+    >>> [name for name in model.initialise(seed=0) if "W" in name]
+    ['encoder.W1', 'encoder.W2', 'decoder.W1', 'decoder.W2', 'discriminator.W1', 'discriminator.W2']
     """
 
     pixels: int = 784

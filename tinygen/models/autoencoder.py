@@ -46,6 +46,15 @@ class Autoencoder(EncoderDecoder):
 
     Raises:
         InputError: a width or a name is invalid.
+
+    >>> import numpy as np
+    >>> model = Autoencoder(pixels=784, hidden=(64,), latent=8)
+    >>> p, x = model.initialise(seed=0), np.zeros((5, 784), np.float32)
+    >>> model.encode(p, x).shape
+    (5, 8)
+    >>> loss, gradients = model.gradients("by-hand")(p, x)  # or "autograd"
+    >>> gradients["encoder.W1"].shape
+    (784, 64)
     """
 
     pixels: int = 784

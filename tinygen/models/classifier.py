@@ -53,6 +53,15 @@ class Classifier:
 
     Raises:
         InputError: a width or a name is invalid.
+
+    >>> import numpy as np
+    >>> from tinygen.losses import one_hot
+    >>> model = Classifier(pixels=784, hidden=(64,))
+    >>> p, x = model.initialise(seed=0), np.zeros((5, 784), np.float32)
+    >>> labels = one_hot([0, 1, 2, 3, 4], classes=10)
+    >>> loss, gradients = model.gradients("by-hand")(p, x, labels)  # or "autograd"
+    >>> gradients["W1"].shape
+    (784, 64)
     """
 
     pixels: int = 784
@@ -264,6 +273,13 @@ class Frozen:
             the images.
         extract: images ``(n, pixels)`` to raw features ``(n, width)``, both on the backend.
         mean, scale: ``(width,)``; raw features are standardised to ``(raw - mean) * scale``.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).random((100, 3))
+    >>> head = Classifier(pixels=3, hidden=(), classes=2)
+    >>> frozen = Frozen.standardised(head, lambda images: 1000 * images, x)
+    >>> bool(abs(frozen.features(x).mean()) < 1e-12)
+    True
     """
 
     head: Classifier

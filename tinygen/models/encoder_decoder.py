@@ -138,6 +138,10 @@ class Decoder(Network):
 
     Raises:
         InputError: a width, a name or a combination of options is invalid.
+
+    >>> decoder = Decoder(latent=32, hidden=(256, 512), pixels=784)
+    >>> decoder(decoder.initialise(seed=0), np.zeros((5, 32), np.float32)).shape
+    (5, 784)
     """
 
     latent: int = 32

@@ -102,6 +102,15 @@ class GAN(SeveralNetworks):
 
     Raises:
         InputError: a width, a name or a combination of options is invalid.
+
+    >>> import numpy as np
+    >>> gan = GAN(pixels=784, latent=16, generator_hidden=(32,), discriminator_hidden=(32,))
+    >>> p = gan.initialise(seed=0)
+    >>> [*p.part("generator.")]
+    ['W1', 'gamma2', 'beta2', 'W3', 'b3']
+    >>> noise = np.zeros((5, 16), np.float32)
+    >>> gan.gradients("by-hand").generate(p.part("generator."), noise, None).shape
+    (5, 784)
     """
 
     pixels: int = 784

@@ -62,6 +62,14 @@ class VAE(EncoderDecoder):
 
     Raises:
         InputError: a width, a name or a combination of options is invalid.
+
+    >>> import numpy as np
+    >>> model = VAE(pixels=784, hidden=(64,), latent=8)
+    >>> p, x = model.initialise(seed=0), np.zeros((5, 784), np.float32)
+    >>> data = model.draw(x, np.random.default_rng(0))  # the images and their noise
+    >>> loss, gradients = model.gradients("by-hand")(p, *data)  # or "autograd"
+    >>> gradients["encoder.W1"].shape
+    (784, 64)
     """
 
     pixels: int = 784

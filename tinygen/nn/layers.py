@@ -25,7 +25,18 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Layer:
-    """The interface of a layer; one without parameters need not override `shapes`."""
+    """The interface of a layer; one without parameters need not override `shapes`.
+
+    >>> class Scale(Layer):
+    ...     shapes = {"a": (1,)}
+    ...     def initialise(self, generator):
+    ...         return {"a": np.ones(1)}
+    ...     def __call__(self, p, x, *, training=False):
+    ...         return x * p["a"]
+    >>> from tinygen.nn import Dense, Sequential
+    >>> Sequential(Dense(2, 3), Scale()).shapes
+    {'W1': (2, 3), 'b1': (3,), 'a2': (1,)}
+    """
 
     shapes: Shapes = MappingProxyType({})
 
@@ -55,6 +66,12 @@ class Dense(Layer):
 
     Raises:
         InputError: a width is not a positive integer, or a name is unknown.
+
+    >>> layer = Dense(3, 2)
+    >>> layer.shapes
+    {'W': (3, 2), 'b': (2,)}
+    >>> layer({"W": np.ones((3, 2)), "b": np.array([0.0, 10.0])}, np.array([[1.0, 2.0, 3.0]]))
+    array([[ 6., 16.]])
     """
 
     def __init__(
@@ -96,6 +113,11 @@ class Maxout(Dense):
 
     ``(n, inputs) -> (n, outputs)``; W is ``(inputs, pieces outputs)``, its columns ordered by
     piece, so that NumPy compares long rows. It needs no other activation.
+
+    >>> layer = Maxout(1, 1, pieces=2)  # of x and -x the larger is |x|
+    >>> layer({"W": np.array([[1.0, -1.0]]), "b": np.zeros(2)}, np.array([[3.0], [-4.0]]))
+    array([[3.],
+           [4.]])
     """
 
     def __init__(
@@ -127,6 +149,10 @@ class Dropout(Layer):
     The mask is an input, drawn beforehand by `Sequential.draw_masks`, so that every way to compute
     the gradient sees the same draw (Srivastava et al. 2014, in the inverted form: the scaling
     happens in training, and the trained network needs none).
+
+    >>> mask = Dropout(0.75).draw_mask(np.random.default_rng(0), (1000,), np.float64)
+    >>> np.unique(mask)  # what is not dropped counts four times, so the mean stays
+    array([0., 4.])
     """
 
     def __init__(self, rate: float) -> None:
@@ -179,6 +205,12 @@ class LayerNorm(Layer):
 
     Raises:
         InputError: the input, or a parameter, has another width.
+
+    >>> layer = LayerNorm(2)
+    >>> p = layer.initialise(np.random.default_rng(0))
+    >>> layer(p, np.array([[1.0, 3.0], [100.0, 0.0]])).round(4)
+    array([[-1.,  1.],
+           [ 1., -1.]])
     """
 
     def __init__(self, width: int, epsilon: float = 1e-5) -> None:
@@ -211,6 +243,12 @@ class BatchNorm(Layer):
 
     Raises:
         InputError: the input, a parameter or a statistic has another width.
+
+    >>> layer = BatchNorm(2)
+    >>> p = layer.initialise(np.random.default_rng(0))
+    >>> layer(p, np.array([[1.0, 100.0], [3.0, 0.0]]), training=True).round(4)
+    array([[-1.,  1.],
+           [ 1., -1.]])
     """
 
     def __init__(self, width: int, epsilon: float = 1e-5, momentum: float = 0.1) -> None:

@@ -17,13 +17,26 @@ GELU_CUBE = 0.044715
 
 
 def linear(x: Array) -> Array:
-    """`x` itself: the activation of a layer that has none."""
+    """`x` itself: the activation of a layer that has none.
+
+    >>> import tinygen as tg
+    >>> tg.linear(tg.Tensor([-1.0, 2.0])).array.tolist()
+    [-1.0, 2.0]
+    """
     return x
 
 
 @op(dx=lambda g, y, x: g * (y > 0))
 def relu(x: Array) -> Array:
-    """``max(x, 0)``; its derivative at 0 is taken to be 0."""
+    """``max(x, 0)``; its derivative at 0 is taken to be 0.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([-1.0, 0.0, 2.0], requires_grad=True)
+    >>> y = tg.relu(x)
+    >>> tg.sum(y).backward()
+    >>> y.array.tolist(), x.grad.tolist()
+    ([0.0, 0.0, 2.0], [0.0, 0.0, 1.0])
+    """
     return float_namespace(x).maximum(x, 0)
 
 
@@ -32,6 +45,10 @@ def leaky_relu(x: Array, *, slope: float = 0.01) -> Array:
     """`x` where positive, ``slope x`` elsewhere, with a slope from 0 to 1 (Maas et al. 2013).
 
     ``dx = g where x > 0, else slope * g``.
+
+    >>> import tinygen as tg
+    >>> tg.leaky_relu(tg.Tensor([-2.0, 2.0]), slope=0.25).array.tolist()
+    [-0.5, 2.0]
     """
     if not 0 <= slope <= 1:
         raise ValueError(f"expected a slope from 0 to 1, got {slope}")
@@ -47,6 +64,10 @@ def elu(x: Array) -> Array:
     """`x` where positive, ``exp(x) - 1`` elsewhere (Clevert et al. 2016, with alpha = 1).
 
     ``dx = g where x > 0, else g * (y + 1)``.
+
+    >>> import numpy as np
+    >>> elu(np.array([-30.0, -1.0, 0.0, 2.0])).round(4)
+    array([-1.    , -0.6321,  0.    ,  2.    ])
     """
     xp = float_namespace(x)
     # exp(m) - 1 loses its digits near 0, and NumPy's expm1 is slow; tanh(m / 2) (exp(m) + 1) is
@@ -79,6 +100,11 @@ def gelu(x: Array, *, approximate: bool = True) -> Array:
 
     Both are by Hendrycks and Gimpel (2016); they differ by less than 0.0005. The tanh form is
     computed as ``x sigmoid(2 u)``, which is the same as ``0.5 x (1 + tanh(u))``.
+
+    >>> import numpy as np
+    >>> x = np.array([-1.0, 0.0, 1.0])
+    >>> gelu(x).round(4), gelu(x, approximate=False).round(4)
+    (array([-0.1588,  0.    ,  0.8412]), array([-0.1587,  0.    ,  0.8413]))
     """
     require_floats(x)
     if approximate not in (True, False):  # PyTorch's "none" would count as true
@@ -88,19 +114,36 @@ def gelu(x: Array, *, approximate: bool = True) -> Array:
 
 @composed
 def silu(x: Array) -> Array:
-    """``x sigmoid(x)``, also called swish (Elfwing et al. 2018; Ramachandran et al. 2017)."""
+    """``x sigmoid(x)``, also called swish (Elfwing et al. 2018; Ramachandran et al. 2017).
+
+    >>> import numpy as np
+    >>> silu(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.2689,  0.    ,  0.7311])
+    """
     return multiply(x, sigmoid(x))
 
 
 @op(dx=lambda g, y, x: g * (1 - y * y))
 def tanh(x: Array) -> Array:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor(0.0, requires_grad=True)
+    >>> tg.tanh(x).backward()
+    >>> float(x.grad)  # 1 - tanh(0)^2, the largest that it has
+    1.0
+    """
     return float_namespace(x).tanh(x)
 
 
 @op(dx=lambda g, y, x: g * y * (1 - y))
 def sigmoid(x: Array) -> Array:
-    """``1 / (1 + exp(-x))``, without overflow: with ``e = exp(-|x|)`` it is 1 or e over 1 + e."""
+    """``1 / (1 + exp(-x))``, without overflow: with ``e = exp(-|x|)`` it is 1 or e over 1 + e.
+
+    >>> import numpy as np
+    >>> sigmoid(np.array([-1000.0, 0.0, 1.0])).round(4)
+    array([0.    , 0.5   , 0.7311])
+    """
     xp = float_namespace(x)
     e = xp.exp(-abs(x))
     return xp.maximum(x >= 0, e) / (1 + e)
@@ -108,7 +151,12 @@ def sigmoid(x: Array) -> Array:
 
 @op(dx=lambda g, y, x: g * sigmoid(x))
 def softplus(x: Array) -> Array:
-    """``log(1 + exp(x))``, written as ``max(x, 0) + log(1 + exp(-|x|))``."""
+    """``log(1 + exp(x))``, written as ``max(x, 0) + log(1 + exp(-|x|))``.
+
+    >>> import numpy as np
+    >>> softplus(np.array([-1.0, 0.0, 30.0])).round(4)
+    array([ 0.3133,  0.6931, 30.    ])
+    """
     xp = float_namespace(x)
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-abs(x)))
 
@@ -118,6 +166,12 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     """``exp(x) / sum exp(x)`` along `axis`, shifted by the maximum so that nothing overflows.
 
     ``dx = y * (g - sum(g * y))``.
+
+    >>> import numpy as np
+    >>> x = np.array([[1000.0, 1000.0], [0.0, np.log(3.0)]])
+    >>> softmax(x).round(4)
+    array([[0.5 , 0.5 ],
+           [0.25, 0.75]])
     """
     xp = float_namespace(x)
     e = xp.exp(x - xp.max(x, axis=allowed_axis(x, axis), keepdims=True))
@@ -129,6 +183,10 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     """``x - log sum exp(x)`` along `axis`, shifted by the maximum.
 
     ``dx = g - exp(y) * sum(g)``.
+
+    >>> import numpy as np
+    >>> log_softmax(np.array([0.0, 1000.0]))  # log(softmax(x)) would be -inf and 0
+    array([-1000.,     0.])
     """
     xp = float_namespace(x)
     shifted = x - xp.max(x, axis=allowed_axis(x, axis), keepdims=True)

@@ -14,25 +14,51 @@ from tinygen.backend import Array, float_namespace, namespace, require_floats
 
 @op(dx=lambda g, y, x, z: g, dz=lambda g, y, x, z: g)
 def add(x: Array, z: Array) -> Array:
-    """``x + z``."""
+    """``x + z``.
+
+    >>> import tinygen as tg
+    >>> x, b = tg.Tensor([[1.0, 2.0], [3.0, 4.0]]), tg.Tensor([10.0, 20.0], requires_grad=True)
+    >>> tg.sum(tg.add(x, b)).backward()
+    >>> b.grad.tolist()  # b was added to both rows
+    [2.0, 2.0]
+    """
     return x + z
 
 
 @op(dx=lambda g, y, x, z: g, dz=lambda g, y, x, z: -g)
 def subtract(x: Array, z: Array) -> Array:
-    """``x - z``."""
+    """``x - z``.
+
+    >>> import tinygen as tg
+    >>> tg.subtract(5.0, tg.Tensor(3.0)).item()  # 5.0 - tg.Tensor(3.0) is the same
+    2.0
+    """
     return x - z
 
 
 @op(dx=lambda g, y, x, z: g * z, dz=lambda g, y, x, z: g * x)
 def multiply(x: Array, z: Array) -> Array:
-    """``x z``, element by element."""
+    """``x z``, element by element.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor(3.0, requires_grad=True)
+    >>> tg.multiply(x, x).backward()  # two paths to x: 3 + 3
+    >>> float(x.grad)
+    6.0
+    """
     return x * z
 
 
 @op(dx=lambda g, y, x, z: g / z, dz=lambda g, y, x, z: -g * y / z)
 def divide(x: Array, z: Array) -> Array:
-    """``x / z``."""
+    """``x / z``.
+
+    >>> import tinygen as tg
+    >>> z = tg.Tensor(2.0, requires_grad=True)
+    >>> tg.divide(8.0, z).backward()
+    >>> float(z.grad)  # -8 / 2^2
+    -2.0
+    """
     return x / z
 
 
@@ -44,73 +70,152 @@ def power(x: Array, z: Array) -> Array:
     """``x ** z``. The derivative with respect to `z` needs ``x >= 0``.
 
     ``dx = g * z * x ** (z - 1)`` and ``dz = g * y * log(x)``.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> tg.sum(tg.power(x, 3)).backward()
+    >>> x.grad.tolist()
+    [3.0, 12.0, 27.0]
     """
     return x**z
 
 
 @op(dx=lambda g, y, x: -g)
 def negative(x: Array) -> Array:
-    """``-x``."""
+    """``-x``.
+
+    >>> import tinygen as tg
+    >>> tg.negative(tg.Tensor([1.0, -2.0])).array.tolist()
+    [-1.0, 2.0]
+    """
     return -x
 
 
 @op(dx=lambda g, y, x: g * sign(x))
 def absolute(x: Array) -> Array:
-    """``|x|``; its derivative at 0 is taken to be 0."""
+    """``|x|``; its derivative at 0 is taken to be 0.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([-2.0, 0.0, 3.0], requires_grad=True)
+    >>> tg.sum(tg.absolute(x)).backward()
+    >>> x.grad.tolist()
+    [-1.0, 0.0, 1.0]
+    """
     return abs(x)
 
 
 @op(dx=None)
 def sign(x: Array) -> Array:
-    """-1, 0 or 1. Constant almost everywhere, so no gradient flows through it."""
+    """-1, 0 or 1. Constant almost everywhere, so no gradient flows through it.
+
+    >>> import tinygen as tg
+    >>> tg.sign(tg.Tensor([-2.0, 0.0, 3.0])).array.tolist()
+    [-1.0, 0.0, 1.0]
+    """
     return namespace(x).sign(x)
 
 
 @op(dx=lambda g, y, x: g * y)
 def exp(x: Array) -> Array:
-    """``e ** x``."""
+    """``e ** x``.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor(1.0, requires_grad=True)
+    >>> y = tg.exp(x)
+    >>> y.backward()
+    >>> round(y.item(), 4), round(float(x.grad), 4)  # its own derivative
+    (2.7183, 2.7183)
+    """
     return float_namespace(x).exp(x)
 
 
 @op(dx=lambda g, y, x: g * (y + 1))
 def expm1(x: Array) -> Array:
-    """``e ** x - 1``, exact for small `x`."""
+    """``e ** x - 1``, exact for small `x`.
+
+    >>> import numpy as np
+    >>> x = np.array(1e-12)
+    >>> round(float(expm1(x)) * 1e12, 4), round(float(exp(x) - 1) * 1e12, 4)
+    (1.0, 1.0001)
+    """
     return float_namespace(x).expm1(x)
 
 
 @op(dx=lambda g, y, x: g / x)
 def log(x: Array) -> Array:
-    """The natural logarithm."""
+    """The natural logarithm.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor(4.0, requires_grad=True)
+    >>> tg.log(x).backward()
+    >>> float(x.grad)  # 1 / x
+    0.25
+    """
     return float_namespace(x).log(x)
 
 
 @op(dx=lambda g, y, x: g / (1 + x))
 def log1p(x: Array) -> Array:
-    """``log(1 + x)``, exact for small `x`."""
+    """``log(1 + x)``, exact for small `x`.
+
+    >>> import numpy as np
+    >>> x = np.array(1e-12)
+    >>> round(float(log1p(x)) * 1e12, 4), round(float(log(1 + x)) * 1e12, 4)
+    (1.0, 1.0001)
+    """
     return float_namespace(x).log1p(x)
 
 
 @op(dx=lambda g, y, x: g * 0.5 / y)
 def sqrt(x: Array) -> Array:
-    """The square root."""
+    """The square root.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor(16.0, requires_grad=True)
+    >>> tg.sqrt(x).backward()
+    >>> float(x.grad)  # 1 / (2 sqrt(x))
+    0.125
+    """
     return float_namespace(x).sqrt(x)
 
 
 @op(dx=lambda g, y, x: g * 2.0 * x)
 def square(x: Array) -> Array:
-    """``x x``."""
+    """``x x``.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor(3.0, requires_grad=True)
+    >>> tg.square(x).backward()
+    >>> float(x.grad)
+    6.0
+    """
     return x * x
 
 
 @op(dx=lambda g, y, x: g * cos(x))
 def sin(x: Array) -> Array:
-    """The sine of `x` in radians."""
+    """The sine of `x` in radians.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor(0.0, requires_grad=True)
+    >>> tg.sin(x).backward()
+    >>> float(x.grad)  # cos(0)
+    1.0
+    """
     return float_namespace(x).sin(x)
 
 
 @op(dx=lambda g, y, x: -g * sin(x))
 def cos(x: Array) -> Array:
-    """The cosine of `x` in radians."""
+    """The cosine of `x` in radians.
+
+    >>> import math
+    >>> import tinygen as tg
+    >>> x = tg.Tensor(math.pi / 2, requires_grad=True)
+    >>> tg.cos(x).backward()
+    >>> float(x.grad)  # -sin(pi / 2)
+    -1.0
+    """
     return float_namespace(x).cos(x)
 
 
@@ -119,7 +224,13 @@ def cos(x: Array) -> Array:
     dz=lambda g, y, x, z: g * exp(z - y),
 )
 def logaddexp(x: Array, z: Array) -> Array:
-    """``log(exp(x) + exp(z))`` without overflow."""
+    """``log(exp(x) + exp(z))`` without overflow.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> round(float(tg.logaddexp(np.array(1000.0), np.array(1000.0))), 4)  # 1000 + log 2
+    1000.6931
+    """
     require_floats(x, z)
     return namespace(_array_of(x, z)).logaddexp(x, z)
 
@@ -133,6 +244,12 @@ def maximum(x: Array, z: Array) -> Array:
 
     ``dx = g where x > z, g / 2 where x = z, else 0`` and
     ``dz = g where z > x, g / 2 where x = z, else 0``.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([-1.0, 0.0, 2.0], requires_grad=True)
+    >>> tg.sum(tg.maximum(x, 0.0)).backward()
+    >>> x.grad.tolist()
+    [0.0, 0.5, 1.0]
     """
     return namespace(_array_of(x, z)).maximum(x, z)
 
@@ -146,13 +263,27 @@ def minimum(x: Array, z: Array) -> Array:
 
     ``dx = g where x < z, g / 2 where x = z, else 0`` and
     ``dz = g where z < x, g / 2 where x = z, else 0``.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([-1.0, 0.0, 2.0], requires_grad=True)
+    >>> tg.sum(tg.minimum(x, 0.0)).backward()
+    >>> x.grad.tolist()
+    [1.0, 0.5, 0.0]
     """
     return namespace(_array_of(x, z)).minimum(x, z)
 
 
 @composed
 def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
-    """`x`, but not below `min` and not above `max`; where it is equal to one, see `maximum`."""
+    """`x`, but not below `min` and not above `max`; where it is equal to one, see `maximum`.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([-3.0, 0.5, 7.0], requires_grad=True)
+    >>> y = tg.clip(x, 0.0, 1.0)
+    >>> tg.sum(y).backward()
+    >>> y.array.tolist(), x.grad.tolist()  # no gradient where it is clipped
+    ([0.0, 0.5, 1.0], [0.0, 1.0, 0.0])
+    """
     x = x if min is None else maximum(x, min)
     return x if max is None else minimum(x, max)
 
@@ -166,13 +297,28 @@ def where(condition: Array, x: Array, z: Array) -> Array:
     """`x` where the condition holds, else `z`.
 
     ``dx = g where condition holds, else 0`` and ``dz = 0 where condition holds, else g``.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> tg.sum(tg.where(np.array([True, False, True]), x, 0.0)).backward()
+    >>> x.grad.tolist()
+    [1.0, 0.0, 1.0]
     """
     return namespace(condition).where(condition, x, z)
 
 
 @op(dx=lambda g, y, x, *, dtype: g)
 def astype(x: Array, *, dtype: object) -> Array:
-    """`x` as another dtype. The engine gives the gradient the dtype of `x` again."""
+    """`x` as another dtype. The engine gives the gradient the dtype of `x` again.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> y = tg.astype(x, dtype="float64")
+    >>> tg.sum(y).backward()
+    >>> str(x.dtype), str(y.dtype), str(x.grad.dtype)
+    ('float32', 'float64', 'float32')
+    """
     return x.astype(dtype)
 
 

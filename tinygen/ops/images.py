@@ -58,6 +58,11 @@ def average_pool(x: Array, *, kernel: int, stride: int | None = None) -> Array:
     """The mean of each window, in each channel: ``(n, h, w, c) -> (n, oh, ow, c)``.
 
     By default windows lie side by side; rows and columns that fill none are left out.
+
+    >>> import numpy as np
+    >>> average_pool(np.arange(16.0).reshape(1, 4, 4, 1), kernel=2)[0, :, :, 0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
     """
     return mean(_windows("average_pool", x, kernel, stride), axis=3)
 
@@ -69,6 +74,11 @@ def max_pool(x: Array, *, kernel: int, stride: int | None = None) -> Array:
     Several equal ones in a window each get an equal part of its gradient, as in `max` (in PyTorch
     the first has all of it). By default windows lie side by side; rows and columns that fill none
     are left out.
+
+    >>> import numpy as np
+    >>> max_pool(np.arange(16.0).reshape(1, 4, 4, 1), kernel=2)[0, :, :, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
     """
     return max(_windows("max_pool", x, kernel, stride), axis=3)
 
@@ -84,7 +94,13 @@ def _windows(pool: str, x: Array, kernel: int, stride: int | None) -> Array:
 
 @composed
 def upsample(x: Array, *, factor: int) -> Array:
-    """Each pixel repeated, factor by factor: ``(n, h, w, c) -> (n, factor h, factor w, c)``."""
+    """Each pixel repeated, factor by factor: ``(n, h, w, c) -> (n, factor h, factor w, c)``.
+
+    >>> import numpy as np
+    >>> upsample(np.array([[1.0, 2.0]]).reshape(1, 1, 2, 1), factor=2)[0, :, :, 0]
+    array([[1., 1., 2., 2.],
+           [1., 1., 2., 2.]])
+    """
     shape = getattr(x, "shape", ())
     if len(shape) != 4 or not is_whole(factor, least=1):
         raise ValueError(

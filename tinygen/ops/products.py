@@ -15,6 +15,13 @@ def matmul(x: Array, W: Array) -> Array:
     """``x @ W`` by NumPy's rules: ``(..., n, i) (..., i, o) -> (..., n, o)``, and vectors.
 
     ``dx = g @ W.T`` and ``dW = x.T @ g``.
+
+    >>> import tinygen as tg
+    >>> x, W = tg.Tensor([[1.0, 2.0]]), tg.Tensor([[3.0], [4.0]], requires_grad=True)
+    >>> y = tg.matmul(x, W)  # x @ W
+    >>> tg.sum(y).backward()
+    >>> y.array.tolist(), W.grad.tolist()  # x^T g
+    ([[11.0]], [[1.0], [2.0]])
     """
     if not getattr(x, "ndim", 0) or not getattr(W, "ndim", 0):
         raise ValueError("a number is no matrix")
@@ -29,7 +36,12 @@ def matmul(x: Array, W: Array) -> Array:
     db=lambda g, y, x, W, b: g,
 )
 def affine(x: Array, W: Array, b: Array) -> Array:
-    """``x W + b``, a dense layer: ``(n, i) (i, o) (o,) -> (n, o)``."""
+    """``x W + b``, a dense layer: ``(n, i) (i, o) (o,) -> (n, o)``.
+
+    >>> import numpy as np
+    >>> affine(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), np.array([5.0]))
+    array([[16.]])
+    """
     require_floats(x, W, b)
     if x.ndim != 2 or W.ndim != 2 or x.shape[1] != W.shape[0]:
         raise ValueError(
@@ -55,6 +67,13 @@ def einsum(subscripts: str, *xs: Array) -> Array:
 
     Without an arrow, the result has the axes that are named once, in alphabetical order. Each
     operand names each of its axes once; there is no ``...``.
+
+    >>> import numpy as np
+    >>> x, W = np.arange(6.0).reshape(2, 3), np.ones((3, 2))
+    >>> einsum("ni,io->no", x, W).tolist()  # a product of matrices
+    [[3.0, 3.0], [12.0, 12.0]]
+    >>> einsum("ni,ni->n", x, x).tolist()  # the squared norm of each row
+    [5.0, 50.0]
     """
     inputs, result = _subscripts(subscripts, xs)
     if any(len(s) != len({*s}) for s in inputs):

@@ -63,6 +63,13 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum over `axis`.
 
     ``dx = g, repeated to the shape of x``.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> y = tg.sum(x, axis=0)
+    >>> tg.sum(y * y).backward()
+    >>> y.array.tolist(), x.grad.tolist()
+    ([4.0, 6.0], [[8.0, 12.0], [8.0, 12.0]])
     """
     if _wide(x):
         return wide_sum(x, axis, keepdims).astype(x.dtype)
@@ -78,6 +85,13 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over `axis`.
 
     ``dx = g / n at each of the n elements averaged``.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([1.0, 2.0, 3.0, 6.0], requires_grad=True)
+    >>> y = tg.mean(x)
+    >>> y.backward()
+    >>> y.item(), x.grad.tolist()
+    (3.0, [0.25, 0.25, 0.25, 0.25])
     """
     return namespace(x).mean(x, axis=allowed_axis(x, axis), keepdims=keepdims)
 
@@ -87,6 +101,12 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The largest element along `axis`; several equal ones each get an equal part of the gradient.
 
     ``dx = g / k at the k elements that are the largest, else 0``.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([1.0, 3.0, 3.0], requires_grad=True)
+    >>> tg.max(x).backward()
+    >>> x.grad.tolist()
+    [0.0, 0.5, 0.5]
     """
     return namespace(x).max(x, axis=allowed_axis(x, axis), keepdims=keepdims)
 
@@ -96,13 +116,24 @@ def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The smallest element along `axis`; several equal ones each get an equal part of the gradient.
 
     ``dx = g / k at the k elements that are the smallest, else 0``.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> tg.min(x).backward()
+    >>> x.grad.tolist()
+    [1.0, 0.0, 0.0]
     """
     return namespace(x).min(x, axis=allowed_axis(x, axis), keepdims=keepdims)
 
 
 @op(dx=None)
 def argmax(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
-    """The index of the largest element along `axis`, the first of several: an integer."""
+    """The index of the largest element along `axis`, the first of several: an integer.
+
+    >>> import tinygen as tg
+    >>> tg.argmax(tg.Tensor([[1.0, 5.0, 2.0], [7.0, 0.0, 3.0]]), axis=1).array.tolist()
+    [1, 0]
+    """
     return namespace(x).argmax(x, axis=allowed_axis(x, axis), keepdims=keepdims)
 
 
@@ -111,6 +142,10 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """``log sum exp(x)`` over `axis`, shifted by the maximum so that nothing overflows.
 
     ``dx = g * exp(x - y)``.
+
+    >>> import numpy as np
+    >>> round(float(logsumexp(np.array([1000.0, 1000.0]))), 4)  # 1000 + log 2
+    1000.6931
     """
     xp = float_namespace(x)
     top = xp.max(x, axis=allowed_axis(x, axis), keepdims=True)
@@ -128,6 +163,13 @@ def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The Euclidean norm ``sqrt(sum x^2)`` over `axis`; its derivative at 0 is taken to be 0.
 
     ``dx = g * x / y``.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([3.0, 4.0], requires_grad=True)
+    >>> y = tg.norm(x)
+    >>> y.backward()
+    >>> y.item(), x.grad.astype("float64").round(4).tolist()  # the gradient is x / norm(x)
+    (5.0, [0.6, 0.8])
     """
     xp = float_namespace(x)
     wide = x.astype(np.result_type(x.dtype, np.float32), copy=False)
@@ -142,6 +184,13 @@ def cumsum(x: Array, *, axis: int | None = None) -> Array:
     """The sums of the elements up to each one along `axis`; with None, of all in a row.
 
     ``dx = g, summed from each element to the last``.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> y = tg.cumsum(x)
+    >>> tg.sum(y).backward()
+    >>> y.array.tolist(), x.grad.tolist()  # the first is in all three sums
+    ([1.0, 3.0, 6.0], [3.0, 2.0, 1.0])
     """
     y = namespace(x).cumsum(x, axis=allowed_axis(x, axis), dtype=_wide(x))
     return y.astype(x.dtype) if _wide(x) else y
@@ -149,7 +198,13 @@ def cumsum(x: Array, *, axis: int | None = None) -> Array:
 
 @composed
 def variance(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Array:
-    """The mean squared distance from the mean over `axis`; division is by ``n - ddof``."""
+    """The mean squared distance from the mean over `axis`; division is by ``n - ddof``.
+
+    >>> import numpy as np
+    >>> x = np.array([1.0, 2.0, 3.0, 4.0])
+    >>> float(variance(x)), round(float(variance(x, ddof=1)), 4)
+    (1.25, 1.6667)
+    """
     d = x - mean(x, axis=axis, keepdims=True)
     y = mean(d * d, axis=axis, keepdims=keepdims)
     return y * (int(_count(x, axis)) / _freedom("variance", x, axis, ddof)) if ddof else y
@@ -157,7 +212,12 @@ def variance(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int =
 
 @composed
 def std(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Array:
-    """The root of `variance`; where that is 0, the derivative is taken to be 0, as of `norm`."""
+    """The root of `variance`; where that is 0, the derivative is taken to be 0, as of `norm`.
+
+    >>> import numpy as np
+    >>> round(float(std(np.array([1.0, 3.0]))), 4)
+    1.0
+    """
     d = x - mean(x, axis=axis, keepdims=True)
     return norm(d, axis=axis, keepdims=keepdims) * _freedom("std", x, axis, ddof) ** -0.5
 

@@ -25,13 +25,24 @@ def reshape(x: Array, *, shape: Shape) -> Array:
     """The elements of `x` in another shape; one length may be -1.
 
     ``dx = g in the shape of x``.
+
+    >>> import tinygen as tg
+    >>> tg.reshape(tg.Tensor([1.0, 2.0, 3.0, 4.0]), shape=(2, 2)).array.tolist()
+    [[1.0, 2.0], [3.0, 4.0]]
     """
     return x.reshape(shape)
 
 
 @op(dx=lambda g, y, x, *, shape: g)
 def broadcast_to(x: Array, *, shape: Shape) -> Array:
-    """`x` repeated to `shape`, as a view where the library has one."""
+    """`x` repeated to `shape`, as a view where the library has one.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> tg.sum(tg.broadcast_to(x, shape=(3, 2))).backward()
+    >>> x.grad.tolist()  # each was copied three times
+    [3.0, 3.0]
+    """
     return namespace(x).broadcast_to(x, shape)
 
 
@@ -40,6 +51,11 @@ def transpose(x: Array, *, axes: Shape | None = None) -> Array:
     """The axes of `x` in the order `axes`; by default reversed.
 
     ``dx = g with its axes in the order of x``.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([[[1.0, 2.0]]])
+    >>> tg.transpose(x).shape, tg.transpose(x, axes=(0, 2, 1)).shape
+    ((2, 1, 1), (1, 2, 1))
     """
     return x.transpose(axes)
 
@@ -49,6 +65,10 @@ def swapaxes(x: Array, *, axis1: int, axis2: int) -> Array:
     """`x` with two axes exchanged.
 
     ``dx = g with the two axes exchanged``.
+
+    >>> import numpy as np
+    >>> swapaxes(np.zeros((2, 3, 4)), axis1=0, axis2=2).shape
+    (4, 3, 2)
     """
     return x.swapaxes(axis1, axis2)
 
@@ -58,6 +78,10 @@ def squeeze(x: Array, *, axis: int | Shape | None = None) -> Array:
     """`x` without its axes of length 1, or without those of them that `axis` names.
 
     ``dx = g in the shape of x``.
+
+    >>> import numpy as np
+    >>> squeeze(np.zeros((2, 1, 3, 1))).shape, squeeze(np.zeros((2, 1, 3, 1)), axis=1).shape
+    ((2, 3), (2, 3, 1))
     """
     return namespace(x).squeeze(x, axis=axis)
 
@@ -67,6 +91,10 @@ def expand_dims(x: Array, *, axis: int | Shape) -> Array:
     """`x` with an axis of length 1 more, which is number `axis` of the result.
 
     ``dx = g in the shape of x``.
+
+    >>> import numpy as np
+    >>> expand_dims(np.zeros((2, 3)), axis=0).shape
+    (1, 2, 3)
     """
     return namespace(x).expand_dims(x, axis=axis)
 
@@ -80,6 +108,11 @@ def pad(x: Array, *, widths: Any, value: float = 0.0) -> Array:
     Args:
         widths: of the border: a number for all sides, ``(before, after)`` for all axes, or such a
             pair for each axis.
+
+    >>> import numpy as np
+    >>> pad(np.array([[1.0, 2.0]]), widths=((0, 1), (1, 1)))
+    array([[0., 1., 2., 0.],
+           [0., 0., 0., 0.]])
     """
     if isinstance(widths, dict):  # which NumPy takes
         raise TypeError(f"expected a number, a pair of them, or a pair for each axis, got {widths}")
@@ -93,7 +126,13 @@ def _inside(x: Array, widths: Any) -> tuple[slice, ...]:
 
 @composed
 def split(x: Array, sections: int | Sequence[int], *, axis: int = 0) -> list[Array]:
-    """`x` cut along `axis` into that many equal parts, or in front of the given indices."""
+    """`x` cut along `axis` into that many equal parts, or in front of the given indices.
+
+    >>> import numpy as np
+    >>> mu, log_var = split(np.array([[1.0, 2.0, 3.0, 4.0]]), 2, axis=1)  # as a VAE's encoder ends
+    >>> mu, log_var
+    (array([[1., 2.]]), array([[3., 4.]]))
+    """
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"split: axis {axis} is out of range for an array of {x.ndim} axes")
     n = x.shape[axis]
@@ -155,6 +194,11 @@ def concatenate(*xs: Array, axis: int | None = 0) -> Array:
     ``dxs = the part of g where this array lies``.
 
     With ``axis=None``, all elements of the first come before all of the second.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> tg.concatenate([np.zeros((1, 2)), np.ones((1, 3))], axis=1)
+    array([[0., 0., 1., 1., 1.]])
     """
     if not xs:
         raise ValueError("expected arrays, got none")
@@ -163,7 +207,13 @@ def concatenate(*xs: Array, axis: int | None = 0) -> Array:
 
 @composed
 def stack(*xs: Array, axis: int = 0) -> Array:
-    """Arrays of one shape, or those in one list, side by side along a new `axis`."""
+    """Arrays of one shape, or those in one list, side by side along a new `axis`.
+
+    >>> import numpy as np
+    >>> stack([np.zeros(2), np.ones(2)], axis=1)
+    array([[0., 1.],
+           [0., 1.]])
+    """
     xs = _members("stack", xs)
     shapes = {getattr(x, "shape", type(x).__name__): None for x in xs}
     if len(shapes) != 1 or not hasattr(xs[0], "shape"):
@@ -184,6 +234,12 @@ def getitem(x: Array, *, index: Any) -> Array:
 
     An index out of range is refused on every backend (CuPy by itself wraps it around). For indices
     that lie on a GPU this check waits for the device; slices and indices on the host do not.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> tg.sum(x[[0, 0, 2]]).backward()  # tg.getitem(x, index=[0, 0, 2])
+    >>> x.grad.tolist()
+    [2.0, 0.0, 1.0]
     """
     return x[_checked(index, x)]
 
@@ -193,6 +249,10 @@ def scatter(x: Array, *, index: Any, shape: Shape) -> Array:
     """Zeros of `shape` to which `x` is added at `index`: what `getitem` does, the other way.
 
     ``dx = g[index]``.
+
+    >>> import numpy as np
+    >>> scatter(np.array([1.0, 2.0, 4.0]), index=[0, 0, 2], shape=(4,))
+    array([3., 0., 4., 0.])
     """
     xp = namespace(x)
     y = xp.zeros(shape, x.dtype)

@@ -20,14 +20,24 @@ BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
 
 @op(dx=lambda g, y, x: g * (2 / sqrt(pi)) * exp(-x * x))
 def erf(x: Array) -> Array:
-    """The error function: ``2 / sqrt(pi)`` times the integral of ``exp(-t^2)`` from 0 to `x`."""
+    """The error function: ``2 / sqrt(pi)`` times the integral of ``exp(-t^2)`` from 0 to `x`.
+
+    >>> import numpy as np
+    >>> erf(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.8427,  0.    ,  0.8427])
+    """
     require_floats(x)
     return backend_of(x).erf(x)
 
 
 @op(dx=lambda g, y, x: g * polygamma(x, order=0))
 def lgamma(x: Array) -> Array:
-    """``log |Gamma(x)|``, the logarithm of ``(x - 1)!``; it has a derivative here for ``x > 0``."""
+    """``log |Gamma(x)|``, the logarithm of ``(x - 1)!``; it has a derivative here for ``x > 0``.
+
+    >>> import numpy as np
+    >>> float(np.exp(lgamma(np.array(5.0))).round(4))  # 4!
+    24.0
+    """
     require_floats(x)
     return backend_of(x).lgamma(x)
 
@@ -38,6 +48,10 @@ def polygamma(x: Array, *, order: int) -> Array:
 
     Order 0 is the digamma function. By the recurrence and the asymptotic series of Abramowitz and
     Stegun (1964), 6.4.6 and 6.4.11, to the precision of the dtype.
+
+    >>> import numpy as np
+    >>> float(polygamma(np.array(1.0), order=1).round(4))  # pi^2 / 6
+    1.6449
     """
     if order < 0:
         raise ValueError(f"expected an order of 0 or more, got {order}")
