@@ -76,8 +76,14 @@ def signature(app, what, name, thing, options, arguments, returned):
     return tuple(text and re.sub(alias, r"\1", text) for text in (arguments, returned))
 
 
+def skipped(app, what, name, thing, skip, options):
+    """A named tuple's fields are in its signature; each is "alias for field number 0" itself."""
+    return True if type(thing).__name__ == "_tuplegetter" else None
+
+
 def setup(app):
     """MathJax comes along, so that the pages need no network."""
+    app.connect("autodoc-skip-member", skipped)
     app.connect("autodoc-process-signature", signature)
     app.connect("html-page-context", headings, priority=900)
     es5, to = Path(mathjax.__path__[0], "static/mathjax/es5"), Path(app.outdir, "_static/mathjax")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import shlex
 from collections.abc import Iterator
@@ -121,6 +122,24 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert file.is_dir() or file.stat().st_size > 0, f"{page.name}: {target}"
             if anchor:
                 assert anchor in anchors(file), f"{page.name}: {target}#{anchor}"
+
+
+def test_the_readme_names_every_room_and_the_map_every_page() -> None:
+    rooms = {f"tinygen/{path.parent.name}/" for path in ROOT.glob("tinygen/*/__init__.py")}
+    readme, the_map = (ROOT / "README.md").read_text(), (ROOT / "docs/architecture.md").read_text()
+    assert not {room for room in rooms if f"`{room}`" not in readme}
+    pages = {path.name for path in ROOT.glob("docs/*.md")} - {"index.md", "architecture.md"}
+    folders = {f"{path.parent.name}/" for path in ROOT.glob("docs/*/*.md")}
+    described = the_map.partition("\ndocs/")[2].partition("```")[0]
+    assert not {name for name in pages | folders if not re.search(rf"\b{name}", described)}
+
+
+def test_every_extra_is_explained() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    table = (ROOT / "docs/install.md").read_text().partition("| extra |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", re.sub(r"\|[^|]*\|\n", "|\n", table)))
+    assert named == {*config["options.extras_require"]}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

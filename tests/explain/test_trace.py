@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import math
 import re
 
@@ -126,8 +127,11 @@ def test_names_come_from_parameters_arguments_variables_and_the_program():
 def test_a_line_of_a_notebook_is_of_its_cell():
     namespace = {"tg": tg}
     cell = "def loss(x):\n    h = x * x\n    return h + 1"
-    exec(compile(cell, "/tmp/ipykernel_7/1221192188.py", "exec"), namespace)
+    file = "/tmp/ipykernel_7/1221192188.py"
+    exec(compile(cell, file, "exec"), namespace)
     assert trace(namespace["loss"], np.array(3.0))["h"].line.startswith("cell:2: ")
+    linecache.cache[file] = (len(cell), None, cell.splitlines(keepends=True), file)
+    assert place(namespace["loss"]) == "cell:1"
 
 
 def test_functions_and_layers_are_scopes():

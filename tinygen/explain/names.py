@@ -21,6 +21,7 @@ from tinygen.autograd import Tensor
 from tinygen.autograd.engine import leaves_like
 from tinygen.autograd.operators import raw
 from tinygen.autograd.recording import ENGINE
+from tinygen.explain.sources import is_cell
 
 PACKAGE = str(Path(__file__).parents[1])
 BENEATH = tuple(
@@ -233,6 +234,5 @@ def _scope(frame: FrameType) -> str:
 def _line(frame: FrameType) -> str:
     code = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
     path = Path(frame.f_code.co_filename)
-    # Jupyter calls the file of a cell by a hash of its code.
-    file = "cell" if path.parent.name.startswith("ipykernel_") else path.name
+    file = "cell" if is_cell(frame.f_code.co_filename) else path.name
     return f"{file}:{frame.f_lineno}: {code}"

@@ -7,6 +7,7 @@ import inspect
 import re
 import textwrap
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from tinygen.autograd import Op
@@ -63,7 +64,13 @@ def place(function: Any) -> str:
     package = module.__name__ if module else ""
     if package.startswith("tinygen."):
         return f"{package.replace('.', '/')}.py:{line}"
-    return f"{inspect.getsourcefile(function)}:{line}"
+    file = str(inspect.getsourcefile(function))
+    return f"{'cell' if is_cell(file) else file}:{line}"
+
+
+def is_cell(file: str) -> bool:
+    """Jupyter calls the file of a cell by a hash of its code, which tells nobody anything."""
+    return Path(file).parent.name.startswith("ipykernel_")
 
 
 def _tree(function: Any) -> ast.AST:
