@@ -21,37 +21,21 @@ MODULES = sorted(
 
 WITHOUT_EXAMPLE = {
     "tinygen.backend": "Backend keep_freed_memory register",
-    "tinygen.byhand.aae": "encode",
-    "tinygen.byhand.autoencoder": "decoder_loss_and_grads sigmoid_mse sigmoid_bce",
-    "tinygen.byhand.chain": (
-        "names_of_layers Cache chain_backward input_derivative input_derivative_backward decay"
-    ),
-    "tinygen.byhand.conv": "average_pool_backward max_pool_backward upsample_backward",
-    "tinygen.byhand.gan": (
-        "penalise generator_loss_and_grads generate interpolated stacked rows "
-        "cross_entropy_of_d least_squares_of_d wasserstein_of_d non_saturating_of_g "
-        "minimax_of_g least_squares_of_g wasserstein_of_g"
-    ),
-    "tinygen.byhand.pieces": (
-        "Dense tanh_second sigmoid_second gelu_second reparameterise reparameterise_backward"
-    ),
-    "tinygen.byhand.vae": "Direct elbo iwae",
     "tinygen.data": "load",
     "tinygen.errors": "InputError refuse_unknown",
     "tinygen.evaluation": (
         "ELBO GenerationScores ModeCoverage ParzenEstimate VAEEvaluator evaluate_elbo "
-        "evaluate_generation evaluate_reconstruction linear_probe_factors "
-        "negative_log_likelihood neighbours parzen_beside_training reconstruction_table "
-        "scores_table"
+        "evaluate_generation evaluate_reconstruction linear_probe_factors negative_log_likelihood "
+        "neighbours parzen_beside_training reconstruction_table scores_table"
     ),
     "tinygen.explain": "Arrival Line Match Node SideBySide trace",
     "tinygen.models.to_torch": "TorchNetwork to_torch",
     "tinygen.optim": "Optimizer",
     "tinygen.parameters": "refuse_other_types refuse_unnamed",
     "tinygen.plots": (
-        "ModelPanel add_frame add_mixture_frame captioned codes compare confusion "
-        "emphasise feature_maps filters functions images_in_rows kl_per_dimension "
-        "line_plot loss_curves manifold mixture sheet"
+        "ModelPanel add_frame add_mixture_frame captioned codes compare confusion emphasise "
+        "feature_maps filters functions images_in_rows kl_per_dimension line_plot loss_curves "
+        "manifold mixture sheet"
     ),
     "tinygen.training": (
         "AAELearner AdversarialLearner Diverged Interrupted Learner Plan Progress "
