@@ -23,11 +23,6 @@ WITHOUT_EXAMPLE = {
     "tinygen.backend": "Backend keep_freed_memory register",
     "tinygen.data": "load",
     "tinygen.errors": "InputError refuse_unknown",
-    "tinygen.evaluation": (
-        "ELBO GenerationScores ModeCoverage ParzenEstimate VAEEvaluator evaluate_elbo "
-        "evaluate_generation evaluate_reconstruction linear_probe_factors negative_log_likelihood "
-        "neighbours parzen_beside_training reconstruction_table scores_table"
-    ),
     "tinygen.explain": "Arrival Line Match Node SideBySide trace",
     "tinygen.models.to_torch": "TorchNetwork to_torch",
     "tinygen.optim": "Optimizer",
@@ -47,9 +42,6 @@ WITHOUT_EXAMPLE = {
 WITHOUT_TYPE = {
     "tinygen.autograd": "grad hvp jacobian",
     "tinygen.backend": "to_host",
-    "tinygen.evaluation": (
-        "active_units interpolate parzen_log_likelihood principal_angles prior_quantiles"
-    ),
     "tinygen.losses": "gaussian_nll",
     "tinygen.plots": "emphasise plane_points",
 }
