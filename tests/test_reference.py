@@ -23,7 +23,6 @@ WITHOUT_EXAMPLE = {
     "tinygen.backend": "Backend keep_freed_memory register",
     "tinygen.data": "load",
     "tinygen.errors": "InputError refuse_unknown",
-    "tinygen.explain": "Arrival Line Match Node SideBySide trace",
     "tinygen.models.to_torch": "TorchNetwork to_torch",
     "tinygen.optim": "Optimizer",
     "tinygen.parameters": "refuse_other_types refuse_unnamed",
