@@ -26,11 +26,6 @@ WITHOUT_EXAMPLE = {
     "tinygen.models.to_torch": "TorchNetwork to_torch",
     "tinygen.optim": "Optimizer",
     "tinygen.parameters": "refuse_other_types refuse_unnamed",
-    "tinygen.plots": (
-        "ModelPanel add_frame add_mixture_frame captioned codes compare confusion emphasise "
-        "feature_maps filters functions images_in_rows kl_per_dimension line_plot loss_curves "
-        "manifold mixture sheet"
-    ),
     "tinygen.training": (
         "AAELearner AdversarialLearner Diverged Interrupted Learner Plan Progress "
         "PseudoLabelLearner RunDir SingleLossLearner TrainedModel Trainer fit load save"
@@ -42,7 +37,6 @@ WITHOUT_TYPE = {
     "tinygen.autograd": "grad hvp jacobian",
     "tinygen.backend": "to_host",
     "tinygen.losses": "gaussian_nll",
-    "tinygen.plots": "emphasise plane_points",
 }
 """Functions that return Any: what they were given decides. None may join without a reason."""
 
