@@ -29,6 +29,7 @@ class Optimizer:
 
     One of your own says in ``_step`` how it changes `x` in place, given the gradient `g`:
 
+    >>> import numpy as np
     >>> class SignDescent(Optimizer):
     ...     def _step(self, x, g, rate):
     ...         x -= rate * np.sign(g)

@@ -196,6 +196,7 @@ class Parameters(Mapping[str, Array]):
 def refuse_other_types(where: str, parameters: object) -> None:
     """An optimiser moves one flat vector, which a dict or a list of arrays is not.
 
+    >>> import numpy as np
     >>> refuse_other_types("Adam", {"W": np.zeros(3)})
     Traceback (most recent call last):
     TypeError: Adam: expected a Parameters, such as net.initialise(seed=0) returns, got a dict
@@ -210,6 +211,7 @@ def refuse_other_types(where: str, parameters: object) -> None:
 def refuse_unnamed(parameters: object) -> None:
     """Whoever passes the data first is told so.
 
+    >>> import numpy as np
     >>> refuse_unnamed(np.zeros(3))
     Traceback (most recent call last):
     TypeError: expected parameters, arrays by name, before the data, got a ndarray

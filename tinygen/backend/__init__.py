@@ -44,6 +44,7 @@ _namespace_of_type: dict[type, Any] = {np.ndarray: np}
 def register(array_type: type, backend: Backend) -> None:
     """Let arrays of `array_type` be computed by `backend`.
 
+    >>> import numpy as np
     >>> class Pixels(np.ndarray):
     ...     pass
     >>> register(Pixels, get_backend("numpy"))

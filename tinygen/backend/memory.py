@@ -22,7 +22,7 @@ def keep_freed_memory() -> None:
     no other function of tinygen. Nothing happens where there is another C library than glibc. See
     ``man mallopt``.
 
-    >>> keep_freed_memory()  # once, at the beginning
+    >>> keep_freed_memory()  # once, at the beginning of a program
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

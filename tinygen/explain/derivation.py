@@ -40,6 +40,7 @@ class Line:
         equations: the numbers of its equations, such as ``("P1",)``.
         made: the arrays that the line assigned or wrote into, by name, on the host.
 
+    >>> import numpy as np
     >>> from tinygen.byhand.pieces import bias_gradient
     >>> (line,) = derivation(bias_gradient, np.array([[1.0, 2.0], [3.0, 4.0]]))
     >>> line.code, line.equations, line.made

@@ -44,6 +44,7 @@ class Match:
 
     The derivative of the KL with respect to the log of a variance, (exp(v) - 1) / 2, three times:
 
+    >>> import numpy as np
     >>> import tinygen as tg
     >>> from tinygen.byhand import pieces
     >>> def by_hand(p):
@@ -127,6 +128,7 @@ class SideBySide:
 
     Of the KL and its two derivatives, of which the first is mu itself:
 
+    >>> import numpy as np
     >>> import tinygen as tg
     >>> from tinygen.byhand import pieces
     >>> def by_hand(p):

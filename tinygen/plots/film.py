@@ -37,7 +37,9 @@ def add_frame(path: Path, images: Any, shape: tuple[int, ...], columns: int, epo
 
     A run that is resumed after its first epoch; the new second epoch replaces what was there:
 
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
     >>> with TemporaryDirectory() as folder:
     ...     film = Path(folder, "film.gif")
     ...     for epoch in (1, 2, 3, 2):
@@ -72,7 +74,9 @@ def add_mixture_frame(
         samples, real, limit, field, centres: as in `mixture`; the plane is 400 pixels wide.
         epoch: is written above the frame, with how many samples lie outside of it.
 
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
     >>> points = np.random.default_rng(0).standard_normal((100, 2))
     >>> with TemporaryDirectory() as folder:
     ...     film = Path(folder, "film.gif")

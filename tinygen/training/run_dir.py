@@ -39,6 +39,7 @@ _claimed: dict[Path, tuple[FileLock, list[Path]]] = {}
 class RunDir:
     """The folder of a run; nothing is written before `open`.
 
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     run_dir = RunDir(Path(folder, "run"))

@@ -36,7 +36,9 @@ Batch = tuple[Array, ...]
 class Interrupted(Exception):
     """The run was asked to stop, as by Ctrl-C; a checkpoint was saved. The message says where.
 
+    >>> import numpy as np
     >>> import tinygen as tg
+    >>> from tinygen.training import stopping
     >>> model, x = tg.Autoencoder(pixels=4, hidden=(3,), latent=1), np.eye(4, dtype=np.float32)
     >>> stopping.requested.set()  # as if Ctrl-C had been pressed
     >>> try:
@@ -52,6 +54,7 @@ class Interrupted(Exception):
 class Diverged(Exception):
     """A number became NaN or infinite; the message says which op made it so.
 
+    >>> import numpy as np
     >>> import tinygen as tg
     >>> model, x = tg.Autoencoder(pixels=4, hidden=(3,), latent=1), np.eye(4, dtype=np.float32)
     >>> try:
@@ -79,6 +82,7 @@ class Trainer:
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
     >>> import tinygen as tg
     >>> from tinygen import optim
     >>> from tinygen.backend import get_backend
