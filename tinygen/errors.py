@@ -4,7 +4,14 @@ from collections.abc import Collection
 
 
 class InputError(ValueError):
-    """The user's input was refused; the message is one sentence for a person."""
+    """The user's input was refused; the message is one sentence for a person.
+
+    >>> try:
+    ...     refuse_unknown("dtype", "int8", ["float32", "float64"])
+    ... except InputError as error:  # or ValueError, which it is, too
+    ...     print(error)
+    unknown dtype 'int8'; choose one of float32, float64
+    """
 
 
 def refuse_unknown(what: str, name: object, names: Collection[str]) -> None:
@@ -12,6 +19,11 @@ def refuse_unknown(what: str, name: object, names: Collection[str]) -> None:
 
     Raises:
         InputError: it is not; the message says which one was probably meant.
+
+    >>> refuse_unknown("unit", "elu", ["elu", "tanh"])  # says nothing, as all is well
+    >>> refuse_unknown("unit", "ELU", ["elu", "tanh"])
+    Traceback (most recent call last):
+    tinygen.errors.InputError: unknown unit 'ELU' (did you mean 'elu'?); choose one of elu, tanh
     """
     if name not in [*names]:  # a list, since what is asked for need not be hashable
         raise InputError(

@@ -99,7 +99,9 @@ def binary_cross_entropy_with_logits(z: Array | Tensor, t: Array | Tensor) -> Ar
 
 
 @composed
-def gaussian_nll(mean: Array | Tensor, log_var: Array | Tensor, x: Array | Tensor) -> Any:
+def gaussian_nll(
+    mean: Array | Tensor, log_var: Array | Tensor, x: Array | Tensor
+) -> Array | Tensor:
     """The negative log-density of rows `x` under independent normal distributions.
 
     ``0.5 [log(2 pi) + log_var + (x - mean)^2 / exp(log_var)]``, summed over the last axis: nats per

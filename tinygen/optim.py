@@ -26,6 +26,17 @@ class Optimizer:
     Attributes:
         state: vectors by name, all that a checkpoint must keep besides `steps`.
         steps: the number of updates so far.
+
+    One of your own says in ``_step`` how it changes `x` in place, given the gradient `g`:
+
+    >>> import numpy as np
+    >>> class SignDescent(Optimizer):
+    ...     def _step(self, x, g, rate):
+    ...         x -= rate * np.sign(g)
+    >>> p = Parameters({"x": (2,)}, np.array([4.0, -4.0]))
+    >>> SignDescent(p).update(p, {"x": np.array([100.0, -0.01])}, rate=0.5)
+    >>> p["x"]
+    array([ 3.5, -3.5])
     """
 
     def __init__(self, parameters: Parameters, *state: str) -> None:

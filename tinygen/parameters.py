@@ -194,7 +194,13 @@ class Parameters(Mapping[str, Array]):
 
 
 def refuse_other_types(where: str, parameters: object) -> None:
-    """An optimiser moves one flat vector, which a dict or a list of arrays is not."""
+    """An optimiser moves one flat vector, which a dict or a list of arrays is not.
+
+    >>> import numpy as np
+    >>> refuse_other_types("Adam", {"W": np.zeros(3)})
+    Traceback (most recent call last):
+    TypeError: Adam: expected a Parameters, such as net.initialise(seed=0) returns, got a dict
+    """
     if not isinstance(parameters, Parameters):
         raise TypeError(
             f"{where}: expected a Parameters, such as net.initialise(seed=0) returns, "
@@ -203,7 +209,13 @@ def refuse_other_types(where: str, parameters: object) -> None:
 
 
 def refuse_unnamed(parameters: object) -> None:
-    """Whoever passes the data first is told so."""
+    """Whoever passes the data first is told so.
+
+    >>> import numpy as np
+    >>> refuse_unnamed(np.zeros(3))
+    Traceback (most recent call last):
+    TypeError: expected parameters, arrays by name, before the data, got a ndarray
+    """
     if not isinstance(parameters, Mapping):
         raise TypeError(
             "expected parameters, arrays by name, before the data, "

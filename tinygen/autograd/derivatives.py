@@ -7,7 +7,7 @@ arrays, or a single array, which it gets as Tensors; x and a direction v have on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from tinygen.autograd.engine import (
 from tinygen.autograd.operators import raw
 from tinygen.backend import Array, backend_of
 from tinygen.parameters import Parameters
+
+Layout = TypeVar("Layout")
+"""What `x` is: a `Parameters`, a mapping, a list, a tuple, or a single array."""
 
 
 def jacobian(f: Callable[..., Tensor], x: Any, *data: Any) -> Any:
@@ -64,7 +67,7 @@ def jvp(f: Callable[..., Tensor], x: Any, v: Any, *data: Any) -> Array:
     return grad(_inner(grad(y, xs, g=u, create_graph=True), v), u)
 
 
-def hvp(f: Callable[..., Tensor], x: Any, v: Any, *data: Any) -> Any:
+def hvp(f: Callable[..., Tensor], x: Layout, v: Any, *data: Any) -> Layout:
     """The Hessian of a single number ``f(x)`` times `v`, in the layout of `x` (Pearlmutter 1994).
 
     This is how the gradient changes as `x` moves along `v`.
@@ -74,7 +77,9 @@ def hvp(f: Callable[..., Tensor], x: Any, v: Any, *data: Any) -> Any:
     """
     xs, y = _called(f, x, data)
     product = grad(_inner(grad(y, xs, create_graph=True), v), xs)
-    return x.gathered(product) if isinstance(x, Parameters) else product
+    if isinstance(x, Parameters):
+        product = x.gathered(product)
+    return product
 
 
 def _called(f: Callable[..., Tensor], x: Any, data: tuple[Any, ...]) -> tuple[Any, Tensor]:

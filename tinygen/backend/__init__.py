@@ -42,7 +42,15 @@ _namespace_of_type: dict[type, Any] = {np.ndarray: np}
 
 
 def register(array_type: type, backend: Backend) -> None:
-    """Let arrays of `array_type` be computed by `backend`."""
+    """Let arrays of `array_type` be computed by `backend`.
+
+    >>> import numpy as np
+    >>> class Pixels(np.ndarray):
+    ...     pass
+    >>> register(Pixels, get_backend("numpy"))
+    >>> namespace(np.zeros(3).view(Pixels)).__name__
+    'numpy'
+    """
     _backend_of_type[array_type] = backend
     _namespace_of_type[array_type] = backend.xp
 
@@ -139,7 +147,7 @@ def backend_of(x: Any) -> Backend:
     return backend
 
 
-def to_host(x: Any) -> Any:
+def to_host(x: Any) -> np.ndarray:
     """The array as one of NumPy, on the host. On a GPU this waits for the device.
 
     >>> import numpy as np

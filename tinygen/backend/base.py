@@ -25,7 +25,16 @@ def seed_sequence(seed: int | Sequence[int]) -> np.random.SeedSequence:
 
 
 class Backend(Protocol):
-    """One array library. `test_backend.py` asserts that all have these very signatures."""
+    """One array library. `test_backend.py` asserts that all have these very signatures.
+
+    >>> from tinygen.backend import get_backend
+    >>> backend = get_backend("numpy")
+    >>> backend.asarray([1, 2], "float32")
+    array([1., 2.], dtype=float32)
+    >>> steps = [backend.generator((7, step)).random() for step in (0, 1, 0)]  # of the seed 7
+    >>> steps[0] == steps[1], steps[0] == steps[2]
+    (False, True)
+    """
 
     name: str
     xp: Any

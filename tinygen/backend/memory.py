@@ -21,6 +21,8 @@ def keep_freed_memory() -> None:
     That is for a program to decide, or a notebook; `tinygen.commands.command_line.run` does so, and
     no other function of tinygen. Nothing happens where there is another C library than glibc. See
     ``man mallopt``.
+
+    >>> keep_freed_memory()  # once, at the beginning of a program
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

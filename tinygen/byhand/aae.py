@@ -166,6 +166,12 @@ def encode(e: Parameters, x: Array, *, activation: str, encoder_geometry: Geomet
 
     Raises:
         ValueError, TypeError: as `encoder_loss_and_grads` does.
+
+    >>> import numpy as np
+    >>> e = Parameters({"W1": (1, 1), "b1": (1,)}, np.array([1.5, 0.5]))
+    >>> encode(e, np.array([[1.0], [-1.0]]), activation="none")  # 3/2 x + 1/2
+    array([[ 2.],
+           [-1.]])
     """
     checks.refuse_width("images", x, "encoder", e, encoder_geometry)
     return gan.generate(

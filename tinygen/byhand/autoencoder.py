@@ -128,6 +128,17 @@ def decoder_loss_and_grads(
 
     Raises:
         ValueError, TypeError: as in `loss_and_grads`.
+
+    The decoder of the example above, y = z (1, 1), with the code z = 2 of the image x = (1, 0):
+
+    >>> import numpy as np
+    >>> p = Parameters({"W1": (1, 2), "b1": (2,)}, np.array([1.0, 1, 0, 0]))
+    >>> loss, gradients = decoder_loss_and_grads(
+    ...     p, np.array([[1.0, 0.0]]), np.array([[2.0]]), activation="none", output="none",
+    ...     reconstruction="mse",
+    ... )
+    >>> print(loss, gradients["W1"], gradients["b1"])
+    2.5 [[2. 4.]] [1. 2.]
     """
     checks.decoder(parameters, x, codes, masks, activation, output, reconstruction, geometry)
     gradients = parameters.room_for_gradients(out)
@@ -139,14 +150,26 @@ def decoder_loss_and_grads(
 
 
 def sigmoid_mse(a: Array, x: Array) -> Pair:
-    """Squared error of y = sigmoid(a), per pixel."""
+    """Squared error of y = sigmoid(a), per pixel.
+
+    >>> import numpy as np
+    >>> R, da = sigmoid_mse(np.array([[-10.0]]), np.array([[1.0]]))  # black, and should be white
+    >>> round(float(R), 4), da.round(6)  # the sigmoid is flat there, and hardly anything is learned
+    (0.9999, array([[-9.1e-05]]))
+    """
     y, f = sigmoid(a)
     R, dy = mse(y, x)  # (3) (P41) (P42)
     return R, dy * f  # (4)
 
 
 def sigmoid_bce(a: Array, x: Array) -> Pair:
-    """Cross-entropy of y = sigmoid(a), in nats per image."""
+    """Cross-entropy of y = sigmoid(a), in nats per image.
+
+    >>> import numpy as np
+    >>> R, da = sigmoid_bce(np.array([[-10.0]]), np.array([[1.0]]))  # black, and should be white
+    >>> round(float(R), 4), da.round(4)  # unlike with `sigmoid_mse`, much is learned
+    (10.0, array([[-1.]]))
+    """
     n = len(x)
     log_p, f = bernoulli(a, x)  # (P47) (P48)
     R = log_p.sum() * (-1 / n)  # (5)

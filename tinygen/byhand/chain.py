@@ -54,7 +54,11 @@ def layers(p: Mapping[str, Array], prefix: str = "") -> Layers:
 
 @cache  # the same in every step
 def names_of_layers(names: tuple[str, ...], prefix: str) -> list[list[str]]:
-    """For each layer the names of W and b, or of W, gamma and beta."""
+    """For each layer the names of W and b, or of W, gamma and beta.
+
+    >>> names_of_layers(("W1", "gamma2", "beta2", "W3", "b3"), prefix="")  # numbered one by one
+    [['W1', 'gamma2', 'beta2'], ['W3', 'b3']]
+    """
     order, every = {"W": 0, "b": 1, "gamma": 1, "beta": 2}, []
     for name in names:
         kind = name.removeprefix(prefix).rstrip("0123456789")
@@ -72,7 +76,17 @@ def names_of_layers(names: tuple[str, ...], prefix: str) -> list[list[str]]:
 
 
 class Cache(NamedTuple):
-    """What a forward pass leaves for the way back."""
+    """What a forward pass leaves for the way back.
+
+    >>> import numpy as np
+    >>> layers_ = {1: [np.ones((1, 2)), np.zeros(2)], 2: [np.ones((2, 1)), np.zeros(1)]}
+    >>> _, cache = chain(layers_, np.array([[3.0], [-3.0]]), "relu")
+    >>> cache.f[1]  # relu lets the first example pass, and not the second
+    array([[1., 1.],
+           [0., 0.]])
+    >>> cache.rows(0, 1).f[1]
+    array([[1., 1.]])
+    """
 
     activation: str
     masks: Sequence[Array]
@@ -150,6 +164,18 @@ def chain_backward(
         also: gradients with respect to some h[k] that come by another path.
         to_input: whether the input's gradient is wanted. Where the input is data it is not, and
             the gradient that comes back is that of h[1].
+
+    The example of `chain`: two paths of weight 1 where relu is open, and none where it is not:
+
+    >>> import numpy as np
+    >>> layers_ = {1: [np.ones((3, 2)), np.zeros(2)], 2: [np.ones((2, 1)), np.zeros(1)]}
+    >>> _, cache = chain(layers_, np.array([[1.0, 2.0, 3.0], [-1.0, -2.0, -3.0]]), "relu")
+    >>> gradients = {k: [np.zeros_like(x) for x in layer] for k, layer in layers_.items()}
+    >>> chain_backward(np.ones((2, 1)), layers_, cache, gradients)
+    array([[2., 2., 2.],
+           [0., 0., 0.]])
+    >>> gradients[2][0].ravel(), gradients[2][1]  # of W2 and b2
+    (array([6., 6.]), array([2.]))
     """
     gradients, also = gradients or {}, also or {}
     for k in range(len(layers), 0, -1):
@@ -179,6 +205,14 @@ def input_derivative(
 
     v is what `chain_backward` returns for dh = 1; here the way is remembered. The last layer has to
     be linear, and no layer has batch norm.
+
+    >>> import numpy as np
+    >>> D = {1: [np.array([[2.0]]), np.zeros(1)], 2: [np.array([[3.0]]), np.zeros(1)]}
+    >>> _, cache = chain(D, np.array([[5.0], [-5.0]]), "leaky_relu")
+    >>> v, _ = input_derivative(D, cache)
+    >>> v  # 2 times 3; and times 0.01, where the unit is on the left
+    array([[6.  ],
+           [0.06]])
     """
     L, W = len(layers), {k: layer[0] for k, layer in layers.items()}
     e, t = {L: namespace(cache.h[L]).ones_like(cache.h[L])}, {}  # (C10)
@@ -195,7 +229,19 @@ def input_derivative_backward(
     path: tuple[dict[int, Array], dict[int, Array]],
     gradients: Layers,
 ) -> None:
-    """Add to the layers' gradients that of a function P of v, given dv; `path` is e and t."""
+    """Add to the layers' gradients that of a function P of v, given dv; `path` is e and t.
+
+    Of P = v^2 / 2 with v = W1 W2, so that dv = v = 6, and dW1 = 6 W2:
+
+    >>> import numpy as np
+    >>> D = {1: [np.array([[2.0]]), np.zeros(1)], 2: [np.array([[3.0]]), np.zeros(1)]}
+    >>> _, cache = chain(D, np.array([[5.0]]), "none")
+    >>> v, path = input_derivative(D, cache)
+    >>> gradients = {k: [np.zeros_like(x) for x in D[k]] for k in D}
+    >>> input_derivative_backward(v, D, cache, path, gradients)
+    >>> gradients[1][0], gradients[2][0]
+    (array([[18.]]), array([[12.]]))
+    """
     L, (e, t), second, kind = len(layers), path, SECOND[cache.activation], cache.kind
     p, c = {0: dv}, {}
     for k in range(1, L):  # up, back through (C13) to (C11)
@@ -216,5 +262,12 @@ def input_derivative_backward(
 
 
 def decay(layers: Layers, gradients: Layers, weight: float) -> Array:
-    """The weight decay of all W, but not b; adds its gradient to theirs."""
+    """The weight decay of all W, but not b; adds its gradient to theirs.
+
+    >>> import numpy as np
+    >>> W, b = np.array([[3.0, 4.0]]), np.array([9.0, 9.0])
+    >>> gradients = {1: [np.zeros_like(W), np.zeros_like(b)]}
+    >>> float(decay({1: [W, b]}, gradients, weight=2.0)), gradients  # 3^2 + 4^2
+    (25.0, {1: [array([[6., 8.]]), array([0., 0.])]})
+    """
     return sum(l2_penalty(layers[k][0], gradients[k][0], weight) for k in layers)  # (P69) (P70)

@@ -136,7 +136,16 @@ def average_pool(x: Array, kernel: int, stride: int) -> Array:
 
 
 def average_pool_backward(dy: Array, size: Size, kernel: int, stride: int) -> Array:
-    """The gradient with respect to the images, whose height and width is `size`."""
+    """The gradient with respect to the images, whose height and width is `size`.
+
+    Two windows side by side, each of 2 x 2; in the middle they overlap, and what they send adds up:
+
+    >>> import numpy as np
+    >>> dy = np.array([4.0, 40.0]).reshape(1, 1, 2, 1)
+    >>> average_pool_backward(dy, size=(2, 3), kernel=2, stride=1)[0, :, :, 0]
+    array([[ 1., 11., 10.],
+           [ 1., 11., 10.]])
+    """
     refuse_window(kernel, stride, padding=0)
     dP = namespace(dy).concatenate([dy * (1 / kernel**2)] * kernel**2, axis=3)
     return fold(dP, size, kernel, stride)  # (K6)
@@ -162,7 +171,14 @@ def max_pool(x: Array, kernel: int, stride: int) -> Pair:
 
 
 def max_pool_backward(dh: Array, f: Array, size: Size, kernel: int, stride: int) -> Array:
-    """The gradient with respect to the images, whose height and width is `size`."""
+    """The gradient with respect to the images, whose height and width is `size`.
+
+    >>> import numpy as np
+    >>> y, f = max_pool(np.array([[1.0, 7.0], [2.0, 7.0]]).reshape(1, 2, 2, 1), 2, 2)
+    >>> max_pool_backward(10 * np.ones_like(y), f, (2, 2), 2, 2)[0, :, :, 0]  # two are the largest
+    array([[0., 5.],
+           [0., 5.]])
+    """
     dP = dh[:, :, :, None] * f
     return fold(dP.reshape(*dh.shape[:3], -1), size, kernel, stride)  # (K9)
 
@@ -181,7 +197,13 @@ def upsample(x: Array, times: int) -> Array:
 
 
 def upsample_backward(dy: Array, times: int) -> Array:
-    """(n, t h, t w, c) -> (n, h, w, c): the sum of each square."""
+    """(n, t h, t w, c) -> (n, h, w, c): the sum of each square.
+
+    >>> import numpy as np
+    >>> dy = np.array([[1.0, 2.0, 10.0, 20.0], [3.0, 4.0, 30.0, 40.0]])
+    >>> upsample_backward(dy.reshape(1, 2, 4, 1), 2)[0, :, :, 0]
+    array([[ 10., 100.]])
+    """
     _refuse_other_squares(dy, times, divides=True)
     n, h, w, c = dy.shape
     return dy.reshape(n, h // times, times, w // times, times, c).sum(axis=(2, 4))  # (K11)

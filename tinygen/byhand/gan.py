@@ -146,7 +146,20 @@ def penalise(
     pack: int,
     pixels: int,
 ) -> Array:
-    """The penalty on the derivative of each logit with respect to its images; adds to `dD`."""
+    """The penalty on the derivative of each logit with respect to its images; adds to `dD`.
+
+    A logit 3 x1 + 4 x2, of which the second input may be a label, whose derivative does not count:
+
+    >>> import numpy as np
+    >>> D = {1: [np.array([[3.0], [4.0]]), np.zeros(1)]}
+    >>> _, cache = chain(D, np.array([[0.0, 1.0]]), "none")
+    >>> for pixels in (2, 1):
+    ...     dD = {1: [np.zeros((2, 1)), np.zeros(1)]}
+    ...     P = penalise(zero_centred, 2.0, D, dD, cache, pack=1, pixels=pixels)
+    ...     print(P, dD[1][0].ravel())
+    25.0 [6. 8.]
+    9.0 [6. 0.]
+    """
     v, path = input_derivative(D, cache)  # (C10) to (C13)
     images = v.reshape(len(v) * pack, -1)
     images[:, pixels:] = 0  # (16)
@@ -206,6 +219,19 @@ def generator_loss_and_grads(
         InputError: a norm that is not covered here, or a batch that does not suit the model.
         ValueError: an unknown option, or sizes that do not fit; the message says which.
         TypeError: arrays of several dtypes or libraries.
+
+    An image 2 z, whose logit is 3 times that, so 6; least squares pull it down to 1:
+
+    >>> import numpy as np
+    >>> shapes = {"W1": (1, 1), "b1": (1,)}
+    >>> g, d = (Parameters(shapes, np.array(v)) for v in ([2.0, 0.0], [3.0, 0.0]))
+    >>> J, gradients = generator_loss_and_grads(
+    ...     g, d, np.array([[1.0]]), loss="least-squares", pack=1, output="none",
+    ...     generator_activation="none", generator_norm="none",
+    ...     discriminator_activation="none", discriminator_norm="none",
+    ... )
+    >>> print(J, gradients.flat)  # 1/2 (6 - 1)^2, and (6 - 1) times 3
+    12.5 [15. 15.]
     """
     checks.players(
         g, d, z, labels, masks, loss, pack, output, generator_activation, generator_norm,
@@ -245,6 +271,13 @@ def generate(
 
     Raises:
         InputError, ValueError, TypeError: as `generator_loss_and_grads` does.
+
+    >>> import numpy as np
+    >>> g = Parameters({"W1": (1, 1), "b1": (1,)}, np.array([2.0, 1.0]))
+    >>> z = np.array([[1.0], [-1.0]])
+    >>> generate(g, z, output="none", generator_activation="none", generator_norm="none")  # 2 z + 1
+    array([[ 3.],
+           [-1.]])
     """
     checks.generator(g, z, labels, output, generator_activation, generator_norm, generator_geometry)
     s, _ = chain(layers(g), rows(z, labels, 1), generator_activation, geometry=generator_geometry)
@@ -253,17 +286,36 @@ def generate(
 
 
 def interpolated(real: Array, fake: Array, alpha: Array) -> Array:
-    """Rows between fake and real ones, at a place `alpha` (m, 1) that each row has for itself."""
+    """Rows between fake and real ones, at a place `alpha` (m, 1) that each row has for itself.
+
+    >>> import numpy as np
+    >>> real, fake = np.full((3, 1), 8.0), np.zeros((3, 1))
+    >>> interpolated(real, fake, np.array([[0.0], [0.25], [1.0]])).ravel()
+    array([0., 2., 8.])
+    """
     return alpha * real + (1 - alpha) * fake  # (15)
 
 
 def stacked(masks: Sequence[Masks]) -> Masks:
-    """The masks of each layer, given for several groups of rows, as one of all the rows."""
+    """The masks of each layer, given for several groups of rows, as one of all the rows.
+
+    >>> import numpy as np
+    >>> of_real, of_fake = [np.zeros((1, 3))], [np.ones((1, 3))]  # one hidden layer of three units
+    >>> stacked([of_real, of_fake])
+    [array([[0., 0., 0.],
+           [1., 1., 1.]])]
+    """
     return [namespace(group[0]).concatenate(group) for group in zip(*masks, strict=True)]
 
 
 def rows(x: Array, labels: Array | None, pack: int) -> Array:
-    """Each image with its class beside it, and `pack` of those beside each other."""
+    """Each image with its class beside it, and `pack` of those beside each other.
+
+    >>> import numpy as np
+    >>> images, labels = np.array([[0.1, 0.2], [0.3, 0.4]]), np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> rows(images, labels, pack=2)  # both in one row, which gets one logit
+    array([[0.1, 0.2, 1. , 0. , 0.3, 0.4, 0. , 1. ]])
+    """
     if labels is not None:
         x = namespace(x).concatenate([x, labels], axis=1)  # (1)
     return x.reshape(len(x) // pack, -1)  # (1)
@@ -277,7 +329,13 @@ OUTPUTS = {"sigmoid": sigmoid, "none": identity}
 
 
 def cross_entropy_of_d(a: Array, b: Array, smoothing: float) -> tuple[Array, Array, Array]:
-    """Is it real? With labels 1 - smoothing and 0."""
+    """Is it real? With labels 1 - smoothing and 0.
+
+    >>> import numpy as np
+    >>> J, da, db = cross_entropy_of_d(np.zeros((1, 1)), np.zeros((1, 1)), smoothing=0.0)
+    >>> round(float(J), 4), da, db  # 2 log 2: D cannot tell them apart, and learns from both
+    (1.3863, array([[-0.5]]), array([[0.5]]))
+    """
     m = len(a)
     loss_a, sigmoid_minus_a = softplus(-a)
     loss_b, sigmoid_b = softplus(b)
@@ -286,14 +344,27 @@ def cross_entropy_of_d(a: Array, b: Array, smoothing: float) -> tuple[Array, Arr
 
 
 def least_squares_of_d(a: Array, b: Array, smoothing: float) -> tuple[Array, Array, Array]:
-    """Mao et al. 2017, with the same labels."""
+    """Mao et al. 2017, with the same labels.
+
+    >>> import numpy as np
+    >>> J, da, db = least_squares_of_d(np.array([[3.0]]), np.array([[2.0]]), smoothing=0.0)
+    >>> float(J), da, db  # from 1 and from 0
+    (4.0, array([[2.]]), array([[2.]]))
+    """
     m, error = len(a), a - (1 - smoothing)
     J = (sum_of_squares(error) + sum_of_squares(b)) * (0.5 / m)  # (6)
     return J, error * (1 / m), b * (1 / m)  # (7)
 
 
 def wasserstein_of_d(a: Array, b: Array, smoothing: float) -> tuple[Array, Array, Array]:
-    """Arjovsky et al. 2017: no labels, and so no smoothing."""
+    """Arjovsky et al. 2017: no labels, and so no smoothing.
+
+    >>> import numpy as np
+    >>> a, b = np.array([[3.0], [5.0]]), np.ones((2, 1))
+    >>> J, da, db = wasserstein_of_d(a, b, smoothing=0.0)
+    >>> float(J), da.ravel(), db.ravel()  # 1 - 4; the derivative is the same at every logit
+    (-3.0, array([-0.5, -0.5]), array([0.5, 0.5]))
+    """
     xp, m = namespace(a), len(a)
     J = (b.sum() - a.sum()) * (1 / m)  # (8)
     return J, xp.full_like(a, -1 / m), xp.full_like(b, 1 / m)  # (9)
@@ -312,27 +383,51 @@ LOSSES_OF_D = {
 
 
 def non_saturating_of_g(b: Array) -> Pair:
-    """Goodfellow et al. 2014, section 3: let D take it for real."""
+    """Goodfellow et al. 2014, section 3: let D take it for real.
+
+    >>> import numpy as np
+    >>> J, db = non_saturating_of_g(np.array([[-10.0]]))  # D is sure that it is fake,
+    >>> round(float(J), 3), db.round(3)  # and G learns from it
+    (10.0, array([[-1.]]))
+    """
     m = len(b)
     h, f = softplus(-b)
     return h.sum() * (1 / m), f * (-1 / m)  # (10) for non-saturating
 
 
 def minimax_of_g(b: Array) -> Pair:
-    """Goodfellow et al. 2014, equation 1: the opposite of what D wants."""
+    """Goodfellow et al. 2014, equation 1: the opposite of what D wants.
+
+    >>> import numpy as np
+    >>> J, db = minimax_of_g(np.array([[-10.0]]))  # D is sure that it is fake,
+    >>> db.round(6)  # and the gradient of G vanishes
+    array([[-4.5e-05]])
+    """
     m = len(b)
     h, f = softplus(b)
     return h.sum() * (-1 / m), f * (-1 / m)  # (10) for minimax
 
 
 def least_squares_of_g(b: Array) -> Pair:
-    """Mao et al. 2017."""
+    """Mao et al. 2017.
+
+    >>> import numpy as np
+    >>> J, db = least_squares_of_g(np.array([[3.0]]))  # also a logit above 1 is pulled towards it
+    >>> float(J), db
+    (2.0, array([[2.]]))
+    """
     m, error = len(b), b - 1
     return sum_of_squares(error) * (0.5 / m), error * (1 / m)  # (11)
 
 
 def wasserstein_of_g(b: Array) -> Pair:
-    """Arjovsky et al. 2017."""
+    """Arjovsky et al. 2017.
+
+    >>> import numpy as np
+    >>> J, db = wasserstein_of_g(np.array([[3.0], [5.0]]))
+    >>> float(J), db.ravel()
+    (-4.0, array([-0.5, -0.5]))
+    """
     m = len(b)
     return b.sum() * (-1 / m), namespace(b).full_like(b, -1 / m)  # (12)
 

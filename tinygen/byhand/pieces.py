@@ -41,6 +41,14 @@ class Dense:
 
     A convolution (`tinygen.byhand.conv`) is another such product: all that a chain needs of either
     is these three methods.
+
+    >>> import numpy as np
+    >>> h, W, da = np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), np.array([[10.0]])
+    >>> DENSE.product(h, W)
+    array([[11.]])
+    >>> DENSE.weight_gradient(h, da), DENSE.input_gradient(da, W)  # 10 h^T, and 10 W^T
+    (array([[10.],
+           [20.]]), array([[30., 40.]]))
     """
 
     def product(self, h: Array, W: Array) -> Array:
@@ -163,7 +171,14 @@ def tanh(a: Array) -> Pair:
 
 
 def tanh_second(a: Array) -> Array:
-    """phi''(a)."""
+    """phi''(a).
+
+    >>> import numpy as np
+    >>> a, h = np.array([0.5]), 1e-5
+    >>> measured = (tanh(a + h)[1] - tanh(a - h)[1]) / (2 * h)  # of phi', by a central difference
+    >>> tanh_second(a).round(4), measured.round(4)
+    (array([-0.7269]), array([-0.7269]))
+    """
     h, f = tanh(a)
     return -2 * h * f  # (P15)
 
@@ -195,7 +210,12 @@ def sigmoid(a: Array) -> Pair:
 
 
 def sigmoid_second(a: Array) -> Array:
-    """phi''(a)."""
+    """phi''(a).
+
+    >>> import numpy as np
+    >>> sigmoid_second(np.array([-2.0, 0.0, 2.0])).round(4)  # phi' is largest at 0
+    array([ 0.08,  0.  , -0.08])
+    """
     h, f = sigmoid(a)
     return f * (1 - 2 * h)  # (P19)
 
@@ -268,7 +288,14 @@ def gelu_gate(a: Array) -> Pair:
 
 
 def gelu_second(a: Array) -> Array:
-    """phi''(a)."""
+    """phi''(a).
+
+    >>> import numpy as np
+    >>> a, h = np.array([0.0, 1.0]), 1e-5
+    >>> measured = (gelu(a + h)[1] - gelu(a - h)[1]) / (2 * h)  # of phi', by a central difference
+    >>> gelu_second(a).round(4), measured.round(4)
+    (array([0.7979, 0.2421]), array([0.7979, 0.2421]))
+    """
     p, du = gelu_gate(a)
     return 4 * p * (1 - p) * ((2 + (1 - 2 * p) * a * du) * du - C)  # (P28)
 
@@ -469,13 +496,26 @@ def gaussian(a: Array, s: Array, x: Array) -> tuple[Array, Array, Array]:
 
 
 def reparameterise(mu: Array, v: Array, noise: Array) -> Pair:
-    """``z = mu + sigma noise``, (n, c) (n, c) (k, n, c) -> (k, n, c); and sigma noise alone."""
+    """``z = mu + sigma noise``, (n, c) (n, c) (k, n, c) -> (k, n, c); and sigma noise alone.
+
+    >>> import numpy as np
+    >>> mu, v, noise = np.array([[5.0]]), np.log([[9.0]]), np.array([[[2.0]], [[-1.0]]])
+    >>> z, _ = reparameterise(mu, v, noise)  # two draws; sigma is 3, as v is log sigma^2
+    >>> z.ravel().round(4)
+    array([11.,  2.])
+    """
     scaled = namespace(v).exp(0.5 * v) * noise  # (P52)
     return mu + scaled, scaled  # (P53)
 
 
 def reparameterise_backward(dz: Array, scaled: Array) -> Pair:
-    """dmu and dv, (n, c) each."""
+    """dmu and dv, (n, c) each.
+
+    >>> import numpy as np
+    >>> dz, scaled = np.array([[[10.0]], [[10.0]]]), np.array([[[6.0]], [[-3.0]]])  # of two draws
+    >>> reparameterise_backward(dz, scaled)  # 10 + 10, and half of 60 - 30
+    (array([[20.]]), array([[15.]]))
+    """
     return dz.sum(axis=0), 0.5 * (dz * scaled).sum(axis=0)  # (P54) (P55)
 
 

@@ -142,6 +142,12 @@ class Direct(NamedTuple):
     """What arrives at z without the decoder, and at mu and v without z.
 
     0 where nothing does; dv is (n, 1) where it is the same in all dimensions.
+
+    >>> import numpy as np
+    >>> zero = np.zeros((1, 1))
+    >>> _, _, direct = elbo(zero, mu=np.array([[3.0]]), v=zero, beta=1.0, free_bits=0.0)
+    >>> direct  # the KL reads mu and v alone
+    Direct(dz=0, dmu=array([[3.]]), dv=array([[0.]]))
     """
 
     dz: Array | float
@@ -152,7 +158,19 @@ class Direct(NamedTuple):
 def elbo(
     log_p: Array, mu: Array, v: Array, beta: float, free_bits: float
 ) -> tuple[Array, Array, Direct]:
-    """The negative evidence lower bound (Kingma and Welling 2014)."""
+    """The negative evidence lower bound (Kingma and Welling 2014).
+
+    A reconstruction of 10 nats, and a KL of 3^2 / 2; then with 5 nats that cost the same if unused:
+
+    >>> import numpy as np
+    >>> log_p, mu, v = np.array([[-10.0]]), np.array([[3.0]]), np.zeros((1, 1))
+    >>> J, dlog_p, direct = elbo(log_p, mu, v, beta=1.0, free_bits=0.0)
+    >>> float(J), dlog_p, direct.dmu
+    (14.5, array([[-1.]]), array([[3.]]))
+    >>> J, _, direct = elbo(log_p, mu, v, beta=1.0, free_bits=5.0)
+    >>> float(J), direct.dmu
+    (15.0, array([[0.]]))
+    """
     xp, n, floor = namespace(mu), len(mu), free_bits or -inf  # 0: none
     KL, by_mu, by_v = kl(mu, v)  # (P56) (P57) (P58)
     R = KL.mean(axis=0)  # (3)
@@ -165,7 +183,16 @@ def elbo(
 def iwae(
     log_p: Array, z: Array, v: Array, noise: Array, beta: float
 ) -> tuple[Array, Array, Direct]:
-    """The negative importance-weighted bound (Burda et al. 2016)."""
+    """The negative importance-weighted bound (Burda et al. 2016).
+
+    Two draws from q, which is the prior here; under them the image has density 0.1 and 0.3:
+
+    >>> import numpy as np
+    >>> log_p, v, noise = np.log([[0.1], [0.3]]), np.zeros((1, 1)), np.ones((2, 1, 1))
+    >>> J, dlog_p, _ = iwae(log_p, z=noise, v=v, noise=noise, beta=1.0)
+    >>> round(float(np.exp(-J)), 4), dlog_p.round(4).ravel()  # the better draw counts three times
+    (0.2, array([-0.25, -0.75]))
+    """
     n = len(v)
     log_w = log_p + log_ratio(z, v, noise) * beta  # (7) (P59)
     log_mean_w, w_hat = log_mean_exp(log_w)  # (P62) (P63)

@@ -20,6 +20,10 @@ class ELBO:
         reconstruction: ``-log p(x | z)``, the mean over the images.
         kl_per_dimension: (c,), the KL of each latent dimension, the mean over the images.
         active_units: how many latent dimensions depend on the image.
+
+    >>> elbo = ELBO(reconstruction=80.0, kl_per_dimension=np.array([20.0, 0.0]), active_units=1)
+    >>> print(elbo)
+    100.00 nats = 80.00 + kl 20.00, 1 of 2 units active
     """
 
     reconstruction: float
@@ -64,6 +68,13 @@ def evaluate_elbo(
 
     Raises:
         ValueError: there is no batch.
+
+    Of two images, whose codes differ in the first of two dimensions:
+
+    >>> kl, means = np.array([[4.0, 0.0], [6.0, 0.0]]), np.array([[1.0, 0.0], [-1.0, 0.0]])
+    >>> terms = lambda x: (np.array([90.0, 70.0]), kl, means)
+    >>> print(evaluate_elbo(terms, [(np.zeros((2, 784)),)]))
+    85.00 nats = 80.00 + kl 5.00, 1 of 2 units active
     """
     nll, kl, means = [], [], []
     for batch in data:

@@ -11,7 +11,7 @@ import numpy as np
 from tinygen.backend import Array, backend_of
 
 
-def active_units(means: Array, threshold: float = 0.01) -> Any:
+def active_units(means: Array, threshold: float = 0.01) -> np.ndarray:
     """The latent dimensions that depend on the image, by Burda et al. (2016), section 5.2.
 
     A unit is active if the variance of its posterior mean over the images is above `threshold`;
@@ -35,7 +35,7 @@ def active_units(means: Array, threshold: float = 0.01) -> Any:
     return backend_of(means).to_numpy(variances) > threshold
 
 
-def interpolate(start: Any, end: Any, steps: int) -> Any:
+def interpolate(start: Any, end: Any, steps: int) -> np.ndarray:
     """Codes at equal steps along the line from one to another: ``(c,) (c,) -> (steps, c)``.
 
     Both ends are among them.
@@ -47,7 +47,7 @@ def interpolate(start: Any, end: Any, steps: int) -> Any:
     return (1 - alpha) * start + alpha * end
 
 
-def neighbours(codes: Any, index: int, steps: Any, directions: int) -> dict[str, Any]:
+def neighbours(codes: Any, index: int, steps: Any, directions: int) -> dict[str, np.ndarray]:
     """Codes around that of one image, along the principal directions of all codes, by name.
 
     Args:
@@ -58,6 +58,11 @@ def neighbours(codes: Any, index: int, steps: Any, directions: int) -> dict[str,
 
     Returns:
         ``{"direction 1": (len(steps), c), ...}``
+
+    >>> codes = np.array([[5.0, 1.0], [1.0, 1.0]])  # their standard deviation is 2
+    >>> around = neighbours(codes, index=0, steps=(-1, 0, 1), directions=1)
+    >>> sorted(around["direction 1"].round(4).tolist())  # the direction itself may point either way
+    [[3.0, 1.0], [5.0, 1.0], [7.0, 1.0]]
     """
     centred = codes - codes.mean(axis=0)
     _, lengths, rows = np.linalg.svd(centred, full_matrices=False)
@@ -69,7 +74,9 @@ def neighbours(codes: Any, index: int, steps: Any, directions: int) -> dict[str,
     }
 
 
-def interpolations(codes: Any, labels: Any, steps: int = 10, pairs: int = 5) -> dict[str, Any]:
+def interpolations(
+    codes: Any, labels: Any, steps: int = 10, pairs: int = 5
+) -> dict[str, np.ndarray]:
     """Interpolations between the codes of images of different classes, by name.
 
     The first image of a class stands for it, and the first ``2 pairs`` classes are paired from both
@@ -90,14 +97,14 @@ def interpolations(codes: Any, labels: Any, steps: int = 10, pairs: int = 5) -> 
     """
     first = np.arange(len(codes)) if labels is None else np.unique(labels, return_index=True)[1]
     first = first[: 2 * pairs]
-    paths: dict[str, Any] = {}
+    paths: dict[str, np.ndarray] = {}
     for i, j in [*zip(first, first[::-1], strict=True)][: max(1, len(first) // 2)]:
         name = str(len(paths) + 1) if labels is None else f"{labels[i]} to {labels[j]}"
         paths[name] = interpolate(codes[i], codes[j], steps)
     return paths
 
 
-def prior_quantiles(n: int) -> Any:
+def prior_quantiles(n: int) -> np.ndarray:
     """n numbers in ascending order, one for each n-th of the standard normal's mass: ``(n,)``.
 
     They are the medians of the parts, so codes on a grid of them are as dense as the prior is.
@@ -108,7 +115,7 @@ def prior_quantiles(n: int) -> Any:
     return np.array([NormalDist().inv_cdf((k + 0.5) / n) for k in range(n)])
 
 
-def plane_projection(codes: Any) -> Callable[[Any], Any]:
+def plane_projection(codes: Any) -> Callable[[Any], np.ndarray]:
     """A projection of codes to the plane, to look at them: the first two principal components.
 
     Codes that are pairs stay as they are; those of one number get 0 as their second.

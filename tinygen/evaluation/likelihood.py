@@ -55,6 +55,14 @@ def negative_log_likelihood(
     Raises:
         ValueError: `samples` or `rows` is below 1, there are no images, or the weights have another
             shape.
+
+    Two draws of the weights 0.1 and 0.3, whose mean is 1/5:
+
+    >>> log_weights = lambda x, k, generator: np.log([[0.1], [0.3]])
+    >>> images, generator = [np.zeros((1, 784))], np.random.default_rng(0)
+    >>> figures = negative_log_likelihood(log_weights, images, 2, generator)
+    >>> {name: round(figure, 4) for name, figure in figures.items()}  # log 5; 0.4^2 / (0.01 + 0.09)
+    {'nll': 1.6094, 'standard_error': 0.0, 'effective_samples': 1.6}
     """
     if samples < 1 or rows < 1:
         raise ValueError(

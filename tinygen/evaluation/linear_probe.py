@@ -59,6 +59,11 @@ def linear_probe_factors(
 
     Raises:
         ValueError: as in `linear_probe_r2`.
+
+    >>> z = np.array([[0.0], [1.0], [2.0]])
+    >>> factors = {"slant": 3 * z[:, 0] + 1, "digit": np.array([7, 7, 1])}  # no real number
+    >>> {name: round(r2, 4) for name, r2 in linear_probe_factors(z, factors, z, factors).items()}
+    {'slant': 1.0}
     """
     names = [name for name, values in test_factors.items() if values.dtype.kind == "f"]
     train, test = (

@@ -34,6 +34,9 @@ class ModeCoverage:
         modes: how many modes have a good sample.
         good_samples: the fraction of good samples; compare it with `PERFECT_GOOD_SAMPLES`.
         counts: ``(k,)``, the good samples of each mode.
+
+    >>> print(ModeCoverage(modes=2, good_samples=0.75, counts=np.array([2, 1, 0])))
+    2 of 3 modes, 75.00% good samples
     """
 
     modes: int

@@ -71,7 +71,7 @@ class PCA:
         return self.decode(self.encode(x))
 
 
-def principal_angles(A: Any, B: Any) -> Any:
+def principal_angles(A: Any, B: Any) -> np.ndarray:
     """The angles in radians between two subspaces spanned by rows: ``(k, d) (k, d) -> (k,)``.
 
     All are 0 if the subspaces are the same, whatever their bases. By Björck and Golub (1973): small

@@ -39,6 +39,12 @@ class Line:
         before: the lines that make what it needs, behind the last one that computes an equation.
         equations: the numbers of its equations, such as ``("P1",)``.
         made: the arrays that the line assigned or wrote into, by name, on the host.
+
+    >>> import numpy as np
+    >>> from tinygen.byhand.pieces import bias_gradient
+    >>> (line,) = derivation(bias_gradient, np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> line.code, line.equations, line.made
+    ('return da.sum(axis=0, out=out)', ('P3',), {'returned': array([4., 6.])})
     """
 
     file: str
@@ -65,8 +71,8 @@ def derivation(
     >>> import numpy as np
     >>> from tinygen.byhand.pieces import kl
     >>> for line in derivation(kl, np.zeros((1, 1)), np.zeros((1, 1))):
-    ...     print(line.file, line.equations)  # doctest: +ELLIPSIS
-    pieces.py (...
+    ...     print(line.file, line.function, *line.equations)
+    pieces.py kl P56 P57 P58
     """
     follower = _Follower()
     with follower.following():

@@ -41,6 +41,20 @@ class Match:
         index: of the element that is largest, or differs most, in the array by hand.
         by_hand, by_autograd: this element.
         measured: the same by a central difference; None for a value.
+
+    The derivative of the KL with respect to the log of a variance, (exp(v) - 1) / 2, three times:
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> from tinygen.byhand import pieces
+    >>> def by_hand(p):
+    ...     return pieces.kl(p["mu"], p["v"])
+    >>> def loss(p):
+    ...     return tg.sum(tg.gaussian_kl(p["mu"], p["v"]))
+    >>> both = side_by_side(loss, by_hand, {"mu": np.array([3.0]), "v": np.array([1.0])})
+    >>> m = both.matches[-1]
+    >>> m.called, *(round(x, 4) for x in (m.by_hand, m.by_autograd, m.measured))
+    ('dv', 0.8591, 0.8591, 0.8591)
     """
 
     line: Line
@@ -111,6 +125,19 @@ class SideBySide:
         trace: autograd's steps.
         lines: by hand, in the order in which they ran.
         matches: a `Match` for each array of each line that autograd has, too.
+
+    Of the KL and its two derivatives, of which the first is mu itself:
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> from tinygen.byhand import pieces
+    >>> def by_hand(p):
+    ...     return pieces.kl(p["mu"], p["v"])
+    >>> def loss(p):
+    ...     return tg.sum(tg.gaussian_kl(p["mu"], p["v"]))
+    >>> both = side_by_side(loss, by_hand, {"mu": np.array([3.0]), "v": np.array([1.0])})
+    >>> [match.called for match in both.matches]
+    ['gaussian_kl1', 'mu', 'dv']
     """
 
     trace: Trace

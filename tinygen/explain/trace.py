@@ -36,6 +36,14 @@ class Arrival:
         position: its number, from 0 on.
         formula: the partial that computed it, as it is said or written in the op.
         value: the array.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor(3.0, requires_grad=True)
+    >>> y = x * x
+    >>> for arrival in trace(y)["x"].arrivals:  # one for each argument that x is
+    ...     print(arrival.sender.name, arrival.argument, arrival.formula, "=", arrival.value)
+    y x g * z = 3.0
+    y z g * x = 3.0
     """
 
     sender: Node
@@ -65,6 +73,13 @@ class Node:
         gradient: that of the loss with respect to it; None if it needs none.
         arrivals: what the gradient is the sum of, in the order in which it arrived.
         hooked: whether the gradient is what a hook made of that sum.
+
+    >>> import tinygen as tg
+    >>> x = tg.Tensor(3.0, requires_grad=True)
+    >>> y = tg.exp(x) * x
+    >>> node = trace(y)["y"]
+    >>> node.op.name, [(argument, parent.name) for argument, parent in node.inputs]
+    ('multiply', [('x', 'exp1'), ('z', 'x')])
     """
 
     index: int
@@ -166,6 +181,16 @@ def trace(f: Callable[..., Tensor] | Tensor, /, *arguments: Any, **options: Any)
         TypeError: `f` is neither, or returns no Tensor.
         ValueError: the result depends on no parameter, or is no single number.
         RuntimeError: the graph of the Tensor was freed by a backward pass.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> def loss(p, x):
+    ...     return tg.mean((x - p["mu"]) * 3)
+    >>> t = trace(loss, {"mu": np.array([1.0])}, np.array([2.0, 3.0]))
+    >>> t.names
+    ('x', 'mu', 'subtract1', 'multiply1', 'loss')
+    >>> t["mu"].gradient
+    array([-3.])
     """
     names = Names()
     if isinstance(f, Tensor):

@@ -65,6 +65,14 @@ class TorchNetwork(NamedTuple):
     Attributes:
         source: an expression that builds it, with ``import torch`` and ``from torch import nn``.
         state_dict: its weights, on the host, by the names that ``state_dict()`` has there.
+
+    >>> net = Sequential(Dense(2, 3), relu)
+    >>> source, weights = to_torch(net, net.initialise(seed=0))
+    >>> print(source)
+    nn.Sequential(
+        nn.Linear(2, 3),
+        nn.ReLU(),
+    )
     """
 
     source: str
@@ -89,6 +97,12 @@ def to_torch(model: Any, parameters: Mapping[str, Any]) -> TorchNetwork:
 
     Raises:
         InputError: PyTorch has no such layer, or the layers are no chain.
+
+    >>> net = Sequential(Dense(2, 3), relu)
+    >>> p = net.initialise(seed=0)
+    >>> weights = to_torch(net, p).state_dict
+    >>> bool((weights["0.weight"] == p["W1"].T).all())
+    True
     """
     if isinstance(model, Sequential):
         return _network(model, parameters)

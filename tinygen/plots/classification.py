@@ -21,6 +21,10 @@ def confusion(
 
     Args:
         counts: ``(k, k)`` as `tinygen.evaluation.confusion` returns them.
+
+    >>> figure = confusion([[8, 2], [0, 9]], "2 of 19 are wrong")
+    >>> [text.get_text() for text in figure.axes[0].texts]  # none where none was classified so
+    ['8', '2', '9']
     """
     counts = np.asarray(counts)
     classes = len(counts)

@@ -36,6 +36,10 @@ def line_plot(
         levels: ``{label: value}``, drawn as horizontal lines for comparison.
         log_y: by default logarithmic if all values are positive and one is above three times
             another.
+
+    >>> figure = line_plot([1, 2, 3], {"train": [9.0, 4.0, 2.0]}, "epoch", "loss", {"PCA": 3.0})
+    >>> [line.get_label() for line in figure.axes[0].lines], figure.axes[0].get_yscale()
+    (['train', 'PCA'], 'log')
     """
     ax = panel(ax, 6, 3.6)
     _draw_curves(ax, x, curves, xlabel, ylabel, levels or {}, log_x, log_y)
@@ -60,6 +64,13 @@ def loss_curves(
         history: the rows of the epochs.
         panels: ``{label of the y axis: {key of a row: label}}``.
         levels: ``{label: value}``, drawn in the first panel as horizontal lines for comparison.
+
+    >>> rows = [{"epoch": epoch, "train_loss": 9.0 / epoch, "kl": epoch} for epoch in (1, 2, 3)]
+    >>> figure = loss_curves(rows, {"loss": {"train_loss": "training"}, "nats": {"kl": "KL"}})
+    >>> [panel.get_ylabel() for panel in figure.axes]
+    ['loss', 'nats']
+    >>> figure.axes[0].get_title(loc="right")
+    'training: mean over the epoch'
     """
     many = len(panels) > 1
     size = (5 * len(panels) if many else 6, 3.6)
@@ -91,6 +102,12 @@ def functions(
         x: ``(n,)``.
         panels: ``{title: {label: values (n,)}}``.
         window: the lowest and the highest value that a panel shows, for curves that leave it.
+
+    >>> x = np.array([-1.0, 0.0, 1.0])
+    >>> relu, derivative = {"relu": x.clip(0)}, {"relu": (x > 0).astype(float)}
+    >>> figure = functions(x, {"value": relu, "derivative": derivative}, xlabel="a")
+    >>> [panel.get_title() for panel in figure.axes]
+    ['value', 'derivative']
     """
     labels = [*dict.fromkeys(label for curves in panels.values() for label in curves)]
     colours = style().classes[CURVE_ORDER]

@@ -34,6 +34,19 @@ def add_frame(path: Path, images: Any, shape: tuple[int, ...], columns: int, epo
         images: ``(m, pixels)`` in [0, 1], laid out as in `sheet`, without gaps.
         shape: ``(h, w)`` or ``(h, w, c)`` of an image; colours are rounded to 216.
         epoch: is written above the frame.
+
+    A run that is resumed after its first epoch; the new second epoch replaces what was there:
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
+    >>> with TemporaryDirectory() as folder:
+    ...     film = Path(folder, "film.gif")
+    ...     for epoch in (1, 2, 3, 2):
+    ...         add_frame(film, np.zeros((4, 784)), (28, 28), columns=2, epoch=epoch)
+    ...     with Image.open(film) as gif:
+    ...         print(gif.n_frames)
+    2
     """
     tiles = tiled(images, shape, columns).clip(0, 1)
     skip = ceil(max(tiles.shape[:2]) / MAX_SIDE)  # all frames are held at once, and GIF has limits
@@ -60,6 +73,18 @@ def add_mixture_frame(
     Args:
         samples, real, limit, field, centres: as in `mixture`; the plane is 400 pixels wide.
         epoch: is written above the frame, with how many samples lie outside of it.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
+    >>> points = np.random.default_rng(0).standard_normal((100, 2))
+    >>> with TemporaryDirectory() as folder:
+    ...     film = Path(folder, "film.gif")
+    ...     for epoch in (1, 2):
+    ...         add_mixture_frame(film, points / epoch, points, limit=3.0, epoch=epoch)
+    ...     with Image.open(film) as gif:
+    ...         print(gif.n_frames, gif.size)
+    2 (400, 420)
     """
     side, inks, shades = 400, 3, 31
     # Black, the data, the samples; then the shades of the field, so few that a film stays small.

@@ -41,6 +41,11 @@ def images_in_rows(
     Args:
         rows: ``{name: (n, pixels) host array in [0, 1]}``; every row has as many images.
         shape: ``(h, w)`` or ``(h, w, c)`` of an image.
+
+    >>> digits = np.zeros((5, 784))
+    >>> figure = images_in_rows({"original": digits, "reconstruction": digits}, (28, 28))
+    >>> [row.get_ylabel() for row in figure.axes]
+    ['original', 'reconstruction']
     """
     n = len(next(iter(rows.values())))
     size = (1.2 + 0.6 * n, 0.3 + 0.62 * len(rows))
@@ -65,6 +70,10 @@ def sheet(
     Args:
         images: ``(m, pixels)`` in [0, 1].
         shape: ``(h, w)`` or ``(h, w, c)`` of an image.
+
+    >>> figure = sheet(np.zeros((5, 784)), (28, 28), columns=3)
+    >>> figure.axes[0].images[0].get_array().shape  # two rows of three, a pixel around each
+    (60, 90)
     """
     ax = _pixel_by_pixel(ax, tiled(images, shape, columns, gap=1))
     if title:
@@ -77,8 +86,8 @@ def sheet(
 def manifold(
     images: Any,
     shape: tuple[int, ...],
-    across: Sequence[float],
-    down: Sequence[float] | None = None,
+    across: Sequence[float] | np.ndarray,
+    down: Sequence[float] | np.ndarray | None = None,
     *,
     ax: Axes | None = None,
     path: File = None,
@@ -91,6 +100,10 @@ def manifold(
         shape: ``(h, w)`` or ``(h, w, c)`` of an image.
         across: z1 of each column.
         down: z2 of each row; in descending order the picture has the axes of a scatter plot.
+
+    >>> figure = manifold(np.zeros((3, 784)), (28, 28), across=[0.0, 0.5, 1.0])
+    >>> [tick.get_text() for tick in figure.axes[0].get_xticklabels()]  # the code of each image
+    ['0.0', '0.5', '1.0']
     """
     ax = _pixel_by_pixel(ax, tiled(images, shape, len(across)))
     hide_frame(ax)
@@ -123,6 +136,10 @@ def captioned(
         images: ``(m, pixels)`` in [0, 1].
         captions: as many.
         shape: ``(h, w)`` or ``(h, w, c)`` of an image.
+
+    >>> figure = captioned(np.zeros((2, 784)), ["4, not 9", "7, not 1"], (28, 28), columns=2)
+    >>> [image.texts[0].get_text() for image in figure.axes]
+    ['4, not 9', '7, not 1']
     """
     rows = max(1, ceil(len(images) / columns))
     axes = grid(ax, rows, columns, (0.85 * columns, 1.15 * rows)).subplots(squeeze=False).ravel()
@@ -153,6 +170,10 @@ def filters(
         W: ``(pixels, units)`` host array.
         shape: ``(h, w)`` or ``(h, w, c)`` of an image.
         most: how many units to show.
+
+    >>> figure = filters(np.ones((784, 3)), (28, 28), most=2)
+    >>> figure.axes[0].get_title()
+    '2 of 3 filters of the first layer'
     """
     chosen = W[:, np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:most]].T
     largest = abs(chosen).max(axis=1, keepdims=True)
@@ -189,6 +210,11 @@ def feature_maps(
         image: ``(pixels,)`` in [0, 1], and `shape`, its ``(h, w)`` or ``(h, w, c)``.
         layers: ``{name: (h, w, c) host array}``.
         most: how many channels to show.
+
+    >>> figure = feature_maps(np.zeros(784), (28, 28), {"conv1": np.ones((14, 14, 6))}, most=4)
+    >>> print(figure.axes[1].get_ylabel())
+    conv1
+    14 x 14, 4 of 6
     """
     n = 1 + len(layers)
     axes = grid(ax, n, 1, (0.9 + 0.8 * most, 0.9 * n)).subplots(squeeze=False)[:, 0]

@@ -43,6 +43,13 @@ def codes(
         labels: ``(n,)`` integers from 0, or None.
         drawn: for the panel of a name, a title and codes ``(m, 2)`` that were not encoded but drawn
             from a prior, say; they stand to its right, on the same scales.
+
+    >>> z = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    >>> figure = codes({"AAE": z}, labels=[3, 0, 3], drawn={"AAE": ("the prior", z)})
+    >>> [panel.get_title() for panel in figure.axes]
+    ['AAE', 'the prior']
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['0', '3']
     """
     drawn = drawn or {}
     count = len(panels) + len(drawn)
@@ -85,6 +92,10 @@ def kl_per_dimension(
         kl: ``(c,)`` KL of each dimension from the prior, averaged over images, in nats.
         threshold: dimensions above it are counted in the title, and coloured. They may be others
             than `tinygen.evaluation.active_units` counts, which looks at the variance of the means.
+
+    >>> figure = kl_per_dimension([0.0, 4.5, 1.5])
+    >>> figure.axes[0].get_title()
+    '2 of 3 above 0.01 nats; 6.0 nats in all'
     """
     kl = np.sort(np.asarray(kl, dtype=float))[::-1]
     c, active = len(kl), int((kl > threshold).sum())
@@ -105,7 +116,14 @@ def kl_per_dimension(
 
 @dataclass(frozen=True)
 class ModelPanel:
-    """A model's part of `compare`: images ``(k, pixels)`` in three rows, and codes ``(n, 2)``."""
+    """A model's part of `compare`: images ``(k, pixels)`` in three rows, and codes ``(n, 2)``.
+
+    >>> digits, z = np.zeros((4, 784)), np.zeros((100, 2))
+    >>> vae = ModelPanel(reconstructions=digits, samples=digits, interpolation=digits, codes=z)
+    >>> figure = compare(digits, {"VAE": vae}, (28, 28))
+    >>> [row.get_ylabel() for row in figure.axes[:4]]
+    ['original', 'reconstruction', 'sample', 'interpolation']
+    """
 
     reconstructions: Any
     samples: Any
@@ -130,6 +148,12 @@ def compare(
         models: ``{name: panel}``, k images in each row.
         shape: ``(h, w)`` or ``(h, w, c)`` of an image.
         labels: ``(n,)`` the label of each code, or None.
+
+    >>> digits, z = np.zeros((4, 784)), np.zeros((100, 2))
+    >>> panel = ModelPanel(digits, digits, digits, z)
+    >>> figure = compare(digits, {"VAE": panel, "AAE": panel}, (28, 28))
+    >>> [title for part in figure.axes if (title := part.get_title(loc="left"))]
+    ['VAE', 'AAE']
     """
     k, side = len(originals), 0.6
     # Rows of the grid: the originals, then for each model an empty one for its name and three.

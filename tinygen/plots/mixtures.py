@@ -16,7 +16,7 @@ FIELD_SIDE = 100
 """Points of `plane_points` in a row, and rows."""
 
 
-def plane_points(limit: float) -> Any:
+def plane_points(limit: float) -> np.ndarray:
     """The points ``(FIELD_SIDE^2, 2)`` at which the field of `mixture` has its values.
 
     They are the centres of the pixels of an image, row by row from the top, so a column of values
@@ -32,11 +32,16 @@ def plane_points(limit: float) -> Any:
     return np.stack(np.meshgrid(x, -x), axis=-1).reshape(-1, 2)
 
 
-def emphasise(probabilities: Any) -> Any:
+def emphasise(probabilities: Any) -> np.ndarray:
     """A field for `mixture` of probabilities at `plane_points`, those near 1/2 spread apart.
 
     In a good run all of them end near 1/2, so the distance from there is shown by its square root.
     ``(FIELD_SIDE^2,) -> (FIELD_SIDE, FIELD_SIDE)``.
+
+    >>> p = np.full(FIELD_SIDE**2, 0.5)
+    >>> p[0] = 0.505
+    >>> emphasise(p)[0, :2].round(4).tolist()  # 0.5 + 0.01^(1/2) / 2
+    [0.55, 0.5]
     """
     sure = 2 * probabilities.reshape(FIELD_SIDE, FIELD_SIDE) - 1
     return 0.5 + 0.5 * np.sign(sure) * np.sqrt(abs(sure))
@@ -62,6 +67,13 @@ def mixture(
         field: ``(h, w)`` the discriminator's probability that a point of `plane_points` is real,
             row 0 at the top; a critic's values must first be mapped to [0, 1].
         centres: ``(k, 2)`` of the modes, marked by circles.
+
+    >>> from tinygen.data import MIXTURES
+    >>> ring = MIXTURES["ring"]
+    >>> real, samples = (ring.draw(50, np.random.default_rng(seed)) for seed in (0, 1))
+    >>> figure = mixture(samples, real, limit=1.5, centres=ring.centres)
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['data', 'samples', 'centres']
     """
     plane, colours = panel(ax, 4.6, 4.9), style()
     if field is not None:

@@ -20,6 +20,14 @@ class Plan:
         config: written into the checkpoint; a run can only be resumed with the same.
         drop_last: an epoch leaves out its last images if they do not fill a batch.
         data: what the checkpoint says of the images.
+
+    >>> from tinygen import optim
+    >>> rate = optim.constant(0.1)
+    >>> plan = Plan(10, batch_size=32, seed=0, show_every=50, schedule=rate, config={})
+    >>> plan.steps(100)  # of 32, 32, 32 and 4 images
+    4
+    >>> [epoch for epoch in range(1, 11) if plan.has_frame(epoch, most=5)]
+    [2, 4, 6, 8, 10]
     """
 
     epochs: int

@@ -18,6 +18,10 @@ class Progress:
         epochs: how many there will be.
         columns: ``{key of the row: how to print it}``, such as ``{"test_mse": "test mse {:.5f}"}``.
         quiet: show nothing.
+
+    >>> progress = Progress(10, {"test_mse": "test mse {:.3f}"})
+    >>> progress.row({"epoch": 3, "test_mse": 0.0123, "seconds": 1.5})
+    epoch  3  test mse 0.012
     """
 
     def __init__(self, epochs: int, columns: dict[str, str], quiet: bool = False) -> None:

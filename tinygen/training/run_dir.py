@@ -37,7 +37,18 @@ _claimed: dict[Path, tuple[FileLock, list[Path]]] = {}
 
 
 class RunDir:
-    """The folder of a run; nothing is written before `open`."""
+    """The folder of a run; nothing is written before `open`.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     run_dir = RunDir(Path(folder, "run"))
+    ...     run_dir.open()
+    ...     run_dir.write_history([{"epoch": 1, "test_mse": 0.05}])
+    ...     run_dir.write_summary(test={"mse": 0.05})
+    ...     print(sorted(path.name for path in run_dir.folder.iterdir()))
+    ['metrics.jsonl', 'summary.json']
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -34,11 +34,35 @@ Batch = tuple[Array, ...]
 
 
 class Interrupted(Exception):
-    """The run was asked to stop, as by Ctrl-C; a checkpoint was saved. The message says where."""
+    """The run was asked to stop, as by Ctrl-C; a checkpoint was saved. The message says where.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> from tinygen.training import stopping
+    >>> model, x = tg.Autoencoder(pixels=4, hidden=(3,), latent=1), np.eye(4, dtype=np.float32)
+    >>> stopping.requested.set()  # as if Ctrl-C had been pressed
+    >>> try:
+    ...     tg.fit(model, x, epochs=1, batch_size=4, quiet=True)
+    ... except tg.training.Interrupted as interrupted:
+    ...     print(str(interrupted).partition(";")[0])
+    ... finally:
+    ...     stopping.requested.clear()
+    stopped after step 0
+    """
 
 
 class Diverged(Exception):
-    """A number became NaN or infinite; the message says which op made it so."""
+    """A number became NaN or infinite; the message says which op made it so.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> model, x = tg.Autoencoder(pixels=4, hidden=(3,), latent=1), np.eye(4, dtype=np.float32)
+    >>> try:
+    ...     tg.fit(model, x, batch_size=4, rate=1e30, quiet=True)
+    ... except tg.training.Diverged as diverged:
+    ...     print(str(diverged).partition(":")[0])
+    a parameter became NaN or infinite
+    """
 
 
 class Trainer:
@@ -53,6 +77,29 @@ class Trainer:
 
     Attributes:
         state: how far the run is.
+
+    Two epochs, each of two batches; then a second trainer goes on from the checkpoint:
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> from tinygen import optim
+    >>> from tinygen.backend import get_backend
+    >>> from tinygen.training import SingleLossLearner
+    >>> model = tg.Autoencoder(pixels=4, hidden=(3,), latent=1)
+    >>> def trainer(folder, epochs):
+    ...     p, backend = model.initialise(seed=0), get_backend("numpy")
+    ...     learner = SingleLossLearner(model, p, tg.Adam, model.gradients("by-hand"))
+    ...     plan = Plan(epochs, 2, seed=0, show_every=50, schedule=optim.constant(0.01), config={})
+    ...     progress = Progress(epochs, {}, quiet=True)
+    ...     return Trainer(learner, plan, RunDir(Path(folder)), progress, backend)
+    >>> with TemporaryDirectory() as folder:
+    ...     trainer(folder, epochs=2).fit(np.eye(4, dtype=np.float32), evaluate=dict)
+    ...     resumed = trainer(folder, epochs=3)
+    ...     resumed.restore()
+    ...     print(resumed.state.step, len(resumed.state.history))
+    4 2
     """
 
     def __init__(

@@ -29,6 +29,16 @@ class AAELearner:
     Attributes:
         p, d, e: what each phase updates: encoder and decoder, the discriminator, the encoder;
             parts of `parameters`.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> model = tg.models.AdversarialAutoencoder(pixels=4, hidden=(3,), discriminator_hidden=(3,))
+    >>> p, x, rng = model.initialise(seed=0), np.ones((8, 4), np.float32), np.random.default_rng(0)
+    >>> learner = AAELearner(model, p, tg.Adam, model.gradients("by-hand"))
+    >>> [*learner.step(learner.draw(x, rng, 0), rate=0.01)]
+    ['reconstruction_loss', 'discriminator_loss', 'encoder_loss']
+    >>> [name for name in learner.vectors if name.endswith(".m")]  # Adam's moments, of three
+    ['reconstruction.m', 'discriminator.m', 'encoder.m']
     """
 
     figures: ClassVar[dict[str, str]] = {

@@ -32,6 +32,15 @@ class AdversarialLearner:
 
     Attributes:
         g, d: the parameters of the generator and of the discriminator, parts of `parameters`.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> model = tg.GAN(pixels=4, latent=2, generator_hidden=(3,), discriminator_hidden=(3,))
+    >>> p, x, rng = model.initialise(seed=0), np.ones((8, 4), np.float32), np.random.default_rng(0)
+    >>> learner = AdversarialLearner(model, p, tg.Adam, model.gradients("by-hand"), critic_steps=2)
+    >>> steps = [learner.step(learner.draw(x, rng, k), rate=0.01) for k in range(4)]
+    >>> ["generator_loss" in figures for figures in steps]  # it moves in every second step
+    [False, True, False, True]
     """
 
     figures: ClassVar[dict[str, str]] = {

@@ -16,7 +16,18 @@ MakeOptimizer = Callable[[Parameters], Optimizer]
 
 
 class Learner(Protocol):
-    """A model in training. It owns the parameters and everything else that a step changes."""
+    """A model in training. It owns the parameters and everything else that a step changes.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> model, rng = tg.Autoencoder(pixels=4, hidden=(3,), latent=1), np.random.default_rng(0)
+    >>> learner: Learner = tg.training.SingleLossLearner(
+    ...     model, model.initialise(seed=0), tg.Adam, model.gradients("by-hand")
+    ... )
+    >>> figures = learner.step(learner.draw(np.eye(4, dtype=np.float32), rng, 0), rate=0.01)
+    >>> figures.keys() == learner.figures.keys(), learner.steps
+    (True, 1)
+    """
 
     @property
     def model(self) -> Any:

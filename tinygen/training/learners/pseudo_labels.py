@@ -39,6 +39,20 @@ class PseudoLabelLearner(SingleLossLearner):
 
     Attributes:
         average: the moving average of the parameters, by which the classifier is evaluated.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> model, rng = tg.Classifier(pixels=4, hidden=(3,), classes=2), np.random.default_rng(0)
+    >>> learner = PseudoLabelLearner(
+    ...     model, model.initialise(seed=0), tg.Adam, model.gradients("by-hand"),
+    ...     images=np.zeros((2, 2, 2), np.uint8), labels=np.eye(2, dtype=np.float32),
+    ...     batch_size=2, ramp_up=2, decay=0.99,
+    ... )
+    >>> x = np.ones((8, 4), np.float32)
+    >>> [learner.draw(x, rng, step)[-1] for step in range(3)]  # the weight of these images
+    [0.5, 1.0, 1.0]
+    >>> float(learner.step(learner.draw(x, rng, 0), rate=0.01)["sure"])  # of none of them so far
+    0.0
     """
 
     figures: ClassVar[dict[str, str]] = {"loss": "loss", "sure": "sure"}

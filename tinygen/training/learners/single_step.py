@@ -20,6 +20,15 @@ class SingleLossLearner:
         parameters: of the model; a step changes them in place.
         optimizer: makes an optimizer for them.
         gradients: ``(parameters, *data, out=) -> (loss, gradients)``: ``model.gradients(how)``.
+
+    >>> import numpy as np
+    >>> import tinygen as tg
+    >>> model, rng = tg.Autoencoder(pixels=4, hidden=(3,), latent=1), np.random.default_rng(0)
+    >>> p, x = model.initialise(seed=0), np.eye(4, dtype=np.float32)
+    >>> learner = SingleLossLearner(model, p, tg.Adam, model.gradients("by-hand"))
+    >>> losses = [learner.step(learner.draw(x, rng, k), rate=0.01)["loss"] for k in range(20)]
+    >>> bool(losses[-1] < losses[0])
+    True
     """
 
     figures: ClassVar[dict[str, str]] = {"loss": "loss"}
