@@ -18,12 +18,16 @@ from tinygen.commands.completion import parser_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
-SOURCES = [path.read_text() for path in (ROOT / "tinygen").rglob("*.py")]
+SOURCES = [
+    re.sub(r'\n\n +>>> .*?\n +"""', '"""', path.read_text(), flags=re.DOTALL)
+    for path in (ROOT / "tinygen").rglob("*.py")
+]
+"""Without the examples of docstrings."""
 PLACEHOLDERS = {"FLAG", "FLAGS", "X", "runs/FLAG"}
 
 
 def blocks(page: Path) -> list[str]:
-    """The Python blocks of a page, but excerpts of the package, word for word."""
+    """The Python blocks of a page, but excerpts of the package, without their examples."""
     code_blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     return [code for code in code_blocks if not any(code in source for source in SOURCES)]
 

@@ -50,6 +50,15 @@ def test_sheet(tmp_path, m, columns):
     assert is_empty(pixels[0]) and is_empty(pixels[-1]) and is_empty(pixels[:, 0])
 
 
+def test_images_need_no_shape_and_rows_do():
+    rows = np.random.default_rng(0).random((7, 6))
+    of_rows, of_images = plots.sheet(rows, (2, 3)), plots.sheet(rows.reshape(7, 2, 3))
+    shown = [figure.axes[0].images[0].get_array() for figure in (of_rows, of_images)]
+    np.testing.assert_array_equal(*shown)
+    with pytest.raises(ValueError, match=r"expected images \(h, w\).*, got \(6,\)"):
+        plots.sheet(rows)
+
+
 def test_a_sheet_is_read_as_a_page(tmp_path):
     images = np.zeros((5, 12))
     images[1] = 1  # above, in the middle; the corners of all images are dots, to see the whole

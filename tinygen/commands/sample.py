@@ -69,8 +69,7 @@ def draw(path: Path, trained: TrainedModel, images: Any) -> None:
         real, limit = points(mixture.name, len(images)), 1.25 * float(abs(mixture.centres).max())
         plots.mixture(images, real, limit, centres=mixture.centres, path=path)
     elif len(shape) > 1:
-        columns = ceil(sqrt(len(images)))
-        plots.sheet(images.reshape(len(images), -1), shape, columns, path=path)
+        plots.sheet(images, columns=ceil(sqrt(len(images))), path=path)
     else:
         raise InputError(
             f"{trained.path}: expected a model of images, got one of rows of {shape[0]} numbers, "

@@ -3,7 +3,7 @@
 Each returns its figure, which a notebook shows, and writes it as a PNG if it is given a ``path``.
 With ``ax``, axes of ``plt.subplots`` say, it draws there, and returns None: the figure is yours. ::
 
-    plots.sheet(trained.sample(100), (28, 28), columns=10, path="samples.png")
+    plots.sheet(trained.sample(100), path="samples.png")
 
 They take arrays in host memory. Images are rows of numbers in [0, 1] with a shape ``(h, w)``,
 ``(h, w, 1)`` or ``(h, w, 3)``; grey ones are shown as dark ink on white, the others in colour.

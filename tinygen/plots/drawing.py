@@ -84,19 +84,27 @@ def _write(figure: Figure, file: Any) -> None:
     figure.savefig(file, format="png", bbox_inches="tight")
 
 
-def as_images(rows: Any, shape: tuple[int, ...]) -> Any:
+def as_images(rows: Any, shape: tuple[int, ...] | None) -> Any:
     """Rows of pixels as images: ``(m, pixels) -> (m, h, w)``, or ``(m, h, w, 3)`` in colour.
+
+    Args:
+        shape: of an image; None if they are images already.
 
     Raises:
         ValueError: the shape is neither that of grey nor that of colour images.
     """
+    shape = np.shape(rows)[1:] if shape is None else shape
     if len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,)):
         raise ValueError(f"plots: expected images (h, w), (h, w, 1) or (h, w, 3), got {shape}")
     return np.asarray(rows).reshape(len(rows), *(shape[:2] if shape[2:] == (1,) else shape))
 
 
 def tiled(
-    rows: Any, shape: tuple[int, ...], columns: int, gap: int = 0, empty: float | None = None
+    rows: Any,
+    shape: tuple[int, ...] | None,
+    columns: int,
+    gap: int = 0,
+    empty: float | None = None,
 ) -> Any:
     """Images side by side in one, ``(m, pixels) -> (rows (h + 2 gap), columns (w + 2 gap))``.
 
@@ -126,7 +134,7 @@ def show_image(ax: Any, image: Any) -> None:
         ax.imshow(image, cmap=style().ink, vmin=0, vmax=1, interpolation="nearest")
 
 
-def strip(ax: Any, images: Any, shape: tuple[int, ...], name: str) -> None:
+def strip(ax: Any, images: Any, shape: tuple[int, ...] | None, name: str) -> None:
     """Images in one row, with their name at the left."""
     show_image(ax, tiled(images, shape, len(images), gap=1))
     ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)

@@ -31,7 +31,7 @@ from tinygen.plots.style import style
 @picture
 def images_in_rows(
     rows: Mapping[str, Any],
-    shape: tuple[int, ...],
+    shape: tuple[int, ...] | None = None,
     *,
     ax: Axes | None = None,
     path: File = None,
@@ -39,11 +39,12 @@ def images_in_rows(
     """Rows of images below one another, with the name of each row at its left.
 
     Args:
-        rows: ``{name: (n, pixels) host array in [0, 1]}``; every row has as many images.
-        shape: ``(h, w)`` or ``(h, w, c)`` of an image.
+        rows: ``{name: images}``, as many in each, in [0, 1]: ``(n, h, w)``, ``(n, h, w, c)``, or
+            rows of their pixels.
+        shape: ``(h, w)`` or ``(h, w, c)`` of an image, which rows do not tell.
 
-    >>> digits = np.zeros((5, 784))
-    >>> figure = images_in_rows({"original": digits, "reconstruction": digits}, (28, 28))
+    >>> digits = np.zeros((5, 28, 28))
+    >>> figure = images_in_rows({"original": digits, "reconstruction": digits})
     >>> [row.get_ylabel() for row in figure.axes]
     ['original', 'reconstruction']
     """
@@ -58,8 +59,8 @@ def images_in_rows(
 @picture
 def sheet(
     images: Any,
-    shape: tuple[int, ...],
-    columns: int,
+    shape: tuple[int, ...] | None = None,
+    columns: int = 10,
     title: str | None = None,
     *,
     ax: Axes | None = None,
@@ -68,10 +69,10 @@ def sheet(
     """Images on a sheet, row by row; the rest of the last row stays empty.
 
     Args:
-        images: ``(m, pixels)`` in [0, 1].
-        shape: ``(h, w)`` or ``(h, w, c)`` of an image.
+        images: ``(m, h, w)`` or ``(m, h, w, c)`` in [0, 1], or rows of their pixels, ``(m, d)``.
+        shape: ``(h, w)`` or ``(h, w, c)`` of an image, which rows do not tell.
 
-    >>> figure = sheet(np.zeros((5, 784)), (28, 28), columns=3)
+    >>> figure = sheet(np.zeros((5, 28, 28)), columns=3)
     >>> figure.axes[0].images[0].get_array().shape  # two rows of three, a pixel around each
     (60, 90)
     """
