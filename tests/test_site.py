@@ -68,6 +68,16 @@ def test_a_notebook_opens_where_the_repository_is_known() -> None:
     }
 
 
+def test_a_line_that_was_flushed_in_two_pieces_is_one() -> None:
+    def stream(name: str, text: str) -> dict[str, str]:
+        return {"output_type": "stream", "name": name, "text": text}
+
+    picture = {"output_type": "display_data"}
+    outputs = [stream("stdout", "5"), picture, stream("stderr", "!"), stream("stdout", " calls\n")]
+    merged = [stream("stdout", "5 calls\n"), picture, stream("stderr", "!")]
+    assert notebooks.in_one_piece(outputs) == merged == notebooks.in_one_piece(outputs)
+
+
 class Page(HTMLParser):
     """The anchors of a page, what it links to, and what a browser loads to show it."""
 

@@ -7,11 +7,13 @@ environment, and pages then link to Colab and Binder; elsewhere they offer the f
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from myst_nb.core import render
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
@@ -54,6 +56,22 @@ def services(docname: str, environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def in_one_piece(outputs: Iterable[Any]) -> list[Any]:
+    """Each stream of a cell as one text; MyST-NB ends a line wherever the kernel has flushed."""
+    merged: list[Any] = []
+    streams: dict[str, Any] = {}
+    for output in map(copy, outputs):
+        name = output["name"] if output["output_type"] == "stream" else ""
+        if name in streams:
+            streams[name]["text"] += output["text"]
+            continue
+        merged.append(output)
+        if name:
+            streams[name] = output
+    return merged
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_transform(Open)
+    render.coalesce_streams = in_one_piece
     return {"parallel_read_safe": True, "parallel_write_safe": True}
