@@ -111,7 +111,8 @@ class Dataset:
 def _require_images(what: str, images: np.ndarray, labels: np.ndarray | None) -> None:
     """What a `Dataset` promises of its images, of which each part has at least one."""
     if not isinstance(images, np.ndarray) or isinstance(images, np.ma.MaskedArray):
-        raise InputError(f"{what}: expected an array of NumPy, got a {type(images).__name__}")
+        way = "; np.stack(images) makes one of images of one size" * isinstance(images, list)
+        raise InputError(f"{what}: expected an array of NumPy, got a {type(images).__name__}{way}")
     pixels = images.dtype == np.uint8 and images.ndim > 1
     if not pixels and (images.dtype.kind != "f" or images.ndim != 2):
         raise InputError(
