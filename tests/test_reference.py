@@ -36,7 +36,6 @@ WITHOUT_EXAMPLE = {
         "Dense tanh_second sigmoid_second gelu_second reparameterise reparameterise_backward"
     ),
     "tinygen.byhand.vae": "Direct elbo iwae",
-    "tinygen.data": "load",
     "tinygen.errors": "InputError refuse_unknown",
     "tinygen.evaluation": (
         "ELBO GenerationScores ModeCoverage ParzenEstimate VAEEvaluator evaluate_elbo "

@@ -197,7 +197,7 @@ def _dataset(images: Any, labels: Any) -> Dataset:
             raise InputError("fit: expected no labels beside a Dataset, which has its own")
         return images
     labels = labels if labels is None else np.asarray(labels)
-    return Dataset("images", images, labels, images, labels, "an array", {})
+    return Dataset("images", images, labels, images, labels, "an array")
 
 
 def _refuse_other_images(model: Any, data: Dataset) -> None:

@@ -182,8 +182,8 @@ class TrainedModel:
             return
         if abs((new := background(images)) - trained) > 0.5:
             warnings.warn(
-                f"the images have a mean background of {new:.2f}, those that {self._name} was "
-                f"trained on one of {trained:.2f}, where 0 is black and 1 is white; "
+                f"the images have a mean background of {new:.2f}, those of the training of "
+                f"{self._name} one of {trained:.2f}, where 0 is black and 1 is white; "
                 "255 - images inverts them",
                 stacklevel=3,
             )
@@ -210,7 +210,7 @@ class TrainedModel:
         """The codes of images, a VAE's the means: ``(n, h, w)`` to ``(n, latent)``."""
         self._require("encode")
         encoder = self if isinstance(self.model, Encoder) else self.encoder
-        return self._in_pieces(encoder, images, encoder._rows)
+        return self._in_pieces(encoder, images, self._rows)
 
     def posterior(self, images: Any) -> tuple[Any, Any]:
         """The distribution of each image's code: means and log-variances, ``(n, latent)`` each.
@@ -221,7 +221,7 @@ class TrainedModel:
         self._require("posterior")
         encoder = self.encoder
         net, p = encoder.model.net, encoder.parameters
-        both = self._in_pieces(lambda x: net(p, x), images, encoder._rows)
+        both = self._in_pieces(lambda x: net(p, x), images, self._rows)
         mean, log_var = np.split(both, 2, axis=1)
         return mean, log_var
 
