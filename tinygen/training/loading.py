@@ -182,8 +182,8 @@ class TrainedModel:
             return
         if abs((new := background(images)) - trained) > 0.5:
             warnings.warn(
-                f"the images have a mean background of {new:.2f}, those of the training of "
-                f"{self._name} one of {trained:.2f}, where 0 is black and 1 is white; "
+                f"the images have a mean background of {new:.2f}, those that {self._name} has "
+                f"seen one of {trained:.2f}, where 0 is black and 1 is white; "
                 "255 - images inverts them",
                 stacklevel=3,
             )
