@@ -49,7 +49,7 @@ def test_a_line_each(tmp_path: Path) -> None:
     assert repr(trained(tmp_path)) == (
         "TrainedModel(VAE(pixels=9, hidden=(5,), latent=3); 160 parameters, float32 on numpy; "
         f"trained on unknown data; {tmp_path / 'vae.npz'}; "
-        "encode, decode, reconstruct, sample, loss)"
+        "encode, posterior, decode, reconstruct, sample, loss)"
     )
 
 

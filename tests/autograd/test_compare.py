@@ -45,18 +45,17 @@ def test_the_message_names_parameter_index_both_numbers_and_their_ratio() -> Non
     with pytest.raises(tg.GradientError) as raised:
         tg.compare_gradients(gives(1.0, wrong), gives(1.0, G), {})
     a, b = wrong["W1"][2, 1], G["W1"][2, 1]
-    assert f"W1[2, 1]: the first gradient is {a:.12g}, the second {b:.12g}, ratio 3;" in str(
-        raised.value
+    assert f"W1[2, 1]: the first gradient is {a:.12g}, the second {b:.12g}, ratio 3;" in " ".join(
+        str(raised.value).split()
     )
 
 
 def test_of_several_wrong_parameters_the_worst_is_named() -> None:
     wrong = changed("W1", (0, 0), G["W1"][0, 0] + 1e-6) | {"W2": 2 * G["W2"]}
-    with pytest.raises(
-        tg.GradientError,
-        match=r"W2\[0, 0\]: .* ratio 2; all of W2: relative difference 1; these agree: b1",
-    ):
+    with pytest.raises(tg.GradientError, match=r"^W2\[0, 0\]: ") as raised:
         tg.compare_gradients(gives(1.0, wrong), gives(1.0, G), {})
+    said = " ".join(str(raised.value).split())
+    assert "ratio 2; all of W2: relative difference 1; these agree: b1" in said
 
 
 @pytest.mark.parametrize(("factor", "seen"), [(1 + 1e-13, False), (1 + 1e-11, True)])
@@ -76,7 +75,7 @@ def test_a_wrong_gradient_does_not_hide_behind_a_large_one() -> None:
     right = {"b1": np.float32([1e-3, 2e-3]), "W": np.full((10, 10), 100, np.float32)}
     wrong = right | {"b1": -right["b1"]}
     assert np.linalg.norm(2 * right["b1"]) < 1e-5 * np.linalg.norm(right["W"])
-    with pytest.raises(tg.GradientError, match=r"b1\[1\]: .* ratio -1"):
+    with pytest.raises(tg.GradientError, match=r"(?s)b1\[1\]: .*\sratio\s-1"):
         tg.compare_gradients(gives(1.0, wrong), gives(1.0, right), {}, tolerance=1e-5)
 
 
@@ -174,7 +173,7 @@ def test_numbers_whose_squares_leave_the_range_are_compared(size: float) -> None
     right, wrong = {"W": np.array([size, size])}, {"W": np.array([size, 3 * size])}
     report = tg.compare_gradients(gives(1.0, right), gives(1.0, right), {})
     assert report.gradient == 0
-    with pytest.raises(tg.GradientError, match=r"W\[1\]: .* ratio 3"):
+    with pytest.raises(tg.GradientError, match=r"(?s)W\[1\]: .*\sratio\s3"):
         tg.compare_gradients(gives(1.0, wrong), gives(1.0, right), {})
 
 

@@ -81,7 +81,7 @@ def test_the_right_sine_passes_at_every_size_and_seed(scale):
 
 def test_a_missing_term():
     f = planted(lambda x, z: x * z + z, dx=lambda g, y, x, z: g * z, dz=lambda g, y, x, z: g * x)
-    with pytest.raises(GradientError, match=r"^input 1, index \(0,\): expected .*, got "):
+    with pytest.raises(GradientError, match=r"^input 1, index \(0,\): expected .*,\s+got\s"):
         check_gradients(f, [np.ones(2), np.ones(2)])
 
 
@@ -91,7 +91,7 @@ def test_the_message_names_input_index_and_both_numbers():
         check_gradients(
             lambda p: f(p["W"]).sum() * 0 + f(p["W"]), {"b": np.ones(1), "W": np.ones((2, 2))}
         )
-    message = str(caught.value)
+    message = " ".join(str(caught.value).split())
     assert message.startswith("input W, index (1, 1): expected ")
     expected, came = (float(s) for s in re.findall(r"(?:expected|got) (\S+\d)", message))
     assert abs(came / expected - 2 / 3) < 1e-6  # central differences are that good
@@ -322,7 +322,7 @@ def test_a_function_that_has_partial_derivatives_but_no_gradient():
     def f(x):
         return x[0] ** 2 * x[1] / (x[0] ** 2 + x[1] ** 2 + 1e-300)
 
-    with pytest.raises(GradientError, match="along a random direction"):
+    with pytest.raises(GradientError, match=r"along a random\s+direction"):
         check_gradients(planted(f, dx=lambda g, y, x: 0 * x), np.zeros(2))
 
 

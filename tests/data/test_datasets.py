@@ -150,7 +150,7 @@ def refusal(*args, **kwargs):
 
 
 def test_the_command_line_offers_the_table():
-    assert list(datasets.CHOICES) == ["auto", *TABLE, "strokes", "idx", "npz"]
+    assert list(datasets.CHOICES) == ["auto", *TABLE, "strokes", "idx", "npz", "folder"]
     assert {"mnist", "fashion-mnist", "kmnist"} <= set(TABLE)
 
 

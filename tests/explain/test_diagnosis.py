@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
@@ -102,9 +103,11 @@ def reason(f: Any, g: Any = None, dtype: Any = np.float64) -> str:
     p = {name: x.astype(dtype) for name, x in P.items()}
     with pytest.raises(tg.GradientError) as raised:
         tg.compare_gradients(f, g or tg.value_and_grad(loss), p, X.astype(dtype), T.astype(dtype))
-    first, *lines = str(raised.value).split("\n")
-    assert max(map(len, lines)) <= 80 and "these agree" in first
-    return " ".join(" ".join(lines).split())
+    message = str(raised.value)
+    assert max(map(len, message.split("\n"))) <= 80
+    first, *reasons = re.split(r"\n(?! )", message)  # what goes on in the next line is indented
+    assert "these agree" in " ".join(first.split())
+    return " ".join(" ".join(reasons).split())
 
 
 MISTAKES = [

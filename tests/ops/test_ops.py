@@ -1154,6 +1154,9 @@ def test_errors_name_the_op_and_the_shapes():
     assert refused(tg.affine, (64, 784), (400, 784), (784,)) == (
         "affine: x is (64, 784), W is (400, 784); x needs as many columns as W has rows"
     )
+    assert refused(tg.affine, (64, 28, 28), (784, 400), (400,)).endswith(
+        "W has rows; x.reshape(len(x), -1) has, a row for each image"
+    )
     assert "b is (3,), W is (4, 2)" in refused(tg.affine, (5, 4), (4, 2), (3,))
     assert "a number is no matrix" in refused(matmul, (), (3, 3))
     for shapes in ((2, 3), (4, 2)), ((2, 3), (4,)), ((3,), (4, 2)), ((3,), (4,)):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +96,12 @@ def test_a_folder_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (tg.VAE(), IMAGES, {}, r"of 784 pixels, got 4 x 3; VAE\(pixels=12\) is for these"),
         (MODELS["vae"], IMAGES / 255, {}, r"expected uint8 .* got float64 .*astype\(np\.uint8\)"),
         (MODELS["vae"], IMAGES[0], {}, "expected uint8|pixels"),
-        (MODELS["vae"], [1, 2], {}, "expected an array of NumPy, got a list"),
+        (MODELS["vae"], [1, 2], {}, "an array of NumPy, got a list; np.stack.* of one size"),
+        (MODELS["vae"], IMAGES, {"gradients": "by hand"}, "did you mean 'by-hand'"),
+        (MODELS["vae"], IMAGES, {"optimizer": 3}, "an optimizer such as tinygen.SGD, got 3"),
+        (MODELS["vae"], IMAGES, {"evaluate": lambda now: 3}, "to return numbers by name, .* got 3"),
+        (MODELS["vae"], IMAGES, {"evaluate": lambda now: {"x": [1]}}, "numbers by name"),
+        (MODELS["vae"], IMAGES, {"evaluate": lambda now: {"step": 1}}, "another name .* 'step'"),
         (MODELS["vae"], IMAGES, {"batch_size": 41}, "a batch_size of 1 to 40, .* got 41"),
         (MODELS["vae"], IMAGES, {"epochs": 0}, "epochs"),
         (MODELS["vae"], IMAGES, {"rate": -1.0}, "rate"),
@@ -140,6 +147,71 @@ def test_ctrl_c_leaves_the_model_so_far_if_there_is_a_folder(
     assert "--" not in str(stopped.value) and (str(out) in str(stopped.value)) == asked
     if asked:
         assert tg.load(tmp_path / "run").sample(2).shape == (2, 4, 3)
+
+
+def test_the_history_is_that_of_the_run(tmp_path: Path) -> None:
+    data = tg.data.stroke_digits(train=20, test=10)
+    trained = tg.fit(tg.VAE(784, (4,), 2), data, out=tmp_path, **SHORT)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert trained.history == tg.load(tmp_path).history == [json.loads(line) for line in lines]
+    assert [row["epoch"] for row in trained.history] == [1, 2]
+    assert trained.history[-1]["test_loss"] == pytest.approx(trained.loss(data.test_images))
+    curves = {"loss": {"train_loss": "training", "test_loss": "test"}}
+    assert tg.plots.loss_curves(trained.history, curves) is not None
+    tg.save(tmp_path / "model.npz", trained.model, trained.parameters)
+    assert tg.load(tmp_path / "model.npz").history == []
+    assert tg.fit(MODELS["vae"], IMAGES, **SHORT).history[1].keys() == {
+        "epoch", "step", "train_loss", "rate", "seconds"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "vae", "adversarial", "conditional", "classifier"])
+def test_by_hand_is_by_autograd(name: str) -> None:
+    one, other = (
+        tg.fit(MODELS[name], IMAGES, labels_of(name), gradients=how, **SHORT)
+        for how in ("autograd", "by-hand")
+    )
+    np.testing.assert_allclose(one.parameters.flat, other.parameters.flat, rtol=1e-3, atol=1e-5)
+    assert one.sha256 != other.sha256, "or only one of them was asked"
+
+
+def test_another_optimizer_is_taken() -> None:
+    """One step on one batch, down the gradient."""
+    model, rows = tg.Autoencoder(6, (), 2), RNG.random((10, 6)).astype(np.float32)
+    p = model.initialise(0)
+    _, gradients = tg.value_and_grad(model.loss)(p, rows)
+    once: dict[str, Any] = {"epochs": 1, "batch_size": 10, "quiet": True, "rate": 0.1}
+    descent = tg.fit(model, rows, optimizer=partial(tg.SGD, momentum=0.0), **once)
+    expected = p.flat - 0.1 * gradients.flat
+    np.testing.assert_allclose(descent.parameters.flat, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["vae", "gan"])
+def test_figures_of_each_epoch_are_those_of_the_model_then(
+    backend: Any, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+
+    def evaluate(model: Any) -> dict[str, Any]:
+        seen.append(model)
+        return {"grey": model.sample(20).mean()}
+
+    more = SHORT | {"quiet": False, "epochs": 9, "batch_size": 5}  # so that there is an average
+    trained = tg.fit(MODELS[name], IMAGES, evaluate=evaluate, backend=backend, **more)
+    assert [row["grey"] for row in trained.history] == [float(x.sample(20).mean()) for x in seen]
+    assert seen[0].sha256 != seen[-1].sha256, "they stay what they were"
+    np.testing.assert_array_equal(seen[-1].sample(20), trained.sample(20))
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith(f"  grey {trained.history[-1]['grey']:.4g}")
+
+
+def test_a_model_that_is_in_no_file_is_called_what_it_is() -> None:
+    trained = tg.fit(MODELS["vae"], IMAGES, **SHORT)
+    assert trained.path is None and "; not saved; " in repr(trained)
+    with pytest.raises(InputError, match=r"^the trained VAE: expected codes"):
+        trained.decode(IMAGES)
+    with pytest.raises(InputError, match=r"^the trained Encoder: Encoder has no sample"):
+        trained.encoder.sample()
 
 
 def test_a_rate_that_is_too_high_is_named() -> None:

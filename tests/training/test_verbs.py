@@ -41,6 +41,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (7, 2, 3), dtype=np.uint8)
 ROWS = (IMAGES.reshape(7, 6) / np.float32(255)).astype(np.float32)
 HAVE = {
     "encode": "autoencoder, vae, free bits, gaussian vae, adversarial, encoder",
+    "posterior": "vae, free bits, gaussian vae",
     "decode": "autoencoder, vae, free bits, gaussian vae, adversarial, decoder",
     "reconstruct": "autoencoder, vae, free bits, gaussian vae, adversarial",
     "sample": "vae, free bits, gaussian vae, adversarial, gan, conditional",
@@ -84,8 +85,11 @@ def test_a_verb_answers_on_the_host_alike_on_every_backend(
     backend: Any, verb: str, name: str
 ) -> None:
     got = ask(trained(name, backend), verb)
-    shape = {"encode": (7, 3), "classify": (7,), "loss": ()}.get(verb, (7, 2, 3))
-    assert np.shape(got) == shape and type(got) is (float if verb == "loss" else np.ndarray)
+    shape = {"encode": (7, 3), "posterior": (2, 7, 3), "classify": (7,), "loss": ()}.get(
+        verb, (7, 2, 3)
+    )
+    kind = {"loss": float, "posterior": tuple}.get(verb, np.ndarray)
+    assert np.shape(got) == shape and type(got) is kind
     if verb != "loss" or name in ("autoencoder", "classifier"):  # its noise differs on a GPU
         np.testing.assert_allclose(got, ask(trained(name), verb), rtol=1e-5, atol=1e-6)
 
@@ -110,6 +114,20 @@ def test_codes_and_images_are_those_of_the_model(name: str) -> None:
     images = model.decode(p, mean).reshape(7, 2, 3)
     np.testing.assert_allclose(who.decode(mean), images, rtol=1e-5)
     np.testing.assert_allclose(who.reconstruct(IMAGES), images, rtol=1e-5)
+
+
+def test_the_posterior_has_the_kl_of_the_elbo() -> None:
+    """By numerical integration over each dimension, in nats."""
+    who = trained("gaussian vae")
+    mean, log_var = who.posterior(IMAGES)
+    np.testing.assert_array_equal(mean, who.encode(IMAGES))
+    z = np.linspace(-12, 12, 4001)
+    log_q = -0.5 * ((z - mean[..., None]) ** 2 / np.exp(log_var[..., None]) + log_var[..., None])
+    density = np.exp(log_q) / np.sqrt(2 * np.pi)
+    kl = (density * (log_q + 0.5 * z**2)).sum(axis=-1) * (z[1] - z[0])
+    np.testing.assert_allclose(tg.gaussian_kl(mean, log_var), kl, rtol=1e-4, atol=1e-5)
+    reported = VAEEvaluator(who.model, who.parameters, seed=0).elbo(IMAGES).kl_per_dimension
+    np.testing.assert_allclose(kl.mean(axis=0), reported, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["vae", "adversarial"])

@@ -129,7 +129,7 @@ def parser(
             "--data-dir",
             type=path,
             metavar="DIR",
-            help="folder of the four IDX files, or the .npz file",
+            help="folder of the four IDX files or of pictures, or the .npz file",
         )
     add, usual = p.add_argument_group("training").add_argument, Recipe()
     add("--epochs", type=whole(1, MOST_EPOCHS), default=10, metavar="N",

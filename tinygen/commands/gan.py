@@ -15,7 +15,13 @@ import numpy as np
 
 from tinygen import plots
 from tinygen.commands import command_line
-from tinygen.commands.gan_command_line import add_flags, build, fit_to_data, new_learner
+from tinygen.commands.gan_command_line import (
+    WHAT_TO_TRY,
+    add_flags,
+    build,
+    fit_to_data,
+    new_learner,
+)
 from tinygen.commands.gan_monitor import GANMonitor, train
 from tinygen.commands.setup import Run, set_up
 from tinygen.data import as_floats
@@ -115,10 +121,7 @@ def report(monitor: Monitor, trainer: Trainer) -> None:
     except InputError as error:
         say(f"no Parzen window: {error}")
     if scores.digits_covered < total:
-        warn(
-            f"warning: only {scores.digits_covered} of {total} digits are covered; "
-            "docs/gan-training.md says what to try"
-        )
+        warn(f"warning: only {scores.digits_covered} of {total} digits are covered; {WHAT_TO_TRY}")
     run.summarise(
         trainer.learner.parameters.flat.size,
         trainer.state.seconds,

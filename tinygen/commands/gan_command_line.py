@@ -19,6 +19,11 @@ from tinygen.ops import ACTIVATIONS
 from tinygen.training.learners.adversarial_step import AdversarialLearner
 from tinygen.training.recipes import AVERAGE
 
+WHAT_TO_TRY = (
+    "try more --epochs, another --seed, --loss r1 with a larger --penalty, or a lower --lr"
+)
+"""Said of a generator that covers too little, after the last epoch."""
+
 
 def add_flags(p: argparse.ArgumentParser, gamma: float) -> Any:
     """The flags of a generator and a discriminator; returns their group, to add others to.

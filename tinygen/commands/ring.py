@@ -12,7 +12,7 @@ from typing import Any
 
 from tinygen import plots
 from tinygen.commands import command_line
-from tinygen.commands.gan_command_line import add_flags, build, new_learner
+from tinygen.commands.gan_command_line import WHAT_TO_TRY, add_flags, build, new_learner
 from tinygen.commands.gan_monitor import GANMonitor, train
 from tinygen.commands.setup import Run, set_up
 from tinygen.data import MIXTURES, mixture_points
@@ -89,10 +89,7 @@ def report(monitor: Monitor, trainer: Trainer) -> None:
     say(f"{coverage}; a perfect generator: {total} of {total}, {perfect:.2%}")
     say(f"the data themselves: {mode_coverage(monitor.real, monitor.mixture)}")
     if coverage.modes < total:
-        warn(
-            f"warning: {total - coverage.modes} of {total} modes are not covered; "
-            "docs/gan-training.md says what to try"
-        )
+        warn(f"warning: {total - coverage.modes} of {total} modes are not covered; {WHAT_TO_TRY}")
     run.summarise(trainer.learner.parameters.flat.size, trainer.state.seconds,
                   test=coverage.metrics, perfect={"good_samples": perfect})  # fmt: skip
     plots.mixture(samples, monitor.real, monitor.limit, monitor.field(),

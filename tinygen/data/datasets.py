@@ -10,13 +10,14 @@ import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
+from tinygen.data import folder as pictures
 from tinygen.data import idx, locations, mixtures, npz, strokes
 from tinygen.data.batches import background, require_finite
 from tinygen.data.download import DownloadError, download
@@ -32,10 +33,12 @@ class Dataset:
     """Images and labels to train on and to test on, and where they come from.
 
     Images are (n, h, w) or (n, h, w, c) of uint8, with n of their own for training and testing;
-    points, or any other rows, are (n, d) of floats. Labels are (n,) of uint8, or None for data that
-    has none. `source` is one printable phrase; `sha256` maps each file to the hash of its
+    points, or any other rows, are (n, d) of floats. Labels are (n,) of whole numbers, or None for
+    data that has none. `source` is one printable phrase; `sha256` maps each file to the hash of its
     uncompressed bytes, or "train" and "test" to the hash of the pixels that were drawn. Of images
     that were drawn the factors are known: name -> (n,) float32, see `tinygen.data.strokes.FACTORS`.
+
+    `from_arrays` makes one of images, and `from_folder` of pictures.
 
     Raises:
         InputError: images are of another kind, or not all of one shape; one is NaN or infinite;
@@ -47,8 +50,8 @@ class Dataset:
     train_labels: np.ndarray | None
     test_images: np.ndarray
     test_labels: np.ndarray | None
-    source: str
-    sha256: dict[str, str]
+    source: str = "arrays"
+    sha256: dict[str, str] = field(default_factory=dict)
     train_factors: dict[str, np.ndarray] | None = None
     test_factors: dict[str, np.ndarray] | None = None
 
@@ -111,7 +114,8 @@ class Dataset:
 def _require_images(what: str, images: np.ndarray, labels: np.ndarray | None) -> None:
     """What a `Dataset` promises of its images, of which each part has at least one."""
     if not isinstance(images, np.ndarray) or isinstance(images, np.ma.MaskedArray):
-        raise InputError(f"{what}: expected an array of NumPy, got a {type(images).__name__}")
+        way = "; np.stack(images) makes one of images of one size" * isinstance(images, list)
+        raise InputError(f"{what}: expected an array of NumPy, got a {type(images).__name__}{way}")
     pixels = images.dtype == np.uint8 and images.ndim > 1
     if not pixels and (images.dtype.kind != "f" or images.ndim != 2):
         raise InputError(
@@ -243,7 +247,7 @@ BRIGHT = 0.75
 FILES = DATASETS["mnist"].files
 """What the four files of `--data idx` are called."""
 
-CHOICES = ("auto", *DATASETS, "strokes", "idx", "npz")
+CHOICES = ("auto", *DATASETS, "strokes", "idx", "npz", "folder")
 
 
 def load(
@@ -270,6 +274,8 @@ def load(
     npz
         Any other data in one file, `data_dir`, that has the arrays ``x_train``, ``y_train``,
         ``x_test`` and ``y_test``; without the labels, too.
+    folder
+        Pictures in a folder, `data_dir`, as `from_folder` reads them with `seed`.
     strokes
         Drawn here from `seed`: 60,000 and 10,000 stroke digits.
     auto
@@ -280,12 +286,22 @@ def load(
     Raises:
         InputError: the data cannot be had, or a file is not what it should be. A bad file of the
             user's is never skipped in favour of another place, nor changed.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> images = np.zeros((50, 28, 28), np.uint8)
+    >>> with TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/mine.npz", x_train=images[:40], x_test=images[40:])
+    ...     load("npz", f"{folder}/mine.npz").train_images.shape
+    (40, 28, 28)
     """
     refuse_unknown("data", choice, CHOICES)
     if choice == "strokes":
         return stroke_digits(seed)
-    if choice in ("idx", "npz"):
-        dataset = _load_idx(data_dir) if choice == "idx" else _load_npz(data_dir)
+    if choice in ("idx", "npz", "folder"):
+        if choice == "folder":
+            dataset = _load_folder(data_dir, seed)
+        else:
+            dataset = _load_idx(data_dir) if choice == "idx" else _load_npz(data_dir)
         _say_if_bright(dataset, say)
         return dataset
     name = locations.DEFAULT if choice == "auto" else choice
@@ -317,6 +333,72 @@ def stroke_digits(seed: int = 0, *, train: int = 60_000, test: int = 10_000) -> 
         train_factors=train_factors,
         test_factors=test_factors,
     )
+
+
+def from_arrays(
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    *,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+) -> Dataset:
+    """A data set of images, as a `Dataset` has them, a part of which is set apart for testing.
+
+    Args:
+        images, labels: ``(n, ...)`` and ``(n,)``, in any order; which ones are set apart depends on
+            their number and on `seed` alone.
+        test_fraction: of the images, rounded; at least one is set apart, and one is left.
+
+    Raises:
+        InputError: the images or labels are not what a `Dataset` has, there is only one image, or
+            the fraction is not between 0 and 1.
+
+    >>> from_arrays(np.zeros((50, 4, 3), np.uint8), test_fraction=0.2)
+    Dataset(arrays; 40 to train on, 10 to test on; 4 x 3 of uint8; no labels; arrays)
+    """
+    if not 0 < test_fraction < 1:
+        raise InputError(f"expected a test_fraction between 0 and 1, got {test_fraction}")
+    labels = None if labels is None else np.asarray(labels)
+    _require_images("images", images, labels)
+    if (n := len(images)) < 2:
+        raise InputError(f"expected two images at least, one of them for testing, got {n}")
+    order = np.random.default_rng(seed).permutation(n)
+    k = min(max(1, round(test_fraction * n)), n - 1)
+    train, test = images[order[k:]], images[order[:k]]
+    train_labels, test_labels = (
+        (None, None) if labels is None else (labels[order[k:]], labels[order[:k]])
+    )
+    sha256 = _hashes(train, test)
+    return Dataset("arrays", train, train_labels, test, test_labels, sha256=sha256)
+
+
+def from_folder(
+    folder: str | os.PathLike[str], *, test_fraction: float = 0.1, seed: int = 0
+) -> Dataset:
+    """A data set of the pictures in a folder, PNG or JPEG; some are set apart for testing.
+
+    They are in the folder itself, or in a sub-folder for each class: the sub-folders, in the order
+    of their names, have the labels 0, 1, ... Grey pictures are ``(n, h, w)``; if one has colours,
+    all are ``(n, h, w, 3)``. All must be of one size; transparency is left out.
+
+    Args:
+        test_fraction, seed: as in `from_arrays`.
+
+    Raises:
+        InputError: there are no such pictures, or they are of several sizes.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
+    >>> with TemporaryDirectory() as folder:
+    ...     for k in range(10):
+    ...         Image.new("L", (4, 3), color=20 * k).save(f"{folder}/{k}.png")
+    ...     from_folder(folder).train_images.shape
+    (9, 3, 4)
+    """
+    path = locations.expanded(folder)
+    images, labels = pictures.read(path)
+    dataset = from_arrays(images, labels, test_fraction=test_fraction, seed=seed)
+    return replace(dataset, name="folder", source=f"the pictures in {path}")
 
 
 def mixture_points(name: str, train: int, test: int, seed: int = 0) -> Dataset:
@@ -360,6 +442,12 @@ def _load_npz(data_dir: str | os.PathLike[str] | None) -> Dataset:
         source=f"the arrays in {path}",
         sha256={path.name: sha256},
     )
+
+
+def _load_folder(data_dir: str | os.PathLike[str] | None, seed: int) -> Dataset:
+    if not data_dir:
+        raise InputError("--data folder needs --data-dir DIR, the folder of the pictures")
+    return from_folder(data_dir, seed=seed)
 
 
 def _say_if_bright(dataset: Dataset, say: Callable[[str], object]) -> None:

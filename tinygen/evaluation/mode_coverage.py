@@ -1,7 +1,8 @@
 """How many modes of a known mixture samples cover, by the protocol of PacGAN (Lin et al. 2018).
 
 There 2,500 samples are drawn. A sample is good if it lies within three standard deviations of the
-nearest mode, and a mode is covered if one good sample belongs to it.
+nearest mode, and a mode is covered if one good sample belongs to it, be it one of 2,500 that went
+astray; `ModeCoverage.counts` tells such modes apart.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class ModeCoverage:
     """Which modes samples cover.
 
     Attributes:
-        modes: how many modes have a good sample.
+        modes: how many modes have at least one good sample, as in PacGAN.
         good_samples: the fraction of good samples; compare it with `PERFECT_GOOD_SAMPLES`.
         counts: ``(k,)``, the good samples of each mode.
 

@@ -151,7 +151,7 @@ def _explain(error: GradientError, reasons: Callable[..., list[str]], *given: An
         lines = reasons(error, *given)
     except Exception as problem:
         lines = [f"(the search for a reason failed: {type(problem).__name__}: {problem})"]
-    error.args = ("\n".join([str(error), *(_wrapped(line) for line in lines)]),)
+    error.args = ("\n".join(_wrapped(line) for line in [str(error), *lines]),)
 
 
 def _wrapped(line: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from tinygen.autograd.engine import op
 from tinygen.backend import Array, namespace, require_floats
 from tinygen.ops.shaping import broadcast_to, reshape, transpose
@@ -44,8 +46,10 @@ def affine(x: Array, W: Array, b: Array) -> Array:
     """
     require_floats(x, W, b)
     if x.ndim != 2 or W.ndim != 2 or x.shape[1] != W.shape[0]:
+        images = x.ndim > 2 and W.ndim == 2 and prod(x.shape[1:]) == W.shape[0]
+        way = "; x.reshape(len(x), -1) has, a row for each image" * images
         raise ValueError(
-            f"affine: x is {x.shape}, W is {W.shape}; x needs as many columns as W has rows"
+            f"affine: x is {x.shape}, W is {W.shape}; x needs as many columns as W has rows{way}"
         )
     if b.shape != W.shape[1:]:
         raise ValueError(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,10 +23,11 @@ from tinygen.losses import one_hot
 from tinygen.models import GAN, AdversarialAutoencoder, Classifier
 from tinygen.parameters import Parameters
 from tinygen.training.learners import AAELearner, AdversarialLearner, Learner, SingleLossLearner
+from tinygen.training.learners.learner import MakeOptimizer
 from tinygen.training.loading import VERBS, TrainedModel, load
 from tinygen.training.plan import Plan
 from tinygen.training.progress import Progress, in_notebook
-from tinygen.training.recipes import AVERAGE, RECIPES, Recipe
+from tinygen.training.recipes import AVERAGE, RECIPES
 from tinygen.training.run_dir import RunDir, about, versions
 from tinygen.training.trainer import Diverged, Interrupted, Trainer
 
@@ -39,6 +41,9 @@ COLUMNS = {
     "train_encoder_loss": "E {:.3f}",
 }
 
+Evaluate = Callable[[TrainedModel], Mapping[str, float]]
+"""Figures of a model that is in training, by name."""
+
 
 def fit(
     model: Any,
@@ -48,18 +53,18 @@ def fit(
     epochs: int = 10,
     batch_size: int = 128,
     rate: float | None = None,
+    optimizer: MakeOptimizer | None = None,
+    gradients: str = "autograd",
+    evaluate: Evaluate | None = None,
     seed: int = 0,
     backend: Backend | str = "numpy",
     out: str | os.PathLike[str] | None = None,
     quiet: bool = False,
 ) -> TrainedModel:
-    """Train a model on images, with the same trainer as the examples::
+    """Train a model on images, with the same trainer as the examples.
 
-        digits = tg.data.load()
-        trained = tg.fit(tg.VAE(), digits, epochs=10)
-        images = trained.sample(100)
-
-    A notebook shows a curve of the losses, which grows with each epoch.
+    A notebook shows a curve of the losses, which grows with each epoch; `TrainedModel.history` has
+    the numbers.
 
     Args:
         model: an `Autoencoder`, `VAE`, `GAN`, `AdversarialAutoencoder` or `Classifier`. It holds no
@@ -68,6 +73,11 @@ def fit(
             ``(n, h, w)`` or ``(n, h, w, c)`` of uint8, or rows ``(n, d)`` of floats.
         labels: ``(n,)``, for a classifier, or a GAN with classes; those of a data set are its own.
         rate: of learning, at its highest; by default that of the command which trains such a model.
+        optimizer: makes one for the parameters of a player, such as `tinygen.SGD` or
+            ``functools.partial(tinygen.Adam, beta1=0.0)``; by default that command's Adam.
+        gradients: "autograd" or "by-hand".
+        evaluate: takes the model as it is after each epoch, a `TrainedModel`, and returns figures
+            by name, which are printed and stand in the history.
         out: a folder for the checkpoint and the figures of each epoch, as of a run; by default none
             is left behind.
         quiet: print and show nothing.
@@ -76,6 +86,15 @@ def fit(
         InputError: anything is not as it is expected to be.
         Interrupted: by Ctrl-C; the model as it was then is in `out`.
         Diverged: the loss is not finite.
+
+    >>> from tinygen.data import stroke_digits
+    >>> from tinygen.models import VAE
+    >>> digits = stroke_digits(train=40, test=10)
+    >>> trained = fit(VAE(hidden=(8,), latent=3), digits, epochs=2, batch_size=20, quiet=True)
+    >>> trained.sample(4).shape
+    (4, 28, 28)
+    >>> trained.history[1]["test_loss"] < trained.history[0]["test_loss"]
+    True
     """
     recipe = RECIPES.get(type(model))
     if recipe is None:
@@ -86,15 +105,18 @@ def fit(
     data = _dataset(images, labels)
     _refuse_other_images(model, data)
     rate = recipe.lr if rate is None else rate
+    if optimizer is not None and not callable(optimizer):
+        raise InputError(f"fit: expected an optimizer such as tinygen.SGD, got {optimizer!r}"[:300])
     _refuse_numbers(len(data.train_images), epochs, batch_size, rate)
     backend = get_backend(backend) if isinstance(backend, str) else backend
     plan = _plan(model, data, epochs, batch_size, seed, rate, recipe.warm_up)
-    learner = _learner(model, model.initialise(seed, np.float32, backend), recipe)
+    optimizer = optimizer or partial(optim.Adam, beta1=recipe.beta1, beta2=recipe.beta2)
+    learner = _learner(model, model.initialise(seed, np.float32, backend), optimizer, gradients)
     with _folder(out) as folder:
         progress = _progress(epochs, quiet)
         trainer = Trainer(learner, plan, RunDir(folder), progress, backend)
         try:
-            _train(trainer, data)
+            _train(trainer, data, evaluate)
         except Interrupted:  # the trainer speaks of flags, which there are none of here
             left = f"tg.load({str(out)!r}) is the model so far" if out else "it left nothing behind"
             raise Interrupted(f"stopped after step {trainer.state.step}; {left}") from None
@@ -102,7 +124,7 @@ def fit(
             what, _, _ = str(diverged).partition(f"; {trainer.run_dir.checkpoint}")
             raise Diverged(f"{what}; a rate below {rate:g} may get further") from None
         trained = load(folder, backend)  # with a generator's average in its place
-    return trained if out is not None else replace(trained, path=Path(TASK))
+    return trained if out is not None else replace(trained, path=None)
 
 
 def _plan(
@@ -119,36 +141,39 @@ def _plan(
     return replace(plan, schedule=optim.warm_up(optim.linear(rate, steps - rising), rising))
 
 
-def _train(trainer: Trainer, data: Dataset) -> None:
-    """Until the last epoch, with the loss of test images after each, if there are some."""
+def _train(trainer: Trainer, data: Dataset, evaluate: Evaluate | None) -> None:
+    """Until the last epoch, with the figures of the model after each."""
     learner, plan, backend = trainer.learner, trainer.plan, trainer.backend
-    model, p = learner.model, learner.parameters
-    now = TrainedModel(model, p, backend, Path(TASK), plan.data)
+    model = learner.model
     has_tests = data.test_images is not data.train_images and isinstance(model, VERBS["loss"])
+    test_labels = data.test_labels if isinstance(model, Classifier) else None
 
-    def evaluate() -> dict[str, float]:
-        if not has_tests:
-            return {}
-        labels = data.test_labels if isinstance(model, Classifier) else None
-        return {"test_loss": now.loss(data.test_images, labels, plan.seed)}
+    def figures() -> dict[str, float]:
+        now = TrainedModel(model, _averaged(learner), backend, None, plan.data)
+        test = (
+            {"test_loss": now.loss(data.test_images, test_labels, plan.seed)} if has_tests else {}
+        )
+        own = {} if evaluate is None else _as_figures(evaluate(now))
+        trainer.progress.columns |= {name: f"{name} {{:.4g}}" for name in own}
+        return test | own
 
     labels = None
     if getattr(model, "classes", 0):
         labels = one_hot(backend.asarray(np.asarray(data.train_labels)), model.classes)
-    trainer.fit(backend.asarray(data.train_images), evaluate, labels)
+    trainer.fit(backend.asarray(data.train_images), figures, labels)
     trainer.run_dir.write_summary(
         task=TASK, config=plan.config, data=plan.data, versions=versions(backend),
-        seconds=round(trainer.state.seconds, 3), parameters=p.flat.size,
+        seconds=round(trainer.state.seconds, 3), parameters=learner.parameters.flat.size,
     )  # fmt: skip
 
 
 def _progress(epochs: int, quiet: bool) -> Progress:
     """Lines on a terminal, a curve in a notebook."""
     if quiet or not in_notebook():
-        return Progress(epochs, COLUMNS, quiet)
+        return Progress(epochs, {**COLUMNS}, quiet)
     from tinygen.training.live import LiveProgress  # which loads matplotlib
 
-    return LiveProgress(epochs, COLUMNS)
+    return LiveProgress(epochs, {**COLUMNS})
 
 
 @contextmanager
@@ -172,7 +197,7 @@ def _dataset(images: Any, labels: Any) -> Dataset:
             raise InputError("fit: expected no labels beside a Dataset, which has its own")
         return images
     labels = labels if labels is None else np.asarray(labels)
-    return Dataset("images", images, labels, images, labels, "an array", {})
+    return Dataset("images", images, labels, images, labels, "an array")
 
 
 def _refuse_other_images(model: Any, data: Dataset) -> None:
@@ -199,13 +224,32 @@ def _refuse_numbers(images: int, epochs: Any, batch_size: Any, rate: Any) -> Non
         raise InputError(f"fit: expected a rate above 0, got {rate!r}")
 
 
-def _learner(model: Any, p: Parameters, recipe: Recipe) -> Learner:
-    def adam(parameters: Parameters) -> optim.Optimizer:
-        return optim.Adam(parameters, recipe.beta1, recipe.beta2)
-
-    gradients = model.gradients("autograd")
+def _learner(model: Any, p: Parameters, optimizer: MakeOptimizer, how: str) -> Learner:
+    gradients = model.gradients(how)
     if isinstance(model, GAN):
-        return AdversarialLearner(model, p, adam, gradients, average=AVERAGE)
+        return AdversarialLearner(model, p, optimizer, gradients, average=AVERAGE)
     if isinstance(model, AdversarialAutoencoder):
-        return AAELearner(model, p, adam, gradients)
-    return SingleLossLearner(model, p, adam, gradients)
+        return AAELearner(model, p, optimizer, gradients)
+    return SingleLossLearner(model, p, optimizer, gradients)
+
+
+def _averaged(learner: Learner) -> Parameters:
+    """A copy of the parameters; a part that has an average is that, as in a checkpoint."""
+    p = learner.parameters.copy()
+    if learner.averaged is not None:
+        p.part(learner.averaged).flat[...] = learner.vectors["average"]
+    return p
+
+
+def _as_figures(figures: Any) -> dict[str, float]:
+    """What an `evaluate` returned, as it goes into the row of an epoch, which has names already."""
+    if not isinstance(figures, Mapping) or not all(
+        isinstance(name, str) and isinstance(x, Real) for name, x in figures.items()
+    ):
+        raise InputError(
+            "fit: expected evaluate to return numbers by name, such as {'modes': 8}, "
+            f"got {figures!r}"[:300]
+        )
+    if taken := [name for name in figures if name in ("epoch", "step", "rate", "seconds")]:
+        raise InputError(f"fit: expected another name for a figure of evaluate than {taken[0]!r}")
+    return {name: float(x) for name, x in figures.items()}

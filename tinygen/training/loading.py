@@ -43,6 +43,7 @@ TEST_STREAM = 2
 
 VERBS: dict[str, tuple[type, ...]] = {
     "encode": (EncoderDecoder, Encoder),
+    "posterior": (VAE,),
     "decode": (EncoderDecoder, Decoder),
     "reconstruct": (EncoderDecoder,),
     "sample": (VAE, AdversarialAutoencoder, GAN),
@@ -62,17 +63,22 @@ class TrainedModel:
         data: what it was trained on: the data set's name, source and hashes, the shape of an
             image, and how pixels became numbers.
         config: the flags of its run.
-        path: the file, for messages.
+        path: its file; None if it is in none.
+        history: the figures of each epoch of its run, as in ``metrics.jsonl``; empty for a file of
+            `tinygen.save`. `tinygen.plots.loss_curves` draws them.
 
-    What it can be asked for are the verbs `encode`, `decode`, `reconstruct`, `sample`, `loss` and
-    `classify`, from host arrays to host arrays; `VERBS` says which models have which. Images are
-    uint8 as in a data set, or floats in [0, 1] as the verbs return them, and have the shape of
-    those of the training::
+    What it can be asked for are the verbs `encode`, `posterior`, `decode`, `reconstruct`, `sample`,
+    `loss` and `classify`, from host arrays to host arrays; `VERBS` says which models have which.
+    Images are uint8 as in a data set, or floats in [0, 1] as the verbs return them, and have the
+    shape of those of the training.
 
-        trained = tg.load("runs/mnist_vae")
-        codes = trained.encode(images)
-        again = trained.decode(codes)
-        new = trained.sample(100, seed=1)
+    >>> from tinygen.data import stroke_digits
+    >>> from tinygen.training import fit
+    >>> digits = stroke_digits(train=20, test=10)
+    >>> trained = fit(VAE(hidden=(8,), latent=3), digits, epochs=1, batch_size=10, quiet=True)
+    >>> codes = trained.encode(digits.test_images)
+    >>> codes.shape, trained.decode(codes).shape, trained.sample(4, seed=1).shape
+    ((10, 3), (10, 28, 28), (4, 28, 28))
 
     It, its encoder and its decoder are also functions of arrays on the backend of the parameters
     and of their dtype, as a training step needs them, such as ``trained.prepare(images)``.
@@ -81,15 +87,21 @@ class TrainedModel:
     model: Any
     parameters: Parameters
     backend: Backend
-    path: Path
+    path: Path | None
     data: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[dict[str, Any]] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"TrainedModel({'; '.join(self._facts().values())})"
 
     def _repr_html_(self) -> str:
         return html_table("TrainedModel", (), [*self._facts().items()])
+
+    @property
+    def _name(self) -> str:
+        """What messages call it."""
+        return str(self.path or f"the trained {type(self.model).__name__}")
 
     def _facts(self) -> dict[str, str]:
         """What a reader wants to know of it, in a few words each."""
@@ -100,7 +112,7 @@ class TrainedModel:
             "model": f"{type(self.model).__name__}({', '.join(changed)})",
             "parameters": f"{p.size} parameters, {p.dtype} on {self.backend.name}",
             "data": f"trained on {str(self.data.get('name', 'unknown data'))[:100]}",
-            "file": str(self.path),
+            "file": str(self.path or "not saved"),
             "verbs": ", ".join(v for v, kinds in VERBS.items() if isinstance(self.model, kinds)),
         }
 
@@ -122,13 +134,11 @@ class TrainedModel:
     def _part(self, name: str) -> TrainedModel:
         model = getattr(self.model, name, None)
         if model is None:
-            raise InputError(f"{self.path}: {type(self.model).__name__} has no {name}")
+            raise InputError(f"{self._name}: {type(self.model).__name__} has no {name}")
         p = self.parameters.part(f"{name}.")
         own = {n: p.shapes[n] for n in model.shapes}  # a VAE's decoder has a variance beside it
         flat = p.flat[: sum(map(prod, own.values()))]
-        return TrainedModel(
-            model, Parameters(own, flat), self.backend, self.path, self.data, self.config
-        )
+        return replace(self, model=model, parameters=Parameters(own, flat))
 
     def to(self, backend: Backend, dtype: Any) -> TrainedModel:
         """The same in another place, or in another arithmetic."""
@@ -153,13 +163,13 @@ class TrainedModel:
             alone = _without_grey(images.shape) == _without_grey(expected)
             one = "; images[None] is a batch of one" if alone else ""
             raise InputError(
-                f"{self.path}: the model is of images of {_by(expected)} pixels, "
+                f"{self._name}: the model is of images of {_by(expected)} pixels, "
                 f"got {_by(images.shape[1:])}{one}"
             )
         if images.ndim > 2 and images.dtype != np.uint8:
             raise InputError(
-                f"{self.path}: expected uint8 images, got {images.dtype}; floats in [0, 1] need no "
-                "preparation but images.reshape(len(images), -1)"
+                f"{self._name}: expected uint8 images, got {images.dtype}; floats in [0, 1] need "
+                "no preparation but images.reshape(len(images), -1)"
             )
         require_finite("images", images)
         self._compare_background(images)
@@ -172,8 +182,8 @@ class TrainedModel:
             return
         if abs((new := background(images)) - trained) > 0.5:
             warnings.warn(
-                f"the images have a mean background of {new:.2f}, those that {self.path} was "
-                f"trained on one of {trained:.2f}, where 0 is black and 1 is white; "
+                f"the images have a mean background of {new:.2f}, those that {self._name} has "
+                f"seen one of {trained:.2f}, where 0 is black and 1 is white; "
                 "255 - images inverts them",
                 stacklevel=3,
             )
@@ -187,9 +197,10 @@ class TrainedModel:
         for array in arrays:
             if (dtype := getattr(array, "dtype", None)) is None or dtype.kind != "f":
                 raise InputError(
-                    f"{self.path}: expected arrays of floats, got {dtype or type(array).__name__}; "
-                    "trained.prepare(images) makes them of images of uint8, and trained.encode and "
-                    "trained.decode take what is on the host as it is"
+                    f"{self._name}: expected arrays of floats, got "
+                    f"{dtype or type(array).__name__}; trained.prepare(images) makes them of "
+                    "images of uint8, and trained.encode and trained.decode take what is on the "
+                    "host as it is"
                 )
         return self.model(self.parameters, *arrays)
 
@@ -199,7 +210,20 @@ class TrainedModel:
         """The codes of images, a VAE's the means: ``(n, h, w)`` to ``(n, latent)``."""
         self._require("encode")
         encoder = self if isinstance(self.model, Encoder) else self.encoder
-        return self._in_pieces(encoder, images, encoder._rows)
+        return self._in_pieces(encoder, images, self._rows)
+
+    def posterior(self, images: Any) -> tuple[Any, Any]:
+        """The distribution of each image's code: means and log-variances, ``(n, latent)`` each.
+
+        ``tg.gaussian_kl(*trained.posterior(images)).mean(axis=0)`` is the KL of each dimension, in
+        nats: what it says of an image.
+        """
+        self._require("posterior")
+        encoder = self.encoder
+        net, p = encoder.model.net, encoder.parameters
+        both = self._in_pieces(lambda x: net(p, x), images, self._rows)
+        mean, log_var = np.split(both, 2, axis=1)
+        return mean, log_var
 
     def decode(self, codes: Any) -> Any:
         """The images of codes, floats: ``(n, latent)`` to ``(n, h, w)``."""
@@ -207,11 +231,14 @@ class TrainedModel:
         decoder = self if isinstance(self.model, Decoder) else self.decoder
         codes, latent = np.asarray(codes), decoder.model.latent
         if codes.ndim != 2 or codes.shape[1] != latent:
-            raise InputError(f"{self.path}: expected codes (n, {latent}), got {codes.shape}")
+            raise InputError(f"{self._name}: expected codes (n, {latent}), got {codes.shape}")
         return self._as_images(self._in_pieces(decoder, codes, self._on_backend))
 
     def reconstruct(self, images: Any) -> Any:
-        """Images decoded from their codes, a VAE's from the means: ``(n, h, w)``, floats."""
+        """Images decoded from their codes, a VAE's from the means: ``(n, h, w)``, floats.
+
+        ``trained.model.reconstruct(trained.parameters, x)`` takes and returns rows ``(n, pixels)``.
+        """
         self._require("reconstruct")
         return self.decode(self.encode(images))
 
@@ -228,7 +255,7 @@ class TrainedModel:
         z = np.random.default_rng(seed).standard_normal((_count(n), self.model.latent))
         classes = getattr(self.model, "classes", 0)
         if labels is not None and not classes:
-            raise InputError(f"{self.path}: expected no labels, as the model has no classes")
+            raise InputError(f"{self._name}: expected no labels, as the model has no classes")
         if not isinstance(self.model, GAN):
             return self.decode(z)
         generate = self.model.sampler(self.parameters.part("generator."))
@@ -237,7 +264,7 @@ class TrainedModel:
         labels = np.arange(n) % classes if labels is None else np.broadcast_to(labels, n)
         if outside := {*labels.tolist()} - {*range(classes)}:
             raise InputError(
-                f"{self.path}: label {min(outside)} is out of range; expected 0 to {classes - 1}"
+                f"{self._name}: label {min(outside)} is out of range; expected 0 to {classes - 1}"
             )
         rows = np.concatenate([z, one_hot(labels, classes, z.dtype)], axis=1)
 
@@ -260,7 +287,7 @@ class TrainedModel:
         if takes_labels != (labels is not None) or (takes_labels and len(labels) != len(images)):
             expected = "a label for each image" if takes_labels else "images and no labels"
             got = "no labels" if labels is None else f"{len(images)} images, {len(labels)} labels"
-            raise InputError(f"{self.path}: expected {expected}, got {got}")
+            raise InputError(f"{self._name}: expected {expected}, got {got}")
         total = 0.0
         for k, start in enumerate(_starts(images)):
             x = self._rows(images[start : start + ROWS])
@@ -293,7 +320,7 @@ class TrainedModel:
         if not isinstance(self.model, VERBS[verb]):
             *some, last = [name for name, kind in KINDS.items() if issubclass(kind, VERBS[verb])]
             can = f"{', '.join(some)} and {last} have" if some else f"{last} has"
-            raise InputError(f"{self.path}: {type(self.model).__name__} has no {verb}; {can} one")
+            raise InputError(f"{self._name}: {type(self.model).__name__} has no {verb}; {can} one")
 
     def _in_pieces(
         self, function: Callable[[Array], Array], rows: Any, to_backend: Callable[[Any], Array]
@@ -336,6 +363,14 @@ def sha256_of(vector: Any) -> str:
 def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> TrainedModel:
     """The model that a run left behind, or that `tinygen.save` wrote.
 
+    >>> from tempfile import TemporaryDirectory
+    >>> from tinygen.training import save
+    >>> model = Autoencoder(pixels=6, hidden=(5,), latent=2)
+    >>> with TemporaryDirectory() as folder:
+    ...     save(f"{folder}/model.npz", model, model.initialise(seed=0))
+    ...     load(f"{folder}/model.npz").encode(np.ones((4, 6))).shape
+    (4, 2)
+
     Args:
         path: the folder of the run, or a file; ~ is the home folder.
         backend: where its parameters shall lie.
@@ -356,6 +391,8 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
         model = from_description(meta.get("model"))
     except InputError as error:
         raise InputError(f"{file}: {str(error)[:300]}") from None
+    rows = meta.get("history")
+    history = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     config, data = ({**x} if isinstance(x := meta.get(k), dict) else {} for k in ("config", "data"))
     dtype = np.dtype(name if (name := meta.get("dtype")) in DTYPES else "float32")
     size = sum(map(prod, model.shapes.values()))
@@ -372,7 +409,7 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
         raise checkpoint.damaged(file, "it holds NaN or infinity")
     for name, vector in vectors.items():  # the average after the parameters, into their memory
         vector[...] = arrays[name]
-    return TrainedModel(model, host.to(backend), backend, file, data, config)
+    return TrainedModel(model, host.to(backend), backend, file, data, config, history)
 
 
 def _starts(rows: Any) -> range:

@@ -36,10 +36,7 @@ def save(
     parameters: Parameters,
     data: Dataset | Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model and its parameters into a file, which replaces an older one once it is whole::
-
-        tg.save("vae.npz", model, parameters)
-        images = tg.load("vae.npz").sample(100)
+    """Write a model and its parameters into a file, which replaces an older one once it is whole.
 
     Args:
         path: ends in .npz, or in .safetensors, which needs the package of this name.
@@ -53,6 +50,15 @@ def save(
         InputError: the model is of no such kind, the parameters are not the model's, of another
             dtype or not finite, or the file is that of a run, which could not go on without it.
         OSError: it cannot be written; what was there stays.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from tinygen.models import VAE
+    >>> from tinygen.training import load
+    >>> model = VAE(pixels=784, hidden=(8,), latent=3)
+    >>> with TemporaryDirectory() as folder:
+    ...     save(f"{folder}/vae.npz", model, model.initialise(seed=0))
+    ...     load(f"{folder}/vae.npz").sample(100).shape
+    (100, 28, 28)
     """
     path = expanded(path)
     if path.suffix not in FORMATS:

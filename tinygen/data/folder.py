@@ -1,0 +1,87 @@
+"""Pictures of a folder, read into one array of pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tinygen.errors import InputError
+
+ENDINGS = (".png", ".jpg", ".jpeg")
+GREY = ("1", "L", "LA")
+MODES = (*GREY, "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+"""The modes of Pillow that have 8 bits for a colour, or fewer; grey ones first."""
+
+
+def read(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """The pictures in a folder, and their labels if they are in sub-folders, in alphabetical order.
+
+    Returns:
+        ``(n, h, w)`` of uint8 if all are grey, else ``(n, h, w, 3)``; and ``(n,)`` of int64, the
+        position of each one's sub-folder among the names of all, or None.
+
+    Raises:
+        InputError: there are none, some are beside the sub-folders, or one is damaged, has more
+            than 8 bits for a colour, or is of another size than the others.
+    """
+    try:
+        flat, classes = _pictures(folder), sorted(p for p in folder.iterdir() if p.is_dir())
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder ({error.strerror or error})") from None
+    by_class = [files for files in map(_pictures, classes) if files]
+    if bool(flat) == bool(by_class):
+        got = "both" if flat else "none"
+        raise InputError(
+            f"{folder}: expected pictures ({', '.join(ENDINGS)}) in it, or in a sub-folder for "
+            f"each class, got {got}"
+        )
+    files = flat or [file for some in by_class for file in some]
+    labels = None if flat else np.repeat(np.arange(len(by_class)), [*map(len, by_class)])
+    return _stacked(folder, files), labels
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Those that are directly in it; names that begin with a dot are the system's own."""
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in ENDINGS and not file.name.startswith(".")
+    )
+
+
+def _stacked(folder: Path, files: list[Path]) -> np.ndarray:
+    """All pictures in one array, the right way up."""
+    pictures = [_picture(file) for file in files]
+    sizes = {picture.shape[:2]: file for picture, file in zip(pictures, files, strict=True)}
+    if len(sizes) > 1:
+        size = next(iter(sizes))
+        shown = [f"{_by(size)} ({file.relative_to(folder)})" for size, file in sizes.items()]
+        raise InputError(
+            f"{folder}: expected pictures of one size, got {len(sizes)} sizes, such as "
+            f"{' and '.join(shown[:2])}; in Pillow ImageOps.fit(picture, {size[::-1]}) gives one "
+            f"of {_by(size)}"
+        )
+    if any(picture.ndim == 3 for picture in pictures):
+        pictures = [p if p.ndim == 3 else np.stack([p, p, p], axis=2) for p in pictures]
+    return np.stack(pictures)
+
+
+def _picture(file: Path) -> np.ndarray:
+    """``(h, w)`` if it is grey, else ``(h, w, 3)``."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as opened:
+            picture = ImageOps.exif_transpose(opened)  # as a camera was held
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{file}: expected a PNG or JPEG picture ({error})") from None
+    if picture.mode not in MODES:
+        raise InputError(
+            f"{file}: expected 8 bits for a colour, got a picture of mode {picture.mode}"
+        )
+    return np.asarray(picture.convert("L" if picture.mode in GREY else "RGB"))
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, size))
