@@ -120,6 +120,14 @@ def test_anything_strange_is_asked_about(
     assert "\n" not in str(refused.value)
 
 
+def test_fewer_images_than_a_batch_are_one() -> None:
+    few, all_at_once = (
+        tg.fit(MODELS["vae"], IMAGES, epochs=1, quiet=True, **batch)
+        for batch in ({}, {"batch_size": len(IMAGES)})
+    )
+    np.testing.assert_array_equal(few.parameters.flat, all_at_once.parameters.flat)
+
+
 def test_a_data_set_has_its_own_labels() -> None:
     data = tg.data.stroke_digits(train=20, test=10)
     model = tg.Classifier(784, (8,), 10)

@@ -48,7 +48,7 @@ def test_it_comes_back(tmp_path: Path, backend: Any, name: str, dtype: str, endi
     assert trained.parameters.flat.dtype == dtype
     assert type(trained.parameters.flat) is type(p.flat)
     np.testing.assert_array_equal(*(backend.to_numpy(x.flat) for x in (trained.parameters, p)))
-    tg.save(path, trained.model, trained.parameters, trained.data)  # over itself
+    tg.save(path, trained)  # over itself
     assert tg.load(path).sha256 == trained.sha256 and tg.load(path).data == trained.data
 
 
@@ -120,9 +120,8 @@ def wrong(name: str) -> Any:
     p = VAE9.initialise(0)
     if name == "nan":
         p["encoder.b1"] = np.nan
-    return {"float16": p.to(NUMPY, np.float16), "dict": {**p}, "part": p.part("encoder.")}.get(
-        name, p
-    )
+    others = {"float16": p.to(NUMPY, np.float16), "dict": {**p}, "part": p.part("encoder.")}
+    return (others | {"none": None}).get(name, p)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +134,7 @@ def wrong(name: str) -> Any:
         ("model.npz", VAE9, "dict", "expected a Parameters, .* got a dict"),
         ("model.npz", VAE9, "part", r"expected the parameters .*'encoder\.W1'.*, got .*'W1'"),
         ("model.npz", VAE9, "nan", "expected finite parameters, got NaN"),
+        ("model.npz", VAE9, "none", r"expected the parameters, too, .*tg\.save\(path, trained\)"),
     ],
 )
 def test_what_cannot_be_loaded_is_not_saved(

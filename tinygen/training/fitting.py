@@ -32,6 +32,7 @@ from tinygen.training.run_dir import RunDir, about, versions
 from tinygen.training.trainer import Diverged, Interrupted, Trainer
 
 TASK = "fit"
+BATCH_SIZE = 128
 COLUMNS = {
     "train_loss": "train {:.4g}",
     "test_loss": "test {:.4g}",
@@ -51,7 +52,7 @@ def fit(
     labels: Any = None,
     *,
     epochs: int = 10,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     rate: float | None = None,
     optimizer: MakeOptimizer | None = None,
     gradients: str = "autograd",
@@ -72,6 +73,7 @@ def fit(
         images: a data set, whose test images then are evaluated after each epoch; or images
             ``(n, h, w)`` or ``(n, h, w, c)`` of uint8, or rows ``(n, d)`` of floats.
         labels: ``(n,)``, for a classifier, or a GAN with classes; those of a data set are its own.
+        batch_size: 128 by default, or all images if there are fewer.
         rate: of learning, at its highest; by default that of the command which trains such a model.
         optimizer: makes one for the parameters of a player, such as `tinygen.SGD` or
             ``functools.partial(tinygen.Adam, beta1=0.0)``; by default that command's Adam.
@@ -105,6 +107,7 @@ def fit(
     data = _dataset(images, labels)
     _refuse_other_images(model, data)
     rate = recipe.lr if rate is None else rate
+    batch_size = min(BATCH_SIZE, len(data.train_images)) if batch_size is None else batch_size
     if optimizer is not None and not callable(optimizer):
         raise InputError(f"fit: expected an optimizer such as tinygen.SGD, got {optimizer!r}"[:300])
     _refuse_numbers(len(data.train_images), epochs, batch_size, rate)

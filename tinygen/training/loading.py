@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from math import prod
 from numbers import Integral
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,14 @@ from tinygen.models import (
 from tinygen.models.encoder_decoder import EncoderDecoder
 from tinygen.models.serialization import KINDS, from_description
 from tinygen.parameters import Parameters
-from tinygen.training import checkpoint
+from tinygen.training import checkpoint, tensors
 from tinygen.training.run_dir import RunDir
-from tinygen.training.saving import BY_NAME, DTYPES, FORMATS
 
+FORMATS: dict[str, ModuleType] = {".npz": checkpoint, ".safetensors": tensors}
+"""What reads and writes a file, by the ending of its name."""
+BY_NAME = "by name"
+"""What the description of a file of `save` says of its arrays, which in a run's are one vector."""
+DTYPES = ("float32", "float64")
 ROWS = 1000
 """Images or codes that go through a model at a time, so that memory stays flat."""
 TEST_STREAM = 2

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,27 +19,22 @@ from tinygen.errors import InputError
 from tinygen.models.architecture import shape_of
 from tinygen.models.serialization import KINDS, describe
 from tinygen.parameters import Parameters, refuse_other_types
-from tinygen.training import checkpoint, tensors
+from tinygen.training import checkpoint
+from tinygen.training.loading import BY_NAME, DTYPES, FORMATS, TrainedModel
 from tinygen.training.run_dir import about
-
-FORMATS: dict[str, ModuleType] = {".npz": checkpoint, ".safetensors": tensors}
-"""What reads and writes a file, by the ending of its name."""
-BY_NAME = "by name"
-"""What the description of such a file says of its arrays, which in a run's are one vector."""
-DTYPES = ("float32", "float64")
 
 
 def save(
     path: str | os.PathLike[str],
     model: Any,
-    parameters: Parameters,
+    parameters: Parameters | None = None,
     data: Dataset | Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model and its parameters into a file, which replaces an older one once it is whole.
 
     Args:
         path: ends in .npz, or in .safetensors, which needs the package of this name.
-        model: of one of the kinds in `tinygen.models`.
+        model: of one of the kinds in `tinygen.models`; or a trained one, which has all the rest.
         parameters: in the layout of the model, on any backend.
         data: what it was trained on, or the `data` of a loaded model: the shape of an image and the
             brightness of its border, which `tinygen.load` compares with new images. Without it an
@@ -57,18 +51,27 @@ def save(
     >>> model = VAE(pixels=784, hidden=(8,), latent=3)
     >>> with TemporaryDirectory() as folder:
     ...     save(f"{folder}/vae.npz", model, model.initialise(seed=0))
-    ...     load(f"{folder}/vae.npz").sample(100).shape
+    ...     again = load(f"{folder}/vae.npz")
+    ...     save(f"{folder}/copy.npz", again)
+    >>> again.sample(100).shape
     (100, 28, 28)
     """
     path = expanded(path)
     if path.suffix not in FORMATS:
         raise InputError(f"{path}: expected a name that ends in {' or '.join(FORMATS)}")
     _refuse_run(path)
+    if isinstance(model, TrainedModel) and parameters is None:
+        model, parameters, data = model.model, model.parameters, data or model.data
     description = describe(model)
     if description is None:
         raise InputError(
             f"save: expected a model such as {', '.join(KINDS)}, got a {type(model).__name__}; "
             "np.savez(path, **parameters) writes the arrays of any network"
+        )
+    if parameters is None:
+        raise InputError(
+            "save: expected the parameters, too, as a model holds none; what tg.fit and tg.load "
+            "return has them: tg.save(path, trained)"
         )
     arrays = _on_host(model, parameters)
     meta = {
