@@ -297,18 +297,31 @@ def refuse_other_configuration(saved: dict[str, Any], now: dict[str, Any], where
         InputError: naming each flag that differs.
     """
     saved = {key: value for key, value in BEFORE.items() if key in now} | saved
-    if saved.get(DATA) != now.get(DATA):
-        raise InputError(f"{where} cannot be resumed with other data than it began with")
     differ = [
         f"{_flag(key[:40])} was {_shown(saved.get(key))}, is {_shown(now.get(key))}"
         for key in sorted({**saved, **now})
-        if saved.get(key) != now.get(key)
+        if key != DATA and saved.get(key) != now.get(key)
     ]
     if differ:
         raise InputError(
             f"{where} cannot be resumed with other flags ({'; '.join(differ)}); "
             "--restart begins anew"
         )
+
+
+def other_data(saved: dict[str, Any], now: dict[str, Any], where: Path) -> InputError:
+    """The error for a run that is resumed with other data, which both are what is recorded of."""
+    was, got = _data_in_words(saved), _data_in_words(now)
+    got = got if got != was else "other images from there"
+    return InputError(
+        f"{where} cannot be resumed with other data: it began with {was}, this is {got}; give "
+        "--data, --data-dir and --smoke as before, --restart to begin anew, or another --out"
+    )
+
+
+def _data_in_words(data: dict[str, Any]) -> str:
+    n = data.get("train", "unknown")
+    return f"{str(data.get('source', 'unknown data'))[:200]} ({n} training images)"
 
 
 def schedule(args: argparse.Namespace, steps: int) -> optim.Schedule:
@@ -465,5 +478,6 @@ def _shown(value: Any) -> str:
 
 def _told(sentence: str, code: int) -> int:
     if sys.stderr is not None:  # a daemon may have closed it
+        sentence = sentence.encode(errors="replace").decode()  # half a character has no code
         print(" ".join(sentence.splitlines()), file=sys.stderr, flush=True)
     return code
