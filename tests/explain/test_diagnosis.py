@@ -138,6 +138,22 @@ def test_the_function_of_tensors_may_be_the_first_one_and_as_it_is() -> None:
     assert "the derivative of tanh" in reason(wrong, loss)
 
 
+def test_what_compare_gradients_cannot_compare_is_named() -> None:
+    model = tg.VAE(6, (4,), 2)
+    p = model.initialise(0, np.float64)
+    data = model.draw(RNG.random((5, 6)), np.random.default_rng(0))
+    by_hand = model.gradients("by-hand")
+    for loss_alone in (lambda p, *data: by_hand(p, *data)[0],
+                       lambda p, *data: float(by_hand(p, *data)[0])):  # fmt: skip
+        for pair in ((loss_alone, model.loss), (by_hand, loss_alone)):
+            with pytest.raises(
+                TypeError, match=r"expected \(loss, gradients\), or the loss of Tens"
+            ):
+                tg.compare_gradients(*pair, p, *data)
+    with pytest.raises(TypeError, match="expected two functions, .* got a str"):
+        tg.compare_gradients(by_hand, "autograd", p, *data)
+
+
 def test_two_functions_by_hand_are_compared_array_by_array() -> None:
     wrong = partial(by_hand, db="-da.sum(axis=0)")
     assert "why: the gradient of b has the other sign; fits to 16 digits" in reason(wrong, by_hand)

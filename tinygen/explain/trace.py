@@ -117,6 +117,10 @@ class Trace:
         """Of all nodes, in the order of the forward pass."""
         return tuple(node.name for node in self.nodes)
 
+    def __repr__(self) -> str:
+        last, found = self.nodes[-1], len(self.visits)
+        return f"Trace({last.name}; {len(self.nodes)} steps; {found} gradients; print it for a table)"
+
     def __str__(self) -> str:
         return table.table(self)
 
@@ -179,7 +183,10 @@ def trace(f: Callable[..., Tensor] | Tensor, /, *arguments: Any, **options: Any)
         raise TypeError("trace: expected the parameters after the function, as in trace(f, p, x)")
     loss = names.call(f, arguments, options)
     if not isinstance(loss, Tensor):
-        raise TypeError(f"trace: expected a Tensor, the function returned a {type(loss).__name__}")
+        raise TypeError(
+            f"trace: expected a Tensor, the function returned a {type(loss).__name__}; model.loss is "
+            "a function that can be traced"
+        )
     return _Follower(names).of(loss)
 
 
