@@ -150,7 +150,7 @@ def test_what_compare_gradients_cannot_compare_is_named() -> None:
                 TypeError, match=r"expected \(loss, gradients\), or the loss of Tens"
             ):
                 tg.compare_gradients(*pair, p, *data)
-    with pytest.raises(TypeError, match="expected two functions, .* got a str"):
+    with pytest.raises(TypeError, match=r"expected two functions, .* got a str"):
         tg.compare_gradients(by_hand, "autograd", p, *data)
 
 

@@ -547,7 +547,7 @@ def refuse_mixtures(
     for name, array in others.items():
         if hasattr(array, "requires_grad"):
             raise TypeError(
-                f"{model}: expected arrays, as gradients by hand take them, got a Tensor as {name}; "
+                f"{model}: expected arrays for gradients by hand, got a Tensor as {name}; "
                 "model.loss takes Tensors"
             )
         if array is not None and (array.dtype != dtype or namespace(array) is not xp):

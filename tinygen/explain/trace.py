@@ -118,8 +118,8 @@ class Trace:
         return tuple(node.name for node in self.nodes)
 
     def __repr__(self) -> str:
-        last, found = self.nodes[-1], len(self.visits)
-        return f"Trace({last.name}; {len(self.nodes)} steps; {found} gradients; print it for a table)"
+        name, steps, gradients = self.nodes[-1].name, len(self.nodes), len(self.visits)
+        return f"Trace({name}; {steps} steps; {gradients} gradients; print it for a table)"
 
     def __str__(self) -> str:
         return table.table(self)
@@ -184,8 +184,8 @@ def trace(f: Callable[..., Tensor] | Tensor, /, *arguments: Any, **options: Any)
     loss = names.call(f, arguments, options)
     if not isinstance(loss, Tensor):
         raise TypeError(
-            f"trace: expected a Tensor, the function returned a {type(loss).__name__}; model.loss is "
-            "a function that can be traced"
+            f"trace: expected a Tensor, the function returned a {type(loss).__name__}; model.loss "
+            "is a function that can be traced"
         )
     return _Follower(names).of(loss)
 
