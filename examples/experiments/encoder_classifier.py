@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinygen import plots
+from tinygen.arguments import name_in
 from tinygen.backend import get_backend
 from tinygen.commands import command_line
 from tinygen.commands.setup import Run, load_dataset, set_up
@@ -128,7 +129,7 @@ def counts(text: str) -> tuple[Any, ...]:
 
 def modes(text: str) -> tuple[str, ...]:
     """A type for argparse: ``frozen,finetune``."""
-    return tuple(dict.fromkeys(map(command_line.name_in(tuple(MODES)), text.split(","))))
+    return tuple(dict.fromkeys(map(name_in(tuple(MODES)), text.split(","))))
 
 
 # The grid of trainings.

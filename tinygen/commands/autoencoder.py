@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 
 from tinygen import plots
+from tinygen.arguments import name_in
 from tinygen.commands import command_line
 from tinygen.commands.setup import Run, set_up
 from tinygen.data import as_floats, in_order
@@ -46,7 +47,7 @@ def flags(prog: str | None = None) -> ArgumentParser:
     add = group.add_argument
     weight = {"type": command_line.real(least=0), "default": 0.0, "metavar": "X"}
     add("--reconstruction", **command_line.choice(RECONSTRUCTIONS, "loss of an image"))
-    add("--output", type=command_line.name_in(OUTPUTS), metavar="NAME",
+    add("--output", type=name_in(OUTPUTS), metavar="NAME",
         help="sigmoid, or none if all is linear")  # fmt: skip
     add("--weight-decay", **weight, help="weight of half the sum of the squared weights")
     add("--code-l1", **weight, help="weight of the code's absolute values: sparse")

@@ -8,15 +8,16 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tinygen import optim
+from tinygen.arguments import Parser, name_in
 from tinygen.backend import NAMES, keep_freed_memory
 from tinygen.data import CHOICES
 from tinygen.data.locations import expanded
-from tinygen.errors import InputError, did_you_mean
+from tinygen.errors import InputError
 from tinygen.nn import BIASES, WEIGHTS
 from tinygen.ops import ACTIVATIONS
 from tinygen.training.recipes import Recipe
@@ -57,20 +58,6 @@ NEEDS: tuple[Needs, ...] = (
 """Those of all examples."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, but refusing with one sentence, which says what was probably meant."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        known, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            meant = did_you_mean(unknown[0].partition("=")[0], self._option_string_actions)
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
-        return known
-
-
 class _Formatter(argparse.HelpFormatter):
     """Help of 78 columns that says a default where there is one to say."""
 
@@ -93,7 +80,7 @@ def bare_parser(about: str | None, prog: str | None = None) -> argparse.Argument
         prog: what the user typed to call it, by default the name of the script.
     """
     description = (about or "").partition("\n")[0]
-    return _Parser(prog, description=description, formatter_class=_Formatter, allow_abbrev=False)
+    return Parser(prog, description=description, formatter_class=_Formatter, allow_abbrev=False)
 
 
 def parser(
@@ -383,21 +370,6 @@ def choice(names: Sequence[str], what: str, default: str | None = None) -> dict[
     help_ = f"{what}: {', '.join(names)}"
     about = {"default": default or names[0], "metavar": "NAME", "help": help_}
     return {"type": name_in(names), **about}
-
-
-@dataclass(frozen=True)
-class name_in:  # noqa: N801  it is called as the other types for argparse are
-    """A type for argparse: one of some names. Its own choices would not say what was meant."""
-
-    names: Sequence[str]
-
-    def __call__(self, text: str) -> str:
-        if text not in self.names:
-            meant = did_you_mean(text, self.names)
-            raise argparse.ArgumentTypeError(
-                f"invalid choice: {text!r}{meant}; choose one of {', '.join(self.names)}"
-            )
-        return text
 
 
 def path(text: str) -> Path:

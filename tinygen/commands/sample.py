@@ -17,10 +17,12 @@ from tinygen.commands import command_line
 from tinygen.data import MIXTURES
 from tinygen.data.mixtures import points
 from tinygen.errors import InputError
-from tinygen.files import replacing
+from tinygen.files import named_with, refuse_existing, replacing
 from tinygen.training import TrainedModel, load
 
 FORMATS = (".png", ".npz")
+CHECKPOINT = "checkpoint.npz"
+"""In the folder of a run."""
 MOST = 10_000
 """Images; a sheet of more could not be looked at."""
 
@@ -43,19 +45,31 @@ def flags(prog: str | None = None) -> ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     args = flags(prog).parse_args(arguments)
-    out = args.out or Path(f"{args.run.resolve().stem}-samples.png")
-    if out.suffix.lower() not in FORMATS:
-        raise InputError(f"--out {out}: expected a name that ends in {' or '.join(FORMATS)}")
-    if out.exists() and not args.overwrite:
-        raise InputError(f"{out} exists already; --overwrite replaces it, --out names another file")
+    out = named_with(args.out or f"{args.run.resolve().stem}-samples.png", *FORMATS)
+    refuse_missing(args.run)
     trained = load(args.run)
     images = trained.sample(args.images, args.seed, args.label)
+    if not args.overwrite:
+        refuse_existing(out)
     if out.suffix.lower() == ".npz":
         with replacing(out) as file:
             np.savez_compressed(file, images=images)
     else:
         draw(out, trained, images)
     print(out)
+
+
+def refuse_missing(run: Path) -> None:
+    """Where there is no run, the message names those in runs/.
+
+    Raises:
+        InputError: there is no such file or folder, or the folder is not that of a run.
+    """
+    if run.is_file() or (run / CHECKPOINT).exists():
+        return
+    problem = f"the folder has no {CHECKPOINT}" if run.is_dir() else "there is no such run"
+    there = sorted(path.parent.as_posix() for path in Path("runs").glob(f"*/{CHECKPOINT}"))
+    raise InputError(f"{run}: {problem}" + (f"; there are {', '.join(there)}" if there else ""))
 
 
 def draw(path: Path, trained: TrainedModel, images: Any) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from tinygen.autograd import Op, Tensor
@@ -20,7 +19,7 @@ from tinygen.autograd.recording import ENGINE
 from tinygen.explain import graphviz, measured, stepper, table
 from tinygen.explain.names import Names
 from tinygen.explain.sources import partial_formula
-from tinygen.files import write_text
+from tinygen.files import named_with, write_text
 
 NUMBER = -1
 """The index of a constant that is a plain number."""
@@ -128,13 +127,15 @@ class Trace:
         """Write the stepper: one page of HTML, without network, on which one steps through.
 
         Args:
-            path: of the file; its name is the title.
+            path: of the file, which ends in .html; its name is the title.
             about: a sentence that stands under the title: what there is to be seen.
 
         Raises:
+            InputError: the name ends otherwise.
             OSError: it cannot be written.
         """
-        write_text(path, stepper.page(self, Path(path).stem, about))
+        path = named_with(path, ".html")
+        write_text(path, stepper.page(self, path.stem, about))
 
     def _repr_html_(self) -> str:
         """The stepper in a notebook."""

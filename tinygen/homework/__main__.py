@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tinygen.arguments import Parser, name_in, refused
 from tinygen.errors import InputError
 from tinygen.homework import marks, student
 from tinygen.homework.assignment import load, names
@@ -37,16 +38,18 @@ def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> None:
     Exit with 0 if it is done, 2 if it is refused, 130 by Ctrl-C, and 1 if a proof fails, or the
     grader itself, as where it has no sandbox.
     """
-    chosen = parser(prog).parse_args(arguments)
     try:
+        chosen = parser(prog).parse_args(arguments)
         chosen.run(chosen)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (InputError, OSError, SandboxError) as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        sys.exit(1 if isinstance(error, SandboxError) else 2)
+    except (InputError, OSError) as error:
+        refused(error)
+    except SandboxError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; with a class, the same command goes on from here", file=sys.stderr)
         sys.exit(130)
@@ -54,11 +57,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> None:
 
 def parser(prog: str = PROG) -> argparse.ArgumentParser:
     """The command line."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog,
         description=(__doc__ or "").replace(PROG, prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    assignment = name_in(tuple(names()))
     commands = p.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[Chosen], None], about: str) -> argparse.ArgumentParser:
@@ -69,7 +73,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     command("list", run_list, "show the assignments that there are")
 
     c = command("new", run_new, "write the folder that a student gets")
-    c.add_argument("name", metavar="NAME", help="one of the assignments of `list`")
+    c.add_argument("name", type=assignment, metavar="NAME", help="one of the assignments of `list`")
     c.add_argument("--out", type=Path, metavar="DIR", help="a new folder; by default NAME")
     add_which(c, 0, 2)
     c.set_defaults(variant=None)  # so that it is known whether it was given
@@ -84,7 +88,10 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     c.add_argument(
         "submission", type=Path, help="a student's file, folder or zip, or a class's folder"
     )
-    c.add_argument("--assignment", metavar="NAME", help="by default what the submission says")
+    c.add_argument(
+        "--assignment", type=assignment, metavar="NAME",
+        help="by default what the submission says",
+    )  # fmt: skip
     add_which(c, None, None)
     add_how(c)
     c.add_argument("--json", action="store_true", help="print the result for programs")
@@ -98,7 +105,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     )  # fmt: skip
 
     c = command("package", run_package, "write what another grader takes")
-    c.add_argument("name", metavar="NAME", help="one of the assignments of `list`")
+    c.add_argument("name", type=assignment, metavar="NAME", help="one of the assignments of `list`")
     c.add_argument("--for", dest="platform", choices=PLATFORMS, required=True, help="which grader")
     c.add_argument("--out", type=Path, metavar="PATH", help="a new zip or folder")
     add_which(c, None, 2)
@@ -109,7 +116,9 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     c.add_argument("--json", action="store_true", help="print the results for programs")
 
     c = command("prove", run_prove, "show that the grades are right")
-    c.add_argument("names", metavar="NAME", nargs="*", help="assignments; by default all")
+    c.add_argument(
+        "names", type=assignment, metavar="NAME", nargs="*", help="assignments; by default all"
+    )
     return p
 
 
