@@ -444,7 +444,7 @@ def report(experiment: Experiment, results: dict[Cell, dict[str, Any]]) -> None:
     for n, mode in best.items():
         draw_curves(args.out / f"curves-{n}.png", histories[n])
         draw_mistakes(experiment, mode, n)
-    say(f"pictures, figures and checkpoints are in {args.out}")
+    say(f"plots, metrics and checkpoints are in {args.out}")
 
 
 def check_label_counts(experiment: Experiment) -> None:

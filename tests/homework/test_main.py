@@ -256,7 +256,13 @@ def test_ctrl_c(tmp_path, monkeypatch, capsys):
 @posix
 def test_prove(capsys):
     assert refused("prove", "tiny") == 1
-    assert capsys.readouterr().out.splitlines() == [
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "1 of 1, tiny: solution, stub and mistakes",
+        "1 of 1, tiny: grades in the sandbox",
+        "1 of 1, tiny: cheats",
+    ]
+    assert out.splitlines() == [
         "tiny: expected 10 points in all, got 3",
         "tiny: expected at least 10 planted mistakes, got 2",
     ]

@@ -99,19 +99,19 @@ def parser(
     running = p.add_argument_group("running")
     add = running.add_argument
     add("--backend", default="numpy", metavar="NAME", help=f"one of {', '.join(NAMES)}")
-    add("--gradients", **choice(("autograd", "by-hand"), "where they come from"))
-    add("--dtype", **choice(("float32", "float64"), "of all numbers"))
-    add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="of all randomness")
-    add("--out", type=path, metavar="DIR", help=f"folder of the run, else runs/{task}")
+    add("--gradients", **choice(("autograd", "by-hand"), "how gradients are computed"))
+    add("--dtype", **choice(("float32", "float64"), "precision of all arrays"))
+    add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="random seed")
+    add("--out", type=path, metavar="DIR", help=f"folder of the run (default: runs/{task})")
     either = running.add_mutually_exclusive_group().add_argument
-    either("--resume", action="store_true", help="go on from the run's checkpoint")
-    either("--restart", action="store_true", help="begin anew, even over an unfinished run")
+    either("--resume", action="store_true", help="continue from the run's checkpoint")
+    either("--restart", action="store_true", help="start again, even over an unfinished run")
     add("--quiet", action="store_true", help="print errors only")
-    add("--smoke", action="store_true", help="a tiny run, to see that all works")
-    add("--plot-style", **choice(PLOT_STYLES, "of the page that pictures are for"))
+    add("--smoke", action="store_true", help="a tiny run, to check that everything works")
+    add("--plot-style", **choice(PLOT_STYLES, "background of the page that plots are for"))
     if data:
         add = p.add_argument_group("data").add_argument
-        add("--data", **choice(CHOICES, "auto is mnist, or strokes where there is no network"))
+        add("--data", **choice(CHOICES, "auto is mnist, or strokes without a network"))
         add(
             "--data-dir",
             type=path,
@@ -121,21 +121,21 @@ def parser(
     add, usual = p.add_argument_group("training").add_argument, Recipe()
     add("--epochs", type=whole(1, MOST_EPOCHS), default=10, metavar="N",
         help="passes over the images")  # fmt: skip
-    add("--batch-size", type=whole(1), default=128, metavar="N", help="images in a step")
+    add("--batch-size", type=whole(1), default=128, metavar="N", help="images per step")
     add("--lr", type=real(above=0, most=10), default=usual.lr, metavar="X",
-        help="learning rate, the highest of its schedule")  # fmt: skip
-    add("--schedule", **choice(SCHEDULES, "how the learning rate falls"))
+        help="learning rate, the peak of its schedule")  # fmt: skip
+    add("--schedule", **choice(SCHEDULES, "decay of the learning rate"))
     add("--warm-up", type=real(least=0, most=0.9), default=usual.warm_up, metavar="X",
-        help="fraction of the run over which the rate first rises")  # fmt: skip
-    add("--optimizer", **choice(OPTIMIZERS, "what makes a step of a gradient"))
+        help="fraction of the run in which the rate first rises")  # fmt: skip
+    add("--optimizer", **choice(OPTIMIZERS, "the optimizer"))
     add("--beta1", type=real(least=0, most=0.999999), default=usual.beta1, metavar="X",
-        help="of adam: how long gradients are remembered")  # fmt: skip
+        help="decay of Adam's mean of gradients")  # fmt: skip
     add("--beta2", type=real(least=0, most=0.999999), default=usual.beta2, metavar="X",
-        help="of adam: how long squared gradients are remembered")  # fmt: skip
+        help="decay of Adam's mean of squared gradients")  # fmt: skip
     add("--epsilon", type=real(above=0, most=1), default=1e-8, metavar="X",
-        help="of adam: added to the root of the mean square")  # fmt: skip
+        help="added to the root of Adam's mean square")  # fmt: skip
     add("--show-every", type=whole(1), default=50, metavar="N",
-        help="steps between two looks at the loss")  # fmt: skip
+        help="steps between updates of the loss shown")  # fmt: skip
     return p
 
 
@@ -146,21 +146,21 @@ def add_network_flags(p: argparse.ArgumentParser) -> Any:
     add("--hidden", type=widths, default=(512, 256), metavar="N,N",
         help="widths between the pixels and the code")  # fmt: skip
     add("--latent", type=whole(1, MOST_UNITS), default=32, metavar="N", help="width of the code")
-    add("--activation", **choice(tuple(ACTIVATIONS), "of the hidden layers", "elu"))
-    add("--weights", **choice(tuple(WEIGHTS), "how weights start", "glorot_uniform"))
-    add("--biases", **choice(tuple(BIASES), "how biases start"))
+    add("--activation", **choice(tuple(ACTIVATIONS), "activation of the hidden layers", "elu"))
+    add("--weights", **choice(tuple(WEIGHTS), "initial weights", "glorot_uniform"))
+    add("--biases", **choice(tuple(BIASES), "initial biases"))
     return group
 
 
 def add_start_flag(group: Any) -> None:
     """The flag that `Run.trainer` looks at."""
     group.add_argument("--start", type=path, metavar="RUN",
-        help="a run of the same network, whose parameters this one begins with")  # fmt: skip
+        help="a run of the same network, whose parameters this one starts from")  # fmt: skip
 
 
 def add_distortion_flag(group: Any, default: float | None) -> None:
     """The flag of an `input_distortion`."""
-    about = "how far images are turned, stretched, sheared and moved at random in training"
+    about = "how far training images are rotated, stretched, sheared and shifted at random"
     kind = real(least=0, most=1)
     group.add_argument("--input-distortion", type=kind, default=default, metavar="X", help=about)
 
@@ -173,9 +173,9 @@ def add_convolution_flags(group: Any, conv: dict[str, Any]) -> None:
     add("--architecture", **choice(ARCHITECTURES, "") | {"help": about})
     shown = "; ".join([_shown([*CHANNELS]), *others])
     add("--channels", type=widths, default=(), metavar="N,N",
-        help=f"of each convolution, with a stride of 2 (default with conv: {shown})")  # fmt: skip
+        help=f"channels per convolution, of stride 2 (default with conv: {shown})")  # fmt: skip
     add("--kernel", type=whole(1, MOST_KERNEL), default=3, metavar="N",
-        help="width of their windows")  # fmt: skip
+        help="width of the convolutions' kernels")  # fmt: skip
 
 
 def add_preset_flag(p: argparse.ArgumentParser, presets: dict[str, Any]) -> None:

@@ -33,13 +33,13 @@ def flags(prog: str | None = None) -> ArgumentParser:
     add("run", type=command_line.path, metavar="RUN", help="folder of a run, or a model's file")
     add("--images", type=command_line.whole(1, MOST), default=100, metavar="N", help="how many")
     add("--seed", type=command_line.whole(0, 2**63 - 1), default=0, metavar="N",
-        help="of the draws")  # fmt: skip
+        help="seed of the random codes")  # fmt: skip
     add("--label", type=command_line.whole(0, 10**6), metavar="N",
-        help="the class to draw, of a GAN that has some, else all of them in turn")  # fmt: skip
+        help="class of the images, of a conditional GAN (default: all in turn)")  # fmt: skip
     add("--out", type=command_line.path, metavar="FILE",
         help="a .png with all images, or an .npz with their array, else RUN-samples.png "
         "here")  # fmt: skip
-    add("--overwrite", action="store_true", help="replace a file that is there")
+    add("--overwrite", action="store_true", help="replace an existing file")
     return p
 
 
