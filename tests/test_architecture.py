@@ -21,7 +21,8 @@ ROOT = PACKAGE.parent
 # A room that is not listed here is a failure, and so is an import within a function.
 MAY_IMPORT = {
     "errors": "",
-    "files": "",
+    "arguments": "errors",
+    "files": "errors",
     "display": "",
     "backend": "errors",
     "parameters": "backend display",
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "models": "errors backend parameters autograd ops losses nn byhand",
     # An independent derivation: nothing of autograd, nor anything that is built on it.
     "byhand": "errors backend parameters",
-    "explain": "errors files backend parameters autograd ops losses nn models byhand",
+    "explain": "arguments errors files backend parameters autograd ops losses nn models byhand",
     "optim": "display backend parameters",
     "data": "errors display files backend",
     "training": "errors display files backend parameters autograd ops losses optim data models",
@@ -44,10 +45,10 @@ MAY_IMPORT = {
     "models training",
     "plots": "files",
     # Of explain, what students get a copy of.
-    "homework": "errors files explain",
+    "homework": "arguments errors files explain",
     # What a user types stands above all; it offers the names of nn, ops and models.
-    "commands": "errors files backend parameters losses ops nn optim data models training "
-    "evaluation plots",
+    "commands": "arguments errors files backend parameters losses ops nn optim data models "
+    "training evaluation plots",
     "__main__": "errors commands homework explain",
 }
 

@@ -27,7 +27,7 @@ COMMANDS = {
     "train autoencoder": Command("commands.autoencoder", "an autoencoder of images"),
     "train vae": Command("commands.vae", "a variational autoencoder of images"),
     "train gan": Command("commands.gan", "a GAN of images"),
-    "train ring": Command("commands.ring", "a GAN of points in the plane, in a minute"),
+    "train ring": Command("commands.ring", "a GAN of points in the plane, in a minute or two"),
     "train judge": Command("commands.judge", "the classifier that scores a GAN's images"),
     "sample": Command("commands.sample", "draw new images with a trained model"),
     "homework": Command("homework.__main__", "assignments that grade themselves"),
@@ -43,9 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done, 2 it was refused, 130 stopped by a signal, 1 anything else.
     """
     words = sys.argv[1:] if arguments is None else [*arguments]
-    if words == ["--version"]:
+    if words in (["--version"], ["-V"]):
         print(f"tinygen {tinygen.__version__}")
         return 0
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     group = words[:1] == ["train"]
     if words[group:] in ([], ["-h"], ["--help"]):
         print(usage("train" if group else ""))
@@ -63,7 +65,11 @@ def usage(group: str) -> str:
     words = "tinygen train MODEL" if group else "tinygen COMMAND"
     shown = {name: about for name, (_, about) in COMMANDS.items() if name.startswith(group)}
     commands = [f"  {name:19}{about}" for name, about in shown.items()]
-    return "\n".join([f"usage: {words} ...", "", *commands, "", f"{words} --help says more."])
+    more = ["Others train in Python, as in tg.fit(tg.AdversarialAutoencoder(), images)."] * bool(
+        group
+    )
+    about = [*more, f"{words} --help says more."]
+    return "\n".join([f"usage: {words} ...", "", *commands, "", *about])
 
 
 def chosen(words: Sequence[str]) -> str:
@@ -78,6 +84,8 @@ def chosen(words: Sequence[str]) -> str:
     first = words[0]
     if f"train {first}" in COMMANDS:
         raise InputError(f"expected tinygen train {first}, got tinygen {first}")
+    if first == "train" and words[1].startswith("-"):
+        raise InputError(f"expected a model before {words[1]}, as in tinygen train vae {words[1]}")
     refuse_unknown("command", first, dict.fromkeys(name.split()[0] for name in COMMANDS))
     name = " ".join(words[:2]) if first == "train" else first
     refuse_unknown("command", name, [other for other in COMMANDS if other.startswith(first)])

@@ -11,6 +11,32 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from tinygen.errors import InputError
+
+
+def named_with(path: str | os.PathLike[str], *endings: str) -> Path:
+    """The path of a file to write, whose name must end in one of these, such as ``".html"``.
+
+    Raises:
+        InputError: it does not.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in endings:
+        raise InputError(f"{path}: expected a name that ends in {' or '.join(endings)}")
+    return path
+
+
+def refuse_existing(path: Path) -> None:
+    """A command replaces no file unless it is told to; functions do, as `open` does.
+
+    Raises:
+        InputError: there is one.
+    """
+    if path.exists():
+        raise InputError(
+            f"{path} exists already; --overwrite replaces it, --out names another file"
+        )
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
@@ -18,7 +44,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
     The file is written beside `path` under another name and synchronised with the disk before it
     is renamed. If anything goes wrong it is removed, and what was at `path` stays. Where `path` is
-    a link, the file that it leads to is replaced.
+    a link, the file that it leads to is replaced. Missing folders are made.
 
     Raises:
         OSError: it cannot be written, as on a full disk; its ``filename`` is `path`.
@@ -30,6 +56,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     # A name of its own, so that two processes never write into one file.
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.unfinished")
     try:
+        with suppress(FileExistsError):  # a file, in which nothing can be opened
+            target.parent.mkdir(parents=True, exist_ok=True)
         with open(unfinished, "wb") as file:
             yield file
             file.flush()

@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinygen import plots
+from tinygen.arguments import name_in
 from tinygen.backend import get_backend
 from tinygen.commands import command_line
 from tinygen.commands.setup import Run, load_dataset, set_up
@@ -128,7 +129,7 @@ def counts(text: str) -> tuple[Any, ...]:
 
 def modes(text: str) -> tuple[str, ...]:
     """A type for argparse: ``frozen,finetune``."""
-    return tuple(dict.fromkeys(map(command_line.name_in(tuple(MODES)), text.split(","))))
+    return tuple(dict.fromkeys(map(name_in(tuple(MODES)), text.split(","))))
 
 
 # The grid of trainings.
@@ -443,7 +444,7 @@ def report(experiment: Experiment, results: dict[Cell, dict[str, Any]]) -> None:
     for n, mode in best.items():
         draw_curves(args.out / f"curves-{n}.png", histories[n])
         draw_mistakes(experiment, mode, n)
-    say(f"pictures, figures and checkpoints are in {args.out}")
+    say(f"plots, metrics and checkpoints are in {args.out}")
 
 
 def check_label_counts(experiment: Experiment) -> None:

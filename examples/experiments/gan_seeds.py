@@ -21,6 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tinygen.arguments import name_in
 from tinygen.commands import command_line
 from tinygen.errors import InputError, did_you_mean
 from tinygen.files import write_text
@@ -50,7 +51,7 @@ def flags() -> argparse.ArgumentParser:
     either = p.add_mutually_exclusive_group().add_argument
     either("--resume", action="store_true", help="go on with the runs that are there")
     either("--restart", action="store_true", help="begin anew, even over unfinished runs")
-    add("script", type=command_line.name_in(SCRIPTS), metavar="EXAMPLE",
+    add("script", type=name_in(SCRIPTS), metavar="EXAMPLE",
         help=f"one of {', '.join(SCRIPTS)}")  # fmt: skip
     add("rest", nargs=argparse.REMAINDER, metavar="...", help="its flags")
     return p

@@ -232,7 +232,7 @@ def judged(model: Any, n: int, expected: str, random: np.random.Generator) -> st
     except tg.GradientError as error:
         said = " ".join(str(error).split())
         MESSAGES.append(str(error))
-        if "no mistake that I know" in said or "why:" not in said:
+        if "no known mistake" in said or "why:" not in said:
             return "none known"
         first = said.split("why:", 1)[1].split(" or: ")[0]
         return "right" if re.search(expected, first) else "another"
@@ -330,7 +330,7 @@ def verdict(said: str, expected: str) -> str:
     return "right" if expected and re.search(expected, words) else "another"
 
 
-NONE = "no mistake that I know"
+NONE = "no known mistake"
 
 
 def reason(cases: Iterator[tuple[Any, ...]]) -> str | None:

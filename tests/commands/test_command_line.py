@@ -269,7 +269,13 @@ def test_resuming_with_other_data(finished, capsys, tmp_path):
     other = write_tiny(tmp_path / "other", seed=1)
     capsys.readouterr()
     assert run_here(*base, "--resume", "--data-dir", other) == 2
-    assert "cannot be resumed with other data than it began with" in stderr_line(capsys)
+    sentence = stderr_line(capsys)
+    assert "cannot be resumed with other data: it began with " in sentence
+    assert (
+        f" in {base[base.index('--data-dir') + 1]} (" in sentence and f" in {other} (" in sentence
+    )
+    for way_out in ("--data, --data-dir", "--restart", "another --out"):
+        assert way_out in sentence
     same = write_tiny(tmp_path / "moved")  # the same data elsewhere
     assert (
         run_here(*base, "--resume", "--data-dir", same, "--show-every", "3", "--plot-style", "dark")

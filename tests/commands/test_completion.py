@@ -10,6 +10,7 @@ import pytest
 
 from tinygen import __main__ as program
 from tinygen.commands.completion import SHELLS
+from tinygen.homework.assignment import names
 
 ASK = """
 source "$1"; shift
@@ -38,6 +39,8 @@ def script(tmp_path, capsys):
 def test_a_shell_accepts_its_script(shell, script):
     path = script(shell)
     text = path.read_text()
+    assert f"# Made by `tinygen completion {shell}`, with shtab.\n" in text[:70]
+    assert "AUTOMATICALLY" not in text
     for word in ("autoencoder", "free-bits", "gradescope", "cosine", "diamond", "likelihood"):
         assert word in text
     if shutil.which(shell) is None:
@@ -64,6 +67,9 @@ def test_what_bash_completes(script, tmp_path):
     assert completed("train", "vae", "--data-dir", "r") == {"runs"}
     assert completed("sample", "r") == {"runs", "runner.txt"}
     assert completed("homework", "new", "--format", "") == {"py", "notebook"}
+    assert completed("homework", "new", "") == {*names()}
+    assert completed("homework", "prove", "va") == {"vae"}
+    assert completed("explain", "di") == {"diamond"}
 
 
 def test_without_the_package_one_sentence_says_how_to_get_it(monkeypatch, capsys):

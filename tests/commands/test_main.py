@@ -94,6 +94,17 @@ def test_the_help_of_all(words, capsys):
     assert shown == {name for name in program.COMMANDS if name.startswith(group)}
 
 
+def test_help_and_a_short_v(capsys):
+    assert program.main(["-V"]) == 0
+    assert capsys.readouterr().out == f"tinygen {tinygen.__version__}\n"
+    for words in ([], ["train"]):
+        said = [program.main([*words, "--help"]), capsys.readouterr().out]
+        assert said == [program.main(["help", *words]), capsys.readouterr().out]
+    with pytest.raises(SystemExit):
+        program.main(["help", "sample"])
+    assert capsys.readouterr().out.startswith("usage: tinygen sample ")
+
+
 @pytest.mark.parametrize("name", ["sample", "completion", "homework", "explain"])
 def test_the_help_of_the_others(name, capsys):
     with pytest.raises(SystemExit) as done:
@@ -112,6 +123,8 @@ def test_the_help_of_the_others(name, capsys):
         ("vae --latent 2", "expected tinygen train vae, got tinygen vae"),
         ("--latent 2", "unknown command '--latent'; choose one of train, sample, homework, "),
         ("train vae --latnet 2", "unrecognized arguments: --latnet 2 (did you mean '--latent'?)"),
+        ("train --smoke vae", "expected a model before --smoke, as in tinygen train vae --smoke"),
+        ("train autoencoder extra", "unrecognized arguments: extra\n"),
         ("train vae --latent x", "argument --latent: expected a whole number in digits, got 'x'"),
     ],
 )
@@ -129,7 +142,7 @@ def test_homework_and_explain_are_passed_on(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as refused:
         program.main(["homework", "new", "vae"])
     assert refused.value.code == 2
-    assert capsys.readouterr().err.startswith("tinygen homework: vae exists already")
+    assert capsys.readouterr().err.startswith("error: vae exists already")
     assert program.main(["explain", "diamond"]) == 0
     assert (tmp_path / "diamond.html").read_text().startswith("<!doctype html>")
 
@@ -145,7 +158,7 @@ def test_in_a_process_of_its_own(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "ring-samples.png\n", "")
     assert (tmp_path / "ring-samples.png").read_bytes().startswith(b"\x89PNG")
     done = typed("sample", "rong", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "error: rong: there is no checkpoint\n")
+    assert (done.returncode, done.stderr) == (2, "error: rong: there is no such run\n")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["train", "--help"], ["trian"]])

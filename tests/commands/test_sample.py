@@ -71,6 +71,24 @@ def test_nothing_is_overwritten_unless_asked_for(vae, tmp_path, capsys):
     assert (tmp_path / "run-samples.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_runs_are_named_where_another_is_asked_for(vae, capsys):
+    trained(tg.VAE(12, (8,), 3), "runs/b")
+    assert sample("runs/a") == 2
+    assert capsys.readouterr().err == "error: runs/a: there is no such run; there are runs/b\n"
+
+
+def test_what_the_model_cannot_do_is_said_before_what_stands_there(vae, tmp_path, capsys):
+    (tmp_path / "run-samples.png").write_text("dear")
+    assert sample("run", "--label", 1) == 2
+    assert "expected no labels" in capsys.readouterr().err
+
+
+def test_a_missing_folder_is_made(vae, tmp_path):
+    for name in ("new/of/it.png", "new/it.npz"):
+        assert sample("run", "--images", 1, "--out", name) == 0
+        assert (tmp_path / name).is_file()
+
+
 def test_one_class_of_a_conditional_gan(capsys):
     gan = trained(tg.GAN(12, 3, (8,), (8,), classes=2), labels=LABELS)
     assert sample("run", "--images", 6, "--label", 1, "--out", "ones.npz") == 0
@@ -97,9 +115,10 @@ def test_models_that_cannot_be_sampled(capsys):
     ("words", "sentence"),
     [
         (("run", "--label", 1), "expected no labels, as the model has no classes"),
-        (("run", "--out", "x.jpg"), "--out x.jpg: expected a name that ends in .png or .npz"),
+        (("run", "--out", "x.jpg"), "x.jpg: expected a name that ends in .png or .npz"),
         (("run", "--images", 0), "argument --images: expected at least 1, got 0"),
-        (("nowhere",), "nowhere: there is no checkpoint"),
+        (("nowhere",), "nowhere: there is no such run\n"),
+        ((".",), ".: the folder has no checkpoint.npz\n"),
         ((), "the following arguments are required: RUN"),
     ],
 )

@@ -123,8 +123,8 @@ MISTAKES = [
     ("db", "da.mean(axis=0)", "the gradient of b is 1/n with n = 5 times what is right"),
     ("dh", "0.5 + 0 * h", "the same number, 0.5, arrived at every element of h"),
     ("de", "2 * e / len(x) * (1 - np.tanh(h @ p['V']) ** 2)", "tanh were applied to matmul1"),
-    ("da", "de @ p['V'].T * (1 - h[::-1] ** 2)", "no mistake that I know"),
-    ("dW", "np.cos(x).T @ da", "no mistake that I know"),
+    ("da", "de @ p['V'].T * (1 - h[::-1] ** 2)", "no known mistake"),
+    ("dW", "np.cos(x).T @ da", "no known mistake"),
 ]
 
 
@@ -139,6 +139,22 @@ def test_the_function_of_tensors_may_be_the_first_one_and_as_it_is() -> None:
     wrong = partial(by_hand, da="dh")
     assert "why: the second one is as if the derivative of tanh" in reason(loss, wrong)
     assert "the derivative of tanh" in reason(wrong, loss)
+
+
+def test_what_compare_gradients_cannot_compare_is_named() -> None:
+    model = tg.VAE(6, (4,), 2)
+    p = model.initialise(0, np.float64)
+    data = model.draw(RNG.random((5, 6)), np.random.default_rng(0))
+    by_hand = model.gradients("by-hand")
+    for loss_alone in (lambda p, *data: by_hand(p, *data)[0],
+                       lambda p, *data: float(by_hand(p, *data)[0])):  # fmt: skip
+        for pair in ((loss_alone, model.loss), (by_hand, loss_alone)):
+            with pytest.raises(
+                TypeError, match=r"expected \(loss, gradients\), or the loss of Tens"
+            ):
+                tg.compare_gradients(*pair, p, *data)
+    with pytest.raises(TypeError, match=r"expected two functions, .* got a str"):
+        tg.compare_gradients(by_hand, "autograd", p, *data)
 
 
 def test_two_functions_by_hand_are_compared_array_by_array() -> None:

@@ -355,9 +355,28 @@ def test_the_command_writes_the_page(tmp_path, capsys):
     about = html.escape(EXAMPLES["diamond"].__doc__)
     assert f"<h1>d <small>{about}" in (tmp_path / "d.html").read_text(encoding="utf-8")
     assert capsys.readouterr().out.strip() == str(tmp_path / "d.html")
-    with pytest.raises(SystemExit):
-        main(["diamond", "--out", str(tmp_path / "nowhere" / "d.html")])
-    assert "cannot write" in capsys.readouterr().err
+    main(["diamond", "--out", str(tmp_path / "new" / "d.html")])
+    assert (tmp_path / "new" / "d.html").is_file()
+
+
+def test_what_the_command_refuses(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vae.html").write_text("dear")
+    for words, sentence in {
+        "vea": "argument EXAMPLE: invalid choice: 'vea' (did you mean 'vae'?); choose one of diam",
+        "": "the following arguments are required: EXAMPLE",
+        "vae --otu x.html": "unrecognized arguments: --otu x.html (did you mean '--out'?)",
+        "vae": "vae.html exists already; --overwrite replaces it, --out names another file",
+        "vae --out vae.txt": "vae.txt: expected a name that ends in .html",
+    }.items():
+        with pytest.raises(SystemExit) as done:
+            main(words.split())
+        err = capsys.readouterr().err
+        assert done.value.code == 2 and err.startswith(f"error: {sentence}")
+        assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["vae.html"]
+    main(["diamond", "--out", "vae.html", "--overwrite"])
+    assert (tmp_path / "vae.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -427,13 +427,36 @@ def test_what_cannot_be_measured_is_refused():
         t.finite_difference(t["p"], 0)
 
 
-def test_a_page_that_cannot_be_written_is_refused(capsys):
+def test_a_gradient_by_hand_has_no_trace():
+    model = tg.VAE(6, (4,), 2)
+    p = model.initialise(0, np.float64)
+    data = model.draw(np.full((5, 6), 0.5), np.random.default_rng(0))
+    with pytest.raises(TypeError, match=r"expected arrays .* got a Tensor .*; model\.loss takes"):
+        trace(model.gradients("by-hand"), p, *data)
+    with pytest.raises(TypeError, match=r"returned a tuple; model\.loss is a function that can be"):
+        trace(lambda p, *data: (model.loss(p, *data), {}), p, *data)
+
+
+def test_a_line_says_what_was_traced():
+    x = tg.Tensor(3.0, requires_grad=True)
+    loss = x * x + 1
+    expected = "Trace(loss; 3 steps; 3 gradients; print it for a table)"
+    assert repr(trace(loss)) == expected
+
+
+def test_a_page_that_cannot_be_written_is_refused(capsys, tmp_path):
     for path in ("", ".", "/"):
-        with pytest.raises(IsADirectoryError):
+        with pytest.raises(tg.InputError, match=r"expected a name that ends in \.html"):
             diamond().save(path)
         with pytest.raises(SystemExit):
             main(["diamond", "--out", path])
-        assert re.search(r"error: cannot write [./]: Is a directory", capsys.readouterr().err)
+        assert "expected a name that ends in .html" in capsys.readouterr().err
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(IsADirectoryError):
+        diamond().save(tmp_path / "folder.html")
+    with pytest.raises(SystemExit):
+        main(["diamond", "--overwrite", "--out", str(tmp_path / "folder.html")])
+    assert "folder.html: Is a directory" in capsys.readouterr().err
 
 
 def test_a_page_is_written_where_a_link_leads_and_says_what_it_can(tmp_path):

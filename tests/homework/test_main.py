@@ -45,9 +45,7 @@ def test_new(tmp_path, capsys):
     first = (tmp_path / "tiny" / "tiny.py").read_text().splitlines()[0]
     assert first == "# tinygen homework: tiny, variant 7"
     assert refused("new", "tiny") == 2
-    sentence = (
-        "python -m tinygen.homework: tiny exists already; expected the name of a new folder\n"
-    )
+    sentence = "error: tiny exists already; expected the name of a new folder\n"
     assert capsys.readouterr().err == sentence
 
 
@@ -104,7 +102,10 @@ def test_a_handout_is_whole_or_not_there(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["new", "tini"], "unknown assignment 'tini' (did you mean 'tiny'?); choose one of tiny"),
+        (
+            ["new", "tini"],
+            "argument NAME: invalid choice: 'tini' (did you mean 'tiny'?); choose one of tiny",
+        ),
         (["new", "tiny", "--variant", "-1"], "expected a whole number such as 7, got '-1'"),
         (["new", "tiny", "--level", "3"], "argument --level: invalid choice: 3"),
         (
@@ -119,12 +120,19 @@ def test_a_handout_is_whole_or_not_there(tmp_path, monkeypatch):
         (["grade", ".", "--class", "nothing.csv"], "No such file or directory: 'nothing.csv'"),
         (["report", "nothing"], "expected a folder of results"),
         (["package", "tiny", "--for", "moodle"], "argument --for: invalid choice: 'moodle'"),
-        ([], "the following arguments are required: COMMAND"),
+        ([], "error: the following arguments are required: COMMAND"),
+        (
+            ["lsit"],
+            "error: argument COMMAND: invalid choice: 'lsit' (did you mean 'list'?); choose",
+        ),
+        (["new", "tiny", "--varaint", "3"], "--varaint 3 (did you mean '--variant'?)"),
+        (["grade", "x.py", "--assignment", "tniy"], "'tniy' (did you mean 'tiny'?); choose one of"),
     ],
 )
 def test_what_is_refused(arguments, sentence, capsys):
     assert refused(*arguments) == 2
-    assert sentence in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert sentence in err and err.startswith("error: ") and err.count("\n") == 1
 
 
 @posix
@@ -248,7 +256,13 @@ def test_ctrl_c(tmp_path, monkeypatch, capsys):
 @posix
 def test_prove(capsys):
     assert refused("prove", "tiny") == 1
-    assert capsys.readouterr().out.splitlines() == [
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "1 of 1, tiny: solution, stub and mistakes",
+        "1 of 1, tiny: grades in the sandbox",
+        "1 of 1, tiny: cheats",
+    ]
+    assert out.splitlines() == [
         "tiny: expected 10 points in all, got 3",
         "tiny: expected at least 10 planted mistakes, got 2",
     ]

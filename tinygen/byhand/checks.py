@@ -545,6 +545,11 @@ def refuse_mixtures(
     require_floats(x, where=model)
     xp, dtype = namespace(x), x.dtype
     for name, array in others.items():
+        if hasattr(array, "requires_grad"):
+            raise TypeError(
+                f"{model}: expected arrays for gradients by hand, got a Tensor as {name}; "
+                "model.loss takes Tensors"
+            )
         if array is not None and (array.dtype != dtype or namespace(array) is not xp):
             raise TypeError(
                 f"{model}: {called} is {xp.__name__} {dtype}, {name} is "

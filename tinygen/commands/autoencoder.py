@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 
 from tinygen import plots
+from tinygen.arguments import name_in
 from tinygen.commands import command_line
 from tinygen.commands.setup import Run, set_up
 from tinygen.data import as_floats, in_order
@@ -45,14 +46,14 @@ def flags(prog: str | None = None) -> ArgumentParser:
     command_line.add_start_flag(group)
     add = group.add_argument
     weight = {"type": command_line.real(least=0), "default": 0.0, "metavar": "X"}
-    add("--reconstruction", **command_line.choice(RECONSTRUCTIONS, "loss of an image"))
-    add("--output", type=command_line.name_in(OUTPUTS), metavar="NAME",
+    add("--reconstruction", **command_line.choice(RECONSTRUCTIONS, "the loss of an image"))
+    add("--output", type=name_in(OUTPUTS), metavar="NAME",
         help="sigmoid, or none if all is linear")  # fmt: skip
     add("--weight-decay", **weight, help="weight of half the sum of the squared weights")
-    add("--code-l1", **weight, help="weight of the code's absolute values: sparse")
+    add("--code-l1", **weight, help="weight of the sum of the code's absolute values: sparse")
     add("--input-noise", **weight, help="standard deviation of noise on the input: denoising")
     add("--dropout", **weight | {"type": command_line.real(0, most=0.95)},
-        help="fraction of the hidden units dropped in a step")  # fmt: skip
+        help="fraction of the hidden units dropped in each step")  # fmt: skip
     return p
 
 
@@ -96,7 +97,7 @@ def report(run: Run, trainer: Trainer, test: dict[str, float]) -> None:
     panel = {unit[model.reconstruction]: curves}
     plots.loss_curves(trainer.state.history, panel, levels, path=folder / "loss.png")
     draw_inside(run, model, p)
-    say(f"pictures, figures and checkpoint are in {folder}")
+    say(f"plots, metrics and checkpoint are in {folder}")
 
 
 def draw_inside(run: Run, model: Autoencoder, p) -> None:

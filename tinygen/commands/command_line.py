@@ -8,15 +8,16 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tinygen import optim
+from tinygen.arguments import Parser, name_in
 from tinygen.backend import NAMES, keep_freed_memory
 from tinygen.data import CHOICES
 from tinygen.data.locations import expanded
-from tinygen.errors import InputError, did_you_mean
+from tinygen.errors import InputError
 from tinygen.nn import BIASES, WEIGHTS
 from tinygen.ops import ACTIVATIONS
 from tinygen.training.recipes import Recipe
@@ -57,20 +58,6 @@ NEEDS: tuple[Needs, ...] = (
 """Those of all examples."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, but refusing with one sentence, which says what was probably meant."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        known, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            meant = did_you_mean(unknown[0].partition("=")[0], self._option_string_actions)
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
-        return known
-
-
 class _Formatter(argparse.HelpFormatter):
     """Help of 78 columns that says a default where there is one to say."""
 
@@ -93,7 +80,7 @@ def bare_parser(about: str | None, prog: str | None = None) -> argparse.Argument
         prog: what the user typed to call it, by default the name of the script.
     """
     description = (about or "").partition("\n")[0]
-    return _Parser(prog, description=description, formatter_class=_Formatter, allow_abbrev=False)
+    return Parser(prog, description=description, formatter_class=_Formatter, allow_abbrev=False)
 
 
 def parser(
@@ -112,19 +99,19 @@ def parser(
     running = p.add_argument_group("running")
     add = running.add_argument
     add("--backend", default="numpy", metavar="NAME", help=f"one of {', '.join(NAMES)}")
-    add("--gradients", **choice(("autograd", "by-hand"), "where they come from"))
-    add("--dtype", **choice(("float32", "float64"), "of all numbers"))
-    add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="of all randomness")
-    add("--out", type=path, metavar="DIR", help=f"folder of the run, else runs/{task}")
+    add("--gradients", **choice(("autograd", "by-hand"), "how gradients are computed"))
+    add("--dtype", **choice(("float32", "float64"), "precision of all arrays"))
+    add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="random seed")
+    add("--out", type=path, metavar="DIR", help=f"folder of the run (default: runs/{task})")
     either = running.add_mutually_exclusive_group().add_argument
-    either("--resume", action="store_true", help="go on from the run's checkpoint")
-    either("--restart", action="store_true", help="begin anew, even over an unfinished run")
+    either("--resume", action="store_true", help="continue from the run's checkpoint")
+    either("--restart", action="store_true", help="start again, even over an unfinished run")
     add("--quiet", action="store_true", help="print errors only")
-    add("--smoke", action="store_true", help="a tiny run, to see that all works")
-    add("--plot-style", **choice(PLOT_STYLES, "of the page that pictures are for"))
+    add("--smoke", action="store_true", help="a tiny run, to check that everything works")
+    add("--plot-style", **choice(PLOT_STYLES, "background of the page that plots are for"))
     if data:
         add = p.add_argument_group("data").add_argument
-        add("--data", **choice(CHOICES, "auto is mnist, or strokes where there is no network"))
+        add("--data", **choice(CHOICES, "auto is mnist, or strokes without a network"))
         add(
             "--data-dir",
             type=path,
@@ -134,21 +121,21 @@ def parser(
     add, usual = p.add_argument_group("training").add_argument, Recipe()
     add("--epochs", type=whole(1, MOST_EPOCHS), default=10, metavar="N",
         help="passes over the images")  # fmt: skip
-    add("--batch-size", type=whole(1), default=128, metavar="N", help="images in a step")
+    add("--batch-size", type=whole(1), default=128, metavar="N", help="images per step")
     add("--lr", type=real(above=0, most=10), default=usual.lr, metavar="X",
-        help="learning rate, the highest of its schedule")  # fmt: skip
-    add("--schedule", **choice(SCHEDULES, "how the learning rate falls"))
+        help="learning rate, the peak of its schedule")  # fmt: skip
+    add("--schedule", **choice(SCHEDULES, "decay of the learning rate"))
     add("--warm-up", type=real(least=0, most=0.9), default=usual.warm_up, metavar="X",
-        help="fraction of the run over which the rate first rises")  # fmt: skip
-    add("--optimizer", **choice(OPTIMIZERS, "what makes a step of a gradient"))
+        help="fraction of the run in which the rate first rises")  # fmt: skip
+    add("--optimizer", **choice(OPTIMIZERS, "the optimizer"))
     add("--beta1", type=real(least=0, most=0.999999), default=usual.beta1, metavar="X",
-        help="of adam: how long gradients are remembered")  # fmt: skip
+        help="decay of Adam's mean of gradients")  # fmt: skip
     add("--beta2", type=real(least=0, most=0.999999), default=usual.beta2, metavar="X",
-        help="of adam: how long squared gradients are remembered")  # fmt: skip
+        help="decay of Adam's mean of squared gradients")  # fmt: skip
     add("--epsilon", type=real(above=0, most=1), default=1e-8, metavar="X",
-        help="of adam: added to the root of the mean square")  # fmt: skip
+        help="added to the root of Adam's mean square")  # fmt: skip
     add("--show-every", type=whole(1), default=50, metavar="N",
-        help="steps between two looks at the loss")  # fmt: skip
+        help="steps between updates of the loss shown")  # fmt: skip
     return p
 
 
@@ -159,21 +146,21 @@ def add_network_flags(p: argparse.ArgumentParser) -> Any:
     add("--hidden", type=widths, default=(512, 256), metavar="N,N",
         help="widths between the pixels and the code")  # fmt: skip
     add("--latent", type=whole(1, MOST_UNITS), default=32, metavar="N", help="width of the code")
-    add("--activation", **choice(tuple(ACTIVATIONS), "of the hidden layers", "elu"))
-    add("--weights", **choice(tuple(WEIGHTS), "how weights start", "glorot_uniform"))
-    add("--biases", **choice(tuple(BIASES), "how biases start"))
+    add("--activation", **choice(tuple(ACTIVATIONS), "activation of the hidden layers", "elu"))
+    add("--weights", **choice(tuple(WEIGHTS), "initial weights", "glorot_uniform"))
+    add("--biases", **choice(tuple(BIASES), "initial biases"))
     return group
 
 
 def add_start_flag(group: Any) -> None:
     """The flag that `Run.trainer` looks at."""
     group.add_argument("--start", type=path, metavar="RUN",
-        help="a run of the same network, whose parameters this one begins with")  # fmt: skip
+        help="a run of the same network, whose parameters this one starts from")  # fmt: skip
 
 
 def add_distortion_flag(group: Any, default: float | None) -> None:
     """The flag of an `input_distortion`."""
-    about = "how far images are turned, stretched, sheared and moved at random in training"
+    about = "how far training images are rotated, stretched, sheared and shifted at random"
     kind = real(least=0, most=1)
     group.add_argument("--input-distortion", type=kind, default=default, metavar="X", help=about)
 
@@ -186,9 +173,9 @@ def add_convolution_flags(group: Any, conv: dict[str, Any]) -> None:
     add("--architecture", **choice(ARCHITECTURES, "") | {"help": about})
     shown = "; ".join([_shown([*CHANNELS]), *others])
     add("--channels", type=widths, default=(), metavar="N,N",
-        help=f"of each convolution, with a stride of 2 (default with conv: {shown})")  # fmt: skip
+        help=f"channels per convolution, of stride 2 (default with conv: {shown})")  # fmt: skip
     add("--kernel", type=whole(1, MOST_KERNEL), default=3, metavar="N",
-        help="width of their windows")  # fmt: skip
+        help="width of the convolutions' kernels")  # fmt: skip
 
 
 def add_preset_flag(p: argparse.ArgumentParser, presets: dict[str, Any]) -> None:
@@ -297,18 +284,31 @@ def refuse_other_configuration(saved: dict[str, Any], now: dict[str, Any], where
         InputError: naming each flag that differs.
     """
     saved = {key: value for key, value in BEFORE.items() if key in now} | saved
-    if saved.get(DATA) != now.get(DATA):
-        raise InputError(f"{where} cannot be resumed with other data than it began with")
     differ = [
         f"{_flag(key[:40])} was {_shown(saved.get(key))}, is {_shown(now.get(key))}"
         for key in sorted({**saved, **now})
-        if saved.get(key) != now.get(key)
+        if key != DATA and saved.get(key) != now.get(key)
     ]
     if differ:
         raise InputError(
             f"{where} cannot be resumed with other flags ({'; '.join(differ)}); "
             "--restart begins anew"
         )
+
+
+def other_data(saved: dict[str, Any], now: dict[str, Any], where: Path) -> InputError:
+    """The error for a run that is resumed with other data, which both are what is recorded of."""
+    was, got = _data_in_words(saved), _data_in_words(now)
+    got = got if got != was else "other images from there"
+    return InputError(
+        f"{where} cannot be resumed with other data: it began with {was}, this is {got}; give "
+        "--data, --data-dir and --smoke as before, --restart to begin anew, or another --out"
+    )
+
+
+def _data_in_words(data: dict[str, Any]) -> str:
+    n = data.get("train", "unknown")
+    return f"{str(data.get('source', 'unknown data'))[:200]} ({n} training images)"
 
 
 def schedule(args: argparse.Namespace, steps: int) -> optim.Schedule:
@@ -370,21 +370,6 @@ def choice(names: Sequence[str], what: str, default: str | None = None) -> dict[
     help_ = f"{what}: {', '.join(names)}"
     about = {"default": default or names[0], "metavar": "NAME", "help": help_}
     return {"type": name_in(names), **about}
-
-
-@dataclass(frozen=True)
-class name_in:  # noqa: N801  it is called as the other types for argparse are
-    """A type for argparse: one of some names. Its own choices would not say what was meant."""
-
-    names: Sequence[str]
-
-    def __call__(self, text: str) -> str:
-        if text not in self.names:
-            meant = did_you_mean(text, self.names)
-            raise argparse.ArgumentTypeError(
-                f"invalid choice: {text!r}{meant}; choose one of {', '.join(self.names)}"
-            )
-        return text
 
 
 def path(text: str) -> Path:
@@ -465,5 +450,6 @@ def _shown(value: Any) -> str:
 
 def _told(sentence: str, code: int) -> int:
     if sys.stderr is not None:  # a daemon may have closed it
+        sentence = sentence.encode(errors="replace").decode()  # half a character has no code
         print(" ".join(sentence.splitlines()), file=sys.stderr, flush=True)
     return code

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tinygen.arguments import name_in
 from tinygen.commands import command_line
 from tinygen.errors import InputError
 
@@ -17,7 +18,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 def flags(prog: str | None = None) -> ArgumentParser:
     p = command_line.bare_parser(__doc__, prog)
-    p.add_argument("shell", type=command_line.name_in(SHELLS), metavar="SHELL",
+    p.add_argument("shell", type=name_in(SHELLS), metavar="SHELL",
                    help=f"one of {', '.join(SHELLS)}")  # fmt: skip
     return p
 
@@ -32,7 +33,10 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
         ) from None
     p = parser_of_all()
     say_values(p, shtab)
-    print(shtab.complete(p, args.shell))
+    script = shtab.complete(p, args.shell).splitlines()
+    comments = [line for line in script[: script.index("", 2)] if not line.startswith("# ")]
+    head = [*comments, f"# Made by `tinygen completion {args.shell}`, with shtab."]
+    print("\n".join([*head, *script[script.index("", 2) :]]))
 
 
 def parser_of_all() -> ArgumentParser:
@@ -70,7 +74,7 @@ def say_values(p: ArgumentParser, shtab: Any) -> None:
         if isinstance(action, _SubParsersAction):
             for parser in action.choices.values():
                 say_values(parser, shtab)
-        elif isinstance(action.type, command_line.name_in):
+        elif isinstance(action.type, name_in):
             action.choices = action.type.names
         elif action.type in (Path, command_line.path):
             action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE  # type: ignore[attr-defined]

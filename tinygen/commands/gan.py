@@ -36,8 +36,8 @@ from tinygen.training.recipes import RECIPES
 COLUMNS = {
     "train_discriminator_loss": "D {:.3f}",
     "train_generator_loss": "G {:.3f}",
-    "real_accuracy": "right {:.0%}",
-    "fake_accuracy": "{:.0%}",
+    "real_accuracy": "right {:.0%} real",
+    "fake_accuracy": "{:.0%} fake",
     "train_discriminator_norm": "|dD| {:.2f}",
     "train_generator_norm": "|dG| {:.2f}",
     "digits_covered": "digits {:.0f}",
@@ -120,8 +120,9 @@ def report(monitor: Monitor, trainer: Trainer) -> None:
         say(f"  training images {of_training}\n  this GAN {window}")
     except InputError as error:
         say(f"no Parzen window: {error}")
-    if scores.digits_covered < total:
-        warn(f"warning: only {scores.digits_covered} of {total} digits are covered; {WHAT_TO_TRY}")
+    if scores.digits_covered < total and not run.args.smoke:
+        covered = f"the samples cover only {scores.digits_covered} of {total} digits"
+        warn(f"warning: {covered}; {WHAT_TO_TRY}")
     run.summarise(
         trainer.learner.parameters.flat.size,
         trainer.state.seconds,
@@ -130,7 +131,7 @@ def report(monitor: Monitor, trainer: Trainer) -> None:
         judge=classifier.metrics,
     )
     draw_pictures(run, trainer.state.history, images, monitor.levels())
-    say(f"pictures, figures and checkpoint are in {folder}")
+    say(f"plots, metrics and checkpoint are in {folder}")
 
 
 def draw_pictures(run: Run, history: Any, images: Any, levels: dict[str, float]) -> None:

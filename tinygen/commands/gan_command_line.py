@@ -43,27 +43,28 @@ def add_flags(p: argparse.ArgumentParser, gamma: float) -> Any:
         names = (*ACTIVATIONS, "maxout")
         add(
             f"--{who}-activation",
-            **command_line.choice(names, f"of the {who}'s hidden layers", "relu"),
+            **command_line.choice(names, f"activation of the {who}'s hidden layers", "relu"),
         )
-        add(f"--{who}-norm", **command_line.choice(NORMS, "before each activation"))
-    add("--weights", **command_line.choice(tuple(WEIGHTS), "how weights start", "glorot_uniform"))
-    add("--biases", **command_line.choice(tuple(BIASES), "how biases start"))
+        about = f"normalisation before the {who}'s activations"
+        add(f"--{who}-norm", **command_line.choice(NORMS, about))
+    add("--weights", **command_line.choice(tuple(WEIGHTS), "initial weights", "glorot_uniform"))
+    add("--biases", **command_line.choice(tuple(BIASES), "initial biases"))
     add("--dropout", type=command_line.real(least=0, most=0.99), default=0.0, metavar="X",
         help="fraction of the discriminator's units dropped in a step")  # fmt: skip
-    add("--loss", **command_line.choice(LOSSES, "of both players", "r1"))
+    add("--loss", **command_line.choice(LOSSES, "loss of both players", "r1"))
     usual = ", ".join(f"{weight:g} for {loss}" for loss, weight in penalties(gamma).items())
     add("--penalty", type=command_line.real(least=0, most=10**6), metavar="X",
         help=f"weight of the gradient penalty (default: {usual})")  # fmt: skip
     add("--smoothing", type=command_line.real(least=0, most=0.99), default=0.0, metavar="X",
-        help="real images get the label 1 - X")  # fmt: skip
+        help="one-sided label smoothing: real images get the label 1 - X")  # fmt: skip
     add("--pack", type=command_line.whole(1, 1000), default=1, metavar="N",
-        help="images that the discriminator sees at once (PacGAN)")  # fmt: skip
+        help="images that the discriminator sees together (PacGAN)")  # fmt: skip
     add("--critic-steps", type=command_line.whole(1, 1000), default=1, metavar="N",
-        help="steps of the discriminator for one of the generator")  # fmt: skip
+        help="steps of the discriminator per step of the generator")  # fmt: skip
     add("--generator-lr", type=command_line.real(above=0, most=10), metavar="X",
-        help="learning rate of the generator, else that of --lr")  # fmt: skip
+        help="learning rate of the generator (default: that of --lr)")  # fmt: skip
     add("--average", type=command_line.real(least=0, most=0.999999), default=AVERAGE, metavar="X",
-        help="fraction of the generator's average that a step leaves; 0: none")  # fmt: skip
+        help="decay of the moving average of the generator's weights; 0: no average")  # fmt: skip
     return group
 
 

@@ -17,10 +17,12 @@ from tinygen.commands import command_line
 from tinygen.data import MIXTURES
 from tinygen.data.mixtures import points
 from tinygen.errors import InputError
-from tinygen.files import replacing
+from tinygen.files import named_with, refuse_existing, replacing
 from tinygen.training import TrainedModel, load
 
 FORMATS = (".png", ".npz")
+CHECKPOINT = "checkpoint.npz"
+"""In the folder of a run."""
 MOST = 10_000
 """Images; a sheet of more could not be looked at."""
 
@@ -31,31 +33,43 @@ def flags(prog: str | None = None) -> ArgumentParser:
     add("run", type=command_line.path, metavar="RUN", help="folder of a run, or a model's file")
     add("--images", type=command_line.whole(1, MOST), default=100, metavar="N", help="how many")
     add("--seed", type=command_line.whole(0, 2**63 - 1), default=0, metavar="N",
-        help="of the draws")  # fmt: skip
+        help="seed of the random codes")  # fmt: skip
     add("--label", type=command_line.whole(0, 10**6), metavar="N",
-        help="the class to draw, of a GAN that has some, else all of them in turn")  # fmt: skip
+        help="class of the images, of a conditional GAN (default: all in turn)")  # fmt: skip
     add("--out", type=command_line.path, metavar="FILE",
         help="a .png with all images, or an .npz with their array, else RUN-samples.png "
         "here")  # fmt: skip
-    add("--overwrite", action="store_true", help="replace a file that is there")
+    add("--overwrite", action="store_true", help="replace an existing file")
     return p
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     args = flags(prog).parse_args(arguments)
-    out = args.out or Path(f"{args.run.resolve().stem}-samples.png")
-    if out.suffix.lower() not in FORMATS:
-        raise InputError(f"--out {out}: expected a name that ends in {' or '.join(FORMATS)}")
-    if out.exists() and not args.overwrite:
-        raise InputError(f"{out} exists already; --overwrite replaces it, --out names another file")
+    out = named_with(args.out or f"{args.run.resolve().stem}-samples.png", *FORMATS)
+    refuse_missing(args.run)
     trained = load(args.run)
     images = trained.sample(args.images, args.seed, args.label)
+    if not args.overwrite:
+        refuse_existing(out)
     if out.suffix.lower() == ".npz":
         with replacing(out) as file:
             np.savez_compressed(file, images=images)
     else:
         draw(out, trained, images)
     print(out)
+
+
+def refuse_missing(run: Path) -> None:
+    """Where there is no run, the message names those in runs/.
+
+    Raises:
+        InputError: there is no such file or folder, or the folder is not that of a run.
+    """
+    if run.is_file() or (run / CHECKPOINT).exists():
+        return
+    problem = f"the folder has no {CHECKPOINT}" if run.is_dir() else "there is no such run"
+    there = sorted(path.parent.as_posix() for path in Path("runs").glob(f"*/{CHECKPOINT}"))
+    raise InputError(f"{run}: {problem}" + (f"; there are {', '.join(there)}" if there else ""))
 
 
 def draw(path: Path, trained: TrainedModel, images: Any) -> None:

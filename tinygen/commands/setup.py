@@ -111,6 +111,8 @@ def set_up(
     config = command_line.configuration(args) | {command_line.DATA: {**dataset.sha256, **used}}
     if saved is not None:
         command_line.refuse_other_configuration(saved, config, args.out)
+        if saved.get(command_line.DATA) != config[command_line.DATA]:
+            raise command_line.other_data(run_dir.saved_data(), about(dataset), args.out)
     plan = Plan(
         epochs=args.epochs,
         batch_size=args.batch_size,

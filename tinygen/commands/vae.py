@@ -36,7 +36,7 @@ from tinygen.training.recipes import RECIPES
 COLUMNS = {
     "train_loss": "train {:.2f}",
     "test_negative_elbo": "test -elbo {:.2f}",
-    "test_reconstruction": "= {:.2f}",
+    "test_reconstruction": "= rec {:.2f}",
     "test_kl": "+ kl {:.2f}",
     "test_active_units": "active {:.0f}",
 }
@@ -76,22 +76,22 @@ def flags(prog: str | None = None) -> ArgumentParser:
     command_line.add_start_flag(group)
     add = group.add_argument
     real, whole = command_line.real, command_line.whole
-    add("--likelihood", **command_line.choice(LIKELIHOODS, "of a pixel"))
+    add("--likelihood", **command_line.choice(LIKELIHOODS, "distribution of a pixel"))
     add("--objective", **command_line.choice(OBJECTIVES, "the bound that is maximised"))
-    add("--samples", type=whole(1, 10**5), default=1, metavar="K", help="codes drawn for an image")
+    add("--samples", type=whole(1, 10**5), default=1, metavar="K", help="codes sampled per image")
     add("--beta", type=real(least=0, most=10**6), default=1.0, metavar="X", help="weight of the KL")
     add("--kl-warm-up", type=real(least=0, most=10**6), default=0.0, metavar="X",
-        help="epochs over which that weight rises in equal steps")  # fmt: skip
+        help="epochs over which the KL's weight rises linearly")  # fmt: skip
     add("--free-bits", type=real(least=0, most=10**6), default=0.0, metavar="X",
-        help="nats of KL that a latent dimension has for free")  # fmt: skip
+        help="nats of KL per latent dimension that are not penalised")  # fmt: skip
     command_line.add_distortion_flag(group, 0.0)
     add("--distorted-epochs", type=real(least=0, most=10**6), default=0.0, metavar="X",
-        help="for how many epochs they are, and not all")  # fmt: skip
+        help="epochs with --input-distortion; 0: all of them")  # fmt: skip
     add("--binarize", **command_line.choice(BINARIZE, "how pixels become 0 or 1"))
     add("--stages", type=whole(1, 10), metavar="N",
         help="instead of --epochs and --schedule: stages of 1, 3, 9, ... epochs")  # fmt: skip
     add("--nll-samples", type=whole(0, 10**6), default=100, metavar="K",
-        help="codes for an image's estimated likelihood in the end")  # fmt: skip
+        help="codes per image for the final estimate of the likelihood")  # fmt: skip
     p.set_defaults(**DEFAULTS)
     return p
 
@@ -121,7 +121,7 @@ def report(run: Run, trainer: Trainer, evaluator: VAEEvaluator) -> None:
     elbo, latent = evaluator.elbo(data.test_images), evaluator.model.latent
     test: dict[str, Any] = dict(elbo.metrics)
     say(f"negative ELBO of the test images: {elbo}")
-    if elbo.kl_per_dimension.max() < COLLAPSED:
+    if elbo.kl_per_dimension.max() < COLLAPSED and not args.smoke:
         warn(
             f"warning: the KL of each of the {latent} units is below {COLLAPSED} nats: the code "
             "ignores the image; try a smaller --beta, or --kl-warm-up or --free-bits"
@@ -145,7 +145,7 @@ def report(run: Run, trainer: Trainer, evaluator: VAEEvaluator) -> None:
     run.summarise(evaluator.parameters.flat.size, trainer.state.seconds, test=test,
                   factors_r2=factors)  # fmt: skip
     draw_pictures(run, trainer.state.history, evaluator, elbo, codes)
-    say(f"pictures, figures and checkpoint are in {folder}")
+    say(f"plots, metrics and checkpoint are in {folder}")
 
 
 def draw_pictures(run: Run, history: Any, evaluator: VAEEvaluator, elbo: ELBO, codes: Any) -> None:

@@ -10,21 +10,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
+from tinygen.arguments import Parser, refused
+from tinygen.errors import InputError
 from tinygen.explain.examples import EXAMPLES
+from tinygen.files import named_with, refuse_existing
 
 PROG = "python -m tinygen.explain"
 
 
 def parser(prog: str = PROG) -> argparse.ArgumentParser:
     """The command line; `prog` is what the user typed to get here."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog,
         description="Write a page on which one steps through an example, forward and back.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(map(described, EXAMPLES)),
     )
-    p.add_argument("example", choices=[*EXAMPLES], help="one of those below")
-    p.add_argument("--out", type=Path, metavar="FILE", help="by default EXAMPLE.html")
+    p.add_argument(
+        "example", choices=[*EXAMPLES], metavar="EXAMPLE", help="one of the programs below"
+    )
+    p.add_argument("--out", type=Path, metavar="FILE", help="the page, by default EXAMPLE.html")
+    p.add_argument("--overwrite", action="store_true", help="replace an existing file")
     return p
 
 
@@ -35,15 +41,23 @@ def described(name: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> None:
-    """Write the page that the arguments ask for."""
-    p = parser(prog)
-    chosen = p.parse_args(arguments)
-    path = chosen.out or Path(f"{chosen.example}.html")
+    """Write the page that the arguments ask for; exit with 2 if it is refused."""
+    try:
+        write(parser(prog).parse_args(arguments))
+    except InputError as error:
+        refused(error)
+
+
+def write(chosen: argparse.Namespace) -> None:
+    """Write a page, and print its path."""
+    path = named_with(chosen.out or f"{chosen.example}.html", ".html")
+    if not chosen.overwrite:
+        refuse_existing(path)
     example = EXAMPLES[chosen.example]
     try:
         example().save(path, about=example.__doc__ or "")
     except OSError as error:
-        p.error(f"cannot write {path}: {error.strerror}")
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
     print(path)
 
 

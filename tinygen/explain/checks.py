@@ -29,6 +29,12 @@ def compare_gradients(
     *data: Any,
     tolerance: float | None = None,
 ) -> GradientComparison:
+    for given in (f, g):
+        if not callable(given):
+            raise TypeError(
+                "compare_gradients: expected two functions, such as model.gradients('autograd'), "
+                f"got a {type(given).__name__}"
+            )
     f, g = _with_gradients(f), _with_gradients(g)
     try:
         return plain_compare(f, g, p, *data, tolerance=tolerance)
@@ -96,7 +102,15 @@ def _with_gradients(f: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(f)
     def called(p: Any, *data: Any) -> Any:
         result = f(p, *data)
-        return result if getattr(result, "shape", None) != () else value_and_grad(f)(p, *data)
+        if not isinstance(result, float) and getattr(result, "shape", None) != ():
+            return result
+        try:  # the loss alone: of a function of Tensors, which also takes arrays
+            return value_and_grad(f)(p, *data)
+        except Exception as error:
+            raise TypeError(
+                "compare_gradients: expected (loss, gradients), or the loss of Tensors as of "
+                f"model.loss, got a loss from a function that refuses Tensors: {error}"
+            ) from error
 
     return called
 

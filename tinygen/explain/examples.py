@@ -22,7 +22,7 @@ IMAGES = 8
 
 
 def diamond() -> Trace:
-    """From x to y lead three ways, one by b and two by a = x * x, so that dx = 9 + 12 + 12."""
+    """Three paths lead from x to y, one through b and two through a = x * x: dx = 9 + 12 + 12."""
 
     def f(x: Any) -> Any:
         a = x * x
@@ -54,7 +54,7 @@ def dense() -> SideBySide:
 
 
 def vae() -> SideBySide:
-    """A VAE that has learned a little of rings of all sizes: its weights are images by now."""
+    """A VAE trained a little on rings of all sizes: its weights already look like images."""
     model = VAE(SIDE**2, (64,), 4)
     random = np.random.default_rng(0)
     p, f = model.initialise(0, dtype=np.float64), model.gradients("by-hand")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +20,7 @@ from tinygen.explain.derivation import Line, derivation
 from tinygen.explain.measured import finite_difference
 from tinygen.explain.table import WIDTH, gradient_name
 from tinygen.explain.trace import Node, Trace, trace
-from tinygen.files import write_text
+from tinygen.files import named_with, write_text
 
 NEAR = 1e-5
 """Arrays with a relative difference below this are the same; in float64 it is about 1e-16."""
@@ -146,7 +145,8 @@ class SideBySide:
 
     def save(self, path: str | PathLike[str], about: str = "") -> None:
         """Write the stepper of `Trace.save`, which goes on with the derivation, line by line."""
-        write_text(path, stepper.page(self.trace, Path(path).stem, about, self))
+        path = named_with(path, ".html")
+        write_text(path, stepper.page(self.trace, path.stem, about, self))
 
     def _repr_html_(self) -> str:
         """The stepper in a notebook."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from tinygen.autograd import Op, Tensor
@@ -20,7 +19,7 @@ from tinygen.autograd.recording import ENGINE
 from tinygen.explain import graphviz, measured, stepper, table
 from tinygen.explain.names import Names
 from tinygen.explain.sources import partial_formula
-from tinygen.files import write_text
+from tinygen.files import named_with, write_text
 
 NUMBER = -1
 """The index of a constant that is a plain number."""
@@ -132,6 +131,10 @@ class Trace:
         """Of all nodes, in the order of the forward pass."""
         return tuple(node.name for node in self.nodes)
 
+    def __repr__(self) -> str:
+        name, steps, gradients = self.nodes[-1].name, len(self.nodes), len(self.visits)
+        return f"Trace({name}; {steps} steps; {gradients} gradients; print it for a table)"
+
     def __str__(self) -> str:
         return table.table(self)
 
@@ -139,13 +142,15 @@ class Trace:
         """Write the stepper: one page of HTML, without network, on which one steps through.
 
         Args:
-            path: of the file; its name is the title.
+            path: of the file, which ends in .html; its name is the title.
             about: a sentence that stands under the title: what there is to be seen.
 
         Raises:
+            InputError: the name ends otherwise.
             OSError: it cannot be written.
         """
-        write_text(path, stepper.page(self, Path(path).stem, about))
+        path = named_with(path, ".html")
+        write_text(path, stepper.page(self, path.stem, about))
 
     def _repr_html_(self) -> str:
         """The stepper in a notebook."""
@@ -204,7 +209,10 @@ def trace(f: Callable[..., Tensor] | Tensor, /, *arguments: Any, **options: Any)
         raise TypeError("trace: expected the parameters after the function, as in trace(f, p, x)")
     loss = names.call(f, arguments, options)
     if not isinstance(loss, Tensor):
-        raise TypeError(f"trace: expected a Tensor, the function returned a {type(loss).__name__}")
+        raise TypeError(
+            f"trace: expected a Tensor, the function returned a {type(loss).__name__}; model.loss "
+            "is a function that can be traced"
+        )
     return _Follower(names).of(loss)
 
 

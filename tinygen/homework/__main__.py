@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tinygen.arguments import Parser, name_in, refused
 from tinygen.errors import InputError
 from tinygen.homework import marks, student
 from tinygen.homework.assignment import load, names
@@ -37,16 +38,18 @@ def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> None:
     Exit with 0 if it is done, 2 if it is refused, 130 by Ctrl-C, and 1 if a proof fails, or the
     grader itself, as where it has no sandbox.
     """
-    chosen = parser(prog).parse_args(arguments)
     try:
+        chosen = parser(prog).parse_args(arguments)
         chosen.run(chosen)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (InputError, OSError, SandboxError) as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        sys.exit(1 if isinstance(error, SandboxError) else 2)
+    except (InputError, OSError) as error:
+        refused(error)
+    except SandboxError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; with a class, the same command goes on from here", file=sys.stderr)
         sys.exit(130)
@@ -54,11 +57,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> None:
 
 def parser(prog: str = PROG) -> argparse.ArgumentParser:
     """The command line."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog,
         description=(__doc__ or "").replace(PROG, prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    assignment = name_in(tuple(names()))
     commands = p.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[Chosen], None], about: str) -> argparse.ArgumentParser:
@@ -66,17 +70,17 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         one.set_defaults(run=run)
         return one
 
-    command("list", run_list, "show the assignments that there are")
+    command("list", run_list, "show all assignments")
 
     c = command("new", run_new, "write the folder that a student gets")
-    c.add_argument("name", metavar="NAME", help="one of the assignments of `list`")
+    c.add_argument("name", type=assignment, metavar="NAME", help="one of the assignments of `list`")
     c.add_argument("--out", type=Path, metavar="DIR", help="a new folder; by default NAME")
     add_which(c, 0, 2)
     c.set_defaults(variant=None)  # so that it is known whether it was given
-    c.add_argument("--hints", choices=HINTS, default="shown", help="hidden: not in check.py")
+    c.add_argument("--hints", choices=HINTS, default="shown", help="hidden: check.py gives none")
     c.add_argument(
         "--class", dest="students", type=Path, metavar="FILE",
-        help="with a student's name in each line, who get DIR/NAME, and variants 1, 2, ...",
+        help="the names of students, one a line; they get DIR/NAME, and variants 1, 2, ...",
     )  # fmt: skip
     c.add_argument("--format", choices=student.FORMATS, default="py", help="by default py")
 
@@ -84,32 +88,37 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     c.add_argument(
         "submission", type=Path, help="a student's file, folder or zip, or a class's folder"
     )
-    c.add_argument("--assignment", metavar="NAME", help="by default what the submission says")
+    c.add_argument(
+        "--assignment", type=assignment, metavar="NAME",
+        help="by default what the submission says",
+    )  # fmt: skip
     add_which(c, None, None)
     add_how(c)
     c.add_argument("--json", action="store_true", help="print the result for programs")
     c.add_argument(
         "--out", type=Path, metavar="DIR",
-        help="it is a class, and this is for its results; by default SUBMISSION-graded",
+        help="of a class: the folder for its results; by default SUBMISSION-graded",
     )  # fmt: skip
     c.add_argument(
         "--class", dest="table", type=Path, metavar="FILE",
-        help="it is a class, and this is the variants.csv of `new --class`",
+        help="of a class: the variants.csv that `new --class` wrote",
     )  # fmt: skip
 
-    c = command("package", run_package, "write what another grader takes")
-    c.add_argument("name", metavar="NAME", help="one of the assignments of `list`")
+    c = command("package", run_package, "write a package for another grader")
+    c.add_argument("name", type=assignment, metavar="NAME", help="one of the assignments of `list`")
     c.add_argument("--for", dest="platform", choices=PLATFORMS, required=True, help="which grader")
     c.add_argument("--out", type=Path, metavar="PATH", help="a new zip or folder")
     add_which(c, None, 2)
     add_how(c)
 
     c = command("report", run_report, "show the results of a class")
-    c.add_argument("folder", type=Path, metavar="DIR", help="of the results of `grade`")
+    c.add_argument("folder", type=Path, metavar="DIR", help="the results of `grade`")
     c.add_argument("--json", action="store_true", help="print the results for programs")
 
-    c = command("prove", run_prove, "show that the grades are right")
-    c.add_argument("names", metavar="NAME", nargs="*", help="assignments; by default all")
+    c = command("prove", run_prove, "show that the grades are right (about a minute an assignment)")
+    c.add_argument(
+        "names", type=assignment, metavar="NAME", nargs="*", help="assignments; by default all"
+    )
     return p
 
 
@@ -118,11 +127,11 @@ def add_which(c: argparse.ArgumentParser, variant: int | None, level: int | None
     meaning = "by default 0" if variant == 0 else "by default what the submission says"
     c.add_argument(
         "--variant", type=whole_number, default=variant, metavar="N",
-        help=f"the letters and the form, one for each student if you like; {meaning}",
+        help=f"which letters and which form, so that each student can get another; {meaning}",
     )  # fmt: skip
     c.add_argument(
         "--level", type=int, choices=marks.LEVELS, default=level,
-        help=f"1 for the short homework, 2 for all of it; by default {level or 'what it says'}",
+        help=f"1 for the short homework, 2 for all of it; by default {level or 'as submitted'}",
     )  # fmt: skip
 
 
@@ -130,8 +139,8 @@ def add_how(c: argparse.ArgumentParser) -> None:
     """The flags that say how to grade."""
     c.add_argument(
         "--seed", type=whole_number, default=None, metavar="N",
-        help="of the numbers to grade with, a secret; by default a new one, which a class's "
-        "results keep",
+        help="seed of the random inputs to grade with, which students must not know; by default a "
+        "new one, which is stored with the results of a class",
     )  # fmt: skip
     c.add_argument(
         "--hints", choices=HINTS, default="shown", help="hidden: only say right or wrong"
@@ -215,22 +224,31 @@ def run_report(chosen: Chosen) -> None:
 
 
 def run_prove(chosen: Chosen) -> None:
-    """What is wrong with the assignments, if anything is."""
-    wrong = 0
-    for name in chosen.names or names():
-        sentences = proved(name)
+    """What is wrong with the assignments, if anything is; how far it is stands on stderr."""
+    wrong, all_ = 0, chosen.names or names()
+    for number, name in enumerate(all_, 1):
+        sentences = proved(name, f"{number} of {len(all_)}, {name}")
         wrong += len(sentences)
         for sentence in sentences or [f"all is well, with {len(load(name).mistakes)} mistakes"]:
             print(f"{name}: {sentence}", flush=True)
     sys.exit(bool(wrong))
 
 
-def proved(name: str) -> list[str]:
-    """What is wrong with an assignment."""
-    try:
-        return [*prove(load(name)), *prove_grading(load(name)), *prove_cheats(load(name))]
-    except InputError as error:  # it cannot be loaded
-        return [str(error)]
+def proved(name: str, where: str) -> list[str]:
+    """What is wrong with an assignment; `where` stands before what is looked at now."""
+    steps = {
+        "solution, stub and mistakes": prove,
+        "grades in the sandbox": prove_grading,
+        "cheats": prove_cheats,
+    }
+    sentences = []
+    for step, proof in steps.items():
+        print(f"{where}: {step}", file=sys.stderr, flush=True)
+        try:
+            sentences += proof(load(name))
+        except InputError as error:  # it cannot be loaded
+            return [*sentences, str(error)]
+    return sentences
 
 
 if __name__ == "__main__":

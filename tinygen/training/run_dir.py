@@ -184,6 +184,11 @@ class RunDir:
             config["reconstruction"] = config.pop("loss")
         return config
 
+    def saved_data(self) -> dict[str, Any]:
+        """What the run's checkpoint records of its data, as `about` has it."""
+        data = checkpoint.read_meta(self.checkpoint).get("data")
+        return data if isinstance(data, dict) else {}
+
     def _unfinished(self) -> InputError:
         return InputError(
             f"{self.folder} holds an unfinished run; add --resume to go on with it, "

@@ -28,7 +28,7 @@ from tinygen.parameters import Parameters
 MOST = 2e8
 """Numbers times edges: a larger graph is not searched, as it would take minutes."""
 
-NONE_KNOWN = "no mistake that I know gives this gradient"
+NONE_KNOWN = "no known mistake gives this gradient"
 
 
 def why_not_equal(
