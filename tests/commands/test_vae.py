@@ -233,6 +233,9 @@ def test_a_collapse_is_said_out_loud(tiny, capsys):
     assert summary_of(out)["test"]["kl"] < 0.03
     assert vae_here(*flags, "--out", out) == 0
     assert capsys.readouterr().err == ""
+    assert vae_here("--smoke", *flags, "--beta", "1000", "--lr", ".02", "--epochs", "5",
+                    "--out", out / "smoke") == 0  # fmt: skip
+    assert "warning" not in capsys.readouterr().err  # it is too short to judge
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ def test_write_refuses_other_types(tmp_path):
     with pytest.raises(InputError, match="dimensions"):
         idx.write(tmp_path / "file", np.ones((), np.uint8))
     with pytest.raises(InputError, match="cannot be written"):
-        idx.write(tmp_path / "nowhere" / "file", SMALL)
+        idx.write(tmp_path, SMALL)
     assert list(tmp_path.iterdir()) == []
 
 

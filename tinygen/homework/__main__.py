@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -236,12 +236,12 @@ def run_prove(chosen: Chosen) -> None:
 
 def proved(name: str, where: str) -> list[str]:
     """What is wrong with an assignment; `where` stands before what is looked at now."""
-    steps = {
+    steps: dict[str, Callable[..., Iterator[str]]] = {
         "solution, stub and mistakes": prove,
         "grades in the sandbox": prove_grading,
         "cheats": prove_cheats,
     }
-    sentences = []
+    sentences: list[str] = []
     for step, proof in steps.items():
         print(f"{where}: {step}", file=sys.stderr, flush=True)
         try:
