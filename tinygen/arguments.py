@@ -20,8 +20,9 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         known, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            first = unknown[0].partition("=")[0]
-            meant = did_you_mean(first, [*flags(self)]) if first.startswith("-") else ""
+            first, equals, _ = unknown[0].partition("=")
+            like_a_flag = first.startswith("-") or equals
+            meant = did_you_mean(first, [*flags(self)]) if like_a_flag else ""
             self.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
         return known
 
