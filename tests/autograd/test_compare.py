@@ -144,10 +144,15 @@ def test_no_gradient_is_no_agreement() -> None:
         tg.compare_gradients(gives(1.0, {}), gives(1.0, {}), {})
 
 
-@pytest.mark.parametrize("returned", [1.0, (1.0, [G["W1"]]), (1.0, G, 0)])
+@pytest.mark.parametrize("returned", [None, (1.0, [G["W1"]]), (1.0, G, 0)])
 def test_what_is_no_loss_with_gradients_is_refused_in_a_sentence(returned: Any) -> None:
     with pytest.raises(tg.GradientError, match=r"the second function returns \w+; it needs to"):
         tg.compare_gradients(gives(1.0, G), lambda p: returned, {})
+
+
+def test_a_loss_alone_has_to_be_of_tensors() -> None:
+    with pytest.raises(TypeError, match=r"expected \(loss, gradients\), or the loss of Tensors"):
+        tg.compare_gradients(gives(1.0, G), lambda p: 1.0, {})
 
 
 def test_a_function_that_changes_what_it_was_given_is_refused() -> None:
