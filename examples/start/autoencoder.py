@@ -67,7 +67,6 @@ def main():
         # Of plain arrays the loss is a plain number: nothing is recorded.
         print(f"epoch {epoch + 1:2}: last batch {J:.5f}, test images {loss(p, test):.5f}")
     rows = {"original": test[:14], "autoencoder": decode(p, encode(p, test[:14]))}
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
     tg.plots.images_in_rows(rows, dataset.image_shape, path=PICTURE)
     print(f"the picture is {PICTURE}")
 

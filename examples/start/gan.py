@@ -71,7 +71,6 @@ def main():
             average.update(g, g_optimizer.steps)
         print(f"epoch {epoch + 1:2}: last batch, D {J_D:.3f}, G {J_G:.3f}")
 
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
     tg.plots.sheet(generate(average.average, noise(100)), (28, 28), columns=10, path=PICTURE)
     print(f"the picture is {PICTURE}")
 

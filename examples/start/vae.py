@@ -71,7 +71,6 @@ def main():
         noise = rng.standard_normal((len(test), LATENT), dtype=np.float32)
         print(f"epoch {epoch + 1:2}: last batch {J:.2f}, test {loss(p, test, noise):.2f} nats")
     z = rng.standard_normal((100, LATENT), dtype=np.float32)
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
     tg.plots.sheet(tg.sigmoid(decode(p, z)), dataset.image_shape, columns=10, path=PICTURE)
     print(f"the picture is {PICTURE}")
 

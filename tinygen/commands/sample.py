@@ -18,11 +18,9 @@ from tinygen.data import MIXTURES
 from tinygen.data.mixtures import points
 from tinygen.errors import InputError
 from tinygen.files import named_with, refuse_existing, replacing
-from tinygen.training import TrainedModel, load
+from tinygen.training import RunDir, TrainedModel, load
 
 FORMATS = (".png", ".npz")
-CHECKPOINT = "checkpoint.npz"
-"""In the folder of a run."""
 MOST = 10_000
 """Images; a sheet of more could not be looked at."""
 
@@ -65,10 +63,11 @@ def refuse_missing(run: Path) -> None:
     Raises:
         InputError: there is no such file or folder, or the folder is not that of a run.
     """
-    if run.is_file() or (run / CHECKPOINT).exists():
+    checkpoint = RunDir(run).checkpoint
+    if run.is_file() or checkpoint.exists():
         return
-    problem = f"the folder has no {CHECKPOINT}" if run.is_dir() else "there is no such run"
-    there = sorted(path.parent.as_posix() for path in Path("runs").glob(f"*/{CHECKPOINT}"))
+    problem = f"the folder has no {checkpoint.name}" if run.is_dir() else "there is no such run"
+    there = sorted(path.parent.as_posix() for path in Path("runs").glob(f"*/{checkpoint.name}"))
     raise InputError(f"{run}: {problem}" + (f"; there are {', '.join(there)}" if there else ""))
 
 

@@ -62,7 +62,8 @@ class Dataset:
         if train.shape[1:] != test.shape[1:]:
             raise InputError(
                 f"{self.source}: expected images of one shape, "
-                f"got {_size(train)} for training and {_size(test)} for testing"
+                f"got {idx.times(train.shape[1:])} for training "
+                f"and {idx.times(test.shape[1:])} for testing"
             )
 
     def __repr__(self) -> str:
@@ -79,7 +80,7 @@ class Dataset:
         return {
             "name": self.name,
             "images": f"{len(train)} to train on, {len(test)} to test on",
-            "shape": f"{_size(train)} of {train.dtype}",
+            "shape": f"{idx.times(train.shape[1:])} of {train.dtype}",
             "labels": "no labels" if labels is None else f"{len(np.unique(labels))} classes",
             "source": self.source,
         }
@@ -297,11 +298,11 @@ def load(
     refuse_unknown("data", choice, CHOICES)
     if choice == "strokes":
         return stroke_digits(seed)
-    if choice in ("idx", "npz", "folder"):
-        if choice == "folder":
-            dataset = _load_folder(data_dir, seed)
-        else:
-            dataset = _load_idx(data_dir) if choice == "idx" else _load_npz(data_dir)
+    own: dict[str, Callable[[str | os.PathLike[str] | None], Dataset]] = {
+        "idx": _load_idx, "npz": _load_npz, "folder": partial(_load_folder, seed=seed)
+    }  # fmt: skip
+    if choice in own:
+        dataset = own[choice](data_dir)
         _say_if_bright(dataset, say)
         return dataset
     name = locations.DEFAULT if choice == "auto" else choice
@@ -529,10 +530,6 @@ def _read_all(
         source=f"{title} in {folder}",
         sha256=sha256,
     )
-
-
-def _size(images: np.ndarray) -> str:
-    return " x ".join(map(str, images.shape[1:]))
 
 
 def _kind(file: str) -> idx.Kind:

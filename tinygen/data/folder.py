@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinygen.data.idx import times
 from tinygen.errors import InputError
 
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -56,11 +57,11 @@ def _stacked(folder: Path, files: list[Path]) -> np.ndarray:
     sizes = {picture.shape[:2]: file for picture, file in zip(pictures, files, strict=True)}
     if len(sizes) > 1:
         size = next(iter(sizes))
-        shown = [f"{_by(size)} ({file.relative_to(folder)})" for size, file in sizes.items()]
+        shown = [f"{times(size)} ({file.relative_to(folder)})" for size, file in sizes.items()]
         raise InputError(
             f"{folder}: expected pictures of one size, got {len(sizes)} sizes, such as "
             f"{' and '.join(shown[:2])}; in Pillow ImageOps.fit(picture, {size[::-1]}) gives one "
-            f"of {_by(size)}"
+            f"of {times(size)}"
         )
     if any(picture.ndim == 3 for picture in pictures):
         pictures = [p if p.ndim == 3 else np.stack([p, p, p], axis=2) for p in pictures]
@@ -81,7 +82,3 @@ def _picture(file: Path) -> np.ndarray:
             f"{file}: expected 8 bits for a colour, got a picture of mode {picture.mode}"
         )
     return np.asarray(picture.convert("L" if picture.mode in GREY else "RGB"))
-
-
-def _by(size: tuple[int, ...]) -> str:
-    return " x ".join(map(str, size))

@@ -135,7 +135,7 @@ def _check_shape(path: Path, shape: tuple[int, ...], limit: int) -> int:
     if prod(max(d, 1) for d in shape) > limit:
         raise InputError(
             f"{path}: expected at most {limit} bytes of values, "
-            f"got a header that promises {_times(shape)}"
+            f"got a header that promises {times(shape)}"
         )
     return prod(shape)
 
@@ -156,9 +156,10 @@ def _length_error(
     path: Path, shape: tuple[int, ...], promised: int, actual: int | str
 ) -> InputError:
     return InputError(
-        f"{path}: expected {_times(shape)} = {promised} bytes after the header, got {actual}"
+        f"{path}: expected {times(shape)} = {promised} bytes after the header, got {actual}"
     )
 
 
-def _times(shape: tuple[int, ...]) -> str:
+def times(shape: tuple[int, ...]) -> str:
+    """Sizes in words, such as ``28 x 28``."""
     return " x ".join(map(str, shape))

@@ -97,18 +97,29 @@ def _array(archive: zipfile.ZipFile, path: Path, name: str, like: Any) -> Any:
         if version != (1, 0):
             raise damaged(path, f"{name} has a header of version {version}, expected (1, 0)")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=1000)
-        if shape != tuple(like.shape):
-            raise InputError(
-                f"{path}: the checkpoint is of another architecture: "
-                f"its {name} has shape {shape}, expected {tuple(like.shape)}"
-            )
-        if dtype != like.dtype or fortran:
+        refuse_other(path, name, shape, dtype, like)
+        if fortran:
             raise InputError(f"{path}: its {name} is {dtype}, expected {like.dtype}")
         size = dtype.itemsize * like.size
         data = file.read(size + 1)  # one more, so that the end is reached and its sum is checked
         if len(data) != size:
             raise damaged(path, f"{name} has {len(data)} bytes, expected {size}")
     return np.frombuffer(data, dtype).reshape(shape).copy()
+
+
+def refuse_other(path: Path, name: str, shape: Any, dtype: Any, like: Any) -> None:
+    """An array of a file has to be of the shape and dtype of the one that it is read for.
+
+    Raises:
+        InputError: it is not.
+    """
+    if shape != tuple(like.shape):
+        raise InputError(
+            f"{path}: the checkpoint is of another architecture: "
+            f"its {name} has shape {shape}, expected {tuple(like.shape)}"
+        )
+    if dtype != like.dtype:
+        raise InputError(f"{path}: its {name} is {dtype}, expected {like.dtype}")
 
 
 def _entry(archive: zipfile.ZipFile, path: Path, name: str) -> zipfile.ZipInfo:

@@ -81,7 +81,6 @@ def save(
         "arrays": BY_NAME,
         "data": about(data) if isinstance(data, Dataset) else data or _images_of(model),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     FORMATS[path.suffix].save(path, arrays, meta)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygen.errors import InputError
 from tinygen.files import replacing
-from tinygen.training.checkpoint import FORMAT, damaged
+from tinygen.training.checkpoint import FORMAT, damaged, refuse_other
 
 KEY = "tinygen"
 """Of the file's metadata, under which the description stands as JSON."""
@@ -53,11 +53,7 @@ def load(path: Path, like: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     with _opened(path) as file:
         arrays = {name: file.get_tensor(name) for name in like}
     for name, x in like.items():
-        got = arrays[name]
-        if got.shape != x.shape or got.dtype != x.dtype:
-            raise InputError(
-                f"{path}: its {name} is {got.shape} {got.dtype}, expected {x.shape} {x.dtype}"
-            )
+        refuse_other(path, name, arrays[name].shape, arrays[name].dtype, x)
     return arrays, meta
 
 
