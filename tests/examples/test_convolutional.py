@@ -156,7 +156,7 @@ def test_a_run_from_before_there_was_a_choice_goes_on():
     "name, preset, more, expected",
     [
         ("mnist_autoencoder", "hinton", ("--hidden", "9"), {"hidden": (9,), "latent": 30}),
-        ("mnist_gan", "wgan-gp", (), {"loss": "wasserstein-gp", "generator_hidden": (256,)}),
+        ("mnist_gan", "wgan-gp", (), {"loss": "wasserstein-gp", "lr": 1e-3, "kernel": 4}),
     ],
 )
 def test_a_preset_goes_with_convolutions_unless_it_is_a_dense_network(name, preset, more, expected):

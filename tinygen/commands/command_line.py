@@ -167,11 +167,11 @@ def add_distortion_flag(group: Any, default: float | None) -> None:
 
 def add_convolution_flags(group: Any, conv: dict[str, Any]) -> None:
     """The flags of convolutions, which change other defaults to those of `conv`; see `parse`."""
-    others = [f"{key.replace('_', ' ')} {_shown([*value])}" for key, value in conv.items()]
+    others = [f"{key.replace('_', ' ')} {_shown(value)}" for key, value in conv.items()]
     add = group.add_argument
     about = "dense, or conv: convolutions before (in a decoder after) dense layers"
     add("--architecture", **choice(ARCHITECTURES, "") | {"help": about})
-    shown = "; ".join([_shown([*CHANNELS]), *others])
+    shown = "; ".join([_shown(CHANNELS), *others])
     add("--channels", type=widths, default=(), metavar="N,N",
         help=f"channels per convolution, of stride 2 (default with conv: {shown})")  # fmt: skip
     add("--kernel", type=whole(1, MOST_KERNEL), default=3, metavar="N",
@@ -226,7 +226,8 @@ def parse(
     given = _given(p, arguments)
     _refuse_ignored(args, given, (*NEEDS, *needs))
     if conv is not None:
-        _choose_architecture(args, preset, [name for name in conv if name in preset], given)
+        widths = [name for name, x in conv.items() if isinstance(x, tuple) and name in preset]
+        _choose_architecture(args, preset, widths, given)
     if args.out is None:
         args.out = Path("runs") / (args.task + ("-smoke" if args.smoke else ""))
     return args
@@ -444,7 +445,7 @@ def _plain(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     return text[:100] or "empty"
 
 

@@ -47,7 +47,8 @@ DEFAULTS: dict[str, Any] = {
     "generator_hidden": (256, 512, 512), "generator_norm": "batch",
     "discriminator_hidden": (512, 256), "discriminator_activation": "gelu",
 }  # fmt: skip
-CONV: dict[str, Any] = {"generator_hidden": (256,), "discriminator_hidden": ()}
+CONV: dict[str, Any] = {"generator_hidden": (256,), "discriminator_hidden": (256,), "kernel": 4,
+                        "epochs": 15, "lr": 2e-3}  # fmt: skip
 SMOKE = {"data": "strokes", "epochs": 2, "batch_size": 32, "latent": 8, "generator_hidden": (64,),
          "discriminator_hidden": (64,)}  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
