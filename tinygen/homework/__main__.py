@@ -83,7 +83,10 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         help="names of students, one a line; each gets a folder in DIR, and variant 1, 2, ...",
     )  # fmt: skip
     c.add_argument(
-        "--format", choices=student.FORMATS, default="py", help="of the student's file; by default py"
+        "--format",
+        choices=student.FORMATS,
+        default="py",
+        help="of what is handed in; by default py",
     )
 
     c = command("grade", run_grade, "grade what a student or a class handed in")
