@@ -138,6 +138,16 @@ def test_the_readme_names_every_room_and_the_map_every_page() -> None:
     assert not {name for name in pages | folders if not re.search(rf"\b{name}", described)}
 
 
+@pytest.mark.parametrize(
+    "file",
+    ["README.md", "docs/index.md", "docs/architecture.md", "docs/cite.md", "CITATION.cff",
+     "setup.cfg", "tinygen/__init__.py"],
+)  # fmt: skip
+def test_the_headline_has_one_wording(file: str) -> None:
+    text = " ".join((ROOT / file).read_text().split())
+    assert "very gradient of a generative model, three ways" in text
+
+
 def test_every_extra_is_explained() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")

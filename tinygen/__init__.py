@@ -1,4 +1,4 @@
-"""tinygen: every gradient of a generative model three times, and they agree.
+"""tinygen: every gradient of a generative model, three ways, and they agree.
 
 Derived by hand (`tinygen.byhand`), computed by autograd (`tinygen.models` with
 `value_and_grad`), and measured by finite differences (`check_gradients`).

@@ -111,7 +111,7 @@ def parser(
     add("--plot-style", **choice(PLOT_STYLES, "background of the page that plots are for"))
     if data:
         add = p.add_argument_group("data").add_argument
-        add("--data", **choice(CHOICES, "auto is mnist, or strokes without a network"))
+        add("--data", **choice(CHOICES, "data set; auto is mnist, or strokes without a network"))
         add(
             "--data-dir",
             type=path,

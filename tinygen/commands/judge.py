@@ -18,10 +18,12 @@ SMOKE = {"data": "strokes"}
 
 def flags(prog: str | None = None) -> ArgumentParser:
     p = command_line.bare_parser(__doc__, prog)
-    about = "auto is mnist, or strokes without a network"
+    about = "data set; auto is mnist, or strokes without a network"
     p.add_argument("--data", **command_line.choice(CHOICES, about))
-    p.add_argument("--data-dir", type=command_line.path, metavar="DIR",
-                   help="folder of the four IDX files")  # fmt: skip
+    p.add_argument(
+        "--data-dir", type=command_line.path, metavar="DIR",
+        help="folder of the four IDX files or of pictures, or the .npz file",
+    )  # fmt: skip
     p.add_argument("--smoke", action="store_true", help="the classifier of a GAN's --smoke run")
     p.set_defaults(task="mnist_judge", out=None, quiet=False)  # what all others may ask for
     return p

@@ -1,4 +1,4 @@
-"""One gradient three times, side by side: by hand, by autograd, by finite differences.
+"""One gradient, three ways, side by side: by hand, by autograd, by finite differences.
 
 Each line of a derivation is put beside the step of autograd's graph that has the same array, as its
 value or as its gradient; and of one element, the measured derivative stands beside both.
@@ -41,7 +41,7 @@ class Match:
         by_hand, by_autograd: this element.
         measured: the same by a central difference; None for a value.
 
-    The derivative of the KL with respect to the log of a variance, (exp(v) - 1) / 2, three times:
+    The derivative of the KL with respect to the log of a variance, (exp(v) - 1) / 2, three ways:
 
     >>> import numpy as np
     >>> import tinygen as tg

@@ -77,12 +77,17 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     c.add_argument("--out", type=Path, metavar="DIR", help="a new folder; by default NAME")
     add_which(c, 0, 2)
     c.set_defaults(variant=None)  # so that it is known whether it was given
-    c.add_argument("--hints", choices=HINTS, default="shown", help="hidden: check.py gives none")
+    c.add_argument("--hints", choices=HINTS, default="shown", help="whether check.py gives them")
     c.add_argument(
         "--class", dest="students", type=Path, metavar="FILE",
-        help="the names of students, one a line; they get DIR/NAME, and variants 1, 2, ...",
+        help="names of students, one a line; each gets a folder in DIR, and variant 1, 2, ...",
     )  # fmt: skip
-    c.add_argument("--format", choices=student.FORMATS, default="py", help="by default py")
+    c.add_argument(
+        "--format",
+        choices=student.FORMATS,
+        default="py",
+        help="of what is handed in; by default py",
+    )
 
     c = command("grade", run_grade, "grade what a student or a class handed in")
     c.add_argument(
@@ -90,18 +95,18 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     )
     c.add_argument(
         "--assignment", type=assignment, metavar="NAME",
-        help="by default what the submission says",
+        help="which one it is; by default what the submission says",
     )  # fmt: skip
     add_which(c, None, None)
     add_how(c)
-    c.add_argument("--json", action="store_true", help="print the result for programs")
+    c.add_argument("--json", action="store_true", help="print the result as JSON")
     c.add_argument(
         "--out", type=Path, metavar="DIR",
-        help="of a class: the folder for its results; by default SUBMISSION-graded",
+        help="for a class: a folder for its results; by default SUBMISSION-graded",
     )  # fmt: skip
     c.add_argument(
         "--class", dest="table", type=Path, metavar="FILE",
-        help="of a class: the variants.csv that `new --class` wrote",
+        help="for a class: the variants.csv that `new --class` wrote",
     )  # fmt: skip
 
     c = command("package", run_package, "write a package for another grader")
@@ -113,7 +118,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 
     c = command("report", run_report, "show the results of a class")
     c.add_argument("folder", type=Path, metavar="DIR", help="the results of `grade`")
-    c.add_argument("--json", action="store_true", help="print the results for programs")
+    c.add_argument("--json", action="store_true", help="print the results as JSON")
 
     c = command("prove", run_prove, "show that the grades are right (about a minute an assignment)")
     c.add_argument(
@@ -127,11 +132,11 @@ def add_which(c: argparse.ArgumentParser, variant: int | None, level: int | None
     meaning = "by default 0" if variant == 0 else "by default what the submission says"
     c.add_argument(
         "--variant", type=whole_number, default=variant, metavar="N",
-        help=f"which letters and which form, so that each student can get another; {meaning}",
+        help=f"picks the letters and the parametrisation, so that copies differ; {meaning}",
     )  # fmt: skip
     c.add_argument(
         "--level", type=int, choices=marks.LEVELS, default=level,
-        help=f"1 for the short homework, 2 for all of it; by default {level or 'as submitted'}",
+        help=f"1 is the short homework, 2 all of it; by default {level or 'as submitted'}",
     )  # fmt: skip
 
 
@@ -143,7 +148,7 @@ def add_how(c: argparse.ArgumentParser) -> None:
         "new one, which is stored with the results of a class",
     )  # fmt: skip
     c.add_argument(
-        "--hints", choices=HINTS, default="shown", help="hidden: only say right or wrong"
+        "--hints", choices=HINTS, default="shown", help="whether a wrong answer is explained"
     )
 
 

@@ -137,7 +137,7 @@ def _line(line: Line, by_hand: SideBySide, arrays: Arrays) -> dict[str, Any]:
 
 
 def _same(match: Match | None) -> dict[str, Any] | None:
-    """Autograd's step with the same array, how near it is, and one element three times."""
+    """Autograd's step with the same array, how near it is, and one element, three ways."""
     if match is None:
         return None
     opinions = (match.by_hand, match.by_autograd, match.measured)
