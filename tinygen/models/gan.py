@@ -190,7 +190,7 @@ class GAN(SeveralNetworks):
             biases=self.biases,
         )
 
-    @property
+    @cached_property
     def networks(self) -> dict[str, Sequential]:
         """The players, each with the function of its output, by the prefix of its parameters."""
         output = [sigmoid] if self.output == "sigmoid" else []
