@@ -48,6 +48,7 @@ def test_another_name_is_what_it_is_elsewhere() -> None:
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
 def test_models_are_copied_and_pickled(model: Any) -> None:
+    assert model.networks
     for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert again == model and again.shapes == model.shapes
 

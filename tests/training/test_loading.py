@@ -358,7 +358,7 @@ def test_a_float_for_an_array_of_the_graph(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "sentence"),
     [
-        (IMAGES * 1.0, r"expected values in \[0, 1\], got 0 to 255; divide by 255"),
+        (IMAGES * 1.0, r"expected values in \[0, 1\], got 4 to 248; divide by 255"),
         (IMAGES.astype(np.int64), r"images of uint8 or of floats in \[0, 1\], got int64"),
         (IMAGES[0], r"of 3 x 3 pixels, got 3; images\[None\] is a batch of one"),
         (IMAGES[0].tolist(), r"images\[None\]"),

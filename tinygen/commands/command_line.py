@@ -354,13 +354,12 @@ def run(main: Callable[..., None], arguments: Sequence[str] | None = None) -> in
     except InputError as error:
         return _told(f"error: {error}", 2)
     except Interrupted as stop:
-        way = f"; {stop.checkpoint} is saved, the same command with --resume goes on"
-        return _told(f"{stop}{way if stop.checkpoint else ''}", 130)
+        return _told(_with(stop, "is saved, the same command with --resume goes on"), 130)
     except KeyboardInterrupt:
         return _told("stopped", 130)
     except Diverged as error:
-        way = f"; {error.checkpoint} is the last good one, and --restart with a lower --lr may get"
-        return _told(f"error: {error}{f'{way} further' if error.checkpoint else ''}", 1)
+        way = "is the last good one, and --restart with a lower --lr may get further"
+        return _told(f"error: {_with(error, way)}", 1)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -371,6 +370,11 @@ def run(main: Callable[..., None], arguments: Sequence[str] | None = None) -> in
     finally:
         release_claims()
     return 0
+
+
+def _with(error: Interrupted | Diverged, way: str) -> str:
+    """What has ended a run; and what can be done with its checkpoint, if there is one."""
+    return f"{error}; {error.checkpoint} {way}" if error.checkpoint else str(error)
 
 
 def choice(names: Sequence[str], what: str, default: str | None = None) -> dict[str, Any]:

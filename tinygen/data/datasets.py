@@ -98,7 +98,7 @@ class Dataset:
     def first(self, train: int, test: int | None = None) -> Dataset:
         """The data set cut to its first images, with their labels and factors, for a quick try.
 
-        Without a number of them, all test images stay.
+        Without `test`, all test images stay.
 
         >>> stroke_digits(train=20, test=10).first(train=5, test=3).test_labels.shape
         (3,)

@@ -60,7 +60,7 @@ class AdversarialAutoencoder(EncoderDecoder):
 
     Args:
         pixels: the width of an image.
-        hidden: the widths of the encoder's hidden layers; the decoder has them in reverse.
+        hidden: the widths of the encoder's hidden layers, or one; the decoder has them in reverse.
         latent: the width of the code, whose prior is standard normal.
         activation: of the encoder and the decoder, a name in `tinygen.ops.ACTIVATIONS`.
         reconstruction: "mse", the mean over pixels and images; or "bce", cross-entropy in nats per

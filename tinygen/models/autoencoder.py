@@ -28,7 +28,7 @@ class Autoencoder(EncoderDecoder):
 
     Args:
         pixels: the width of an image.
-        hidden: the widths of the encoder's hidden layers; the decoder has them in reverse.
+        hidden: the widths of the encoder's hidden layers, or one; the decoder has them in reverse.
         latent: the width of the code.
         activation: a name in `tinygen.ops.ACTIVATIONS`; "none" makes the network linear.
         output: "sigmoid", or "none" for a linear output.

@@ -37,7 +37,7 @@ class Classifier(WithoutWeights):
 
     Args:
         pixels: the width of an image.
-        hidden: the widths of the hidden layers; without any it is softmax regression.
+        hidden: the widths of the hidden layers, or one; without any it is softmax regression.
         classes: how many there are.
         activation: a name in `tinygen.ops.ACTIVATIONS`.
         dropout: the probability with which a hidden unit is dropped in a training step.

@@ -39,7 +39,7 @@ class VAE(EncoderDecoder):
 
     Args:
         pixels: the width of an image.
-        hidden: the widths of the encoder's hidden layers; the decoder has them in reverse.
+        hidden: the widths of the encoder's hidden layers, or one; the decoder has them in reverse.
         latent: the width of the code.
         activation: a name in `tinygen.ops.ACTIVATIONS`.
         likelihood: "bernoulli", pixels are 0 or 1 and the decoder returns logits (grey pixels
