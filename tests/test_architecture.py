@@ -30,10 +30,11 @@ MAY_IMPORT = {
     "ops": "backend autograd",
     "losses": "backend autograd ops",
     "nn": "errors display backend parameters autograd ops",
-    "models": "errors backend parameters autograd ops losses nn byhand",
+    "models": "errors display backend parameters autograd ops losses nn byhand",
     # An independent derivation: nothing of autograd, nor anything that is built on it.
     "byhand": "errors backend parameters",
-    "explain": "arguments errors files backend parameters autograd ops losses nn models byhand",
+    "explain": "arguments errors display files backend parameters autograd ops losses nn models "
+    "byhand",
     "optim": "display backend parameters",
     "data": "errors display files backend",
     "training": "errors display files backend parameters autograd ops losses optim data models",
@@ -353,3 +354,8 @@ def test_everything_else_is_set_in_setup_cfg():
             assert known or any(r.startswith(top) for r in required) or top in extras, (
                 f"{path}:{line}: {top} is imported, and not in setup.cfg"
             )
+
+
+def test_help_says_where_to_begin_and_finds_what_is_trained():
+    assert "tg.fit(" in inspect.getdoc(tinygen)[:400]
+    assert tinygen.TrainedModel is tinygen.training.TrainedModel

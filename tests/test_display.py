@@ -15,7 +15,7 @@ from PIL import Image
 from strict import STRICT
 
 import tinygen as tg
-from tinygen.display import html_images, html_table
+from tinygen.display import html_images, html_table, times
 
 DIGITS = tg.data.stroke_digits(train=20, test=10)
 NET = tg.Sequential(
@@ -96,3 +96,11 @@ def test_images_stand_side_by_side(shape: tuple[int, ...]) -> None:
 def test_points_have_no_picture() -> None:
     assert "<img" in DIGITS._repr_html_()
     assert "<img" not in tg.data.mixture_points("ring", 3, 3)._repr_html_()
+
+
+def test_every_size_is_written_alike() -> None:
+    """By one function, which nobody writes again."""
+    package = Path(tg.__file__).parent
+    texts = {path: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    again = [path.name for path, text in texts.items() if re.search(r"""["'] x ["']\.join""", text)]
+    assert again == ["display.py"] and times((3, 28, 1)) == "3 x 28 x 1" and times(()) == ""

@@ -1,7 +1,14 @@
 """tinygen: every gradient of a generative model, three ways, and they agree.
 
-Derived by hand (`tinygen.byhand`), computed by autograd (`tinygen.models` with
-`value_and_grad`), and measured by finite differences (`check_gradients`).
+Begin here; help(tg.fit) and help(tg.TrainedModel) say more::
+
+    trained = tg.fit(tg.VAE(), tg.data.load(), epochs=10)  # or Autoencoder, GAN, Classifier
+    images = trained.sample(16)                            # encode, decode, reconstruct, ...
+    tg.plots.sheet(images, path="samples.png")
+    tg.save("vae.npz", trained)                            # tg.load reads it, or a run's folder
+
+Gradients are derived by hand (`tinygen.byhand`), computed by autograd (`tinygen.models` with
+`value_and_grad`), and measured by finite differences (`check_gradients`); `trace` shows each step.
 """
 
 from __future__ import annotations
@@ -39,6 +46,7 @@ _LATER_FROM = {
     "fit": "training",
     "load": "training",
     "save": "training",
+    "TrainedModel": "training",
     "to_torch": "models.to_torch",
     **dict.fromkeys(_EXPLAIN, "explain"),
     **dict.fromkeys(_MODELS, "models"),
@@ -59,6 +67,7 @@ if TYPE_CHECKING:
     from tinygen.explain import trace as trace
     from tinygen.models import *  # noqa: F403
     from tinygen.models.to_torch import to_torch as to_torch
+    from tinygen.training import TrainedModel as TrainedModel
     from tinygen.training import fit as fit
     from tinygen.training import load as load
     from tinygen.training import save as save

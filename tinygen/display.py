@@ -1,4 +1,4 @@
-"""How an object shows itself in a notebook: a small table, and images."""
+"""How things show themselves: sizes in words, and in a notebook a small table, and images."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import io
 from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+
+def times(shape: Iterable[int]) -> str:
+    """Sizes in words.
+
+    >>> times((28, 28))
+    '28 x 28'
+    """
+    return " x ".join(map(str, shape))
 
 
 def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -1,6 +1,7 @@
 """The one exception that means: what the user asked for was refused."""
 
 from collections.abc import Collection
+from numbers import Integral
 
 
 class InputError(ValueError):
@@ -12,6 +13,20 @@ class InputError(ValueError):
     ...     print(error)
     unknown dtype 'int8'; choose one of float32, float64
     """
+
+
+def require_seed(seed: object) -> None:
+    """Random numbers are those of a seed, which NumPy would refuse without its name.
+
+    Raises:
+        InputError: it is no whole number, or it is negative.
+
+    >>> require_seed(-1)
+    Traceback (most recent call last):
+    tinygen.errors.InputError: expected a seed, a whole number of at least 0, got -1
+    """
+    if not isinstance(seed, Integral) or int(seed) < 0:
+        raise InputError(f"expected a seed, a whole number of at least 0, got {seed!r}")
 
 
 def refuse_unknown(what: str, name: object, names: Collection[str]) -> None:

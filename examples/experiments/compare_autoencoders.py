@@ -159,7 +159,6 @@ def report(run: Run, together: Together, trainer: Trainer) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
-    plots.use_style(args.plot_style)
     run = set_up(args, COLUMNS)
     dataset, backend = run.dataset, run.backend
     network = command_line.network(args)

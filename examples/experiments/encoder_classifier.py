@@ -460,7 +460,6 @@ def check_label_counts(experiment: Experiment) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, conv={})
-    plots.use_style(args.plot_style)
     if args.checkpoint and args.channels:
         raise InputError("--architecture conv is of the encoder; that of --checkpoint has its own")
     args.mode, args.jobs = args.mode or tuple(MODES), args.jobs or default_jobs(args.backend)

@@ -217,6 +217,10 @@ class Codec:
     encoder: TrainedModel
     decoder: TrainedModel
 
+    def decode(self, codes: Any) -> Any:
+        """The images of codes, as rows: ``(n, latent)`` to ``(n, pixels)``."""
+        return self.decoder.decode(codes).reshape(len(codes), -1)
+
 
 @dataclass(frozen=True)
 class CodeDistribution:
@@ -290,7 +294,7 @@ def report(
     for name, d in distributions.items():
         generator = np.random.default_rng((run.args.seed, SAMPLE_STREAM))
         z, digits = d.sample(len(data.test_images), generator)
-        images = d.codec.decoder.decode(z).reshape(len(z), -1)
+        images = d.codec.decode(z)
         predicted, scores = judge.score(images, data) if judge else (None, None)
         rows[d.title], test[name] = scores, dict(scores.metrics) if scores else {}
         if scores and digits is not None:
@@ -305,8 +309,8 @@ def report(
     compared = {}
     if judge:
         # What decoding alone costs: no density can know more of the test images than their codes.
-        again = {c.title: c.decoder.decode(codes[name]) for name, c in codecs.items()}
-        decoded = {title: judge.score(x.reshape(len(x), -1), data)[1] for title, x in again.items()}
+        again = {c.title: c.decode(codes[name]) for name, c in codecs.items()}
+        decoded = {title: judge.score(x, data)[1] for title, x in again.items()}
         compared = baselines(data, judge, run.progress, run.args.smoke) | decoded
         say(scores_table(compared | rows))
         say(f"classifier: test error {judge.error:.2%}, sha256 {judge.sha256[:16]}")
@@ -325,7 +329,7 @@ def report(
     draw_codes(run, codes, drawn)
     for name, codec in codecs.items():
         paths = interpolations(codes[name], data.test_labels, SHOWN, PAIRS)
-        images = {pair: codec.decoder.decode(path) for pair, path in paths.items()}
+        images = {pair: codec.decode(path) for pair, path in paths.items()}
         plots.images_in_rows(images, data.image_shape, path=folder / f"interpolations_{name}.png")
     say(f"pictures and figures are in {folder}, checkpoints in folders there")
 
@@ -417,7 +421,6 @@ def set_up_training(run: Run, name: str, sha256: str | None) -> Run:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE, conv=CONV, needs=NEEDS)
-    plots.use_style(args.plot_style)
     pretrained, names, sha256 = load_pretrained(args), [*WAYS[args.way]], None
     checkpoints = {name: RunDir(args.out / name).checkpoint for name in FLAGS}
     run_dir = RunDir(args.out)

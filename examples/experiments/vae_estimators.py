@@ -245,7 +245,6 @@ def flags():
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
-    plots.use_style(args.plot_style)
     if args.gradients == "by-hand":
         raise InputError("--gradients by-hand: the estimators are written for autograd")
     RunDir(args.out).refuse_experiment(args.resume, args.restart, [])

@@ -157,7 +157,6 @@ def draw_fractions(path, test, gradient) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
-    plots.use_style(args.plot_style)
     if args.resume:
         raise InputError("vae_scaling keeps no checkpoint, so it cannot --resume; begin anew")
     build(args, pixels=784)  # refuses what does not go together, before any data is read

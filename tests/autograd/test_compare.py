@@ -209,3 +209,12 @@ def test_functions_that_draw_their_own_noise_are_not_judged():
     for f, g, which in ((noisy, quiet, "first"), (quiet, noisy, "second")):
         with pytest.raises(ValueError, match=f"two calls of the {which} function differ"):
             tg.compare_gradients(f, g, {"W": np.ones(3)})
+
+
+def test_what_is_printed_is_a_sentence() -> None:
+    near = G | {"W1": G["W1"] * (1 + 1e-14)}
+    same, close = (tg.compare_gradients(gives(2.0, g), gives(2.0, G), {}) for g in (G, near))
+    assert str(same) == "they agree: gradients 0 apart; losses 0"
+    assert str(close).startswith("they agree: gradients ") and "W1 the furthest" in str(close)
+    report = tg.check_gradients(lambda x: x * x, [np.array([1.0, 2.0])])
+    assert str(report).startswith(f"passed: {report.checks} derivatives, the worst ")

@@ -158,6 +158,12 @@ def test_a_tensor_that_becomes_a_plain_number_warns():
             assert float(x[1]) == 2
 
 
+def test_several_numbers_are_no_number_and_nothing_is_lost():
+    for convert in (float, int):
+        with pytest.raises(TypeError):  # warnings are errors here
+            convert(leaf([1.0, 2.0]))
+
+
 def test_the_warning_points_at_the_line_that_lost_it():
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")

@@ -175,6 +175,17 @@ def test_the_figures_of_an_epoch_are_of_all_test_images():
     assert figures["test_squared_error"] == pytest.approx(error, rel=1e-12)
 
 
+def test_a_smoke_run_in_its_own_folder_takes_the_place_of_the_last(tmp_path, monkeypatch, capsys):
+    """In another one it replaces nothing unasked, as any run."""
+    monkeypatch.chdir(tmp_path)
+    flags = ("--smoke", "--epochs", "1", "--quiet")
+    assert run_here(*flags) == run_here(*flags, "--seed", "1") == 0
+    folder = tmp_path / "runs" / "mnist_autoencoder-smoke"
+    assert json.loads((folder / "summary.json").read_text())["config"]["seed"] == 1
+    assert run_here(*flags, "--out", folder) == 2
+    assert "holds a finished run" in capsys.readouterr().err
+
+
 def test_restart_begins_anew_over_an_unfinished_run(tmp_path):
     flags = ("--smoke", "--epochs", "1", "--quiet", "--out", tmp_path)
     assert run_here(*flags) == 0

@@ -153,7 +153,8 @@ def test_refused_in_one_sentence_with_nothing_lost(finished, capsys, flags):
     folder, base = finished
     before = contents(folder)
     capsys.readouterr()
-    assert run_here(*base, *flags) == 2
+    anew = () if "--resume" in flags else ("--restart",)
+    assert run_here(*base, *anew, *flags) == 2
     sentence = stderr_line(capsys)
     assert sentence.startswith("error: ") and REFUSED[flags] in sentence
     assert contents(folder) == before
@@ -166,7 +167,7 @@ def test_a_damaged_file_of_data_loses_nothing(finished, capsys, tmp_path):
     file.write_bytes(file.read_bytes()[:-1])
     before = contents(folder)
     capsys.readouterr()
-    assert run_here(*base, "--data-dir", bad) == 2
+    assert run_here(*base, "--restart", "--data-dir", bad) == 2
     assert str(file) in stderr_line(capsys)
     assert contents(folder) == before
 
@@ -204,7 +205,7 @@ def test_not_enough_memory_loses_nothing(finished, capsys):
     folder, base = finished
     before = contents(folder)
     capsys.readouterr()
-    assert run_here(*base, "--hidden", "1000000,1000000") == 1
+    assert run_here(*base, "--restart", "--hidden", "1000000,1000000") == 1
     assert "there is not enough memory (" in stderr_line(capsys)
     assert contents(folder) == before
 
@@ -222,10 +223,14 @@ def test_resuming_a_finished_run_reports_again(finished, capsys):
     assert json.loads(after["summary.json"]) == json.loads(before["summary.json"])
 
 
-def test_a_finished_run_is_replaced_by_a_new_one(finished):
+def test_a_finished_run_is_replaced_by_a_new_one_only_if_asked(finished, capsys):
     folder, base = finished
     before = contents(folder)
-    assert run_here(*base, "--seed", "1") == 0
+    assert run_here(*base, "--seed", "1") == 2
+    sentence = f"error: {folder} holds a finished run; add --restart to begin anew, or choose "
+    assert stderr_line(capsys).startswith(sentence)
+    assert contents(folder) == before
+    assert run_here(*base, "--seed", "1", "--restart") == 0
     assert json.loads((folder / "summary.json").read_text())["config"]["seed"] == 1
     assert contents(folder)["checkpoint.npz"] != before["checkpoint.npz"]
 
@@ -612,7 +617,7 @@ def test_ctrl_c_while_loading_or_reporting(finished, capsys, monkeypatch, where)
         monkeypatch.setattr(sys.modules["tinygen.commands.setup"], "load", press)
     else:
         monkeypatch.setattr(example().PCA, "fit", press)
-    assert run_here(*base, *(["--resume"] if "PCA" in where else [])) == 130
+    assert run_here(*base, "--resume" if "PCA" in where else "--restart") == 130
     assert stderr_line(capsys) == "stopped"
     assert contents(folder) == before
     monkeypatch.undo()
@@ -629,7 +634,7 @@ def test_a_disk_that_is_full(finished, capsys):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
     try:
-        code = run_here(*base)
+        code = run_here(*base, "--restart")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert code == 1

@@ -246,7 +246,7 @@ def test_a_new_run_begins_a_film_of_its_own(name, labelled, tmp_path, monkeypatc
     monkeypatch.setattr(gan_monitor, "FRAMES", 2)
     films = []
     for out in (tmp_path / "run", tmp_path / "other"):
-        assert run_here(*flags, "--seed", "1", "--out", out, name=name) == 0
+        assert run_here(*flags, "--seed", "1", "--restart", "--out", out, name=name) == 0
         films.append((out / "training.gif").read_bytes())
     assert films[0] == films[1]
     with Image.open(tmp_path / "run" / "training.gif") as film:

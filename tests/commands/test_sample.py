@@ -77,6 +77,16 @@ def test_runs_are_named_where_another_is_asked_for(vae, capsys):
     assert capsys.readouterr().err == "error: runs/a: there is no such run; there are runs/b\n"
 
 
+def test_not_all_is_drawn_before_a_file_is_refused(vae, tmp_path, monkeypatch):
+    drawn, whole = [], tg.TrainedModel.sample
+    monkeypatch.setattr(
+        tg.TrainedModel, "sample", lambda who, n, *more: drawn.append(n) or whole(who, n, *more)
+    )
+    (tmp_path / "run-samples.png").write_text("dear")
+    assert sample("run", "--images", 900) == 2
+    assert sum(drawn) < 900
+
+
 def test_what_the_model_cannot_do_is_said_before_what_stands_there(vae, tmp_path, capsys):
     (tmp_path / "run-samples.png").write_text("dear")
     assert sample("run", "--label", 1) == 2

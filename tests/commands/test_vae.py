@@ -207,10 +207,11 @@ def test_a_new_run_begins_a_film_of_its_own(tiny, monkeypatch):
     flags, out = tiny
     assert vae_here(*flags, "--latent", "2", "--out", out) == 0
     assert (out / "codes.png").exists()
-    assert vae_here(*flags, "--epochs", "3", "--out", out) == 0
+    assert vae_here(*flags, "--epochs", "3", "--restart", "--out", out) == 0
     assert not (out / "codes.png").exists()
     monkeypatch.setattr(example(NAME), "FRAMES", 2)
-    assert vae_here(*flags, "--epochs", "3", "--seed", "1", "--out", out) == 0
+    again = ("--restart", "--seed", "1", "--out", out)
+    assert vae_here(*flags, "--epochs", "3", *again) == 0
     with Image.open(out / "training.gif") as film:
         assert json.loads(film.info["comment"]) == [2, 3]
 
@@ -231,7 +232,7 @@ def test_a_collapse_is_said_out_loud(tiny, capsys):
     stderr = capsys.readouterr().err
     assert stderr.startswith("warning: the KL of each of the 3 units is below 0.01 nats")
     assert summary_of(out)["test"]["kl"] < 0.03
-    assert vae_here(*flags, "--out", out) == 0
+    assert vae_here(*flags, "--restart", "--out", out) == 0
     assert capsys.readouterr().err == ""
     assert vae_here("--smoke", *flags, "--beta", "1000", "--lr", ".02", "--epochs", "5",
                     "--out", out / "smoke") == 0  # fmt: skip

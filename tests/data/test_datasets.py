@@ -669,6 +669,7 @@ def test_the_first_of_a_data_set(tmp_path):
         np.testing.assert_array_equal(values, drawn.train_factors[name][:7])
         assert len(cut.test_factors[name]) == 9
     assert len(drawn.first(100, 100).test_images) == 20  # all there are
+    assert len(drawn.first(7).train_images) == 7 and len(drawn.first(7).test_images) == 20
     assert (cut.source, cut.sha256) == (drawn.source, drawn.sha256)
     own, _ = quietly("idx", save(tmp_path / "data", small_set()))
     assert own.train_factors is None and own.first(2, 3).test_factors is None
@@ -860,11 +861,12 @@ def test_a_users_own_file_is_never_touched(tmp_path, monkeypatch, change, small_
 def test_without_a_network_auto_says_what_it_does(small_strokes):
     data, said = quietly("auto", seed=5)
     assert data.name == "strokes" and data.source == "built-in stroke digits, seed 5"
-    (line,) = said
-    assert line.startswith("Using the built-in stroke digits: MNIST could not be downloaded (")
-    assert "127.0.0.1: Connection refused" in line
-    for needed in (*datasets.FILES, "--data-dir", "TINYGEN_DATA_DIR"):
-        assert needed in line
+    fact, remedy = said
+    assert "MNIST could not be downloaded; these are stroke digits" in fact
+    assert "DIR/mnist" in remedy and "TINYGEN_DATA_DIR=DIR" in remedy
+    assert max(map(len, said)) < 80
+    for needed in ("127.0.0.1: Connection refused", *datasets.FILES, "--data-dir"):
+        assert needed in refusal("mnist"), "which is named for those who ask why"
 
 
 @pytest.mark.parametrize("choice", TABLE)

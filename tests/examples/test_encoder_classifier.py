@@ -629,10 +629,15 @@ def test_a_table_that_is_being_widened_is_unfinished_too(
     assert len(after) == 6 and sum(after[name] == before[name] for name in before) == 4
 
 
-def test_a_new_run_takes_the_place_of_a_finished_one(tiny: Any, tmp_path: Path) -> None:
+def test_a_new_run_takes_the_place_of_a_finished_one_if_asked(
+    tiny: Any, tmp_path: Path, capsys: Any
+) -> None:
     flags = (*tiny, "--epochs", "1", "--out", tmp_path)
     assert here(*flags, "--mode", "pixels,code") == 0
-    assert here(*flags, "--mode", "pixels", "--seed", "1") == 0
+    other = (*flags, "--mode", "pixels", "--seed", "1")
+    done = told_here(capsys, *other)
+    assert done.returncode == 2 and "holds a finished run; add --restart to" in done.stderr
+    assert here(*other, "--restart") == 0
     assert os.listdir(tmp_path / "cells") == ["pixels-20-0"]
     assert summary_of(tmp_path)["config"]["seed"] == 1
 

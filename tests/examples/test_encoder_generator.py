@@ -430,7 +430,7 @@ def test_a_stopped_run_takes_nothing_from_the_one_that_it_replaces(tiny, monkeyp
     assert generator(*flags, "--out", out) == 0
     with monkeypatch.context() as patch:
         interrupted(patch, Autoencoder, 5)
-        assert generator(*new, "--out", out) == 130
+        assert generator(*new, "--restart", "--out", out) == 130
     assert not (out / "summary.json").exists()
     assert generator(*new, "--resume", "--out", out) == 0
     assert all_of(out) == all_of(out.with_name("straight"))
@@ -567,7 +567,7 @@ def test_its_own_encoder_can_be_given_back_to_it(tiny):
     assert generator(*flags, "--way", "densities", "--out", out) == 0
     encoder = (out / "encoder" / "checkpoint.npz").read_bytes()
     more = ("--checkpoint", out / "encoder", "--code-noise", ".3", "--way", "densities")
-    assert generator(*flags, *more, "--out", out) == 0
+    assert generator(*flags, *more, "--restart", "--out", out) == 0
     assert (out / "encoder" / "checkpoint.npz").read_bytes() == encoder
 
 

@@ -213,7 +213,7 @@ def test_the_bar_of_seeds_counts_the_epochs_of_all_of_them(tmp_path, monkeypatch
     seen.clear()
     before.clear()
     threading.Timer(0.2, before.set).start()
-    assert run_here(*how, *(("--resume",) if resumed else ()), RING, name=SEEDS) == 0
+    assert run_here(*how, "--resume" if resumed else "--restart", RING, name=SEEDS) == 0
     assert seen[0] == (0, None) and seen[-1] == (6, 6)
 
 

@@ -18,7 +18,7 @@ from tiny_homework import ASSIGNMENT, FILES, HEADER, RIGHT, SOLUTION, write
 
 from tinygen.errors import InputError
 from tinygen.homework import checker, student
-from tinygen.homework.assignment import Assignment, load, names
+from tinygen.homework.assignment import FOLDER, Assignment, load, names
 
 # With -S, nothing is on the path but what is put there: the folder, and where NumPy is.
 START = """
@@ -399,6 +399,14 @@ def test_a_label_is_a_whole_number_and_whether_it_is_right_is_not_in_the_folder(
     for label in ("[2]", first - 1, last + 1, True, 2.0):
         sentence = f"expected the whole number of a label, {first} to {last}, got {label!r}"
         assert checker.about_label(label, numbers) == sentence
+
+
+def test_results_are_named_by_one_function():
+    drivers = [path.read_text(encoding="utf-8") for path in FOLDER.glob("*/driver.py")]
+    assert drivers and not any("def named(" in text for text in drivers)
+    driver = load("find_the_mistake").driver(load("find_the_mistake").variant(0))
+    assert driver.count("def named(") == 1
+    assert "named(submission.vae(*arguments.values()), 'the loss', " in driver
 
 
 def lines_of(lines: Iterable[str]) -> set[str]:

@@ -309,7 +309,7 @@ def test_a_run_that_is_stopped_at_every_step_ends_the_same(
 
     straight = run("straight").fit()
     for step in range(STEPS):
-        with pytest.raises(Interrupted, match=f"stopped after step {step + 1} of {STEPS};"):
+        with pytest.raises(Interrupted, match=f"stopped after step {step + 1} of {STEPS}$"):
             (run("often") if step == 0 else run("often").resume()).fit(press_at({step}))
     assert run("often").resume().fit().end == straight.end
     found, steps, rows = straight.end

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from tinygen import plots
-from tinygen.commands.command_line import PLOT_STYLES
-from tinygen.plots.style import CURVE_ORDER, STYLES
+from tinygen.commands import command_line
+from tinygen.plots.style import CURVE_ORDER, STYLES, style
 
 X = np.linspace(0, 1, 12).reshape(3, 4)
 CODES = np.linspace(-1, 1, 20).reshape(10, 2)
@@ -114,8 +114,11 @@ def test_a_style_that_there_is_not() -> None:
         plots.use_style("pink")
 
 
-def test_the_command_line_offers_the_styles_that_there_are() -> None:
-    assert {*PLOT_STYLES} == {*STYLES}
+@pytest.mark.parametrize("name", STYLES)
+def test_every_command_draws_in_the_style_that_is_asked_for(name: str) -> None:
+    parser = command_line.parser("task", "")
+    command_line.parse(parser, ["--plot-style", name], smoke={})
+    assert style() is STYLES[name]
 
 
 # Machado, Oliveira and Fernandes (2009), severity 1, of linear red, green and blue.
@@ -143,3 +146,7 @@ def test_curves_and_points_differ_for_the_colour_blind(style: str, deficiency: s
         seen = lab(linear @ np.transpose(DEFICIENCIES[deficiency]))
         distances = np.linalg.norm(seen[:, None] - seen, axis=2)
         assert distances[np.triu_indices(len(seen), 1)].min() > 14
+
+
+def test_completion_offers_pictures_and_not_the_modules_that_they_are_in() -> None:
+    assert [*dir(plots)] == sorted(plots.__all__) and plots.images is not None

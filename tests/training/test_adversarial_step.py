@@ -262,7 +262,7 @@ def test_a_run_that_is_stopped_at_every_step_ends_the_same(
     straight = run("straight").fit()
     assert straight.learner.g_optimizer.steps == 7
     for step in range(STEPS):
-        with pytest.raises(Interrupted, match=f"stopped after step {step + 1} of {STEPS};"):
+        with pytest.raises(Interrupted, match=f"stopped after step {step + 1} of {STEPS}$"):
             (run("often") if step == 0 else run("often").resume()).fit(press_at({step}))
     often = run("often").resume().fit()
     assert often.end == straight.end

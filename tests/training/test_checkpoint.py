@@ -441,7 +441,9 @@ def test_an_experiment_goes_on_only_where_there_is_one_and_overwrites_none(tmp_p
     run_dir.refuse_experiment(True, False, trainings)
     run_dir.refuse_experiment(False, True, trainings)
     run_dir.write_summary()
-    run_dir.refuse_experiment(False, False, trainings)
+    assert "holds a finished run; add --restart to begin anew, or choose another" in refusal()
+    run_dir.refuse_experiment(True, False, trainings)
+    run_dir.refuse_experiment(False, True, trainings)
     checkpoint.save(run_dir.checkpoint, {}, {})
     for flags in ({}, {"resume": True}, {"restart": True}):
         assert "holds another run" in refusal(**flags)

@@ -82,12 +82,17 @@ def test_a_folder_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert tg.load(tmp_path / "run").sha256 == trained.sha256
     assert trained.data["name"] == data.name and trained.path.parent == tmp_path / "run"
     lines = capsys.readouterr().out.splitlines()
-    expected = f"test {trained.loss(data.test_images):.4g}"
+    expected = f"test loss {trained.loss(data.test_images):.4g}"
     assert len(lines) == 2 and lines[-1].endswith(expected)
-    tg.fit(model, data, out=tmp_path / "run", **SHORT)  # a finished run may be replaced
+    more = SHORT | {"seed": 1, "out": tmp_path / "run"}
+    with pytest.raises(InputError, match="holds a finished run; restart=True replaces it, or ch"):
+        tg.fit(model, data, **more)
     (tmp_path / "run" / "summary.json").unlink()
-    with pytest.raises(InputError, match="another folder, as this one holds an unfinished"):
-        tg.fit(model, data, out=tmp_path / "run", **SHORT)
+    with pytest.raises(InputError, match="holds an unfinished run; restart=True"):
+        tg.fit(model, data, **more)
+    assert tg.load(tmp_path / "run").sha256 == trained.sha256
+    other = tg.fit(model, data, restart=True, **more)
+    assert tg.load(tmp_path / "run").sha256 == other.sha256 != trained.sha256
 
 
 @pytest.mark.parametrize(
@@ -108,8 +113,19 @@ def test_a_folder_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (MODELS["classifier"], IMAGES, {}, r"expected labels \(n,\), as a Classifier has classes"),
         (MODELS["classifier"], IMAGES, {"labels": LABELS[:3]}, "expected a label for each"),
         (MODELS["vae"], IMAGES, {"labels": LABELS}, "expected no labels"),
-        (tg.Encoder(12, (8,), 3), IMAGES, {}, "expected one of Autoencoder, .*, got Encoder"),
-        (tg.VAE, IMAGES, {}, "expected one of Autoencoder, VAE"),
+        (
+            MODELS["vae"],
+            "mnist",
+            {},
+            r"^fit: .* got a str; tg\.data\.load\('mnist'\) is a data set",
+        ),
+        (MODELS["vae"], IMAGES / 255, {}, r"; \(255 \* x\)\.round\(\)\.astype\(np\.uint8\) makes"),
+        (MODELS["vae"], IMAGES * 1.0, {}, r"3\); x\.astype\(np\.uint8\) makes pixels of them$"),
+        (MODELS["vae"], IMAGES * 9.0, {}, r"got float64 \(40, 4, 3\)$"),
+        (MODELS["vae"], IMAGES, {"seed": "a"}, "expected a seed, a whole number .* got 'a'"),
+        (tg.Encoder(12, (8,), 3), IMAGES, {}, "one of Autoencoder, .*, got Encoder$"),
+        (tg.VAE, IMAGES, {}, r"one of Autoencoder, VAE, .*the class VAE; VAE\(\) is one$"),
+        (IMAGES, MODELS["vae"], {}, "first one of Autoencoder, .* then images, got ndarray$"),
     ],
 )
 def test_anything_strange_is_asked_about(
@@ -150,7 +166,7 @@ def test_ctrl_c_leaves_the_model_so_far_if_there_is_a_folder(
 
     monkeypatch.setattr(SingleLossLearner, "step", interrupted)
     out = tmp_path / "run" if asked else None
-    with pytest.raises(Interrupted, match=r"^stopped after step 6; ") as stopped:
+    with pytest.raises(Interrupted, match=r"^stopped after step 6 of 8; ") as stopped:
         tg.fit(MODELS["vae"], IMAGES, out=out, **SHORT)
     assert "--" not in str(stopped.value) and (str(out) in str(stopped.value)) == asked
     if asked:
@@ -220,6 +236,22 @@ def test_a_model_that_is_in_no_file_is_called_what_it_is() -> None:
         trained.decode(IMAGES)
     with pytest.raises(InputError, match=r"^the trained Encoder: Encoder has no sample"):
         trained.encoder.sample()
+
+
+def test_images_alone_are_no_test_set() -> None:
+    assert tg.fit(MODELS["vae"], IMAGES, **SHORT).data["test"] == 0
+    data = tg.data.from_arrays(IMAGES, test_fraction=0.25)
+    assert tg.fit(MODELS["vae"], data, **SHORT).data["test"] == 10
+
+
+@pytest.mark.parametrize("with_rows", [True, False])
+def test_a_model_takes_images_and_rows_whatever_it_was_trained_on(with_rows: bool) -> None:
+    rows = (IMAGES.reshape(40, 12) / 255).astype(np.float32)
+    trained = tg.fit(MODELS["vae"], rows if with_rows else IMAGES, **SHORT)
+    assert trained.sample(2).shape == ((2, 12) if with_rows else (2, 4, 3))
+    codes = trained.encode(rows)
+    for images in (IMAGES, IMAGES.reshape(40, 12), rows.reshape(40, 4, 3), IMAGES / 255):
+        np.testing.assert_allclose(trained.encode(images), codes, rtol=1e-5, atol=1e-6)
 
 
 def test_a_rate_that_is_too_high_is_named() -> None:

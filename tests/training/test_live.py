@@ -79,7 +79,7 @@ def test_the_model_is_the_same_as_without(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen = tg.fit(MODELS["vae"], DATA, epochs=2, batch_size=10)
-    assert "epoch 1/2" in capsys.readouterr().err, "a bar"
+    assert capsys.readouterr() == ("", ""), "or the notebook holds an output for each refresh"
     quiet = tg.fit(MODELS["vae"], DATA, epochs=2, batch_size=10, quiet=True)
     assert len(notebook.pictures) == 2 and capsys.readouterr() == ("", "")
     monkeypatch.delitem(sys.modules, "ipykernel")

@@ -273,7 +273,7 @@ def test_grey_images_have_an_axis_of_channels_or_none(tmp_path: Path, trained_on
     for shape, got in {
         (2, 3, 3, 3): "3 x 3 x 3",
         (2, 3, 4, 1): "3 x 4 x 1",
-        (2, 9): "9",
+        (2, 8): "8",
         (3, 3, 1): r"3 x 1; images\[None\] is a batch of one",
     }.items():
         with pytest.raises(InputError, match=f"of images of {size} pixels, got {got}$"):
@@ -292,7 +292,7 @@ def test_images_are_prepared_as_in_the_training(tmp_path: Path, dtype: str) -> N
     ("shape", "got"),
     [
         ((7, 4, 4), "4 x 4"),
-        ((7, 9), "9"),
+        ((7, 8), "8"),
         ((7, 1, 9), "1 x 9"),
         ((7,), "no"),
         ((7, 3, 3, 3), "3 x"),
@@ -358,11 +358,8 @@ def test_a_float_for_an_array_of_the_graph(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "sentence"),
     [
-        (
-            IMAGES / 255,
-            r"expected uint8 images, got float64; .* images\.reshape\(len\(images\), -1\)",
-        ),
-        (IMAGES.astype(np.int64), "expected uint8 images, got int64"),
+        (IMAGES * 1.0, r"expected values in \[0, 1\], got 4 to 248; divide by 255"),
+        (IMAGES.astype(np.int64), r"images of uint8 or of floats in \[0, 1\], got int64"),
         (IMAGES[0], r"of 3 x 3 pixels, got 3; images\[None\] is a batch of one"),
         (IMAGES[0].tolist(), r"images\[None\]"),
     ],
@@ -374,6 +371,14 @@ def test_what_is_no_batch_of_bytes_is_told_what_to_be(
     for call in (tg.load(tmp_path).prepare, tg.load(tmp_path).encoder.prepare):
         with pytest.raises(InputError, match=sentence):
             call(images)
+
+
+def test_floats_and_rows_are_prepared_as_bytes_are(tmp_path: Path) -> None:
+    saved(tmp_path, "autoencoder")
+    trained = tg.load(tmp_path)
+    x, floats = trained.prepare(IMAGES), IMAGES / np.float32(255)
+    for images in (IMAGES.reshape(7, 9), floats, floats.reshape(7, 9), floats[..., None]):
+        np.testing.assert_array_equal(trained.prepare(images), x)
 
 
 def test_lists_are_host_arrays_too(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_a_run_that_is_stopped_at_every_step_ends_the_same(tmp_path: Path, gradi
     assert set(straight[0]) == {"parameters", "m", "v", "average"} and straight[1] == STEPS
     for step in range(STEPS):
         run = Run(tmp_path / "often", gradients)
-        with pytest.raises(Interrupted, match=f"stopped after step {step + 1} of {STEPS};"):
+        with pytest.raises(Interrupted, match=f"stopped after step {step + 1} of {STEPS}$"):
             (run.resume() if step else run).fit(press_at({step}))
     assert Run(tmp_path / "often", gradients).resume().fit().end == straight
 
@@ -275,7 +275,7 @@ def test_nan_stops_a_run_and_names_the_op(tmp_path: Path, gradients: str) -> Non
     run = Run(tmp_path, gradients, wild, rate=1e30, optimizer=optim.SGD)
     with pytest.raises(Diverged, match=r"became (nan|inf): at step \d, affine made") as error:
         run.fit()
-    assert "is the last good one" in str(error.value)
+    assert error.value.checkpoint == tmp_path / "checkpoint.npz"
     saved = Run(tmp_path, gradients, wild, optimizer=optim.SGD).resume().learner
     assert np.isfinite(saved.parameters.flat).all()
     assert np.isfinite(saved.average.flat).all()

@@ -146,7 +146,7 @@ def test_a_run_that_is_stopped_at_every_step_ends_the_same(tmp_path, model, grad
 
     straight = run("straight").fit().end
     for step in range(STEPS):
-        with pytest.raises(Interrupted, match=f"stopped after step {step + 1} of {STEPS};"):
+        with pytest.raises(Interrupted, match=f"stopped after step {step + 1} of {STEPS}$"):
             (run("often") if step == 0 else run("often").resume()).fit(press_at({step}))
     assert run("often").resume().fit().end == straight
 
@@ -194,7 +194,7 @@ def test_ctrl_c_during_an_evaluation(tmp_path):
             return {"test_mse": 0.5}
 
         run.evaluate = evaluate
-        with pytest.raises(Interrupted, match=f"after step {epoch * PER_EPOCH} of {STEPS};"):
+        with pytest.raises(Interrupted, match=f"after step {epoch * PER_EPOCH} of {STEPS}$"):
             run.fit()
         assert len(rows(run.run_dir)) == epoch
         assert Run(tmp_path / f"{epoch}").resume().fit().end == straight.end
@@ -211,7 +211,7 @@ def test_ctrl_c_after_the_last_epochs_line_is_not_lost(tmp_path, monkeypatch):
 
     right = Trainer._end_epoch
     monkeypatch.setattr(Trainer, "_end_epoch", interrupted_late)
-    with pytest.raises(Interrupted, match=f"after step {STEPS} of {STEPS};"):
+    with pytest.raises(Interrupted, match=f"after step {STEPS} of {STEPS}$"):
         run.fit()
     monkeypatch.undo()
     assert len(rows(Run(tmp_path).resume().fit().run_dir)) == EPOCHS

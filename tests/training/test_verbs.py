@@ -105,6 +105,15 @@ def test_a_verb_that_a_model_has_not_names_those_that_have_it(verb: str, name: s
         assert (kind in words) == (kind in able)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_completion_offers_the_verbs_that_a_model_has(name: str) -> None:
+    who = trained(name)
+    shown = {*dir(who)}
+    assert {verb for verb in HAVE if verb in shown} == {v for v, able in PAIRS if able == name}
+    assert ("encoder" in shown) == hasattr(MODELS[name], "encoder")
+    assert {"model", "parameters", "prepare", "history"} <= shown
+
+
 @pytest.mark.parametrize("name", ["autoencoder", "vae"])
 def test_codes_and_images_are_those_of_the_model(name: str) -> None:
     who = trained(name)
@@ -177,6 +186,14 @@ def test_the_loss_of_a_vae_is_the_figure_of_a_run(
     assert who.loss(IMAGES, seed=5) != who.loss(IMAGES, seed=4)
 
 
+def test_the_loss_of_a_vae_is_the_figure_of_a_run_whatever_was_minimised() -> None:
+    who = replace(trained("vae"), model=replace(MODELS["vae"], objective="iwae", samples=5))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "ROWS", 1000)
+        expected = VAEEvaluator(who.model, who.parameters, seed=4).elbo(IMAGES)
+        assert who.loss(IMAGES, seed=4) == pytest.approx(expected.negative_elbo, rel=1e-6)
+
+
 def test_the_loss_of_an_autoencoder_and_of_a_classifier_is_the_models() -> None:
     who, labels = trained("autoencoder"), np.array([0, 3, 2, 1, 1, 1, 0])
     assert who.loss(IMAGES) == pytest.approx(float(who.model.loss(who.parameters, ROWS)), rel=1e-6)
@@ -210,6 +227,8 @@ def test_points_go_through_as_they_are() -> None:
         ("encode", (ROWS * 255,), r"expected values in \[0, 1\], got .*; divide by 255"),
         ("encode", (np.full((7, 6), np.nan),), "NaN"),
         ("encode", (ROWS[0],), "of images of 2 x 3 pixels, got no$"),
+        ("sample", (2, "a"), "expected a seed, a whole number of at least 0, got 'a'"),
+        ("loss", (IMAGES, None, -1), "expected a seed, .* got -1"),
         ("encode", (ROWS[:, :5],), "of 2 x 3 pixels, got 5"),
         ("encode", (IMAGES[:0],), "at least one image or code, got none"),
         ("decode", (np.ones((7, 4)),), r"expected codes \(n, 3\), got \(7, 4\)"),

@@ -23,7 +23,8 @@ class GradientComparison:
     Attributes:
         loss: the difference of the losses, relative to the larger one.
         gradient: the norm of the difference of the gradients, relative to that of the second.
-        worst: the parameter whose gradients are furthest apart, measured by what is allowed.
+        worst: the parameter whose gradients are furthest apart, measured by what is allowed; if
+            all are equal, the first one.
 
     >>> import numpy as np
     >>> f = lambda p: ((p["x"] ** 2).sum(), {"x": 2 * p["x"]})
@@ -34,6 +35,10 @@ class GradientComparison:
     loss: float
     gradient: float
     worst: str
+
+    def __str__(self) -> str:
+        furthest = f", {self.worst} the furthest" * bool(self.gradient)
+        return f"they agree: gradients {self.gradient:.2g} apart{furthest}; losses {self.loss:.2g}"
 
 
 def compare_gradients(

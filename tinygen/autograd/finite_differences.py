@@ -84,6 +84,10 @@ class GradientReport:
     worst: float = 0.0
     kinks: list[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        passed = f"passed: {self.checks} derivatives, the worst {self.worst:.2g} off"
+        return "\n".join([passed, *self.kinks])
+
 
 def check_gradients(
     f: Callable[..., Any],

@@ -89,12 +89,14 @@ class Operators:
         return format(self.item(), form) if form else str(self)
 
     def __int__(self) -> int:
+        number = int(self.array)
         self._warn_of_a_lost_gradient()
-        return int(self.array)
+        return number
 
     def __float__(self) -> float:
+        number = float(self.array)
         self._warn_of_a_lost_gradient()
-        return float(self.array)
+        return number
 
     def _warn_of_a_lost_gradient(self) -> None:
         """``a[i] = x`` of an array, or math.exp(x), asks for a number, and nobody sees it."""

@@ -119,7 +119,6 @@ def draw_inside(run: Run, model: Autoencoder, p) -> None:
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV)
-    plots.use_style(args.plot_style)
     if args.output is None:
         linear = args.activation == "none" and args.reconstruction == "mse"
         args.output = "none" if linear else "sigmoid"

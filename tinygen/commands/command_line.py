@@ -20,6 +20,7 @@ from tinygen.data.locations import expanded
 from tinygen.errors import InputError
 from tinygen.nn import BIASES, WEIGHTS
 from tinygen.ops import ACTIVATIONS
+from tinygen.plots.style import STYLES, use_style
 from tinygen.training.recipes import Recipe
 from tinygen.training.run_dir import release_claims
 from tinygen.training.stopping import as_ctrl_c
@@ -43,7 +44,6 @@ UNKNOWN_SIZE = MOST_KERNEL, MOST_KERNEL
 BEFORE = {"architecture": "dense", "channels": [], "kernel": 3, "start": None}
 """What runs from before these flags were there have done."""
 SCHEDULES = ("linear", "cosine", "one-cycle", "step", "stages", "constant")
-PLOT_STYLES = ("light", "dark")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
 Needs = tuple[str, str, tuple[Any, ...]]
@@ -105,10 +105,10 @@ def parser(
     add("--out", type=path, metavar="DIR", help=f"folder of the run (default: runs/{task})")
     either = running.add_mutually_exclusive_group().add_argument
     either("--resume", action="store_true", help="continue from the run's checkpoint")
-    either("--restart", action="store_true", help="start again, even over an unfinished run")
+    either("--restart", action="store_true", help="start again, and replace the run there")
     add("--quiet", action="store_true", help="print errors only")
     add("--smoke", action="store_true", help="a tiny run, to check that everything works")
-    add("--plot-style", **choice(PLOT_STYLES, "background of the page that plots are for"))
+    add("--plot-style", **choice(tuple(STYLES), "background of the page that plots are for"))
     if data:
         add = p.add_argument_group("data").add_argument
         add("--data", **choice(CHOICES, "data set; auto is mnist, or strokes without a network"))
@@ -205,6 +205,8 @@ def parse(
 ) -> argparse.Namespace:
     """Read the command line. Presets and ``--smoke`` change defaults, so explicit flags win.
 
+    All pictures from now on have the ``--plot-style``.
+
     Args:
         conv: other defaults with ``--architecture conv``, if there is `add_convolution_flags`.
         needs: of the example's own flags.
@@ -230,6 +232,10 @@ def parse(
         _choose_architecture(args, preset, widths, given)
     if args.out is None:
         args.out = Path("runs") / (args.task + ("-smoke" if args.smoke else ""))
+        if args.smoke:  # nobody misses the run that was there
+            args.restart = not vars(args).get("resume")
+    if "plot_style" in args:
+        use_style(args.plot_style)
     return args
 
 
@@ -349,11 +355,12 @@ def run(main: Callable[..., None], arguments: Sequence[str] | None = None) -> in
     except InputError as error:
         return _told(f"error: {error}", 2)
     except Interrupted as stop:
-        return _told(str(stop), 130)
+        return _told(_with(stop, "is saved, the same command with --resume goes on"), 130)
     except KeyboardInterrupt:
         return _told("stopped", 130)
     except Diverged as error:
-        return _told(f"error: {error}", 1)
+        way = "is the last good one, and --restart with a lower --lr may get further"
+        return _told(f"error: {_with(error, way)}", 1)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -364,6 +371,11 @@ def run(main: Callable[..., None], arguments: Sequence[str] | None = None) -> in
     finally:
         release_claims()
     return 0
+
+
+def _with(error: Interrupted | Diverged, way: str) -> str:
+    """What has ended a run; and what can be done with its checkpoint, if there is one."""
+    return f"{error}; {error.checkpoint} {way}" if error.checkpoint else str(error)
 
 
 def choice(names: Sequence[str], what: str, default: str | None = None) -> dict[str, Any]:

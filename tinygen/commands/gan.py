@@ -153,7 +153,6 @@ def draw_pictures(run: Run, history: Any, images: Any, levels: dict[str, float])
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV, NEEDS)
-    plots.use_style(args.plot_style)
     # What does not go together is refused before any data are read; these have their own size.
     pixels = math.prod(command_line.UNKNOWN_SIZE)
     model = build(args, pixels=pixels, output="sigmoid", gamma=GAMMA)

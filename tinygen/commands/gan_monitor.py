@@ -92,9 +92,8 @@ class GANMonitor:
         x = np.concatenate([self.run.backend.to_numpy(piece) for piece in images])
         if not np.isfinite(x).all():
             raise Diverged(
-                "the generator's images became NaN or infinite, though its weights are finite; "
-                f"{self.run.run_dir.checkpoint} is the last good one, and --restart with a lower "
-                "--lr may get further"
+                "the generator's images became NaN or infinite, though its weights are finite",
+                checkpoint=self.run.run_dir.checkpoint,
             )
         return x
 

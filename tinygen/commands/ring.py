@@ -106,7 +106,6 @@ def report(monitor: Monitor, trainer: Trainer) -> None:
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     args = command_line.parse(flags(prog), arguments, SMOKE)
-    plots.use_style(args.plot_style)
     model = build(args, pixels=2, output="none", gamma=GAMMA)
     data = mixture_points(args.mixture, args.points, SAMPLES, args.seed)
     run = set_up(args, COLUMNS, dataset=data, drop_last=True)

@@ -46,9 +46,10 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
     out = named_with(args.out or f"{args.run.resolve().stem}-samples.png", *FORMATS)
     refuse_missing(args.run)
     trained = load(args.run)
-    images = trained.sample(args.images, args.seed, args.label)
+    trained.sample(1, args.seed, args.label)  # what the model cannot do is refused first
     if not args.overwrite:
         refuse_existing(out)
+    images = trained.sample(args.images, args.seed, args.label)
     if out.suffix.lower() == ".npz":
         with replacing(out) as file:
             np.savez_compressed(file, images=images)

@@ -93,14 +93,14 @@ def set_up(
         drop_last: an epoch leaves out its last images if they do not fill a batch.
 
     Raises:
-        InputError: any of it cannot be had, or an unfinished run would be lost.
+        InputError: any of it cannot be had, or an earlier run would be lost.
     """
     backend = get_backend(args.backend)
     run_dir = RunDir(args.out)
     run_dir.claim(args.task)
     saved = run_dir.saved_configuration() if args.resume else None
     if saved is None and not args.restart:
-        run_dir.refuse_unfinished()
+        run_dir.refuse_earlier()
     progress = Progress(args.epochs, columns, args.quiet)
     if dataset is None:
         dataset = load_dataset(args, progress, change)

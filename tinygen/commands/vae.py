@@ -180,7 +180,6 @@ def draw_pictures(run: Run, history: Any, evaluator: VAEEvaluator, elbo: ELBO, c
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV, NEEDS)
-    plots.use_style(args.plot_style)
     if args.stages:
         args.schedule, args.epochs = "stages", (3**args.stages - 1) // 2
     build(args)  # refuses what does not go together, before any data is read

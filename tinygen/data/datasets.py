@@ -21,8 +21,8 @@ from tinygen.data import folder as pictures
 from tinygen.data import idx, locations, mixtures, npz, strokes
 from tinygen.data.batches import background, require_finite
 from tinygen.data.download import DownloadError, download
-from tinygen.display import html_images, html_table
-from tinygen.errors import InputError, refuse_unknown
+from tinygen.display import html_images, html_table, times
+from tinygen.errors import InputError, refuse_unknown, require_seed
 
 SHOWN = 10
 """Images of a data set that a notebook shows of it."""
@@ -57,13 +57,13 @@ class Dataset:
 
     def __post_init__(self) -> None:
         train, test = self.train_images, self.test_images
-        _require_images(f"{self.source}, training images", train, self.train_labels)
-        _require_images(f"{self.source}, test images", test, self.test_labels)
+        require_images(f"{self.source}, training images", train, self.train_labels)
+        require_images(f"{self.source}, test images", test, self.test_labels)
         if train.shape[1:] != test.shape[1:]:
             raise InputError(
                 f"{self.source}: expected images of one shape, "
-                f"got {idx.times(train.shape[1:])} for training "
-                f"and {idx.times(test.shape[1:])} for testing"
+                f"got {times(train.shape[1:])} for training "
+                f"and {times(test.shape[1:])} for testing"
             )
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class Dataset:
         return {
             "name": self.name,
             "images": f"{len(train)} to train on, {len(test)} to test on",
-            "shape": f"{idx.times(train.shape[1:])} of {train.dtype}",
+            "shape": f"{times(train.shape[1:])} of {train.dtype}",
             "labels": "no labels" if labels is None else f"{len(np.unique(labels))} classes",
             "source": self.source,
         }
@@ -95,8 +95,10 @@ class Dataset:
         """The number of values of an image, h w or h w c: the width of a row of floats."""
         return prod(self.image_shape)
 
-    def first(self, train: int, test: int) -> Dataset:
+    def first(self, train: int, test: int | None = None) -> Dataset:
         """The data set cut to its first images, with their labels and factors, for a quick try.
+
+        Without `test`, all test images stay.
 
         >>> stroke_digits(train=20, test=10).first(train=5, test=3).test_labels.shape
         (3,)
@@ -112,17 +114,18 @@ class Dataset:
         )
 
 
-def _require_images(what: str, images: np.ndarray, labels: np.ndarray | None) -> None:
+def require_images(what: str, images: np.ndarray, labels: np.ndarray | None) -> None:
     """What a `Dataset` promises of its images, of which each part has at least one."""
     if not isinstance(images, np.ndarray) or isinstance(images, np.ma.MaskedArray):
         way = "; np.stack(images) makes one of images of one size" * isinstance(images, list)
+        if isinstance(images, str) and images in CHOICES:
+            way = f"; tg.data.load({images!r}) is a data set"
         raise InputError(f"{what}: expected an array of NumPy, got a {type(images).__name__}{way}")
     pixels = images.dtype == np.uint8 and images.ndim > 1
     if not pixels and (images.dtype.kind != "f" or images.ndim != 2):
         raise InputError(
             f"{what}: expected uint8 (n, h, w) or (n, h, w, c), or rows (n, d) of floats, "
-            f"got {images.dtype} {images.shape}; of floats in [0, 1], (255 * x).round()"
-            ".astype(np.uint8) are such pixels, and x.reshape(len(x), -1) such rows"
+            f"got {images.dtype} {images.shape}{_as_pixels(images)}"
         )
     if images.ndim == 4 and images.shape[3] not in (1, 3):
         raise InputError(
@@ -141,7 +144,17 @@ def _require_images(what: str, images: np.ndarray, labels: np.ndarray | None) ->
     require_finite(what, images)
 
 
-def _cut(factors: dict[str, np.ndarray] | None, n: int) -> dict[str, np.ndarray] | None:
+def _as_pixels(images: np.ndarray) -> str:
+    """How numbers of another kind that can be pixels become some."""
+    if images.dtype.kind not in "biuf" or images.ndim < 3 or not images.size:
+        return ""
+    least, most = images.min(), images.max()  # NaN is in no interval
+    if 0 <= least <= most <= 1 and images.dtype.kind == "f":
+        return "; (255 * x).round().astype(np.uint8) makes pixels of them"
+    return "; x.astype(np.uint8) makes pixels of them" * bool(0 <= least <= most <= 255)
+
+
+def _cut(factors: dict[str, np.ndarray] | None, n: int | None) -> dict[str, np.ndarray] | None:
     return factors and {name: values[:n] for name, values in factors.items()}
 
 
@@ -280,7 +293,8 @@ def load(
     strokes
         Drawn here from `seed`: 60,000 and 10,000 stroke digits.
     auto
-        mnist, or strokes if that is nowhere and cannot be downloaded; `say` then gets a line.
+        mnist, or strokes if that is nowhere and cannot be downloaded; `say` then gets two short
+        lines.
 
     `progress` shows a bar while downloading, if on a terminal.
 
@@ -308,10 +322,12 @@ def load(
     name = locations.DEFAULT if choice == "auto" else choice
     try:
         return _load_published(name, data_dir, say, progress)
-    except DownloadError as problem:
+    except DownloadError:  # of which the message is long
         if choice != "auto":
             raise
-        say(f"Using the built-in stroke digits: {problem}")
+        title = DATASETS[name].title
+        say(f"{title} could not be downloaded; these are stroke digits (--data {name} says why)")
+        say(f"for {title}, put its four files into DIR/{name} and set TINYGEN_DATA_DIR=DIR")
         return stroke_digits(seed)
 
 
@@ -321,6 +337,7 @@ def stroke_digits(seed: int = 0, *, train: int = 60_000, test: int = 10_000) -> 
     >>> stroke_digits(seed=1, train=20, test=10).train_images.shape
     (20, 28, 28)
     """
+    require_seed(seed)
     train_images, train_labels, train_factors = strokes.generate(train, seed, part=0)
     test_images, test_labels, test_factors = strokes.generate(test, seed, part=1)
     return Dataset(
@@ -360,9 +377,10 @@ def from_arrays(
     if not 0 < test_fraction < 1:
         raise InputError(f"expected a test_fraction between 0 and 1, got {test_fraction}")
     labels = None if labels is None else np.asarray(labels)
-    _require_images("images", images, labels)
+    require_images("images", images, labels)
     if (n := len(images)) < 2:
         raise InputError(f"expected two images at least, one of them for testing, got {n}")
+    require_seed(seed)
     order = np.random.default_rng(seed).permutation(n)
     k = min(max(1, round(test_fraction * n)), n - 1)
     train, test = images[order[k:]], images[order[:k]]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.data.idx import times
+from tinygen.display import times
 from tinygen.errors import InputError
 
 ENDINGS = (".png", ".jpg", ".jpeg")

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from tinygen.data.unzipped import Stream, unzipped
+from tinygen.display import times
 from tinygen.errors import InputError
 from tinygen.files import replacing
 
@@ -158,8 +159,3 @@ def _length_error(
     return InputError(
         f"{path}: expected {times(shape)} = {promised} bytes after the header, got {actual}"
     )
-
-
-def times(shape: tuple[int, ...]) -> str:
-    """Sizes in words, such as ``28 x 28``."""
-    return " x ".join(map(str, shape))

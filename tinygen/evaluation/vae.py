@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -41,7 +40,7 @@ class VAEEvaluator:
     """
 
     def __init__(self, model: Any, parameters: Any, seed: int) -> None:
-        self.model = replace(model.undistorted, samples=1)
+        self.model = model.evaluated
         self.parameters, self.seed = parameters, seed
         self.backend, self.dtype = backend_of(parameters.flat), parameters.flat.dtype
 

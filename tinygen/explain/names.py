@@ -34,6 +34,7 @@ BENEATH = tuple(
         "explain/trace",
         "explain/checks",
         "explain/diagnosis",
+        "models/verbs",
     )
 )
 LIBRARIES = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib"))

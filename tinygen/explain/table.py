@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygen.backend import to_host
+from tinygen.display import times
 from tinygen.explain.sources import formula
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def shown(x: Any) -> str:
     if host.size <= FEW:
         numbers = [f"{number:.6g}" for number in host.ravel().tolist()]
         return f"[{' '.join(numbers)}]" if host.ndim else numbers[0]
-    shape = " x ".join(map(str, host.shape))
+    shape = times(host.shape)
     if host.dtype.kind != "f":
         return f"{shape} {host.dtype}"
     bad = int((~np.isfinite(host)).sum())

@@ -25,6 +25,7 @@ from tinygen.models.encoder_decoder import RECONSTRUCTIONS, EncoderDecoder
 from tinygen.models.gan import GAN
 from tinygen.models.gradients import LossAndGrads, choose, geometry
 from tinygen.models.options import convert_options
+from tinygen.models.verbs import of_parameters
 from tinygen.nn import Sequential
 from tinygen.ops import ACTIVATIONS
 
@@ -59,7 +60,7 @@ class AdversarialAutoencoder(EncoderDecoder):
 
     Args:
         pixels: the width of an image.
-        hidden: the widths of the encoder's hidden layers; the decoder has them in reverse.
+        hidden: the widths of the encoder's hidden layers, or one; the decoder has them in reverse.
         latent: the width of the code, whose prior is standard normal.
         activation: of the encoder and the decoder, a name in `tinygen.ops.ACTIVATIONS`.
         reconstruction: "mse", the mean over pixels and images; or "bce", cross-entropy in nats per
@@ -130,10 +131,10 @@ class AdversarialAutoencoder(EncoderDecoder):
     def _decoder_options(self) -> dict[str, str]:
         return {"output": self.output, "reconstruction": self.reconstruction}
 
-    @property
+    @cached_property
     def networks(self) -> dict[str, Sequential]:
         """By the prefixes of their parameters: ``encoder.``, ``decoder.``, ``discriminator.``."""
-        return super().networks | {"discriminator.": self.gan.discriminator}
+        return self.autoencoder.networks | {"discriminator.": self.gan.discriminator}
 
     @property
     def reconstruction_terms(self) -> dict[str, Any]:
@@ -164,14 +165,17 @@ class AdversarialAutoencoder(EncoderDecoder):
             "encoder_geometry": geometry(self.encoder.net),
         }
 
+    @of_parameters
     def encode(self, p: Mapping[str, Any], x: Any) -> Any:
         """Images to codes: ``(n, pixels) -> (n, latent)``."""
         return self.autoencoder.encode(p, x)
 
+    @of_parameters
     def decode(self, p: Mapping[str, Any], z: Any) -> Any:
         """Codes, or draws of the prior, to images: ``(n, latent) -> (n, pixels)``."""
         return self.autoencoder.decode(p, z)
 
+    @of_parameters
     def reconstruct(self, p: Mapping[str, Any], x: Any) -> Any:
         """Images through the bottleneck: ``(n, pixels) -> (n, pixels)``."""
         return self.autoencoder.reconstruct(p, x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
 from math import isqrt, prod
 from typing import Any, Protocol
@@ -10,7 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinygen.backend import Backend
+from tinygen.display import times
 from tinygen.errors import InputError
+from tinygen.models.verbs import WithoutWeights
 from tinygen.nn import Conv, Sequential, convolutional, deconvolutional, mlp
 from tinygen.nn.networks import stages_of
 from tinygen.nn.sequential import initialise_parameters
@@ -41,10 +44,10 @@ class Options(Protocol):
     def image(self) -> tuple[int, ...]: ...
 
 
-class SeveralNetworks:
+class SeveralNetworks(WithoutWeights):
     """A model whose parameters are those of several networks, each under a prefix."""
 
-    @property
+    @cached_property
     def networks(self) -> dict[str, Sequential]:
         """Its networks, each with the function of its output, by the prefix of its parameters."""
         raise NotImplementedError
@@ -157,6 +160,6 @@ def shape_of(model: Options) -> tuple[int, ...]:
     if prod(shape) != model.pixels or len(shape) != 3:
         raise InputError(
             f"convolutions need the shape of an image, (h, w, c), with {model.pixels} pixels in "
-            f"all, got {' x '.join(map(str, shape)) if model.image else 'none'}"
+            f"all, got {times(shape) if model.image else 'none'}"
         )
     return shape

@@ -16,6 +16,7 @@ from tinygen.losses import l1, l2
 from tinygen.models.encoder_decoder import EncoderDecoder
 from tinygen.models.gradients import LossAndGrads, of_one_loss
 from tinygen.models.options import convert_options
+from tinygen.models.verbs import of_parameters
 from tinygen.parameters import part
 
 
@@ -27,7 +28,7 @@ class Autoencoder(EncoderDecoder):
 
     Args:
         pixels: the width of an image.
-        hidden: the widths of the encoder's hidden layers; the decoder has them in reverse.
+        hidden: the widths of the encoder's hidden layers, or one; the decoder has them in reverse.
         latent: the width of the code.
         activation: a name in `tinygen.ops.ACTIVATIONS`; "none" makes the network linear.
         output: "sigmoid", or "none" for a linear output.
@@ -93,14 +94,17 @@ class Autoencoder(EncoderDecoder):
     def _decoder_options(self) -> dict[str, str]:
         return {"output": self.output, "reconstruction": self.reconstruction}
 
+    @of_parameters
     def encode(self, p: Mapping[str, Any], x: Any) -> Any:
         """Images to codes: ``(n, pixels) -> (n, latent)``."""
         return self.encoder(part(p, "encoder."), x)
 
+    @of_parameters
     def decode(self, p: Mapping[str, Any], z: Any) -> Any:
         """Codes to images: ``(n, latent) -> (n, pixels)``."""
         return self.decoder(part(p, "decoder."), z)
 
+    @of_parameters
     def reconstruct(self, p: Mapping[str, Any], x: Any) -> Any:
         """Images through the bottleneck: ``(n, pixels) -> (n, pixels)``."""
         return self.decode(p, self.encode(p, x))
@@ -123,6 +127,7 @@ class Autoencoder(EncoderDecoder):
         )
         return x, corrupted, masks
 
+    @of_parameters
     def loss(
         self,
         p: Mapping[str, Any],

@@ -23,6 +23,7 @@ from tinygen.models.distortion import distorted
 from tinygen.models.encoder_decoder import Encoder
 from tinygen.models.gradients import LossAndGrads, geometry, of_one_loss
 from tinygen.models.options import convert_options
+from tinygen.models.verbs import WithoutWeights, of_parameters
 from tinygen.nn import Dense, Sequential
 from tinygen.ops import ACTIVATIONS, affine, concatenate, reshape, softmax
 from tinygen.parameters import Parameters
@@ -31,12 +32,12 @@ READS = ("last", "all")
 
 
 @dataclass(frozen=True)
-class Classifier:
+class Classifier(WithoutWeights):
     """An encoder's layers and a softmax, ``pixels -> hidden -> classes``, and their cross-entropy.
 
     Args:
         pixels: the width of an image.
-        hidden: the widths of the hidden layers; without any it is softmax regression.
+        hidden: the widths of the hidden layers, or one; without any it is softmax regression.
         classes: how many there are.
         activation: a name in `tinygen.ops.ACTIVATIONS`.
         dropout: the probability with which a hidden unit is dropped in a training step.
@@ -114,7 +115,7 @@ class Classifier:
         features = int(np.sum(self.widths))
         return Sequential(self.body, Dense(features, self.classes, self.weights, self.biases))
 
-    @property
+    @cached_property
     def networks(self) -> dict[str, Sequential]:
         """The network, by the prefix of its parameters, ""; its outputs are logits."""
         return {"": self.net}
@@ -188,6 +189,7 @@ class Classifier:
             p[name][...] = weights[name][..., : p[name].shape[-1]]
         p.note_write()
 
+    @of_parameters
     def loss(
         self, p: Mapping[str, Any], x: Array, labels: Array, masks: Sequence[Array] = ()
     ) -> Any:

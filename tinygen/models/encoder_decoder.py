@@ -21,6 +21,7 @@ from tinygen.models.architecture import (
 )
 from tinygen.models.gradients import LossAndGrads, geometry, of_one_loss
 from tinygen.models.options import convert_options
+from tinygen.models.verbs import WithoutWeights, of_parameters
 from tinygen.nn import Sequential
 from tinygen.ops import sigmoid
 from tinygen.parameters import Parameters
@@ -29,7 +30,7 @@ RECONSTRUCTIONS = ("mse", "bce")
 OUTPUTS = ("sigmoid", "none")
 
 
-class Network:
+class Network(WithoutWeights):
     """A model of one network, whose parameters are called ``W1``, ``b1`` and so on."""
 
     activation: str
@@ -51,7 +52,7 @@ class Network:
             "biases": self.biases,
         }
 
-    @property
+    @cached_property
     def networks(self) -> dict[str, Sequential]:
         """The network, with the function that its output goes through, by its prefix, ""."""
         return {"": self.net}
@@ -169,7 +170,7 @@ class Decoder(Network):
     def net(self) -> Sequential:
         return to_images(self, [self.latent, *self.hidden], **self._style)
 
-    @property
+    @cached_property
     def networks(self) -> dict[str, Sequential]:
         return {"": Sequential(self.net, *([sigmoid] if self.output == "sigmoid" else []))}
 
@@ -204,6 +205,7 @@ class Decoder(Network):
             raise InputError(f"the decoder needs codes of shape {expected}, got {shape}")
         return x, codes, self.net.draw_masks(generator, x.shape[0], x.dtype)
 
+    @of_parameters
     def loss(self, p: Mapping[str, Any], x: Array, codes: Any, masks: Sequence[Array] = ()) -> Any:
         """The reconstruction loss of `x` from `codes`; Tensors in `p` record it for autograd.
 
@@ -278,7 +280,7 @@ class EncoderDecoder(SeveralNetworks):
         """The decoder's `output` and `reconstruction`."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def networks(self) -> dict[str, Sequential]:
         """Its networks, each with the function of its output, by the prefix of its parameters."""
         return {"encoder.": self.encoder.networks[""], "decoder.": self.decoder.networks[""]}

@@ -79,7 +79,7 @@ class GAN(SeveralNetworks):
     Args:
         pixels: the width of an image, or of a sample of any kind.
         latent: the width of the noise, which is standard normal.
-        generator_hidden, discriminator_hidden: widths of hidden layers.
+        generator_hidden, discriminator_hidden: widths of hidden layers, or one.
         generator_activation, discriminator_activation: names in `tinygen.ops.ACTIVATIONS`, or
             "maxout".
         generator_norm, discriminator_norm: "none", "batch" or "layer", before each activation.
@@ -190,7 +190,7 @@ class GAN(SeveralNetworks):
             biases=self.biases,
         )
 
-    @property
+    @cached_property
     def networks(self) -> dict[str, Sequential]:
         """The players, each with the function of its output, by the prefix of its parameters."""
         output = [sigmoid] if self.output == "sigmoid" else []

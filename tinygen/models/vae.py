@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import log
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from tinygen.models.distortion import distorted
 from tinygen.models.encoder_decoder import EncoderDecoder
 from tinygen.models.gradients import LossAndGrads, of_one_loss
 from tinygen.models.options import convert_options
+from tinygen.models.verbs import of_parameters
 from tinygen.ops import exp, logsumexp, maximum, mean, reshape, sum
 from tinygen.parameters import part
 
@@ -37,7 +39,7 @@ class VAE(EncoderDecoder):
 
     Args:
         pixels: the width of an image.
-        hidden: the widths of the encoder's hidden layers; the decoder has them in reverse.
+        hidden: the widths of the encoder's hidden layers, or one; the decoder has them in reverse.
         latent: the width of the code.
         activation: a name in `tinygen.ops.ACTIVATIONS`.
         likelihood: "bernoulli", pixels are 0 or 1 and the decoder returns logits (grey pixels
@@ -133,21 +135,24 @@ class VAE(EncoderDecoder):
             return {"output": "sigmoid", "reconstruction": "bce"}
         return {"output": "none", "reconstruction": "mse"}
 
-    @property
-    def undistorted(self) -> VAE:
-        """The same model, for images as they are."""
+    @cached_property
+    def evaluated(self) -> VAE:
+        """The same model as test figures have it: images as they are, and one code for each."""
         as_they_are = {"input_distortion": 0.0, "distorted_steps": 0, **convolutions_of(self)}
-        return replace(self, **as_they_are)
+        return replace(self, samples=1, **as_they_are)
 
+    @of_parameters
     def encode(self, p: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
         """Images to codes: ``(n, pixels) -> mean (n, latent), log_var (n, latent)``."""
         h = self.encoder.net(part(p, "encoder."), x)
         return h[:, : self.latent], h[:, self.latent :]
 
+    @of_parameters
     def decode(self, p: Mapping[str, Any], z: Any) -> Any:
         """Codes to the means of the pixels: ``(n, latent) -> (n, pixels)``."""
         return self.decoder(part(p, "decoder."), z)
 
+    @of_parameters
     def reconstruct(self, p: Mapping[str, Any], x: Any) -> Any:
         """Images decoded from the mean of their code: ``(n, pixels) -> (n, pixels)``."""
         return self.decode(p, self.encode(p, x)[0])
@@ -170,6 +175,7 @@ class VAE(EncoderDecoder):
         shape = (self.samples, x.shape[0], self.latent)
         return x, generator.standard_normal(shape, dtype=x.dtype), self.beta_at(step)
 
+    @of_parameters
     def loss(self, p: Mapping[str, Any], x: Array, noise: Array, beta: float = 1.0) -> Any:
         """The negative ELBO, or IWAE bound, of images ``(n, pixels)``; Tensors in `p` record it.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygen.backend import Array, Backend, get_backend, require_floats
 from tinygen.display import html_table
-from tinygen.errors import InputError
+from tinygen.errors import InputError, require_seed
 from tinygen.nn.layers import BatchNorm, Dropout, Layer, require_float_dtype
 from tinygen.parameters import Parameters, Shapes, refuse_unnamed
 
@@ -207,6 +207,7 @@ def initialise_parameters(
 ) -> Parameters:
     """Parameters that `fill` writes on the host in float64: the same on every backend."""
     require_float_dtype("initialise", dtype)
+    require_seed(seed)
     backend = get_backend(backend) if isinstance(backend, str) else backend
     host = Parameters.zeros(shapes, np.float64, get_backend("numpy"))
     fill(host, np.random.default_rng(seed))

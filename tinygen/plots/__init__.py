@@ -40,3 +40,8 @@ __all__ = [
     "sheet",
     "use_style",
 ]
+
+
+def __dir__() -> list[str]:
+    """The pictures, without the modules that they are in."""
+    return __all__

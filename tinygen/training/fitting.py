@@ -17,8 +17,10 @@ import numpy as np
 from tinygen import optim
 from tinygen.backend import Backend, get_backend
 from tinygen.data import Dataset
+from tinygen.data.datasets import require_images
 from tinygen.data.locations import expanded
-from tinygen.errors import InputError
+from tinygen.display import times
+from tinygen.errors import InputError, require_seed
 from tinygen.losses import one_hot
 from tinygen.models import GAN, AdversarialAutoencoder, Classifier
 from tinygen.parameters import Parameters
@@ -34,8 +36,8 @@ from tinygen.training.trainer import Diverged, Interrupted, Trainer
 TASK = "fit"
 BATCH_SIZE = 128
 COLUMNS = {
-    "train_loss": "train {:.4g}",
-    "test_loss": "test {:.4g}",
+    "train_loss": "train loss {:.4g}",
+    "test_loss": "test loss {:.4g}",
     "train_reconstruction_loss": "reconstruction {:.4g}",
     "train_discriminator_loss": "D {:.3f}",
     "train_generator_loss": "G {:.3f}",
@@ -60,6 +62,7 @@ def fit(
     seed: int = 0,
     backend: Backend | str = "numpy",
     out: str | os.PathLike[str] | None = None,
+    restart: bool = False,
     quiet: bool = False,
 ) -> TrainedModel:
     """Train a model on images, with the same trainer as the examples.
@@ -82,6 +85,7 @@ def fit(
             by name, which are printed and stand in the history.
         out: a folder for the checkpoint and the figures of each epoch, as of a run; by default none
             is left behind.
+        restart: replace a run that is in `out`.
         quiet: print and show nothing.
 
     Raises:
@@ -98,10 +102,8 @@ def fit(
     >>> trained.history[1]["test_loss"] < trained.history[0]["test_loss"]
     True
     """
-    recipe = RECIPES.get(type(model))
-    if recipe is None:
-        kinds = ", ".join(kind.__name__ for kind in RECIPES)
-        raise InputError(f"fit: expected one of {kinds}, got {model!r}"[:300])
+    _refuse_other_models(model)
+    recipe = RECIPES[type(model)]
     if labels is not None and not getattr(model, "classes", 0):
         raise InputError(f"fit: expected no labels, as a {type(model).__name__} has no classes")
     data = _dataset(images, labels)
@@ -111,21 +113,21 @@ def fit(
     if optimizer is not None and not callable(optimizer):
         raise InputError(f"fit: expected an optimizer such as tinygen.SGD, got {optimizer!r}"[:300])
     _refuse_numbers(len(data.train_images), epochs, batch_size, rate)
+    require_seed(seed)
     backend = get_backend(backend) if isinstance(backend, str) else backend
     plan = _plan(model, data, epochs, batch_size, seed, rate, recipe.warm_up)
     optimizer = optimizer or partial(optim.Adam, beta1=recipe.beta1, beta2=recipe.beta2)
     learner = _learner(model, model.initialise(seed, np.float32, backend), optimizer, gradients)
-    with _folder(out) as folder:
+    with _folder(out, restart) as folder:
         progress = _progress(epochs, quiet)
         trainer = Trainer(learner, plan, RunDir(folder), progress, backend)
         try:
             _train(trainer, data, evaluate)
-        except Interrupted:  # the trainer speaks of flags, which there are none of here
+        except Interrupted as stopped:
             left = f"tg.load({str(out)!r}) is the model so far" if out else "it left nothing behind"
-            raise Interrupted(f"stopped after step {trainer.state.step}; {left}") from None
+            raise Interrupted(f"{stopped}; {left}") from None
         except Diverged as diverged:
-            what, _, _ = str(diverged).partition(f"; {trainer.run_dir.checkpoint}")
-            raise Diverged(f"{what}; a rate below {rate:g} may get further") from None
+            raise Diverged(f"{diverged}; a rate below {rate:g} may get further") from None
         trained = load(folder, backend)  # with a generator's average in its place
     return trained if out is not None else replace(trained, path=None)
 
@@ -148,7 +150,7 @@ def _train(trainer: Trainer, data: Dataset, evaluate: Evaluate | None) -> None:
     """Until the last epoch, with the figures of the model after each."""
     learner, plan, backend = trainer.learner, trainer.plan, trainer.backend
     model = learner.model
-    has_tests = data.test_images is not data.train_images and isinstance(model, VERBS["loss"])
+    has_tests = bool(plan.data["test"]) and isinstance(model, VERBS["loss"])
     test_labels = data.test_labels if isinstance(model, Classifier) else None
 
     def figures() -> dict[str, float]:
@@ -180,7 +182,7 @@ def _progress(epochs: int, quiet: bool) -> Progress:
 
 
 @contextmanager
-def _folder(out: str | os.PathLike[str] | None) -> Iterator[Path]:
+def _folder(out: str | os.PathLike[str] | None, restart: bool) -> Iterator[Path]:
     """That of the run; if none was asked for, one that goes away."""
     if out is None:
         with TemporaryDirectory() as temporary:
@@ -188,8 +190,10 @@ def _folder(out: str | os.PathLike[str] | None) -> Iterator[Path]:
         return
     run_dir = RunDir(expanded(out))
     run_dir.claim(TASK)
-    if run_dir.checkpoint.exists() and not run_dir.summary.exists():
-        raise InputError(f"{out}: expected another folder, as this one holds an unfinished run")
+    if run_dir.holds and not restart:
+        raise InputError(
+            f"fit: {out} holds {run_dir.holds}; restart=True replaces it, or choose another out"
+        )
     yield run_dir.folder
 
 
@@ -200,15 +204,26 @@ def _dataset(images: Any, labels: Any) -> Dataset:
             raise InputError("fit: expected no labels beside a Dataset, which has its own")
         return images
     labels = labels if labels is None else np.asarray(labels)
+    require_images("fit", images, labels)
     return Dataset("images", images, labels, images, labels, "an array")
+
+
+def _refuse_other_models(model: Any) -> None:
+    """What is no model that can be trained here; the images, say, or a class."""
+    if type(model) in RECIPES:
+        return
+    kinds = ", ".join(kind.__name__ for kind in RECIPES)
+    got = type(model).__name__
+    if isinstance(model, type):
+        got = f"the class {model.__name__}; {model.__name__}() is one"
+    raise InputError(f"fit: expected first one of {kinds}, and then images, got {got}")
 
 
 def _refuse_other_images(model: Any, data: Dataset) -> None:
     """Images of another size, or without the labels that are needed."""
     if data.pixels != model.pixels:
-        shape = " x ".join(map(str, data.image_shape))
         raise InputError(
-            f"fit: expected images of {model.pixels} pixels, got {shape}; "
+            f"fit: expected images of {model.pixels} pixels, got {times(data.image_shape)}; "
             f"{type(model).__name__}(pixels={data.pixels}) is for these"
         )
     if getattr(model, "classes", 0) and data.train_labels is None:

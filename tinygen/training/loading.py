@@ -18,8 +18,8 @@ import numpy as np
 from tinygen.backend import Array, Backend, get_backend
 from tinygen.data.batches import as_floats, background, require_finite
 from tinygen.data.locations import expanded
-from tinygen.display import html_table
-from tinygen.errors import InputError
+from tinygen.display import html_table, times
+from tinygen.errors import InputError, require_seed
 from tinygen.losses import one_hot
 from tinygen.models import (
     GAN,
@@ -74,8 +74,8 @@ class TrainedModel:
 
     What it can be asked for are the verbs `encode`, `posterior`, `decode`, `reconstruct`, `sample`,
     `loss` and `classify`, from host arrays to host arrays; `VERBS` says which models have which.
-    Images are uint8 as in a data set, or floats in [0, 1] as the verbs return them, and have the
-    shape of those of the training.
+    Images are what `prepare` takes; those that come back have the shape ``(n, h, w)`` of the
+    training, or are rows ``(n, d)`` if it had rows.
 
     >>> from tinygen.data import stroke_digits
     >>> from tinygen.training import fit
@@ -121,6 +121,12 @@ class TrainedModel:
             "verbs": ", ".join(v for v, kinds in VERBS.items() if isinstance(self.model, kinds)),
         }
 
+    def __dir__(self) -> list[str]:
+        """Without the verbs that the model does not have."""
+        lacks = {verb for verb, kinds in VERBS.items() if not isinstance(self.model, kinds)}
+        lacks |= {part for part in ("encoder", "decoder") if not hasattr(self.model, part)}
+        return sorted({*super().__dir__()} - lacks)
+
     @property
     def encoder(self) -> TrainedModel:
         """The encoder with its parameters: a model of its own."""
@@ -150,10 +156,11 @@ class TrainedModel:
         return replace(self, parameters=self.parameters.to(backend, dtype), backend=backend)
 
     def prepare(self, images: Any) -> Array:
-        """Host images (n, h, w) of uint8 as rows of floats in [0, 1], on the model's backend.
+        """Host images as rows of floats in [0, 1] on the model's backend, ``(n, d)``.
 
-        Or (n, h, w, c); grey ones may have an axis of one channel or none, whatever those of the
-        training had.
+        They are of uint8, or of floats in [0, 1]; in the shape of those of the training, of which
+        grey ones may have an axis of one channel or none, or rows of their pixels. A model that was
+        trained on rows takes images of any shape.
 
         A VAE that was trained on black and white pixels gets grey ones. Ink on white paper, given
         to a model of bright digits on a dark background, or the other way round, is warned of.
@@ -162,28 +169,37 @@ class TrainedModel:
             InputError: they have another size than those that it was trained on, or another type.
         """
         images = images if hasattr(images, "shape") else np.asarray(images)
-        shape = self.data.get("shape")
-        expected = shape if isinstance(shape, list) else []
-        if _without_grey(images.shape[1:]) != _without_grey(expected):
-            alone = _without_grey(images.shape) == _without_grey(expected)
-            one = "; images[None] is a batch of one" if alone else ""
+        self._refuse_other_size(images)
+        if images.dtype != np.uint8 and images.dtype.kind != "f":
             raise InputError(
-                f"{self._name}: the model is of images of {_by(expected)} pixels, "
-                f"got {_by(images.shape[1:])}{one}"
+                f"{self._name}: expected images of uint8 or of floats in [0, 1], got {images.dtype}"
             )
-        if images.ndim > 2 and images.dtype != np.uint8:
-            raise InputError(
-                f"{self._name}: expected uint8 images, got {images.dtype}; floats in [0, 1] need "
-                "no preparation but images.reshape(len(images), -1)"
-            )
-        require_finite("images", images)
+        points = self.data.get("preprocessing") == "none"  # whose numbers are any
+        require_finite("images", images, unit_interval=not points)
         self._compare_background(images)
-        return as_floats(self.backend.asarray(images), self.parameters.flat.dtype)
+        rows = images.reshape(len(images), prod(images.shape[1:]))
+        return as_floats(self.backend.asarray(rows), self.parameters.flat.dtype)
+
+    def _refuse_other_size(self, images: Any) -> None:
+        """Images have the shape of those of the training, and rows none."""
+        shape, row, got = self.data.get("shape"), [self.model.pixels], images.shape[1:]
+        expected = shape if isinstance(shape, list) else []
+        as_images = _without_grey(got) == _without_grey(expected)
+        as_rows = [*got] == row or (expected == row and prod(got) == row[0])
+        if images.ndim > 1 and (as_images or as_rows):
+            return
+        alone = _without_grey(images.shape) == _without_grey(expected)
+        one = "; images[None] is a batch of one" if alone else ""
+        raise InputError(
+            f"{self._name}: the model is of images of {times(expected) or 'no'} pixels, "
+            f"got {times(got) or 'no'}{one}"
+        )
 
     def _compare_background(self, images: Any) -> None:
         """Warn of images that are dark where those of the training are bright."""
         trained = self.data.get("background")  # older checkpoints do not say
-        if not isinstance(trained, float) or images.ndim < 3 or not images.size:
+        has_border = images.dtype == np.uint8 and images.ndim > 2 and images.size
+        if not isinstance(trained, float) or not has_border:
             return
         if abs((new := background(images)) - trained) > 0.5:
             warnings.warn(
@@ -215,7 +231,7 @@ class TrainedModel:
         """The codes of images, a VAE's the means: ``(n, h, w)`` to ``(n, latent)``."""
         self._require("encode")
         encoder = self if isinstance(self.model, Encoder) else self.encoder
-        return self._in_pieces(encoder, images, self._rows)
+        return self._in_pieces(encoder, images, self.prepare)
 
     def posterior(self, images: Any) -> tuple[Any, Any]:
         """The distribution of each image's code: means and log-variances, ``(n, latent)`` each.
@@ -226,7 +242,7 @@ class TrainedModel:
         self._require("posterior")
         encoder = self.encoder
         net, p = encoder.model.net, encoder.parameters
-        both = self._in_pieces(lambda x: net(p, x), images, self._rows)
+        both = self._in_pieces(lambda x: net(p, x), images, self.prepare)
         mean, log_var = np.split(both, 2, axis=1)
         return mean, log_var
 
@@ -250,6 +266,8 @@ class TrainedModel:
     def sample(self, n: int = 1, seed: int = 0, labels: Any = None) -> Any:
         """New images ``(n, h, w)``, floats: decoded draws of the prior, or generated from noise.
 
+        After a training on rows they are rows ``(n, d)``.
+
         The draws are the same on every backend. Of a VAE's pixels these are the means.
 
         Args:
@@ -257,6 +275,7 @@ class TrainedModel:
                 them it shows its classes in turn.
         """
         self._require("sample")
+        require_seed(seed)
         z = np.random.default_rng(seed).standard_normal((_count(n), self.model.latent))
         classes = getattr(self.model, "classes", 0)
         if labels is not None and not classes:
@@ -288,6 +307,7 @@ class TrainedModel:
             labels: ``(n,)``, for a classifier.
         """
         self._require("loss")
+        require_seed(seed)
         takes_labels = isinstance(self.model, Classifier)
         if takes_labels != (labels is not None) or (takes_labels and len(labels) != len(images)):
             expected = "a label for each image" if takes_labels else "images and no labels"
@@ -295,7 +315,7 @@ class TrainedModel:
             raise InputError(f"{self._name}: expected {expected}, got {got}")
         total = 0.0
         for k, start in enumerate(_starts(images)):
-            x = self._rows(images[start : start + ROWS])
+            x = self.prepare(images[start : start + ROWS])
             some = labels[start : start + ROWS] if takes_labels else None
             total += len(x) * float(self._loss(x, some, (seed, TEST_STREAM, k)))
         return total / len(images)
@@ -307,9 +327,9 @@ class TrainedModel:
         if isinstance(model, Classifier):
             rows = one_hot(np.asarray(labels), model.classes, p.flat.dtype)
             return model.loss(p, x, self.backend.asarray(rows))
-        bound = replace(model.undistorted, free_bits=0.0)
-        x, noise, _ = bound.draw(x, self.backend.generator(seed))
-        return bound.loss(p, x, noise)
+        x, noise, _ = model.evaluated.draw(x, self.backend.generator(seed))
+        nll, kl, _ = model.evaluated.elbo_terms(p, x, noise)
+        return nll.mean() + kl.mean(axis=0).sum()
 
     def classify(self, images: Any) -> Any:
         """The most probable class of each image: ``(n, h, w)`` to ``(n,)``, whole numbers."""
@@ -318,7 +338,7 @@ class TrainedModel:
         def classes(x: Array) -> Array:
             return self.model.logits(self.parameters, x).argmax(axis=1)
 
-        return self._in_pieces(classes, images, self._rows)
+        return self._in_pieces(classes, images, self.prepare)
 
     def _require(self, verb: str) -> None:
         """Refuse a verb that the model has not."""
@@ -333,17 +353,6 @@ class TrainedModel:
         """What a function makes of host rows, which go to the backend piece by piece; host."""
         pieces = (function(to_backend(rows[k : k + ROWS])) for k in _starts(rows))
         return np.concatenate([self.backend.to_numpy(y) for y in pieces])
-
-    def _rows(self, images: Any) -> Array:
-        """Images as the verbs take them: bytes to be prepared, or floats in [0, 1]."""
-        images = images if hasattr(images, "shape") else np.asarray(images)
-        if images.dtype.kind != "f" or self.data.get("preprocessing") == "none":
-            return self.prepare(images)
-        pixels = prod(self._image_shape)
-        if images.ndim < 2 or pixels not in (images.shape[1], prod(images.shape[1:])):
-            return self.prepare(images)  # which refuses them
-        require_finite("images", images, unit_interval=True)
-        return self._on_backend(images.reshape(len(images), -1))
 
     def _on_backend(self, rows: Any) -> Array:
         return self.backend.asarray(np.asarray(rows), self.parameters.flat.dtype)
@@ -434,7 +443,3 @@ def _count(n: Any) -> int:
 def _without_grey(shape: Sequence[int]) -> tuple[int, ...]:
     """The shape of an image without its axis of channels if there is only one."""
     return tuple(shape[:2] if len(shape) == 3 and shape[2] == 1 else shape)
-
-
-def _by(shape: Any) -> str:
-    return " x ".join(map(str, shape)) or "no"

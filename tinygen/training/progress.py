@@ -1,4 +1,7 @@
-"""Shows how a run is getting on: a bar on a terminal, and a line for every epoch."""
+"""Shows how a run is getting on: a bar on a terminal, and a line for every epoch.
+
+A notebook shows none: there a bar is an output for each of its refreshes.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-SHORT = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
-"""A bar with several figures, beside which 80 columns have no room for counts and a rate."""
+ONE = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}"
+SEVERAL = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
+"""A bar with one figure, and with more, beside which 80 columns have no room for a rate."""
 
 
 class Progress:
@@ -26,8 +30,7 @@ class Progress:
 
     def __init__(self, epochs: int, columns: dict[str, str], quiet: bool = False) -> None:
         self.epochs, self.columns, self.quiet = epochs, columns, quiet
-        shown = sys.stderr is not None and (in_notebook() or sys.stderr.isatty())
-        self.bars = not quiet and shown
+        self.bars = not quiet and sys.stderr is not None and sys.stderr.isatty()
         self._figures: dict[str, float] = {}
 
     def epoch(self, epoch: int, images: int, done: int) -> Bar:
@@ -45,6 +48,7 @@ class Progress:
                 unit=" images",
                 leave=False,
                 dynamic_ncols=True,
+                bar_format=ONE,
                 disable=not self.bars,
             ),
             self._figures,
@@ -79,7 +83,7 @@ class Progress:
 
 
 def in_notebook() -> bool:
-    """Whether there is one, which shows bars and pictures, but is no terminal."""
+    """Whether there is one, which shows pictures, but is no terminal."""
     return "ipykernel" in sys.modules
 
 
@@ -113,7 +117,7 @@ class Bar:
         self._figures.update(figures)
         digits = 5
         if len(self._figures) > 1:
-            self._bar.bar_format, digits = SHORT, 3
+            self._bar.bar_format, digits = SEVERAL, 3
         shown = "  ".join(f"{name} {x:.{digits}g}" for name, x in self._figures.items())
         self._bar.set_postfix_str(shown, refresh=False)
 

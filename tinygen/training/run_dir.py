@@ -124,14 +124,21 @@ class RunDir:
     def summary(self) -> Path:
         return self.folder / "summary.json"
 
-    def refuse_unfinished(self) -> None:
-        """A new run must not overwrite one that could still go on.
+    @property
+    def holds(self) -> str:
+        """What a new run would replace: "a finished run", "an unfinished run", or "", nothing."""
+        if self.summary.exists():
+            return "a finished run"
+        return "an unfinished run" if self.checkpoint.exists() else ""
+
+    def refuse_earlier(self) -> None:
+        """A new run replaces none unasked, least of all one that could still go on.
 
         Raises:
-            InputError: there is a checkpoint without a summary.
+            InputError: there is one.
         """
-        if self.checkpoint.exists() and not self.summary.exists():
-            raise self._unfinished()
+        if self.holds:
+            raise self._earlier(self.holds)
 
     def refuse_experiment(self, resume: bool, restart: bool, trainings: Iterable[Path]) -> None:
         """An experiment of many trainings goes on only where there is one, and overwrites none.
@@ -141,16 +148,16 @@ class RunDir:
             trainings: paths in the folder, one of which exists as soon as a training has begun.
 
         Raises:
-            InputError: the folder is that of a single run; there is nothing to resume; or there are
-                trainings that could still go on.
+            InputError: the folder is that of a single run; there is nothing to resume; or there is
+                an earlier experiment.
         """
         if self.checkpoint.exists():
             raise InputError(f"{self.folder} holds another run; choose another --out")
         begun = any(path.exists() for path in trainings)
         if resume and not begun:
             raise self._nothing_to_resume()
-        if begun and not (resume or restart or self.summary.exists()):
-            raise self._unfinished()
+        if (holds := self.holds or "an unfinished run" * begun) and not (resume or restart):
+            raise self._earlier(holds)
 
     def forget_summary(self) -> None:
         """A new run begins: the folder no longer holds a complete one."""
@@ -189,10 +196,11 @@ class RunDir:
         data = checkpoint.read_meta(self.checkpoint).get("data")
         return data if isinstance(data, dict) else {}
 
-    def _unfinished(self) -> InputError:
+    def _earlier(self, holds: str) -> InputError:
+        go_on = "--resume to go on with it, " * (holds == "an unfinished run")
         return InputError(
-            f"{self.folder} holds an unfinished run; add --resume to go on with it, "
-            "--restart to begin anew, or choose another --out"
+            f"{self.folder} holds {holds}; add {go_on}--restart to begin anew, or choose another "
+            "--out"
         )
 
     def _nothing_to_resume(self) -> InputError:
@@ -225,7 +233,8 @@ def about(dataset: Dataset) -> dict[str, Any]:
         "source": dataset.source,
         "sha256": dataset.sha256,
         "train": len(images),
-        "test": len(dataset.test_images),
+        # Images alone, given to `tinygen.fit`, stand for test images, and are none.
+        "test": 0 if dataset.test_images is images else len(dataset.test_images),
         "shape": list(images.shape[1:]),
         "preprocessing": "none" if images.dtype.kind == "f" else "uint8 / 255",
         "background": None if images.ndim == 2 else round(background(images), 3),

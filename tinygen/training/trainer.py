@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,21 @@ Batch = tuple[Array, ...]
 """Images ``(n, d)`` as floats; and their labels, if there are any."""
 
 
-class Interrupted(Exception):
-    """The run was asked to stop, as by Ctrl-C; a checkpoint was saved. The message says where.
+class Ended(Exception):
+    """A run has ended before its time.
+
+    Attributes:
+        checkpoint: the last good one, if there is one; what can be done with it, whoever started
+            the run has to say: `tinygen.fit`, or a command.
+    """
+
+    def __init__(self, *message: str, checkpoint: Path | None = None) -> None:
+        super().__init__(*message)
+        self.checkpoint = checkpoint
+
+
+class Interrupted(Ended):
+    """The run was asked to stop, as by Ctrl-C, and was saved.
 
     >>> import numpy as np
     >>> import tinygen as tg
@@ -44,14 +58,14 @@ class Interrupted(Exception):
     >>> try:
     ...     tg.fit(model, x, epochs=1, batch_size=4, quiet=True)
     ... except tg.training.Interrupted as interrupted:
-    ...     print(str(interrupted).partition(";")[0])
+    ...     print(interrupted)
     ... finally:
     ...     stopping.requested.clear()
-    stopped after step 0
+    stopped after step 0 of 1; it left nothing behind
     """
 
 
-class Diverged(Exception):
+class Diverged(Ended):
     """A number became NaN or infinite; the message says which op made it so.
 
     >>> import numpy as np
@@ -273,15 +287,13 @@ class Trainer:
             if not math.isfinite(value):
                 raise Diverged(
                     f"after epoch {row['epoch']} {key} is {value}, though all parameters are "
-                    f"finite; {self.run_dir.checkpoint} is the last good one"
+                    "finite",
+                    checkpoint=self.run_dir.checkpoint,
                 )
 
     def _diverged(self, what: str) -> Diverged:
         """The error for a number that is not finite; it names the first op that made one."""
-        return Diverged(
-            f"{what}: {first_fault(self)}; {self.run_dir.checkpoint} is the last good one, "
-            "and --restart with a lower --lr may get further"
-        )
+        return Diverged(f"{what}: {first_fault(self)}", checkpoint=self.run_dir.checkpoint)
 
     def _refuse_other_run(self) -> None:
         """A checkpoint must lie within this plan, and have the figures that are shown."""
@@ -304,10 +316,8 @@ class Trainer:
 
     def _stopped(self) -> Interrupted:
         last = self.plan.epochs * self.steps_per_epoch
-        return Interrupted(
-            f"stopped after step {self.state.step} of {last}; "
-            f"{self.run_dir.checkpoint} is saved, the same command with --resume goes on"
-        )
+        what = f"stopped after step {self.state.step} of {last}"
+        return Interrupted(what, checkpoint=self.run_dir.checkpoint)
 
 
 def _listed(plan: Any) -> str:

@@ -38,6 +38,8 @@ def why_not_equal(
     got, expected = error.got, error.expected or {}
     if not expected or not all(np.isfinite(x).all() for x in (*got.values(), *expected.values())):
         return []
+    if error.name and not (error.name in got and error.name in expected):
+        return []  # the message says it all
     (loss, right), which = error.losses or (0.0, 0.0), "first"
     graph = graph_of(g, p, data, expected)
     if graph is None and (graph := graph_of(f, p, data, got)) is not None:

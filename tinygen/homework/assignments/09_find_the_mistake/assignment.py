@@ -19,6 +19,11 @@ LETTERS = {
     "r": "r R",
     "s": "s f",
 }
+RESULTS = {
+    "q1": ("the loss", "the gradient of `M`", "that of `L`", "that of `D`"),
+    "q3": ("`loss_D`", "`loss_G`", "the new `A`", "the new `w`", "the new `G`"),
+    "q7": ("`a`", "`dr`", "`dgain`", "`dshift`", "`mean`", "`variance`", "`b`"),
+}
 
 
 def q1(random, form):
