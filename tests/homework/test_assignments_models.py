@@ -440,7 +440,7 @@ def test_which_result_is_wrong_is_said_by_its_name() -> None:
     (got,) = FIND.results(source, "q3", FIND.variant(0), 0)
     assert [*got] == ["`loss_D`", "`loss_G`", "the new `A`", "the new `w`", "the new `G`"]
     assert (got["`loss_D`"], got["`loss_G`"]) == (0, 0)
-    with pytest.raises(ValueError, match="expected 5 results, `loss_D`, .* got 3"):
+    with pytest.raises(ValueError, match=r"expected 5 results, `loss_D`, .* got 3"):
         FIND.results(source.replace("0, 0, A,", "A,"), "q3", FIND.variant(0), 0)
 
 
