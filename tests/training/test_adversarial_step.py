@@ -356,7 +356,7 @@ def test_nan_in_either_player_is_reported_with_player_and_op(
         run.fit()
     sentence = str(error.value)
     assert f"at step 8, {player}" in sentence and "that were so already" in sentence
-    assert str(run.run_dir.checkpoint) in sentence and "\n" not in sentence
+    assert error.value.checkpoint == run.run_dir.checkpoint and "\n" not in sentence
     good = Run(tmp_path, model, gradients).resume()
     assert good.state.step == PER_EPOCH and np.isfinite(good.learner.parameters.flat).all()
     assert good.learner.g_optimizer.steps == 2
