@@ -129,33 +129,28 @@ class StrictArray:
 
     # What waits for the device: for a copy of the array.
     def get(self) -> np.ndarray:
-        return self._got("get").copy()
+        return _to_host(self, "get").copy()
 
     def item(self) -> Any:
-        return self._got("item").item()
+        return _to_host(self, "item").item()
 
     def tolist(self) -> Any:
-        return self._got("tolist").tolist()
+        return _to_host(self, "tolist").tolist()
 
     def __float__(self) -> float:
-        return float(self._got("float"))
+        return float(_to_host(self, "float"))
 
     def __int__(self) -> int:
-        return int(self._got("int"))
+        return int(_to_host(self, "int"))
 
     def __bool__(self) -> bool:
-        return bool(self._got("bool"))
+        return bool(_to_host(self, "bool"))
 
     def __repr__(self) -> str:
-        return f"strict {self._got('repr')!r}"
+        return f"strict {_to_host(self, 'repr')!r}"
 
     def __format__(self, spec: str) -> str:
-        return format(self._got("format"), spec)
-
-    def _got(self, name: str) -> np.ndarray:
-        _sync(name)
-        _launch("to host")
-        return self._a
+        return format(_to_host(self, "format"), spec)
 
     # What CuPy refuses.
     def __array__(self, *_: Any, **__: Any) -> Any:
@@ -216,6 +211,12 @@ class StrictArray:
             bool(value == 0)  # which core.pyx asks, and waits for
         _launch("fill")
         self._a.fill(_raw(value))
+
+
+def _to_host(x: StrictArray, name: str) -> np.ndarray:
+    _sync(name)
+    _launch("to host")
+    return x._a
 
 
 def _raw(x: Any) -> Any:
