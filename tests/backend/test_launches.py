@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from running import before_each_step
+from running import ROOT, before_each_step
 from strict import STRICT, count_launches
 
 from tinygen import Adam, optim
@@ -70,6 +70,14 @@ def launches_of_a_step(folder, model, gradients):
         before_each_step(learner, lambda step: begun.append(len(found)))
         Trainer(learner, plan, run, Progress(1, {}, quiet=True), STRICT).fit(images, evaluate=dict)
     return found[begun[1] : begun[2]]
+
+
+@pytest.mark.parametrize(("name", "gradients"), LAUNCHES)
+def test_the_page_has_the_same_number(name, gradients):
+    """In the last column, whatever it was before."""
+    page = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
+    (row,) = (line for line in page.splitlines() if line.startswith(f"| {name}, {gradients} |"))
+    assert int(row.split("|")[-2]) == LAUNCHES[name, gradients]
 
 
 def names_of(f):
