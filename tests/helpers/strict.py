@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from fusing import Traced, namespace_of, trace
 
 from tinygen.backend import register
 from tinygen.backend.base import seed_sequence
@@ -488,6 +489,19 @@ class StrictBackend:
     def lgamma(self, x: Any) -> Any:
         return _wrapped(NUMPY.lgamma(_raw(x)))
 
+    def sum_of_squares(self, x: Any) -> Any:
+        return _wrapped(NUMPY.sum_of_squares(_raw(x)))
+
+    def fuse(self, function: Any) -> Any:
+        """The function itself, as one launch; what CuPy cannot fuse is refused."""
+
+        def call(*arguments: Any) -> Any:
+            if type(arguments[0]) is Traced:  # by another fused function
+                return function(*arguments)
+            return _wrapped(trace(function, [_raw(x) for x in arguments]))
+
+        return call
+
     def synchronize(self) -> None:
         _sync("synchronize")
 
@@ -515,5 +529,18 @@ class StrictBackend:
         adam_numpy(x._a, g._a, m._a, v._a, rate, beta1, beta2, epsilon, decay)
 
 
+def _see(a: np.ndarray) -> None:
+    for found in _seeing:
+        found[a.dtype] = None
+
+
+class FusingBackend(StrictBackend):
+    """Where what stands for an array in a fused function belongs to."""
+
+    xp = namespace_of(UFUNCS)
+
+
 STRICT = StrictBackend()
 register(StrictArray, STRICT)
+register(Traced, FusingBackend())
+Traced.seen = staticmethod(_see)
