@@ -10,6 +10,7 @@ then try cupy/_core/new_fusion.pyx, which may do more, and more slowly; here tha
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,14 +72,9 @@ def _sum(x: Traced, axis: int | None = None) -> Traced:
     return Traced(np.sum(x._a, axis=axis), reduced=True)
 
 
-def namespace_of(ufuncs: list[str]) -> Any:
+def namespace_of(ufuncs: dict[str, Any]) -> Any:
     """What stands for the module ``cupy`` meanwhile; it also gives `Traced` its operators."""
-
-    def named(name: str) -> Any:
-        function = getattr(np, name)
-        return lambda *arguments, out=None: _called(function, *arguments, out=out)
-
-    functions = {name: named(name) for name in ufuncs}
+    functions = {name: partial(_called, function) for name, function in ufuncs.items()}
     for short, name in {
         "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "power",
         "and": "bitwise_and", "or": "bitwise_or",
@@ -93,8 +89,8 @@ def namespace_of(ufuncs: list[str]) -> Any:
         "ne": "not_equal",
     }.items():  # fmt: skip
         setattr(Traced, f"__{short}__", lambda x, z, f=functions[name]: f(x, z))
-    Traced.__neg__ = functions["negative"]
-    Traced.__invert__ = functions["invert"]
+    Traced.__neg__ = lambda x: functions["negative"](x)
+    Traced.__invert__ = lambda x: functions["invert"](x)
 
     def where(condition: Any, x: Any, z: Any) -> Traced:
         return _called(np.where, condition.astype(bool), x, z)
@@ -111,9 +107,12 @@ def trace(function: Callable[..., Any], arguments: list[Any]) -> tuple[Any, ...]
             raise TypeError(f"Unsupported type {type(x)}")
     y = function(*(Traced(x, given=True) for x in arguments))
     shape = np.broadcast_shapes(*(np.shape(x) for x in arguments))
-    for each in y if isinstance(y, tuple) else (y,):
+    as_tuple = y if isinstance(y, tuple) else (y,)
+    for each in as_tuple:
         if type(each) is not Traced:
             raise TypeError(f"expected what a fused function has computed, got {type(each)}")
         if not each.reduced and np.shape(each._a) != shape:
             raise ValueError(f"expected {shape}, as of all arguments, got {np.shape(each._a)}")
-    return tuple(each._a for each in y) if isinstance(y, tuple) else y._a
+    # What is returned as it was given is copied by the kernel.
+    out = [each._a.copy() if each.given else each._a for each in as_tuple]
+    return tuple(out) if isinstance(y, tuple) else out[0]

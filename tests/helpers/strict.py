@@ -3,7 +3,8 @@
 Hardly any machine that runs these tests has a GPU, so what CuPy refuses is refused here: turning
 into a NumPy array by itself, mixing with NumPy arrays, functions and keywords that CuPy lacks. What
 CuPy does silently is done here just as silently: indices out of range wrap around, and of several
-values stored at one index the "wrong" one stays. What would wait for a GPU, `count_syncs` notes.
+values stored at one index the "wrong" one stays. What would wait for a GPU, `count_syncs` notes,
+and `count_launches` what would be given to it; helpers/launches.py has the rules of that.
 
 Checked against the sources of CuPy 14.2: cupy/_core/core.pyx has the methods, operators and
 conversions of arrays, _routines_indexing.pyx what indices do and which dtypes `add.at` takes,
@@ -14,19 +15,31 @@ Where CuPy is more lenient (a NumPy array as an index, say), this is stricter on
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from fusing import Traced, namespace_of, trace
+from launches import got, launches, put, shares_memory
 
 from tinygen.backend import register
 from tinygen.backend.base import seed_sequence
+from tinygen.backend.fused import fused
 from tinygen.backend.numpy_backend import NUMPY, adam_numpy
 
 _watching: list[list[str]] = []
+_counting: list[list[Launch]] = []
 _seeing: list[dict[np.dtype, None]] = []
+
+
+class Launch(NamedTuple):
+    """Something that a GPU is given to do, and the line of code that asks for it."""
+
+    name: str
+    line: str
 
 
 @contextmanager
@@ -38,6 +51,17 @@ def count_syncs() -> Iterator[list[str]]:
         yield found
     finally:
         _watching.remove(found)
+
+
+@contextmanager
+def count_launches() -> Iterator[list[Launch]]:
+    """Note the kernels, copies and calls of libraries that a GPU would be given, one by one."""
+    found: list[Launch] = []
+    _counting.append(found)
+    try:
+        yield found
+    finally:
+        _counting.remove(found)
 
 
 @contextmanager
@@ -56,16 +80,36 @@ def _sync(name: str) -> None:
         found.append(name)
 
 
+def _launch(*names: str) -> None:
+    line = _line() if _counting and names else ""
+    for found in _counting:
+        found += [Launch(name, line) for name in names]
+
+
+def _line() -> str:
+    """The innermost line outside this file and `fused`, such as "tinygen/optim.py:52"."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename in (__file__, fused.__code__.co_filename) and frame.f_back:
+        frame = frame.f_back
+    path = Path(frame.f_code.co_filename)
+    return f"{path.relative_to(ROOT) if ROOT in path.parents else path}:{frame.f_lineno}"
+
+
+ROOT = Path(__file__).parents[2]
+
+
 class StrictArray:
     """An array "on the device"; `_a` is the NumPy array that only this file may touch."""
 
-    __slots__ = ("__weakref__", "_a")
+    __slots__ = ("__weakref__", "_a", "base")
     __array_ufunc__ = None  # `numpy_array + strict` comes to __radd__ here, which refuses
     __hash__ = None  # as for any array
 
-    def __init__(self, a: np.ndarray) -> None:
+    def __init__(self, a: np.ndarray, viewed: StrictArray | None = None) -> None:
         assert type(a) is np.ndarray, type(a)
         self._a = a
+        # The array whose memory this is, if it is another's: _view in cupy/_core/core.pyx.
+        self.base = viewed if viewed is None or viewed.base is None else viewed.base
         for found in _seeing:
             found[a.dtype] = None
 
@@ -77,53 +121,38 @@ class StrictArray:
     nbytes = property(lambda self: self._a.nbytes)
     itemsize = property(lambda self: self._a.itemsize)
     strides = property(lambda self: self._a.strides)
-    T = property(lambda self: StrictArray(self._a.T))
-    # What keeps the memory alive; with CuPy that is an array of its own kind.
-    base = property(lambda self: self._a if self._a.base is None else self._a.base)
+    T = property(lambda self: StrictArray(self._a.T, self))
 
     def __len__(self) -> int:
         return len(self._a)
 
-    # What waits for the device.
-    def get(self) -> np.ndarray:
-        _sync("get")
-        return self._a.copy()
+    def __iter__(self) -> Iterator[StrictArray]:
+        return (self[i] for i in range(len(self)))  # views
 
-    def item(self, *at: int) -> Any:
-        _sync("item")
-        return self._a.item(*at)
+    # What waits for the device: for a copy of the array.
+    def get(self) -> np.ndarray:
+        return _to_host(self, "get").copy()
+
+    def item(self) -> Any:
+        return _to_host(self, "item").item()
 
     def tolist(self) -> Any:
-        _sync("tolist")
-        return self._a.tolist()
+        return _to_host(self, "tolist").tolist()
 
     def __float__(self) -> float:
-        _sync("float")
-        return float(self._a)
+        return float(_to_host(self, "float"))
 
     def __int__(self) -> int:
-        _sync("int")
-        return int(self._a)
+        return int(_to_host(self, "int"))
 
     def __bool__(self) -> bool:
-        _sync("bool")
-        return bool(self._a)
-
-    def __contains__(self, x: Any) -> bool:
-        _sync("in")
-        return x in self._a
-
-    def __iter__(self) -> Iterator[StrictArray]:
-        _sync("iteration")
-        return (self[i] for i in range(len(self)))
+        return bool(_to_host(self, "bool"))
 
     def __repr__(self) -> str:
-        _sync("repr")
-        return f"strict {self._a!r}"
+        return f"strict {_to_host(self, 'repr')!r}"
 
     def __format__(self, spec: str) -> str:
-        _sync("format")
-        return format(self._a, spec)
+        return format(_to_host(self, "format"), spec)
 
     # What CuPy refuses.
     def __array__(self, *_: Any, **__: Any) -> Any:
@@ -135,13 +164,19 @@ class StrictArray:
     # What gives a new array, or a view.
     def __getitem__(self, index: Any) -> StrictArray:
         index = _index(index, self._a)
+        _launch(*got(index))
         has_dots = any(part is Ellipsis for part in index)
         # With the dots, NumPy too gives a 0-d view where it would give a scalar.
-        return StrictArray(self._a[index if has_dots else (*index, ...)])
+        y = self._a[index if has_dots else (*index, ...)]
+        return StrictArray(y, self if shares_memory(y, self._a) else None)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         index, value = _index(index, self._a), _raw(value)
-        if not any(isinstance(part, np.ndarray) and part.dtype.kind in "iu" for part in index):
+        arrays = [part for part in index if isinstance(part, np.ndarray)]
+        if not arrays and isinstance(value, (list, tuple)):
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
+        _launch(*put(self._a, index, value))
+        if not any(part.dtype.kind in "iu" for part in arrays):
             self._a[index] = value
             return
         # Of several values for one place, NumPy keeps the last. A GPU keeps any: here the first.
@@ -150,25 +185,40 @@ class StrictArray:
         self._a.flat[places.ravel()[::-1]] = values.ravel()[::-1]
 
     def reshape(self, *shape: Any) -> StrictArray:
-        return StrictArray(self._a.reshape(*shape))
+        return _called("reshape", self._a.reshape(*shape), self)
+
+    def ravel(self) -> StrictArray:
+        return self.reshape(-1)
+
+    def flatten(self) -> StrictArray:
+        return _called("copy", self._a.flatten(), self)
 
     def transpose(self, *axes: Any) -> StrictArray:
-        return StrictArray(self._a.transpose(*axes))
+        return StrictArray(self._a.transpose(*axes), self)
 
     def swapaxes(self, axis1: int, axis2: int) -> StrictArray:
-        return StrictArray(self._a.swapaxes(axis1, axis2))
+        return StrictArray(self._a.swapaxes(axis1, axis2), self)
 
     def astype(self, dtype: Any, copy: bool = True) -> StrictArray:
         dtype = _dtype(dtype)
-        return self if not copy and dtype == self.dtype else StrictArray(self._a.astype(dtype))
+        if not copy and dtype == self.dtype:
+            return self
+        return _called("astype", self._a.astype(dtype), self)
 
     def copy(self) -> StrictArray:
-        return StrictArray(self._a.copy())
+        return _called("copy", self._a.copy(), self)
 
     def fill(self, value: Any) -> None:
         if type(value) is StrictArray:
-            _sync("fill")  # core.pyx asks whether it is 0
+            bool(value == 0)  # which core.pyx asks, and waits for
+        _launch("fill")
         self._a.fill(_raw(value))
+
+
+def _to_host(x: StrictArray, name: str) -> np.ndarray:
+    _sync(name)
+    _launch("to host")
+    return x._a
 
 
 def _raw(x: Any) -> Any:
@@ -182,13 +232,25 @@ def _raw(x: Any) -> Any:
     raise TypeError(f"Unsupported type {type(x)}")
 
 
-def _wrapped(y: Any) -> Any:
-    """Every result is an array on the device, also the single number that a reduction gives."""
-    if isinstance(y, tuple):
-        return tuple(_wrapped(part) for part in y)
+def _called(name: str, y: Any, *arguments: Any, **options: Any) -> Any:
+    """The result of a call, which is noted; an array on the device also where it is one number."""
+    if _counting:
+        raw = {key: _raw(value) for key, value in options.items()}
+        _launch(*launches(name, y, *_raw(arguments), **raw))
+    if options.get("out") is not None:
+        return options["out"]
     if type(y) is bool:  # may_share_memory looks at addresses, which the host knows
         return y
-    return StrictArray(np.asarray(y))
+    if isinstance(y, (tuple, list)):
+        return type(y)(_wrapped(part, *arguments) for part in y)
+    return _wrapped(y, *arguments)
+
+
+def _wrapped(y: Any, *arguments: Any) -> StrictArray:
+    """An array on the device, and a view of that argument whose memory it has."""
+    y = np.asarray(y)
+    arrays = (x for x in arguments if type(x) is StrictArray)
+    return StrictArray(y, next((x for x in arrays if shares_memory(x._a, y)), None))
 
 
 def _dtype(dtype: Any) -> np.dtype:
@@ -293,19 +355,43 @@ class _Function:
                 raise TypeError(f"{self.__name__}() got an unexpected keyword argument {key!r}")
         if self.__name__ in SYNCING:
             _sync(self.__name__)
-        y = self.function(*_raw(arguments), **{k: _raw(v) for k, v in options.items()})
-        out = options.get("out")
-        return _wrapped(y) if out is None else out
+        y = self.compute(*_raw(arguments), **{k: _raw(v) for k, v in options.items()})
+        return _called(self.__name__, y, *arguments, **options)
+
+    def compute(self, *arguments: Any, **options: Any) -> Any:
+        return self.function(*arguments, **options)
+
+
+class _UFunc(_Function):
+    """To a kernel a float32 below 1.2e-38 is 0, given or made; to libraries and copies it is not.
+
+    From _compile_with_cache_cuda in cupy/cuda/compiler.py, which lets nvrtc flush them (-ftz=true).
+    """
+
+    TINY = np.finfo(np.float32).tiny
+
+    def compute(self, *arguments: Any, **options: Any) -> Any:
+        if len(arguments) > self.function.nin:
+            raise TypeError(f"{self.__name__}() takes `out` by its name here")
+        y = np.asarray(self.function(*(self.flushed(x) for x in arguments), **options))
+        return y if y.dtype != np.float32 else np.multiply(y, np.abs(y) >= self.TINY, out=y)
+
+    def flushed(self, x: Any) -> Any:
+        is_float32 = getattr(x, "dtype", None) == np.float32
+        return x * (np.abs(x) >= self.TINY) if is_float32 else x
 
 
 class _AlongAxes(_Function):
-    """Whoever names an axis must have it: a 0-d array has none, and NumPy takes its 0 and -1.
+    """Of arrays alone; and whoever names an axis must have it.
 
-    From _get_axis in cupy/_core/_reduction.pyx, scan_core in _routines_math.pyx, and
-    _ndarray_argsort in _routines_sorting.pyx.
+    A 0-d array has none, and NumPy takes its 0 and -1. From _get_axis in cupy/_core/_reduction.pyx,
+    scan_core in _routines_math.pyx, and _ndarray_argsort in _routines_sorting.pyx; from
+    cupy/_math/sumprod.py and its like, which call the array's method.
     """
 
     def __call__(self, x: Any, *arguments: Any, **options: Any) -> Any:
+        if type(x) is not StrictArray:
+            raise TypeError(f"{self.__name__}() takes an array, got {type(x).__name__}")
         axis = arguments[0] if arguments else options.get("axis")
         if axis is not None and getattr(x, "shape", None) == ():
             for each in axis if isinstance(axis, tuple) else (axis,):
@@ -319,7 +405,7 @@ ALONG_AXES = """
 """.split()  # noqa: SIM905
 
 
-class _Add(_Function):
+class _Add(_UFunc):
     """Addition, with the one `at` that tinygen uses."""
 
     # From _scatter_op_single in cupy/_core/_routines_indexing.pyx: what CUDA adds atomically.
@@ -328,7 +414,9 @@ class _Add(_Function):
     def at(self, a: StrictArray, index: Any, b: Any) -> None:
         if a.dtype.name not in self.ATOMIC:
             raise TypeError(f"cupy.add.at only supports {', '.join(self.ATOMIC)} as data type")
-        np.add.at(_raw(a), _index(index, _raw(a)), _raw(b))
+        index, b = _index(index, _raw(a)), _raw(b)
+        _launch(*put(a._a, index, b, "add"))
+        np.add.at(a._a, index, b)
 
 
 class StrictNamespace:
@@ -342,8 +430,8 @@ class StrictNamespace:
 
     def __init__(self) -> None:
         for name, keywords in {**KEYWORDS, **SYNCING}.items():
-            kind = _Add if name == "add" else _AlongAxes if name in ALONG_AXES else _Function
-            setattr(self, name, kind(name, keywords))
+            kind = _UFunc if name in UFUNCS else _AlongAxes if name in ALONG_AXES else _Function
+            setattr(self, name, (_Add if name == "add" else kind)(name, keywords))
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
@@ -352,32 +440,39 @@ class StrictNamespace:
         )
 
     def asarray(self, x: Any, dtype: Any = None) -> StrictArray:
-        return self.array(x, dtype, copy=False)
+        if type(x) is StrictArray:
+            return x.astype(dtype or x.dtype, copy=False)
+        return self.array(x, dtype)
 
     def array(self, x: Any, dtype: Any = None, copy: bool = True) -> StrictArray:
         """Unlike in a computation, a NumPy array is taken here: it is sent to the device."""
         if type(x) is StrictArray:
-            same = dtype is None or np.dtype(dtype) == x.dtype
-            return x if same and not copy else x.astype(dtype or x.dtype)
+            if not copy and dtype is not None and np.dtype(dtype) != x.dtype:
+                # _astype in cupy/_core/core.pyx
+                raise ValueError("Unable to avoid copy while creating an array as requested.")
+            return x.astype(dtype or x.dtype, copy)
         a = np.array(x, dtype)
         _dtype(a.dtype)
+        _launch("from host" if a.ndim else "fill")  # _array_default in cupy/_core/core.pyx
         return StrictArray(a)
 
     def ascontiguousarray(self, x: StrictArray, dtype: Any = None) -> StrictArray:
-        return _wrapped(np.ascontiguousarray(_raw(x), dtype))
+        return _called("ascontiguousarray", np.ascontiguousarray(_raw(x), dtype), x)
 
     def asnumpy(self, x: Any) -> np.ndarray:
         return x.get() if type(x) is StrictArray else np.asarray(x)
 
     def where(self, condition: Any, x: Any, z: Any) -> StrictArray:
-        return _wrapped(np.where(_raw(condition.astype(bool)), _raw(x), _raw(z)))
+        y = np.where(condition._a.astype(bool), _raw(x), _raw(z))
+        return _called("where", y, condition, x, z)
 
     def split(self, x: StrictArray, indices: Any, axis: int = 0) -> list[StrictArray]:
         # cupy/_core/_routines_manipulation.pyx, array_split: indices on the host, views, no wait
-        return [_wrapped(part) for part in np.split(_raw(x), indices, axis)]
+        return [_wrapped(part, x) for part in np.split(_raw(x), indices, axis)]
 
     def take(self, x: StrictArray, indices: Any, axis: int | None = None) -> StrictArray:
-        return _wrapped(np.take(_raw(x), _raw(indices), axis=axis, mode="wrap"))
+        y = np.take(_raw(x), _raw(indices), axis=axis, mode="wrap")
+        return _called("take", y, x, indices)
 
     def broadcast_to(self, x: StrictArray, shape: Any) -> StrictArray:
         """A view that may be written into, unlike NumPy's: a write changes all of its copies.
@@ -385,12 +480,13 @@ class StrictNamespace:
         From broadcast_to in cupy/_core/_routines_manipulation.pyx.
         """
         view = np.broadcast_to(_raw(x), shape)
-        return StrictArray(np.lib.stride_tricks.as_strided(_raw(x), view.shape, view.strides))
+        return StrictArray(np.lib.stride_tricks.as_strided(_raw(x), view.shape, view.strides), x)
 
     def copyto(
         self, to: StrictArray, x: Any, casting: Any = "same_kind", where: Any = True
     ) -> None:
         np.copyto(_raw(to), _raw(x), casting=casting, where=_raw(where))
+        _called("copyto", to._a, x, where, out=to)
 
 
 XP = StrictNamespace()
@@ -437,8 +533,6 @@ def _install() -> None:
         *("cumsum", "clip", "dot", "squeeze"),
     ):
         setattr(StrictArray, name, by_method(getattr(XP, name)))
-    StrictArray.ravel = lambda x: x.reshape(-1)
-    StrictArray.flatten = lambda x: x.reshape(-1).copy()
     StrictArray.take = by_method(XP.take)
 
 
@@ -446,20 +540,28 @@ _install()
 
 
 class StrictGenerator:
-    """What CuPy's Generator has; its numbers differ from NumPy's, as CuPy's do."""
+    """What CuPy's Generator has; its numbers differ from NumPy's, as CuPy's do.
+
+    Its state is memory on the device, which is filled with zeros and then by a kernel; each draw is
+    one more: _cuRANDGenerator in cupy/random/_bit_generator.pyx, _generator_api.pyx.
+    """
 
     def __init__(self, seed: Any) -> None:
         self._generator = np.random.Generator(np.random.Philox(seed_sequence(seed)))
+        _launch("zeros", "seed")
 
     def standard_normal(self, size: Any = None, dtype: Any = np.float64) -> StrictArray:
+        _launch("standard_normal")
         return _wrapped(self._generator.standard_normal(size, dtype))
 
     def random(self, size: Any = None, dtype: Any = np.float64) -> StrictArray:
+        _launch("random")
         return _wrapped(self._generator.random(size, dtype))
 
     def integers(
         self, low: int, high: int | None = None, size: Any = None, dtype: Any = np.int64
     ) -> StrictArray:
+        _launch("integers", "add")
         return _wrapped(self._generator.integers(low, high, size, dtype))
 
 
@@ -484,13 +586,13 @@ class StrictBackend:
         return StrictGenerator(seed)
 
     def erf(self, x: Any) -> Any:
-        return _wrapped(NUMPY.erf(_raw(x)))
+        return _called("erf", NUMPY.erf(_raw(x)), x)
 
     def lgamma(self, x: Any) -> Any:
-        return _wrapped(NUMPY.lgamma(_raw(x)))
+        return _called("lgamma", NUMPY.lgamma(_raw(x)), x)
 
     def sum_of_squares(self, x: Any) -> Any:
-        return _wrapped(NUMPY.sum_of_squares(_raw(x)))
+        return _called("sum_of_squares", NUMPY.sum_of_squares(_raw(x)), x)
 
     def fuse(self, function: Any) -> Any:
         """The function itself, as one launch; what CuPy cannot fuse is refused."""
@@ -498,7 +600,9 @@ class StrictBackend:
         def call(*arguments: Any) -> Any:
             if type(arguments[0]) is Traced:  # by another fused function
                 return function(*arguments)
-            return _wrapped(trace(function, [_raw(x) for x in arguments]))
+            y = trace(function, [_raw(x) for x in arguments])
+            _launch(f"fused {function.__name__}")
+            return tuple(map(_wrapped, y)) if isinstance(y, tuple) else _wrapped(y)
 
         return call
 
@@ -526,6 +630,7 @@ class StrictBackend:
                 raise TypeError(f"Unsupported type {type(a)}")
         for number in (rate, beta1, beta2, epsilon, decay):
             float(number)  # a device scalar would have to be waited for
+        _launch("adam")
         adam_numpy(x._a, g._a, m._a, v._a, rate, beta1, beta2, epsilon, decay)
 
 
@@ -537,7 +642,7 @@ def _see(a: np.ndarray) -> None:
 class FusingBackend(StrictBackend):
     """Where what stands for an array in a fused function belongs to."""
 
-    xp = namespace_of(UFUNCS)
+    xp = namespace_of({name: getattr(XP, name).compute for name in UFUNCS})
 
 
 STRICT = StrictBackend()

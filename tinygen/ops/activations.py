@@ -89,10 +89,10 @@ def _gelu_gate(x: Array) -> Array:
     return sigmoid((2 * GELU_SCALE) * (x + GELU_CUBE * x * x * x))
 
 
-def _gelu_derivative(x: Array, approximate: bool) -> Array:
+def _gelu_partial(g: Array, x: Array, approximate: bool) -> Array:
     if approximate:
-        return _gated_derivative(x)
-    return _normal_cdf(x) + x * exp(-0.5 * x * x) / sqrt(2 * pi)
+        return _gated_partial(g, x)
+    return g * (_normal_cdf(x) + x * exp(-0.5 * x * x) / sqrt(2 * pi))
 
 
 @fused
@@ -101,9 +101,9 @@ def _gated(x: Array) -> Array:
 
 
 @fused
-def _gated_derivative(x: Array) -> Array:
+def _gated_partial(g: Array, x: Array) -> Array:
     s = _gelu_gate(x)
-    return s + x * s * (1 - s) * (2 * GELU_SCALE) * (1 + (3 * GELU_CUBE) * x * x)
+    return g * (s + x * s * (1 - s) * (2 * GELU_SCALE) * (1 + (3 * GELU_CUBE) * x * x))
 
 
 def _normal_cdf(x: Array) -> Array:
@@ -111,7 +111,7 @@ def _normal_cdf(x: Array) -> Array:
     return 0.5 * (1 + erf(x / sqrt(2)))
 
 
-@op(dx=lambda g, y, x, *, approximate: g * _gelu_derivative(x, approximate))
+@op(dx=lambda g, y, x, *, approximate: _gelu_partial(g, x, approximate))
 def gelu(x: Array, *, approximate: bool = True) -> Array:
     """``0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))``, or ``x Phi(x)`` if not `approximate`.
 
