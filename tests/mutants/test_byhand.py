@@ -207,7 +207,9 @@ MUTANTS: dict[str, Plant] = {
     "db: a mean": wrong(pieces.bias_gradient, "da.sum", "da.mean"),
     "dh: the other sign": wrong(pieces.Dense.input_gradient, "da @ W.T", "-da @ W.T"),
     "relu: 1 at 0": wrong(pieces.relu, "a > 0", "a >= 0"),
-    "relu: it works in place": wrong(pieces.relu, "maximum(a, 0 * f)", "maximum(a, 0 * f, out=a)"),
+    "relu: it works in place": wrong(
+        pieces.relu, "namespace(a).maximum(a, 0 * f)", "namespace(a).maximum(a, 0 * f, out=a)"
+    ),
     "leaky relu: 0.1 on the left": constant("ALPHA", 0.1),
     "elu: 0 on the right": wrong(pieces.elu, "h += xp.maximum(a, 0)", "pass"),
     "elu: a difference": wrong(pieces.elu, "h *= xp.tanh(m, out=m)", "h -= 2"),
