@@ -37,6 +37,7 @@ QUICK = {"autograd", "backend", "byhand", "ops"}
 """The folders of the core, of which `-m quick` runs on NumPy all that is not slow, but these:"""
 NOT_QUICK = {
     "test_a_long_chain_needs_no_recursion",
+    "test_a_step_is_so_many_launches",
     "test_a_wrong_gradient_in_a_large_input_is_found_by_directions_alone",
     "test_autograd_and_finite_differences_agree",
     "test_by_hand_and_autograd_agree",

@@ -1,6 +1,6 @@
 """What CuPy gives a GPU to do for one call of the namespace: a name for each launch.
 
-A launch is a kernel, a copy, or a call of a library (cuBLAS, CUB, Thrust), which is one however
+A launch is a kernel, a copy, or a call of a library (cuBLAS, CUB), which is one however
 many kernels it starts itself. A view is none. From the sources of CuPy 14.2; each rule says which.
 Arrays here are NumPy's: those inside the strict backend's, whose strides are as CuPy's would be.
 """
@@ -62,18 +62,19 @@ def reduction(
     return [name] * passes(x, axis)
 
 
-def mean(name: str, x: Any, axis: Any = None, dtype: Any = None, **options: Any) -> Names:
+def mean(
+    name: str, x: Any, axis: Any = None, dtype: Any = None, out: Any = None, **_: Any
+) -> Names:
     """CUB gives a sum, which another kernel divides; `_mean` does both. Then it may convert.
 
     _ndarray_mean in _core/_routines_statistics.pyx.
     """
-    narrow = dtype is None and x.dtype.itemsize == 2 and x.dtype.kind == "f"
-    wide = (
-        np.float32 if narrow else np.float64 if dtype is None and x.dtype.kind in "biu" else dtype
-    )
-    sums = reduction("sum" if by_cub("sum", x, axis, wide) else name, x, axis, wide, **options)
-    divide = ["divide"] if sums[0] == "sum" else []
-    return sums + divide + (["astype"] if wide is not None and options.get("out") is None else [])
+    if dtype is None and x.dtype.char in "ebBhHiIlLqQ?":
+        dtype = np.float32 if x.dtype.char == "e" else np.float64
+    by_library = by_cub("sum", x, axis, dtype)
+    sums = [*reduction("sum", x, axis, dtype, out), "divide"] if by_library else []
+    converted = ["astype"] if dtype is not None and out is None else []
+    return [*(sums or [name] * passes(x, axis)), *converted]
 
 
 def variance(name: str, x: Any, axis: Any = None, dtype: Any = None, **_: Any) -> Names:
@@ -200,7 +201,7 @@ def concatenate(name: str, xs: Any, axis: Any = 0, out: Any = None) -> Names:
     if axis is None:
         ravelled = [f"copy for {name}" for x in xs if not x.flags.c_contiguous]
         return ravelled + concatenate(name, [x.reshape(-1) for x in xs])
-    if len(xs) > 8 and len({x.dtype for x in xs}) == 1 and xs[0].nbytes < 2**21:
+    if len(xs) > 8 and len({x.dtype for x in xs}) == 1 and max(x.nbytes for x in xs) < 2**21:
         alike = all(x.flags.c_contiguous and x.shape[axis] == xs[0].shape[axis] for x in xs)
         return ["from host"] * (1 if alike else 3) + [name]
     return [name] * sum(x.size > 0 for x in xs)
@@ -212,42 +213,6 @@ def repeat(name: str, x: Any, repeats: Any, axis: Any = None) -> Names:
         raise NotImplementedError("repeats that differ wait for the device")
     flat = axis is None and not x.flags.c_contiguous
     return [*([f"copy for {name}"] if flat else []), name]
-
-
-def cumulative(name: str, x: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Names:
-    """A copy, in which CUB adds up; along an axis a kernel by blocks does, and two for more blocks.
-
-    scan_core, _proc_as_batch and _batch_scan_op in _core/_routines_math.pyx.
-    """
-    if axis is None:
-        return ["astype", name]
-    kernels, length = [name], x.shape[axis]
-    while length > 512:
-        length //= 512
-        kernels += [name, name]
-    rolled = np.moveaxis(np.empty(x.shape, np.int8), axis, -1)  # that is flattened to rows
-    copied = [] if shares_memory(rolled.reshape(-1, x.shape[axis]), rolled) else ["copy for cumsum"]
-    return ["astype", *copied, *kernels]
-
-
-def sort(name: str, *_: Any, **__: Any) -> Names:
-    """A copy, and Thrust: _ndarray_argsort in _core/_routines_sorting.pyx, sort in _sorting."""
-    return ["copy", name]
-
-
-def pad(name: str, x: Any, *_: Any, **__: Any) -> Names:
-    """Filled, then the array copied into it: _pad_simple in _padding/pad.py, for zeros."""
-    return ["fill", name]
-
-
-def eye(name: str, *_: Any, **__: Any) -> Names:
-    """Zeros, then a diagonal: eye in _creation/basic.py."""
-    return ["zeros", name]
-
-
-def close(name: str, *_: Any, **__: Any) -> Names:
-    """A kernel that compares, and a reduction in two passes: _logic/comparison.py."""
-    return ["isclose", "all", "all"]
 
 
 # Elements by their index.
@@ -279,9 +244,8 @@ def put(x: np.ndarray, index: tuple[Any, ...], value: Any, name: str = "") -> Na
         return elementwise(name, view, value, out=view)
     if not isinstance(value, np.ndarray):
         return ["fill"]
-    value = (
-        value.reshape(value.shape[value.ndim - view.ndim :]) if value.ndim > view.ndim else value
-    )
+    while value.ndim > view.ndim:
+        value = value[0]
     if (value.shape, value.strides) == (view.shape, view.strides):
         if address(value) == address(view):
             return []  # `x[...] += 1` puts x into itself
@@ -317,8 +281,6 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("argmax", "argmin"), argument),
     **dict.fromkeys(("std", "var"), variance),
     "mean": mean,
-    **dict.fromkeys(("cumsum", "cumprod"), cumulative),
-    **dict.fromkeys(("sort", "argsort"), sort),
     **dict.fromkeys(("matmul", "dot"), product),
     **dict.fromkeys(("ones", "full", "ones_like", "full_like", "arange"), one),
     **dict.fromkeys(("zeros", "zeros_like", "tile"), one),
@@ -329,8 +291,5 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("concatenate", "stack"), concatenate),
     "where": where,
     "repeat": repeat,
-    "pad": pad,
-    "eye": eye,
-    **dict.fromkeys(("allclose", "array_equal"), close),
     **dict.fromkeys(("clip", "isclose", "copyto", "take"), elementwise),
 }

@@ -15,6 +15,7 @@ Where CuPy is more lenient (a NumPy array as an index, say), this is stricter on
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,11 +92,10 @@ def _line() -> str:
     frame = sys._getframe(1)
     while frame.f_code.co_filename in (__file__, fused.__code__.co_filename) and frame.f_back:
         frame = frame.f_back
-    path = Path(frame.f_code.co_filename)
-    return f"{path.relative_to(ROOT) if ROOT in path.parents else path}:{frame.f_lineno}"
+    return f"{frame.f_code.co_filename.removeprefix(ROOT)}:{frame.f_lineno}"
 
 
-ROOT = Path(__file__).parents[2]
+ROOT = f"{Path(__file__).parents[2]}{os.sep}"
 
 
 class StrictArray:
@@ -262,6 +262,7 @@ def _dtype(dtype: Any) -> np.dtype:
 
 def _index(index: Any, a: np.ndarray) -> tuple[Any, ...]:
     """The index for NumPy; integer arrays wrap around instead of being refused."""
+    _launch(*("from host" for p in _tuple(index) if isinstance(p, list)))
     parts = [np.asarray(p) if isinstance(p, list) else _checked(p) for p in _tuple(index)]
     parts = [p.astype(int) if isinstance(p, np.ndarray) and not p.size and p.dtype.kind == "f"
              else p for p in parts]  # fmt: skip
