@@ -15,6 +15,7 @@ from tinygen.autograd.engine import Tensor, op
 from tinygen.autograd.operators import raw
 from tinygen.autograd.registry import composed
 from tinygen.backend import Array, backend_of, float_namespace, namespace, require_floats
+from tinygen.backend.fused import fused
 from tinygen.ops import absolute, exp, expm1, log_softmax, mean, reshape, sigmoid, sum, where
 
 __all__ = [
@@ -33,8 +34,8 @@ LOG_2PI = log(2 * pi)
 
 
 @op(
-    dx=lambda g, y, x, t: (g * (2 / max(x.size, 1))) * (x - t),
-    dt=lambda g, y, x, t: (g * (2 / max(x.size, 1))) * (t - x),
+    dx=lambda g, y, x, t: _times_difference(g, 2 / max(x.size, 1), x, t),
+    dt=lambda g, y, x, t: _times_difference(g, 2 / max(x.size, 1), t, x),
 )
 def mse(x: Array, t: Array) -> Array:
     """Mean squared error: the mean of ``(x - t)^2`` over all elements of two arrays of one shape.
@@ -45,12 +46,22 @@ def mse(x: Array, t: Array) -> Array:
     np.float32(2.0)
     """
     _refuse_other_shape("mse", x, t)
+    return namespace(x).mean(_squared_difference(x, t))
+
+
+@fused
+def _squared_difference(x: Array, t: Array) -> Array:
     d = x - t
-    return namespace(d).mean(d * d)
+    return d * d
+
+
+@fused
+def _times_difference(g: Array, factor: float, x: Array, t: Array) -> Array:
+    return (g * factor) * (x - t)
 
 
 @op(
-    dz=lambda g, y, z, t: _per_row(g) * (sigmoid(z) - t),
+    dz=lambda g, y, z, t: _times_error(_per_row(g), z, t),
     dt=lambda g, y, z, t: _per_row(-g) * z,
 )
 def bernoulli_nll(z: Array, t: Array) -> Array:
@@ -75,10 +86,21 @@ def bernoulli_nll(z: Array, t: Array) -> Array:
     array([1.3863, 0.    ])
     """
     _refuse_other_rows("bernoulli_nll", z, t)
+    return _nats_of_rows(z, t)
+
+
+@fused
+def _nats_of_rows(z: Array, t: Array) -> Array:
     xp = namespace(z)
     # log(1 + e), not log1p(e), which NumPy computes seven times slower: the sum over the columns
     # cannot show what is lost, half a unit in the last place of 1, and the gradient has no log.
-    return xp.sum((xp.maximum(z, 0) - z * t) + xp.log(1 + xp.exp(-abs(z))), axis=-1)
+    nats = (xp.maximum(z, 0) - z * t) + xp.log(1 + xp.exp(-xp.absolute(z)))
+    return xp.sum(nats, axis=-1)
+
+
+@fused
+def _times_error(g: Array, z: Array, t: Array) -> Array:
+    return g * (sigmoid(z) - t)
 
 
 @composed
@@ -129,7 +151,7 @@ def gaussian_nll(
 
 @op(
     dmean=lambda g, y, mean, log_var: g * mean,
-    dlog_var=lambda g, y, mean, log_var: (0.5 * g) * expm1(log_var),
+    dlog_var=fused(lambda g, y, mean, log_var: (0.5 * g) * expm1(log_var)),
 )
 def gaussian_kl(mean: Array, log_var: Array) -> Array:
     """The KL divergence from ``N(mean, exp(log_var))`` to ``N(0, 1)``, element by element, in nats.
@@ -143,9 +165,13 @@ def gaussian_kl(mean: Array, log_var: Array) -> Array:
     array([0. , 0.5])
     """
     _refuse_other_shape("gaussian_kl", mean, log_var)
-    xp = namespace(mean)
+    return _kl(mean, log_var)
+
+
+@fused
+def _kl(mean: Array, log_var: Array) -> Array:
     # exp(log_var) - 1 - log_var, which is small near 0, would lose its digits with a plain exp.
-    return 0.5 * (xp.expm1(log_var) - log_var + mean * mean)
+    return 0.5 * (namespace(mean).expm1(log_var) - log_var + mean * mean)
 
 
 @composed

@@ -4,42 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strict import STRICT, StrictArray
 
 from tinygen.data import as_floats, batches, epoch_order, in_order, index_batches
 from tinygen.data.batches import background, require_finite
 from tinygen.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 3, 4)).astype(np.uint8)
-
-
-class OnDevice:
-    """An array that, like CuPy's, mixes with its own kind and with Python's numbers only."""
-
-    __array_ufunc__ = None
-
-    def __init__(self, host):
-        self.host, self.dtype, self.shape = host, host.dtype, host.shape
-
-    def __array__(self, *_, **__):
-        raise TypeError("no implicit conversion to NumPy")
-
-    def __len__(self):
-        return len(self.host)
-
-    def __getitem__(self, index):
-        assert isinstance(index, (slice, OnDevice))
-        return OnDevice(self.host[index.host if isinstance(index, OnDevice) else index])
-
-    def reshape(self, *shape):
-        return OnDevice(self.host.reshape(*shape))
-
-    def astype(self, dtype):
-        return OnDevice(self.host.astype(dtype))
-
-    def __itruediv__(self, other):
-        assert type(other) in (int, float)
-        self.host /= other
-        return self
 
 
 @given(n=st.integers(1, 300), seed=st.integers(0, 2**64), epoch=st.integers(0, 1000))
@@ -111,10 +82,10 @@ def test_no_images_are_no_rows():
 def test_arrays_on_a_device_stay_there():
     order = epoch_order(10, 0, 0)
     expected = list(batches(IMAGES, order, 4))
-    result = list(batches(OnDevice(IMAGES), OnDevice(order), 4))
+    result = list(batches(STRICT.asarray(IMAGES), STRICT.asarray(order), 4))
     for x, e in zip(result, expected, strict=True):
-        assert isinstance(x, OnDevice) and x.dtype == np.float32
-        np.testing.assert_array_equal(x.host, e)
+        assert isinstance(x, StrictArray) and x.dtype == np.float32
+        np.testing.assert_array_equal(x.get(), e)
 
 
 def test_index_batches_also_cut_labels():

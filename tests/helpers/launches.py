@@ -173,6 +173,11 @@ def one(name: str, *_: Any, **__: Any) -> Names:
     return [name]
 
 
+def sum_of_squares(name: str, x: Any) -> Names:
+    """A call of cuBLAS, of elements side by side; else they are copied: ravel in _core/core.pyx."""
+    return [*([] if x.flags.c_contiguous else [f"copy for {name}"]), name]
+
+
 def copied(name: str, *_: Any, **__: Any) -> Names:
     """Of functions that give a view, if they can."""
     return [f"copy for {name}"]
@@ -280,6 +285,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("ones", "full", "ones_like", "full_like", "arange"), one),
     **dict.fromkeys(("zeros", "zeros_like", "tile"), one),
     **dict.fromkeys(("astype", "copy", "erf", "lgamma"), one),
+    "sum_of_squares": sum_of_squares,
     **dict.fromkeys(("reshape", "ascontiguousarray"), copied),
     **dict.fromkeys(("empty", "empty_like", "may_share_memory"), none),
     **dict.fromkeys(("concatenate", "stack"), concatenate),

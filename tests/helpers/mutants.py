@@ -8,6 +8,7 @@ no mutant goes stale in silence.
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -104,7 +105,8 @@ def in_functions(module: ModuleType, *pieces: tuple[str, str]) -> Plant:
         changed = [name for name in right if right[name] != wrong[name]]
         assert changed, f"no function of {module.__name__} is changed by {pieces}"
         for function in map(attrgetter, changed):
-            patch.setattr(function(module), "__code__", function(made).__code__)
+            old, new = inspect.unwrap(function(module)), inspect.unwrap(function(made))
+            patch.setattr(old, "__code__", new.__code__)  # below its decorators
 
     return plant
 

@@ -23,10 +23,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from fusing import Traced, namespace_of, trace
 from launches import got, launches, put, shares_memory
 
 from tinygen.backend import register
 from tinygen.backend.base import seed_sequence
+from tinygen.backend.fused import fused
 from tinygen.backend.numpy_backend import NUMPY, adam_numpy
 
 _watching: list[list[str]] = []
@@ -86,9 +88,9 @@ def _launch(*names: str) -> None:
 
 
 def _line() -> str:
-    """The innermost line outside this file, such as "tinygen/optim.py:52"."""
+    """The innermost line outside this file and `fused`, such as "tinygen/optim.py:52"."""
     frame = sys._getframe(1)
-    while frame.f_code.co_filename == __file__ and frame.f_back:
+    while frame.f_code.co_filename in (__file__, fused.__code__.co_filename) and frame.f_back:
         frame = frame.f_back
     return f"{frame.f_code.co_filename.removeprefix(ROOT)}:{frame.f_lineno}"
 
@@ -590,6 +592,21 @@ class StrictBackend:
     def lgamma(self, x: Any) -> Any:
         return _called("lgamma", NUMPY.lgamma(_raw(x)), x)
 
+    def sum_of_squares(self, x: Any) -> Any:
+        return _called("sum_of_squares", NUMPY.sum_of_squares(_raw(x)), x)
+
+    def fuse(self, function: Any) -> Any:
+        """The function itself, as one launch; what CuPy cannot fuse is refused."""
+
+        def call(*arguments: Any) -> Any:
+            if type(arguments[0]) is Traced:  # by another fused function
+                return function(*arguments)
+            y = trace(function, [_raw(x) for x in arguments])
+            _launch(f"fused {function.__name__}")
+            return tuple(map(_wrapped, y)) if isinstance(y, tuple) else _wrapped(y)
+
+        return call
+
     def synchronize(self) -> None:
         _sync("synchronize")
 
@@ -618,5 +635,18 @@ class StrictBackend:
         adam_numpy(x._a, g._a, m._a, v._a, rate, beta1, beta2, epsilon, decay)
 
 
+def _see(a: np.ndarray) -> None:
+    for found in _seeing:
+        found[a.dtype] = None
+
+
+class FusingBackend(StrictBackend):
+    """Where what stands for an array in a fused function belongs to."""
+
+    xp = namespace_of({name: getattr(XP, name).compute for name in UFUNCS})
+
+
 STRICT = StrictBackend()
 register(StrictArray, STRICT)
+register(Traced, FusingBackend())
+Traced.seen = staticmethod(_see)

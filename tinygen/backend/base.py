@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,6 +56,12 @@ class Backend(Protocol):
 
     def lgamma(self, x: Array) -> Array:
         """``log |Gamma(x)|`` of each element."""
+
+    def sum_of_squares(self, x: Array) -> Array:
+        """The sum over all elements, a number of the dtype of `x`."""
+
+    def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function computed as one kernel, where there are kernels; see `fused`."""
 
     def synchronize(self) -> None:
         """Wait until all work that was queued is done."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
+from tinygen.backend import register
 from tinygen.backend.base import Array, Generator, seed_sequence
 from tinygen.errors import InputError
 
@@ -131,6 +132,29 @@ class CupyBackend:
         import cupyx.scipy.special
 
         return cupyx.scipy.special
+
+    def sum_of_squares(self, x: Array) -> Array:
+        x = x.ravel()
+        if x.dtype.char not in "fd":
+            return (x * x).sum()
+        return self._dot(x, x)  # of `x @ x` CuPy makes a product, a sum and a copy
+
+    @cached_property
+    def _dot(self) -> Any:
+        from cupy import cublas
+
+        return cublas.dot
+
+    def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def traced(*proxies: Any) -> Any:
+            # CuPy finds out what is computed by calling the function once for each combination of
+            # dtypes and numbers of axes, with what only stands for arrays.
+            for proxy in proxies:
+                register(type(proxy), self)
+            return function(*proxies)
+
+        name = f"tinygen_{function.__name__.strip('<>')}"  # of a lambda, too
+        return self.xp.fuse(kernel_name=name)(traced)
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()

@@ -7,7 +7,8 @@ shape: dW, dz. Where each entry or row of the result depends on its own entry or
 returns value and derivative at once, since many share an exponential: ``h, f = tanh(a)``. A piece
 writes into arrays that it made itself, and into the gradients that it is there to fill, and into
 nothing else; what it returns may be an argument itself (`identity`, `kl`), so nobody else writes
-there. ``namespace(a)`` is the library that `a` belongs to, NumPy or CuPy.
+there. ``namespace(a)`` is the library that `a` belongs to, NumPy or CuPy. What is `fused` a GPU
+computes as one kernel; it means the same without.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import log, pi, sqrt
 
-from tinygen.backend import Array, namespace
+from tinygen.backend import Array, backend_of, namespace
+from tinygen.backend.fused import fused
 
 Pair = tuple[Array, Array]
 
@@ -102,6 +104,7 @@ def identity(a: Array) -> Pair:
     return a, namespace(a).ones_like(a)
 
 
+@fused
 def relu(a: Array) -> Pair:
     """max(a, 0).
 
@@ -109,11 +112,11 @@ def relu(a: Array) -> Pair:
     >>> relu(np.array([-1.0, 2.0]))
     (array([0., 2.]), array([0., 1.]))
     """
-    xp = namespace(a)
-    h = xp.maximum(a, xp.zeros_like(a))  # (P5) NumPy is faster with two arrays
-    return h, xp.greater(h, 0, out=xp.empty_like(a))  # (P6) floats, not booleans: they multiply
+    f = (a > 0).astype(a.dtype)  # (P6) floats, not booleans: they multiply
+    return namespace(a).maximum(a, 0 * f), f  # (P5) NumPy is faster with two arrays
 
 
+@fused
 def leaky_relu(a: Array) -> Pair:
     """max(a, 0.01 a).
 
@@ -121,13 +124,13 @@ def leaky_relu(a: Array) -> Pair:
     >>> leaky_relu(np.array([-1.0, 2.0]))
     (array([-0.01,  2.  ]), array([0.01, 1.  ]))
     """
-    xp = namespace(a)
-    f = xp.greater(a, 0, out=xp.empty_like(a))
+    f = (a > 0).astype(a.dtype)
     f *= 1 - ALPHA
     f += ALPHA  # (P8)
     return a * f, f  # (P7)
 
 
+@fused
 def elu(a: Array) -> Pair:
     """a on the right, exp(a) - 1 on the left (Clevert et al. 2016).
 
@@ -147,6 +150,7 @@ def elu(a: Array) -> Pair:
     return h, f
 
 
+@fused
 def elu_second(a: Array) -> Array:
     """phi''(a).
 
@@ -158,6 +162,7 @@ def elu_second(a: Array) -> Array:
     return xp.exp(xp.minimum(a, 0)) * (a <= 0)  # (P12)
 
 
+@fused
 def tanh(a: Array) -> Pair:
     """The hyperbolic tangent.
 
@@ -170,6 +175,7 @@ def tanh(a: Array) -> Pair:
     return h, 1 - h * h  # (P14)
 
 
+@fused
 def tanh_second(a: Array) -> Array:
     """phi''(a).
 
@@ -183,6 +189,7 @@ def tanh_second(a: Array) -> Array:
     return -2 * h * f  # (P15)
 
 
+@fused
 def logistic(a: Array) -> Pair:
     """sigmoid(a), and the exponential t that it is made of, which cannot overflow.
 
@@ -197,6 +204,7 @@ def logistic(a: Array) -> Pair:
     return y, t
 
 
+@fused
 def sigmoid(a: Array) -> Pair:
     """1 / (1 + exp(-a)), the logistic function.
 
@@ -209,6 +217,7 @@ def sigmoid(a: Array) -> Pair:
     return h, t / (1 + t) ** 2  # (P18)
 
 
+@fused
 def sigmoid_second(a: Array) -> Array:
     """phi''(a).
 
@@ -220,6 +229,7 @@ def sigmoid_second(a: Array) -> Array:
     return f * (1 - 2 * h)  # (P19)
 
 
+@fused
 def softplus(a: Array) -> Pair:
     """log(1 + exp(a)), whose derivative is the sigmoid.
 
@@ -245,6 +255,7 @@ def softplus_second(a: Array) -> Array:
     return f  # (P22)
 
 
+@fused
 def gelu(a: Array) -> Pair:
     """a times a soft gate p, in the tanh approximation (Hendrycks and Gimpel 2016).
 
@@ -265,6 +276,7 @@ def gelu(a: Array) -> Pair:
     return h, f
 
 
+@fused
 def gelu_gate(a: Array) -> Pair:
     """The gate p, and the derivative of what is in its tanh.
 
@@ -287,6 +299,7 @@ def gelu_gate(a: Array) -> Pair:
     return p, du
 
 
+@fused
 def gelu_second(a: Array) -> Array:
     """phi''(a).
 
@@ -392,10 +405,44 @@ def batch_norm(r: Array, gamma: Array, beta: Array) -> tuple[Array, Pair]:
            [ 1.,  9.]])
     """
     y = r - r.mean(axis=0)  # (P35)
-    s = ((y * y).mean(axis=0) + EPSILON) ** -0.5  # (P36)
+    s = inverse_deviation(sum_of_products(y, y), len(y))  # (P36)
+    return scale_and_shift(y, s, gamma, beta), (y, s)  # (P37)
+
+
+@fused
+def inverse_deviation(squares: Array, n: int) -> Array:
+    """Of n numbers with mean 0, given the sum of their squares.
+
+    >>> import numpy as np
+    >>> inverse_deviation(np.array([8.0]), 2).round(4)  # of 2 and -2
+    array([0.5])
+    """
+    return (squares / n + EPSILON) ** -0.5  # (P36)
+
+
+@fused
+def scale_and_shift(y: Array, s: Array, gamma: Array, beta: Array) -> Array:
+    """a: (n, o) (o,) (o,) (o,) -> (n, o).
+
+    >>> import numpy as np
+    >>> scale_and_shift(np.array([[2.0], [-2.0]]), np.array([0.5]), np.ones(1), np.array([10.0]))
+    array([[11.],
+           [ 9.]])
+    """
     a = y * (s * gamma)
     a += beta  # (P37)
-    return a, (y, s)
+    return a
+
+
+@fused
+def sum_of_products(y: Array, z: Array) -> Array:
+    """Of each column: (n, o) (n, o) -> (o,).
+
+    >>> import numpy as np
+    >>> sum_of_products(np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]]))
+    array([11.])
+    """
+    return namespace(y).sum(y * z, axis=0)
 
 
 def batch_norm_backward(da: Array, cache: Pair, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
@@ -410,10 +457,25 @@ def batch_norm_backward(da: Array, cache: Pair, gamma: Array, dgamma: Array, dbe
     """
     (y, s), xp, n = cache, namespace(da), len(da)
     xp.sum(da, axis=0, out=dbeta)  # (P38)
-    xp.multiply(s, (da * y).sum(axis=0), out=dgamma)  # (P39)
+    xp.multiply(s, sum_of_products(da, y), out=dgamma)  # (P39)
+    return batch_norm_input_gradient(da, y, s, gamma, dgamma, dbeta, n)  # (P40)
+
+
+@fused
+def batch_norm_input_gradient(
+    da: Array, y: Array, s: Array, gamma: Array, dgamma: Array, dbeta: Array, n: int
+) -> Array:
+    """dr, without the part of da that moves a column's mean or its variance.
+
+    >>> import numpy as np
+    >>> da, y, one = np.ones((2, 1)), np.array([[1.0], [-1.0]]), np.ones(1)
+    >>> batch_norm_input_gradient(da, y, s=one, gamma=one, dgamma=0 * one, dbeta=2 * one, n=2)
+    array([[0.],
+           [0.]])
+    """
     dr = y * (s * dgamma / n)
     dr += dbeta / n
-    dr = xp.subtract(da, dr, out=dr)
+    dr = namespace(da).subtract(da, dr, out=dr)
     dr *= s * gamma  # (P40)
     return dr
 
@@ -466,12 +528,25 @@ def bernoulli(a: Array, x: Array) -> Pair:
     >>> log_p.round(4), da  # -2 log 2, and x - sigmoid(a)
     (array([[-1.3863]]), array([[[ 0.5, -0.5]]]))
     """
+    nats, da = bernoulli_of_each_pixel(a, x)
+    return nats.sum(axis=-1), da  # (P47) (P48)
+
+
+@fused
+def bernoulli_of_each_pixel(a: Array, x: Array) -> Pair:
+    """log p of each pixel by itself, (k, n, d), and its derivative.
+
+    >>> import numpy as np
+    >>> nats, da = bernoulli_of_each_pixel(np.zeros(1), np.ones(1))
+    >>> nats.round(4), da  # -log 2, and 1 - sigmoid(a)
+    (array([-0.6931]), array([0.5]))
+    """
     xp = namespace(a)
     y, t = logistic(a)
     nats = x * a
     nats -= xp.maximum(a, 0)  # first these two, which nearly cancel where a pixel is right
-    nats -= xp.log(1 + t)
-    return nats.sum(axis=-1), x - y  # (P47) (P48)
+    nats -= xp.log(1 + t)  # (P47)
+    return nats, x - y  # (P48)
 
 
 def gaussian(a: Array, s: Array, x: Array) -> tuple[Array, Array, Array]:
@@ -495,6 +570,7 @@ def gaussian(a: Array, s: Array, x: Array) -> tuple[Array, Array, Array]:
 # A code that is drawn.
 
 
+@fused
 def reparameterise(mu: Array, v: Array, noise: Array) -> Pair:
     """``z = mu + sigma noise``, (n, c) (n, c) (k, n, c) -> (k, n, c); and sigma noise alone.
 
@@ -516,9 +592,10 @@ def reparameterise_backward(dz: Array, scaled: Array) -> Pair:
     >>> reparameterise_backward(dz, scaled)  # 10 + 10, and half of 60 - 30
     (array([[20.]]), array([[15.]]))
     """
-    return dz.sum(axis=0), 0.5 * (dz * scaled).sum(axis=0)  # (P54) (P55)
+    return dz.sum(axis=0), 0.5 * sum_of_products(dz, scaled)  # (P54) (P55)
 
 
+@fused
 def kl(mu: Array, v: Array) -> tuple[Array, Array, Array]:
     """KL(N(mu, exp(v)), N(0, 1)) of each entry; its derivatives with respect to `mu` and to `v`.
 
@@ -618,5 +695,4 @@ def sum_of_squares(v: Array) -> Array:
     >>> float(sum_of_squares(np.array([3.0, 4.0])))
     25.0
     """
-    v = v.reshape(-1)
-    return v @ v
+    return backend_of(v).sum_of_squares(v)

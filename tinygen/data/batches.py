@@ -60,9 +60,8 @@ def as_floats(images: Array, dtype: Any = np.float32) -> Array:
             f"images: expected pixels of uint8, got {images.dtype} {images.shape}; "
             "floats are expected in rows (n, d)"
         )
-    x = images.reshape(len(images), prod(images.shape[1:])).astype(dtype)
-    x /= 255  # in place, and by a Python number: both keep float32
-    return x
+    rows = images.reshape(len(images), prod(images.shape[1:]))
+    return namespace(rows).divide(rows, 255, dtype=dtype)  # converted first: no float64 in between
 
 
 def require_finite(what: str, rows: Array, unit_interval: bool = False) -> None:

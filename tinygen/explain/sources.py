@@ -47,9 +47,8 @@ def partial_formula(op: Op, i: int) -> str:
         return " ".join(said[1].split())
     for node in ast.walk(_tree(op.forward)):
         if isinstance(node, ast.keyword) and node.arg == name:
-            return ast.unparse(
-                node.value.body if isinstance(node.value, ast.Lambda) else node.value
-            )
+            lambdas = [n for n in ast.walk(node.value) if isinstance(n, ast.Lambda)]
+            return ast.unparse(lambdas[0].body if lambdas else node.value)
     return getattr(function, "__name__", repr(function))
 
 

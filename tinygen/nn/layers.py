@@ -17,6 +17,7 @@ import numpy as np
 
 from tinygen.autograd.operators import raw
 from tinygen.backend import Array, namespace, require_floats
+from tinygen.backend.fused import fused
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.nn.initialisers import BIASES, WEIGHTS, Draw
 from tinygen.ops import affine, matmul, max, mean, reshape, sqrt, variance
@@ -227,7 +228,7 @@ class LayerNorm(Layer):
     def __call__(self, p: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         _refuse_other_width("LayerNorm", x, p, self.shapes)
         m, v = mean(x, axis=-1, keepdims=True), variance(x, axis=-1, keepdims=True)
-        return _normalised(x, m, v, self.epsilon) * p["gamma"] + p["beta"]
+        return _normalised(x, m, v, self.epsilon, p["gamma"], p["beta"])
 
 
 class BatchNorm(Layer):
@@ -288,7 +289,7 @@ class BatchNorm(Layer):
                 )
         else:
             raise InputError("BatchNorm: it has no statistics before its first training batch")
-        return _normalised(x, m, v, self.epsilon) * p["gamma"] + p["beta"]
+        return _normalised(x, m, v, self.epsilon, p["gamma"], p["beta"])
 
     def calibrate(self, x: Array) -> dict[str, Array]:
         """The limit of the running averages if every batch were `x`: mean and unbiased variance."""
@@ -319,8 +320,9 @@ def _statistics(x: Any) -> tuple[Any, Any]:
     return mean(x, axis=axis), variance(x, axis=axis)
 
 
-def _normalised(x: Any, m: Any, v: Any, epsilon: float) -> Any:
-    return (x - m) / sqrt(v + epsilon)
+@fused
+def _normalised(x: Any, m: Any, v: Any, epsilon: float, gamma: Any, beta: Any) -> Any:
+    return (x - m) / sqrt(v + epsilon) * gamma + beta
 
 
 def _scale_and_shift(shapes: Shapes) -> dict[str, Any]:

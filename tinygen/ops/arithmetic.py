@@ -8,6 +8,7 @@ from tinygen.autograd.engine import op
 from tinygen.autograd.operators import raw
 from tinygen.autograd.registry import composed
 from tinygen.backend import Array, float_namespace, namespace, require_floats
+from tinygen.backend.fused import fused
 
 # In every partial: y is the op's result, g the gradient of the loss with respect to y.
 
@@ -49,7 +50,7 @@ def multiply(x: Array, z: Array) -> Array:
     return x * z
 
 
-@op(dx=lambda g, y, x, z: g / z, dz=lambda g, y, x, z: -g * y / z)
+@op(dx=lambda g, y, x, z: g / z, dz=fused(lambda g, y, x, z: -g * y / z))
 def divide(x: Array, z: Array) -> Array:
     """``x / z``.
 
@@ -91,7 +92,7 @@ def negative(x: Array) -> Array:
     return -x
 
 
-@op(dx=lambda g, y, x: g * sign(x))
+@op(dx=fused(lambda g, y, x: g * sign(x)))
 def absolute(x: Array) -> Array:
     """``|x|``; its derivative at 0 is taken to be 0.
 
@@ -129,7 +130,7 @@ def exp(x: Array) -> Array:
     return float_namespace(x).exp(x)
 
 
-@op(dx=lambda g, y, x: g * (y + 1))
+@op(dx=fused(lambda g, y, x: g * (y + 1)))
 def expm1(x: Array) -> Array:
     """``e ** x - 1``, exact for small `x`.
 
@@ -154,7 +155,7 @@ def log(x: Array) -> Array:
     return float_namespace(x).log(x)
 
 
-@op(dx=lambda g, y, x: g / (1 + x))
+@op(dx=fused(lambda g, y, x: g / (1 + x)))
 def log1p(x: Array) -> Array:
     """``log(1 + x)``, exact for small `x`.
 
@@ -166,7 +167,7 @@ def log1p(x: Array) -> Array:
     return float_namespace(x).log1p(x)
 
 
-@op(dx=lambda g, y, x: g * 0.5 / y)
+@op(dx=fused(lambda g, y, x: g * 0.5 / y))
 def sqrt(x: Array) -> Array:
     """The square root.
 
@@ -179,7 +180,7 @@ def sqrt(x: Array) -> Array:
     return float_namespace(x).sqrt(x)
 
 
-@op(dx=lambda g, y, x: g * 2.0 * x)
+@op(dx=fused(lambda g, y, x: g * 2.0 * x))
 def square(x: Array) -> Array:
     """``x x``.
 
@@ -192,7 +193,7 @@ def square(x: Array) -> Array:
     return x * x
 
 
-@op(dx=lambda g, y, x: g * cos(x))
+@op(dx=fused(lambda g, y, x: g * cos(x)))
 def sin(x: Array) -> Array:
     """The sine of `x` in radians.
 
@@ -205,7 +206,7 @@ def sin(x: Array) -> Array:
     return float_namespace(x).sin(x)
 
 
-@op(dx=lambda g, y, x: -g * sin(x))
+@op(dx=fused(lambda g, y, x: -g * sin(x)))
 def cos(x: Array) -> Array:
     """The cosine of `x` in radians.
 
@@ -220,8 +221,8 @@ def cos(x: Array) -> Array:
 
 
 @op(
-    dx=lambda g, y, x, z: g * exp(x - y),
-    dz=lambda g, y, x, z: g * exp(z - y),
+    dx=fused(lambda g, y, x, z: g * exp(x - y)),
+    dz=fused(lambda g, y, x, z: g * exp(z - y)),
 )
 def logaddexp(x: Array, z: Array) -> Array:
     """``log(exp(x) + exp(z))`` without overflow.
@@ -236,8 +237,8 @@ def logaddexp(x: Array, z: Array) -> Array:
 
 
 @op(
-    dx=lambda g, y, x, z: g * _fraction(x > z, x == z, y),
-    dz=lambda g, y, x, z: g * _fraction(z > x, x == z, y),
+    dx=fused(lambda g, y, x, z: g * _fraction(x > z, x == z, y)),
+    dz=fused(lambda g, y, x, z: g * _fraction(z > x, x == z, y)),
 )
 def maximum(x: Array, z: Array) -> Array:
     """The larger of both; where they are equal, each gets half of the gradient.
@@ -255,8 +256,8 @@ def maximum(x: Array, z: Array) -> Array:
 
 
 @op(
-    dx=lambda g, y, x, z: g * _fraction(x < z, x == z, y),
-    dz=lambda g, y, x, z: g * _fraction(z < x, x == z, y),
+    dx=fused(lambda g, y, x, z: g * _fraction(x < z, x == z, y)),
+    dz=fused(lambda g, y, x, z: g * _fraction(z < x, x == z, y)),
 )
 def minimum(x: Array, z: Array) -> Array:
     """The smaller of both; where they are equal, each gets half of the gradient.

@@ -12,7 +12,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from tinygen.backend import Backend
+from tinygen.backend import Array, Backend
+from tinygen.backend.fused import fused
 from tinygen.backend.writes import WRITES
 from tinygen.errors import InputError
 from tinygen.parameters import Shapes
@@ -41,7 +42,7 @@ class State:
         """Let the figures of a step on so many images, 0-d arrays, count in the epoch's means."""
         for name, figure in figures.items():
             total, seen = self.totals.get(name, (0.0, 0))
-            self.totals[name] = total + figure * images, seen + images
+            self.totals[name] = _added(figure, images, total), seen + images
 
     def means(self) -> dict[str, float]:
         """The epoch's means as they go into its row; it waits for a GPU."""
@@ -152,3 +153,8 @@ def _is_total(total: Any, largest: float) -> bool:
 def _is_number(x: Any, most: float = sys.float_info.max) -> TypeGuard[float]:
     """Whether it is a number, neither NaN nor infinite (nor a bool)."""
     return type(x) in (int, float) and abs(x) <= most
+
+
+@fused
+def _added(figure: Array, images: int, total: Array | float) -> Array:
+    return total + figure * images

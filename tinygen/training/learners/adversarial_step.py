@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from tinygen import ops
 from tinygen.autograd import Tensor, leaves
-from tinygen.backend import Array, namespace
+from tinygen.backend import Array, backend_of, namespace
 from tinygen.models.gan import GANGradients
 from tinygen.optim import MovingAverage
 from tinygen.parameters import Parameters
@@ -153,7 +153,7 @@ class AdversarialLearner:
 
 def _norm(gradients: Parameters) -> Array:
     x = gradients.flat
-    return namespace(x).sqrt(x @ x)
+    return namespace(x).sqrt(backend_of(x).sum_of_squares(x))
 
 
 def _watched_norm(gradients: Parameters) -> Array:
