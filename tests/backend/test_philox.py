@@ -30,6 +30,9 @@ KNOWN = [
 ]
 """Counter, key and answer of philox4x32 in the file tests/kat_vectors of Random123."""
 
+EVERY_ANSWER = pytest.mark.parametrize(
+    ("counter", "key", "answer"), KNOWN, ids=["zeros", "ones", "pi"]
+)
 FLOATS = pytest.mark.parametrize(("dtype", "digits"), [(np.float32, 24), (np.float64, 53)])
 
 
@@ -37,7 +40,7 @@ def words(text: str) -> list[int]:
     return [int(word, 16) for word in text.split()]
 
 
-@pytest.mark.parametrize(("counter", "key", "answer"), KNOWN)
+@EVERY_ANSWER
 def test_the_reference_gives_the_published_answers(counter: str, key: str, answer: str) -> None:
     assert [int(word) for word in philox(words(counter), words(key))] == words(answer)
 
@@ -54,7 +57,7 @@ needs_a_compiler = pytest.mark.skipif(not COMPILER, reason="there is no C compil
 
 
 @needs_a_compiler
-@pytest.mark.parametrize(("counter", "key", "answer"), KNOWN)
+@EVERY_ANSWER
 def test_the_kernels_cipher_gives_the_published_answers(
     counter: str, key: str, answer: str
 ) -> None:
