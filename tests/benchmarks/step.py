@@ -10,7 +10,8 @@ conv_arms.py. The arms are
 
 - the matrix products of such a step alone, written into memory that is already there;
 - tinygen by hand and by autograd;
-- PyTorch (eager, fused Adam), and JAX, MyGrad and HIPS autograd, each where it is installed.
+- PyTorch (eager, fused Adam; on a GPU compiled, too), and JAX, MyGrad and HIPS autograd, each
+  where it is installed.
 
 Each arm has a process of its own. Each round lets every arm take a burst of steps, one arm after
 the other in a new random order; the table shows medians, and ratios of medians. Behind it stand the
@@ -118,6 +119,17 @@ def pytorch(backend: Any, x: Any) -> Arm:
         adam.step()
 
     return step
+
+
+def compiled(arm: Any) -> Any:
+    """The same step after torch.compile, as CUDA graphs."""
+
+    def make(backend: Any, x: Any) -> Arm:
+        import torch
+
+        return torch.compile(arm(backend, x), mode="reduce-overhead")
+
+    return make
 
 
 def pytorch_vae(backend: Any, x: Any) -> Arm:
@@ -259,7 +271,11 @@ VAE_ARMS = {
 GANS = {f"GAN, {loss}": gan_arms.arms(loss) for loss in ("non-saturating", "wasserstein-gp")}
 GAN_BATCH = CONV_BATCH = 128
 ARMS_OF = {"autoencoder": ARMS, "vae": VAE_ARMS, "convolutions": conv_arms.ARMS, **GANS}
+for name, arms in ARMS_OF.items():
+    if name != "GAN, wasserstein-gp":  # it compiles no gradient of a gradient
+        arms["PyTorch, compiled"] = compiled(arms["PyTorch, fused Adam"])
 ON_THE_HOST = ("JAX, jit", "MyGrad", "HIPS autograd")
+ON_THE_GPU = ("PyTorch, compiled",)
 
 
 BURST, WARM = 8, 3
@@ -296,7 +312,7 @@ def measure(model: str, backend_name: str, batch: int, rounds: int) -> dict[str,
     spawn = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for arm in ARMS_OF[model]:
-        if backend_name == "numpy" or arm not in ON_THE_HOST:
+        if arm not in (ON_THE_GPU if backend_name == "numpy" else ON_THE_HOST):
             pipes[arm], theirs = spawn.Pipe()
             process = spawn.Process(target=worker, args=(theirs, model, arm, backend_name, batch))
             process.start()

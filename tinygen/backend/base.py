@@ -11,7 +11,8 @@ Array = Any
 """A NumPy or CuPy array, or anything whose type was registered with a backend."""
 
 Generator = Any
-"""A random generator with ``standard_normal``, ``random`` and ``integers``, NumPy's or CuPy's."""
+"""A random generator with ``standard_normal``, ``random`` and ``integers``: NumPy's, or on the GPU
+that of `tinygen.backend.philox`."""
 
 
 def seed_sequence(seed: int | Sequence[int]) -> np.random.SeedSequence:

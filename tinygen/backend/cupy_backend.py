@@ -8,7 +8,8 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from tinygen.backend import register
-from tinygen.backend.base import Array, Generator, seed_sequence
+from tinygen.backend.base import Array, Generator
+from tinygen.backend.philox import PhiloxGenerator, kernels
 from tinygen.errors import InputError
 
 OLDEST = 14
@@ -117,9 +118,13 @@ class CupyBackend:
         return x.data.ptr
 
     def generator(self, seed: int | Sequence[int]) -> Generator:
-        # Philox is counter based: making one costs a small kernel and no wait, so every step can
-        # have its own.
-        return self.xp.random.Generator(self.xp.random.Philox4x3210(seed_sequence(seed)))
+        # CuPy's own has a state on the GPU, 64 bytes for each thread that it can run: making one
+        # writes it all, and so does a draw; and of the seed it takes 32 bits.
+        return PhiloxGenerator(self.xp, self._draws, seed)
+
+    @cached_property
+    def _draws(self) -> Any:
+        return kernels(self.xp)
 
     def erf(self, x: Array) -> Array:
         return self._special.erf(x).astype(x.dtype, copy=False)  # of float16 it is wider
