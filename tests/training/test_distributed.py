@@ -122,6 +122,21 @@ def test_ranks_with_other_data_are_refused(tmp_path) -> None:
         Ranks(communicator, tmp_path).refuse_different("flags and data", {"data": "mnist"})
 
 
+def test_only_a_resumed_run_begins_with_the_checkpoint_of_rank_0(tmp_path) -> None:
+    """Beside a finished run a new one begins; without its summary it would look unfinished."""
+    out, scratch = tmp_path / "out", tmp_path / "scratch"
+    for folder in (out, scratch):
+        folder.mkdir()
+    (out / "checkpoint.npz").write_bytes(b"parameters")
+    sent = []
+    for rank, resume in [(0, False), (1, False), (0, True), (1, True)]:
+        communicator = Recorded(rank, 2)
+        communicator.bcast = lambda x, at=rank: sent[-1] if at else sent.append(x) or x
+        assert Ranks(communicator, scratch).folder(out, resume) == (scratch if rank else out)
+        copied = [path.read_bytes() for path in scratch.iterdir()]
+        assert copied == ([b"parameters"] if rank and resume else [])
+
+
 def test_more_ranks_than_images_in_a_batch_are_refused(tmp_path) -> None:
     ranks = Ranks(Recorded(0, 3), tmp_path)
     with pytest.raises(InputError, match="--batch-size 2: expected at least an image for each of"):

@@ -181,7 +181,7 @@ def set_up_on(
             f"--batch-size {args.batch_size}: expected at least an image for each of the "
             f"{ranks.size} ranks"
         )
-    args.out = ranks.folder(args.out)
+    args.out = ranks.folder(args.out, args.resume)
     run = ranks.together(partial(set_up, args, columns, change))
     ranks.refuse_different("flags and data", run.plan.config)
     run.progress.say(f"ranks     {ranks}")

@@ -130,13 +130,14 @@ class Ranks:
                 f"expected the same {what} on all ranks, got other ones on rank {others[0]}"
             )
 
-    def folder(self, out: Path) -> Path:
+    def folder(self, out: Path, resume: bool) -> Path:
         """Where this rank writes: `out` on rank 0, elsewhere a folder that is removed in the end.
 
-        A checkpoint in `out` is copied there, so that all go on from it.
+        Args:
+            resume: whether a checkpoint in `out` is copied there, so that all go on from it.
         """
         there = RunDir(out).checkpoint
-        copied = there.read_bytes() if self.rank == 0 and there.is_file() else None
+        copied = there.read_bytes() if resume and self.rank == 0 and there.is_file() else None
         copied = self._communicator.bcast(copied)
         if self.rank == 0:
             return out
@@ -207,7 +208,7 @@ def joined() -> Iterator[Ranks]:
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch, _threads(neighbours):
         ranks = Ranks(MPI.COMM_WORLD, Path(scratch))
         if ranks.rank:
-            sys.stdout = sys.stderr = None  # type: ignore[assignment]
+            sys.stdout = sys.stderr = None
         try:
             yield ranks
         except (InputError, Interrupted, Diverged):
