@@ -54,7 +54,7 @@ MAY_IMPORT = {
 }
 
 # Names that look like heavy libraries to whoever only wants to compute.
-HEAVY = "cupy cupyx matplotlib pooch tqdm numba requests PIL scipy torch hypothesis pytest"
+HEAVY = "cupy cupyx matplotlib pooch tqdm numba mpi4py requests PIL scipy torch hypothesis pytest"
 
 
 def room_of(path):

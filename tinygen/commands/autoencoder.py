@@ -14,7 +14,7 @@ import numpy as np
 from tinygen import plots
 from tinygen.arguments import name_in
 from tinygen.commands import command_line
-from tinygen.commands.setup import Run, set_up
+from tinygen.commands.setup import Run, ranks_of, set_up_on
 from tinygen.data import as_floats, in_order
 from tinygen.evaluation import PCA, evaluate_reconstruction, neighbours, reconstruction_table
 from tinygen.models import Autoencoder
@@ -40,7 +40,7 @@ PRESETS = {
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
-    p = command_line.parser("mnist_autoencoder", __doc__, prog=prog)
+    p = command_line.parser("mnist_autoencoder", __doc__, prog=prog, distributed=True)
     group = command_line.add_network_flags(p)
     command_line.add_convolution_flags(group, CONV)
     command_line.add_start_flag(group)
@@ -122,13 +122,20 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
     if args.output is None:
         linear = args.activation == "none" and args.reconstruction == "mse"
         args.output = "none" if linear else "sigmoid"
-    build(args)  # refuses what does not go together, before any data is read
-    run = set_up(args, COLUMNS)
+    # Building it refuses what does not go together, before any data is read.
+    with ranks_of(args, build(args)) as ranks:
+        train(set_up_on(ranks, args, COLUMNS))
+
+
+def train(run: Run) -> None:
+    args = run.args
     dataset, backend = run.dataset, run.backend
     model = build(args, dataset.image_shape)
     p = model.initialise(args.seed, args.dtype, backend)
-    learner = SingleLossLearner(model, p, run.optimizer, model.gradients(args.gradients))
+    learner = SingleLossLearner(model, p, run.optimizer, run.gradients(model))
     trainer = run.trainer(learner)
-    train, test = backend.asarray(dataset.train_images), backend.asarray(dataset.test_images)
-    trainer.fit(train, partial(evaluate, model, p, test, args.dtype))
-    report(run, trainer, evaluate_reconstruction(partial(model.reconstruct, p), test, args.dtype))
+    images, test = backend.asarray(dataset.train_images), backend.asarray(dataset.test_images)
+    trainer.fit(images, partial(evaluate, model, p, test, args.dtype))
+    if run.reports:
+        figures = evaluate_reconstruction(partial(model.reconstruct, p), test, args.dtype)
+        report(run, trainer, figures)

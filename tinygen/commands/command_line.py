@@ -84,7 +84,11 @@ def bare_parser(about: str | None, prog: str | None = None) -> argparse.Argument
 
 
 def parser(
-    task: str, about: str | None, data: bool = True, prog: str | None = None
+    task: str,
+    about: str | None,
+    data: bool = True,
+    prog: str | None = None,
+    distributed: bool = False,
 ) -> argparse.ArgumentParser:
     """A parser with the flags that every example has; the example adds its own.
 
@@ -93,6 +97,7 @@ def parser(
         about: as in `bare_parser`.
         data: whether one can say which data to use.
         prog: as in `bare_parser`.
+        distributed: whether one can ask for `setup.ranks_of`.
     """
     p = bare_parser(about, prog)
     p.set_defaults(task=task)
@@ -106,6 +111,9 @@ def parser(
     either = running.add_mutually_exclusive_group().add_argument
     either("--resume", action="store_true", help="continue from the run's checkpoint")
     either("--restart", action="store_true", help="start again, and replace the run there")
+    if distributed:
+        about = "train with all processes that mpiexec has started"
+        add("--distributed", action="store_true", help=about)
     add("--quiet", action="store_true", help="print errors only")
     add("--smoke", action="store_true", help="a tiny run, to check that everything works")
     add("--plot-style", **choice(tuple(STYLES), "background of the page that plots are for"))
@@ -280,7 +288,7 @@ def configuration(args: argparse.Namespace) -> dict[str, Any]:
     """All flags that a run's result depends on, as JSON-able values."""
     # What a preset or --smoke sets is there by its own name, and the data by their hashes.
     without = {"out", "resume", "restart", "quiet", "show_every", "data", "data_dir", "task"}
-    without |= {"preset", "smoke", "plot_style"}
+    without |= {"preset", "smoke", "plot_style", "distributed"}
     return {k: _plain(v) for k, v in sorted(vars(args).items()) if k not in without}
 
 

@@ -30,6 +30,7 @@ from tinygen.evaluation import digits_covered, nearest, parzen_beside_training, 
 from tinygen.evaluation.reference_models import Judge, baselines, reference_classifier
 from tinygen.models import GAN
 from tinygen.training import AdversarialLearner, Trainer
+from tinygen.training.distributed import refuse_other_than_means
 from tinygen.training.progress import warn
 from tinygen.training.recipes import RECIPES
 
@@ -67,7 +68,7 @@ FILM_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
-    p = command_line.parser("mnist_gan", __doc__, prog=prog)
+    p = command_line.parser("mnist_gan", __doc__, prog=prog, distributed=True)
     group = add_flags(p, GAMMA)
     command_line.add_convolution_flags(group, CONV)
     add = group.add_argument
@@ -156,6 +157,8 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
     # What does not go together is refused before any data are read; these have their own size.
     pixels = math.prod(command_line.UNKNOWN_SIZE)
     model = build(args, pixels=pixels, output="sigmoid", gamma=GAMMA)
+    if args.distributed:
+        refuse_other_than_means(model)
     run = set_up(args, COLUMNS, drop_last=True)
     model = fit_to_data(model, run.dataset, args.conditional)
     classifier = reference_classifier(run.dataset, run.progress, args.smoke)

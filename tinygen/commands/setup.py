@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ from tinygen.backend import Backend, get_backend
 from tinygen.commands import command_line
 from tinygen.data import Dataset, load, stroke_digits
 from tinygen.errors import InputError
+from tinygen.models.gradients import LossAndGrads
 from tinygen.parameters import Parameters
+from tinygen.training import stopping
+from tinygen.training.distributed import Ranks, joined, refuse_other_than_means
 from tinygen.training.learners.learner import Learner
 from tinygen.training.loading import TrainedModel
 from tinygen.training.loading import load as load_run
@@ -35,6 +40,7 @@ class Run:
     run_dir: RunDir
     progress: Progress
     plan: Plan
+    ranks: Ranks | None = None
 
     def optimizer(self, parameters: Parameters) -> optim.Optimizer:
         """A new optimizer of the kind that was asked for."""
@@ -45,18 +51,33 @@ class Run:
             return optim.RMSProp(parameters)
         return optim.SGD(parameters, momentum=0.9)
 
+    def gradients(self, model: Any) -> LossAndGrads:
+        """Those of a model of one loss, as they were asked for: by all ranks, if there are any."""
+        gradients = model.gradients(self.args.gradients)
+        return gradients if self.ranks is None else self.ranks.averaged(gradients)
+
     def trainer(self, learner: Learner) -> Trainer:
         """A trainer at the start of the run, or with ``--resume`` where its checkpoint was saved.
 
         Raises:
             InputError: the checkpoint, or that of ``--start``, is damaged, or of another network.
         """
-        trainer = Trainer(learner, self.plan, self.run_dir, self.progress, self.backend)
+        if self.ranks is None:
+            return self._trainer(learner, stopping.noted)
+        return self.ranks.together(partial(self._trainer, learner, self.ranks.noted))
+
+    def _trainer(self, learner: Learner, noted: stopping.Noted) -> Trainer:
+        trainer = Trainer(learner, self.plan, self.run_dir, self.progress, self.backend, noted)
         if self.args.resume:
             trainer.restore()
         if not trainer.state.step and (start := vars(self.args).get("start")):
             _begin_with(load_run(start, self.backend), learner)
         return trainer
+
+    @property
+    def reports(self) -> bool:
+        """Whether this process is the one that says and draws what the training has led to."""
+        return self.ranks is None or self.ranks.rank == 0
 
     def summarise(self, parameters: int, seconds: float, **figures: Any) -> None:
         """Write ``summary.json``: the entries that every run has, and the `figures`.
@@ -65,11 +86,12 @@ class Run:
             parameters: how many there are.
             seconds: that the training took.
         """
+        ranks = {} if self.ranks is None else {"ranks": self.ranks.size}
         self.run_dir.write_summary(
             task=self.args.task,
             config=self.plan.config,
             data=self.plan.data,
-            versions=versions(self.backend),
+            versions={**versions(self.backend), **ranks},
             seconds=round(seconds, 3),
             parameters=parameters,
             **figures,
@@ -127,6 +149,43 @@ def set_up(
     progress.say(f"data      {dataset.source}: {n} to train on")
     progress.say(f"backend   {backend.describe()}, {args.dtype}, gradients {args.gradients}")
     return Run(args, backend, dataset, run_dir, progress, plan)
+
+
+def ranks_of(args: argparse.Namespace, model: Any) -> AbstractContextManager[Ranks | None]:
+    """The processes that train a model together, with ``--distributed``.
+
+    Raises:
+        InputError: the gradient of its loss is no average, or there is no MPI.
+    """
+    if not args.distributed:
+        return nullcontext()
+    refuse_other_than_means(model)
+    return joined()
+
+
+def set_up_on(
+    ranks: Ranks | None,
+    args: argparse.Namespace,
+    columns: dict[str, str],
+    change: Callable[[Dataset, Path | None], Dataset] | None = None,
+) -> Run:
+    """As `set_up`, on all ranks if there are any.
+
+    Raises:
+        InputError: on all of them, if it is refused on one.
+    """
+    if ranks is None:
+        return set_up(args, columns, change)
+    if args.batch_size < ranks.size:
+        raise InputError(
+            f"--batch-size {args.batch_size}: expected at least an image for each of the "
+            f"{ranks.size} ranks"
+        )
+    args.out = ranks.folder(args.out, args.resume)
+    run = ranks.together(partial(set_up, args, columns, change))
+    ranks.refuse_different("flags and data", run.plan.config)
+    run.progress.say(f"ranks     {ranks}")
+    return replace(run, ranks=ranks)
 
 
 def _begin_with(trained: TrainedModel, learner: Learner) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygen import plots
 from tinygen.commands import command_line
-from tinygen.commands.setup import Run, set_up
+from tinygen.commands.setup import Run, ranks_of, set_up_on
 from tinygen.data import binarized
 from tinygen.errors import InputError
 from tinygen.evaluation import (
@@ -70,7 +70,7 @@ PROBE_IMAGES, PROBE_STREAM = 20_000, 4
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
-    p = command_line.parser("mnist_vae", __doc__, prog=prog)
+    p = command_line.parser("mnist_vae", __doc__, prog=prog, distributed=True)
     group = command_line.add_network_flags(p)
     command_line.add_convolution_flags(group, CONV)
     command_line.add_start_flag(group)
@@ -182,12 +182,18 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
     args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV, NEEDS)
     if args.stages:
         args.schedule, args.epochs = "stages", (3**args.stages - 1) // 2
-    build(args)  # refuses what does not go together, before any data is read
-    run = set_up(args, COLUMNS, binarized.static if args.binarize == "static" else None)
+    change = binarized.static if args.binarize == "static" else None
+    # Building it refuses what does not go together, before any data is read.
+    with ranks_of(args, build(args)) as ranks:
+        train(set_up_on(ranks, args, COLUMNS, change))
+
+
+def train(run: Run) -> None:
+    args = run.args
     data, backend, folder = run.dataset, run.backend, run.run_dir.folder
     model = build(args, data.image_shape, run.plan.steps(len(data.train_images)))
     p = model.initialise(args.seed, args.dtype, backend)
-    learner = SingleLossLearner(model, p, run.optimizer, model.gradients(args.gradients))
+    learner = SingleLossLearner(model, p, run.optimizer, run.gradients(model))
     trainer, evaluator = run.trainer(learner), VAEEvaluator(model, p, args.seed)
     if not trainer.state.step:  # pictures of an earlier run, which this one may not replace
         for name in ("training.gif", "manifold.png", "codes.png"):
@@ -203,4 +209,5 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
         return {f"test_{k}": v for k, v in evaluator.elbo(data.test_images).metrics.items()}
 
     trainer.fit(backend.asarray(data.train_images), evaluate)
-    report(run, trainer, evaluator)
+    if run.reports:
+        report(run, trainer, evaluator)

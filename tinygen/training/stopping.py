@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 # Windows has no SIGHUP, and only Windows has Ctrl-Break.
@@ -17,6 +17,9 @@ SIGNALS = tuple(
 
 requested = threading.Event()
 """Asks the training of this process to stop, as a signal does."""
+
+Noted = Callable[[], AbstractContextManager[Callable[[], bool]]]
+"""What `noted` is: a context with a function that says whether the run was asked to stop."""
 
 
 @contextmanager

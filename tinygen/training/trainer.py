@@ -88,6 +88,7 @@ class Trainer:
         run_dir: the folder for the checkpoint and for the rows of the epochs.
         progress: shows a bar while an epoch is trained, and a line after it.
         backend: where images and parameters are.
+        noted: the context in which it trains, with a function that says whether it shall stop.
 
     Attributes:
         state: how far the run is.
@@ -117,10 +118,16 @@ class Trainer:
     """
 
     def __init__(
-        self, learner: Learner, plan: Plan, run_dir: RunDir, progress: Progress, backend: Backend
+        self,
+        learner: Learner,
+        plan: Plan,
+        run_dir: RunDir,
+        progress: Progress,
+        backend: Backend,
+        noted: stopping.Noted = stopping.noted,
     ) -> None:
         self.learner, self.plan, self.run_dir = learner, plan, run_dir
-        self.progress, self.backend = progress, backend
+        self.progress, self.backend, self.noted = progress, backend, noted
         self.state = State()
         self._start = time.perf_counter()
 
@@ -160,7 +167,7 @@ class Trainer:
         self.run_dir.write_history(self.state.history)
         # NumPy need not warn of overflow: the trainer looks for NaN and infinity itself.
         with (
-            stopping.noted() as self.interrupted,
+            self.noted() as self.interrupted,
             enough_threads(self.learner, self.plan.batch_size),
             np.errstate(all="ignore"),
         ):

@@ -1,0 +1,228 @@
+"""Data-parallel training: the processes that `mpiexec` has started differentiate a batch together.
+
+Each of them, a rank, is a whole run: it has all parameters, all images and all random numbers. It
+differs from a run alone in two things. Its gradients are computed from its rows of a batch, and
+averaged with those of the others, so that all take the same step; and it stops when any of them is
+asked to. docs/data-parallel.md derives why the average is the gradient of the whole batch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from tinygen.backend import backend_of, to_host
+from tinygen.errors import InputError
+from tinygen.models.gradients import LossAndGrads
+from tinygen.parameters import Parameters
+from tinygen.training import stopping
+from tinygen.training.run_dir import RunDir
+from tinygen.training.trainer import Diverged, Interrupted
+
+A = TypeVar("A")
+
+
+class Ranks:
+    """The processes that train together, seen from one of them.
+
+    Args:
+        communicator: of mpi4py, such as ``MPI.COMM_WORLD``.
+        scratch: an empty folder of this process.
+
+    Attributes:
+        rank, size: which one this is, from 0, and how many there are.
+    """
+
+    def __init__(self, communicator: Any, scratch: Path) -> None:
+        self._communicator, self._scratch = communicator, scratch
+        self.rank, self.size = communicator.rank, communicator.size
+        self._asked: Callable[[], bool] = lambda: False
+        self._stop: bool | None = None
+
+    def __str__(self) -> str:
+        if self.size == 1:
+            return "1; with more it starts as mpiexec -n 4 python ..."
+        return f"{self.size}, which average gradients in host memory"
+
+    def averaged(self, loss_and_grads: LossAndGrads) -> LossAndGrads:
+        """The same function of a whole batch, of which each rank differentiates its rows.
+
+        All ranks have to call it together, with the same arguments; all get the same result.
+
+        Args:
+            loss_and_grads: ``(parameters, *data, out=None) -> (loss, gradients)`` of a loss that is
+                a mean over rows; the first of `data` are the images.
+        """
+
+        def of_the_batch(p: Parameters, *data: Any, out: Parameters | None = None) -> Any:
+            n = len(data[0])
+            rows = slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
+            weight = (rows.stop - rows.start) / n
+            part = np.zeros(p.flat.size + 2, p.flat.dtype)  # the gradient, the loss, and a wish
+            if weight:  # a last batch may have fewer images than there are ranks
+                loss, out = loss_and_grads(p, *rows_of(data, n, rows), out=out)
+                np.multiply(to_host(out.flat), weight, out=part[:-2])
+                part[-2] = float(loss) * weight
+            else:
+                out = p.room_for_gradients(out)
+            part[-1] = self._asked()
+            total = np.empty_like(part)
+            self._communicator.Allreduce(part, total)
+            self._stop = bool(total[-1])
+            backend = backend_of(p.flat)
+            out.flat = backend.asarray(total[:-2])
+            return backend.asarray(total[-2]), out
+
+        return of_the_batch
+
+    @contextmanager
+    def noted(self) -> Iterator[Callable[[], bool]]:
+        """As `stopping.noted`, but the answer is the same on all ranks, which ask together.
+
+        Otherwise one would stop, and the others wait for its gradients. The answer comes with the
+        gradients of a step; only where there was no step, as after an evaluation, it costs a
+        message of its own.
+        """
+
+        def asked_of_any() -> bool:
+            stop, self._stop = self._stop, None
+            return any(self._communicator.allgather(self._asked())) if stop is None else stop
+
+        with stopping.noted() as self._asked:
+            yield asked_of_any
+
+    def together(self, begin: Callable[[], A]) -> A:
+        """What a function returns that may refuse to begin; it is called on rank 0 first.
+
+        The others then have what rank 0 has downloaded.
+
+        Raises:
+            InputError: any rank refused, so that none waits for it in vain.
+        """
+        result, refused = None, None
+        for mine in (self.rank == 0, self.rank > 0):
+            if mine:
+                try:
+                    result = begin()
+                except InputError as error:
+                    refused = str(error)
+            if said := [text for text in self._communicator.allgather(refused) if text]:
+                raise InputError(said[0])
+        return result  # type: ignore[return-value]
+
+    def refuse_different(self, what: str, value: Any) -> None:
+        """All ranks need the same of something, such as flags and data.
+
+        Raises:
+            InputError: on all ranks, if one has another.
+        """
+        values = self._communicator.allgather(value)
+        if others := [rank for rank in range(self.size) if values[rank] != values[0]]:
+            raise InputError(
+                f"expected the same {what} on all ranks, got other ones on rank {others[0]}"
+            )
+
+    def folder(self, out: Path, resume: bool) -> Path:
+        """Where this rank writes: `out` on rank 0, elsewhere a folder that is removed in the end.
+
+        Args:
+            resume: whether a checkpoint in `out` is copied there, so that all go on from it.
+        """
+        there = RunDir(out).checkpoint
+        copied = there.read_bytes() if resume and self.rank == 0 and there.is_file() else None
+        copied = self._communicator.bcast(copied)
+        if self.rank == 0:
+            return out
+        if copied is not None:
+            RunDir(self._scratch).checkpoint.write_bytes(copied)
+        return self._scratch
+
+
+def rows_of(data: Any, n: int, rows: slice) -> Any:
+    """Some rows of all that a step on n images takes.
+
+    Rows are the last axis but one: of images ``(n, pixels)``, labels ``(n, classes)``, dropout
+    masks ``(n, width)`` and a VAE's noise ``(samples, n, latent)``. What is no array stays.
+
+    Raises:
+        ValueError: an array has no such axis.
+
+    >>> x, noise = np.zeros((5, 784)), np.zeros((3, 5, 2))
+    >>> x, (noise, beta) = rows_of((x, (noise, 1.0)), 5, slice(1, 3))
+    >>> x.shape, noise.shape, beta
+    ((2, 784), (3, 2, 2), 1.0)
+    """
+    if isinstance(data, tuple):
+        return tuple(rows_of(x, n, rows) for x in data)
+    if not hasattr(data, "shape"):
+        return data
+    if data.shape[-2:-1] != (n,):
+        raise ValueError(f"expected an array (..., {n}, columns), got {data.shape}")
+    return data[..., rows, :]
+
+
+def refuse_other_than_means(model: Any) -> None:
+    """The loss has to be one mean over images: only then the mean of its parts is that of all.
+
+    Raises:
+        InputError: it is not.
+    """
+    if getattr(model, "free_bits", 0):
+        raise InputError(
+            "--distributed needs a loss that is a mean over images; free bits, got "
+            f"{model.free_bits:g}, compare the mean KL of a whole batch, which no rank has"
+        )
+    if "discriminator." in model.networks:
+        raise InputError(
+            "--distributed needs a loss that is a mean over images, expected an autoencoder or a "
+            f"VAE, got a {type(model).__name__}; docs/data-parallel.md says what it would take"
+        )
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """The ranks, of which 0 speaks for all; an error that only one of them has ends the others.
+
+    `InputError`, `Interrupted` and `Diverged` are raised by all of them at the same place.
+
+    Raises:
+        InputError: there is no MPI.
+    """
+    try:
+        from mpi4py import MPI
+        from mpi4py.run import set_abort_status
+    except (ImportError, RuntimeError) as error:  # the latter if it finds no library of MPI
+        raise InputError(
+            "--distributed needs mpi4py and a library of MPI, such as MPICH: "
+            f"pip install tinygen[mpi] ({error})"
+        ) from None
+    neighbours = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED).size
+    with TemporaryDirectory(ignore_cleanup_errors=True) as scratch, _threads(neighbours):
+        ranks = Ranks(MPI.COMM_WORLD, Path(scratch))
+        if ranks.rank:
+            sys.stdout = sys.stderr = None
+        try:
+            yield ranks
+        except (InputError, Interrupted, Diverged):
+            raise
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt)
+            if not stopped:
+                sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+            set_abort_status(130 if stopped else 1)  # when Python ends, with whatever it says
+            raise
+
+
+def _threads(neighbours: int) -> Any:
+    """A context in which the ranks of a machine do not ask BLAS for more threads than it has."""
+    now = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    most = max(1, (os.cpu_count() or 1) // neighbours)
+    return threadpool_limits(min([most, *now]), user_api="blas")
