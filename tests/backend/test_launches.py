@@ -38,12 +38,12 @@ MODELS = {
                   loss="r1"),
 }  # fmt: skip
 LAUNCHES = {
-    ("autoencoder", "autograd"): 62,
-    ("autoencoder", "by-hand"): 46,
-    ("vae", "autograd"): 69,
-    ("vae", "by-hand"): 52,
-    ("gan r1", "autograd"): 369,
-    ("gan r1", "by-hand"): 184,
+    ("autoencoder", "autograd"): 60,
+    ("autoencoder", "by-hand"): 44,
+    ("vae", "autograd"): 67,
+    ("vae", "by-hand"): 50,
+    ("gan r1", "autograd"): 367,
+    ("gan r1", "by-hand"): 182,
 }
 
 
@@ -146,7 +146,7 @@ CALLS = {
     "to the host": (lambda: (A.get(), float(A[0, 0])), ["to host", "to host"]),
     "filled": (lambda: (XP.zeros(3), XP.ones_like(A), XP.full(3, 7.0)),
                ["zeros", "ones_like", "full"]),
-    "noise": (lambda: STRICT.generator(0).standard_normal(3), ["zeros", "seed", "standard_normal"]),
+    "noise": (lambda: STRICT.generator(0).standard_normal(3), ["standard_normal"]),
 }  # fmt: skip
 
 

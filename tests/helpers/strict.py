@@ -541,15 +541,13 @@ _install()
 
 
 class StrictGenerator:
-    """What CuPy's Generator has; its numbers differ from NumPy's, as CuPy's do.
+    """What `PhiloxGenerator` has, which has no state on the device, and one kernel for a draw.
 
-    Its state is memory on the device, which is filled with zeros and then by a kernel; each draw is
-    one more: _cuRANDGenerator in cupy/random/_bit_generator.pyx, _generator_api.pyx.
+    Its numbers differ from those of NumPy's generator, as they do on a GPU.
     """
 
     def __init__(self, seed: Any) -> None:
         self._generator = np.random.Generator(np.random.Philox(seed_sequence(seed)))
-        _launch("zeros", "seed")
 
     def standard_normal(self, size: Any = None, dtype: Any = np.float64) -> StrictArray:
         _launch("standard_normal")
@@ -562,7 +560,7 @@ class StrictGenerator:
     def integers(
         self, low: int, high: int | None = None, size: Any = None, dtype: Any = np.int64
     ) -> StrictArray:
-        _launch("integers", "add")
+        _launch("integers")
         return _wrapped(self._generator.integers(low, high, size, dtype))
 
 
