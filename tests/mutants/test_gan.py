@@ -512,10 +512,10 @@ MUTANTS: dict[str, Plant] = {
     ),
     # Batch norm and sampling.
     "batch norm: the deviation is a constant": in_layers(
-        ("return (x - m) / sqrt(v + epsilon)", "return (x - m) / sqrt(raw(v) + epsilon)")
+        ("(x - m) / sqrt(v + epsilon)", "(x - m) / sqrt(raw(v) + epsilon)")
     ),
     "batch norm: the mean is a constant": in_layers(
-        ("return (x - m) / sqrt(v + epsilon)", "return (x - raw(m)) / sqrt(v + epsilon)")
+        ("(x - m) / sqrt(v + epsilon)", "(x - raw(m)) / sqrt(v + epsilon)")
     ),
     "the sampler's variance is biased": in_layers(
         (
@@ -613,7 +613,9 @@ MUTANTS: dict[str, Plant] = {
     "the average is not saved": in_learner(
         ('{} if self.average is None else {"average": self.average.flat}', "{}")
     ),
-    "a norm lacks its root": in_learner(("return namespace(x).sqrt(x @ x)", "return x @ x")),
+    "a norm lacks its root": in_learner(
+        ("namespace(x).sqrt(backend_of(x).sum_of_squares(x))", "x @ x")
+    ),
     # By hand, in the losses.
     "by hand: D(fake) overwrites D(real)": in_functions(
         byhand,

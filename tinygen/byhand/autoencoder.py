@@ -164,7 +164,7 @@ def sigmoid_mse(a: Array, x: Array) -> Pair:
 
 @fused
 def sigmoid_error(a: Array, x: Array, weight: float) -> Pair:
-    """y - x, and by the chain rule that times the weight and the derivative of sigmoid.
+    """y - x, and da: the weight times that, times the derivative of the sigmoid.
 
     >>> import numpy as np
     >>> error, da = sigmoid_error(np.array([0.0]), np.array([1.0]), weight=1.0)
