@@ -180,7 +180,7 @@ def uninterrupted(data, tmp_path_factory):
     """The parameters after a run without MPI."""
     out = tmp_path_factory.mktemp("alone")
     flags = [flag for flag in FLAGS if flag != "--distributed"]
-    assert run_there(*flags, "--data-dir", data, "--out", out).returncode == 0
+    assert run_there(*flags, "--data-dir", data, "--out", out, timeout=300).returncode == 0
     return parameters(out)
 
 
@@ -195,7 +195,7 @@ def step_of(out):
 
 @needs_mpi
 def test_one_rank_without_mpiexec_says_so(data, uninterrupted, tmp_path) -> None:
-    done = run_there(*FLAGS, "--data-dir", data, "--out", tmp_path)
+    done = run_there(*FLAGS, "--data-dir", data, "--out", tmp_path, timeout=300)
     assert done.returncode == 0
     assert "ranks     1; with more it starts as mpiexec -n 4" in done.stdout
     assert parameters(tmp_path) == pytest.approx(uninterrupted, rel=1e-12, abs=1e-12)
