@@ -49,8 +49,7 @@ from tinygen.byhand.pieces import ACTIVATIONS, SECOND
 
 NO_DERIVATIVE = {
     "DENSE.product", "add_bias", "logistic", "batch_norm", "reparameterise", "log_ratio",
-    "sum_of_squares", "sum_of_products", "scale_and_shift", "inverse_deviation",
-    "batch_norm_input_gradient", "bernoulli_of_each_pixel",
+    "sum_of_squares", "sum_of_products", "batch_norm_input_gradient", "bernoulli_of_each_pixel",
 }  # fmt: skip
 """Functions that give a value alone, or a part of one; another one gives its derivative."""
 

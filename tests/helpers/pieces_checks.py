@@ -131,8 +131,6 @@ ARGUMENTS = {
     "batch_norm": drawn(spread, "o", "o"),
     "batch_norm_backward": drawn("no", norm_cache, "o", "?o", "?o"),
     "batch_norm_input_gradient": drawn("no", "no", *4 * ["o"], 7),
-    "inverse_deviation": drawn(lambda s, rng: rng.random(s.o) + 0.1, 7),
-    "scale_and_shift": drawn("no", "o", "o", "o"),
     "sum_of_products": drawn("no", "no"),
     "mse": drawn("ni", "ni"),
     "softmax_cross_entropy": drawn("no", labels),
@@ -303,8 +301,6 @@ TEXTBOOK: dict[str, Callable[..., list[Any]]] = {
     "batch_norm_input_gradient": lambda da, y, s, gamma, dgamma, dbeta, n: [
         s * gamma * (da - (dbeta + s * y * dgamma) / n)
     ],
-    "inverse_deviation": lambda squares, n: [1 / np.sqrt(squares / n + 1e-5)],
-    "scale_and_shift": lambda y, s, gamma, beta: [gamma * y * s + beta],
     "sum_of_products": lambda y, z: [np.diag(matrix_product(y.T, z))],
     "mse": lambda y, x: [np.mean((y - x) ** 2), None],
     "softmax_cross_entropy": cross_entropy,

@@ -252,7 +252,9 @@ MUTANTS: dict[str, Plant] = {
     "dropout: none in f": wrong(pieces.dropout, "activation_backward(mask, f)", "f"),
     # Batch norm.
     "norm: one mean for all": wrong(pieces.batch_norm, "r.mean(axis=0)", "r.mean()"),
-    "norm: n - 1": wrong(pieces.inverse_deviation, "squares / n", "squares / (n - 1)"),
+    "norm: n - 1": wrong(
+        pieces.batch_norm, "(y * y).mean(axis=0)", "(y * y).sum(axis=0) / (len(y) - 1)"
+    ),
     "norm: another epsilon": constant("EPSILON", 1e-3),
     "norm: dgamma by y": wrong(
         pieces.batch_norm_backward,

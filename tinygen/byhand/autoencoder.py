@@ -15,10 +15,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinygen.backend import Array, namespace
-from tinygen.backend.fused import fused
 from tinygen.byhand import checks
 from tinygen.byhand.chain import Geometry, chain, chain_backward, decay, layers
-from tinygen.byhand.pieces import Pair, bernoulli, mse, sigmoid, sum_of_squares
+from tinygen.byhand.pieces import Pair, bernoulli, mse, sigmoid
 from tinygen.parameters import Parameters
 
 
@@ -158,22 +157,9 @@ def sigmoid_mse(a: Array, x: Array) -> Pair:
     >>> round(float(R), 4), da.round(6)  # the sigmoid is flat there, and hardly anything is learned
     (0.9999, array([[-9.1e-05]]))
     """
-    error, da = sigmoid_error(a, x, 2 / x.size)  # (4)
-    return sum_of_squares(error) * (1 / x.size), da  # (3)
-
-
-@fused
-def sigmoid_error(a: Array, x: Array, weight: float) -> Pair:
-    """y - x, and da: the weight times that, times the derivative of the sigmoid.
-
-    >>> import numpy as np
-    >>> error, da = sigmoid_error(np.array([0.0]), np.array([1.0]), weight=1.0)
-    >>> error, da  # 1/2 - 1, and that times sigmoid' = 1/4
-    (array([-0.5]), array([-0.125]))
-    """
     y, f = sigmoid(a)
-    error = y - x
-    return error, error * weight * f  # (4)
+    R, dy = mse(y, x)  # (3) (P41) (P42)
+    return R, dy * f  # (4)
 
 
 def sigmoid_bce(a: Array, x: Array) -> Pair:

@@ -405,33 +405,10 @@ def batch_norm(r: Array, gamma: Array, beta: Array) -> tuple[Array, Pair]:
            [ 1.,  9.]])
     """
     y = r - r.mean(axis=0)  # (P35)
-    s = inverse_deviation(sum_of_products(y, y), len(y))  # (P36)
-    return scale_and_shift(y, s, gamma, beta), (y, s)  # (P37)
-
-
-@fused
-def inverse_deviation(squares: Array, n: int) -> Array:
-    """Of n numbers with mean 0, given the sum of their squares.
-
-    >>> import numpy as np
-    >>> inverse_deviation(np.array([8.0]), 2).round(4)  # of 2 and -2
-    array([0.5])
-    """
-    return (squares / n + EPSILON) ** -0.5  # (P36)
-
-
-@fused
-def scale_and_shift(y: Array, s: Array, gamma: Array, beta: Array) -> Array:
-    """a: (n, o) (o,) (o,) (o,) -> (n, o).
-
-    >>> import numpy as np
-    >>> scale_and_shift(np.array([[2.0], [-2.0]]), np.array([0.5]), np.ones(1), np.array([10.0]))
-    array([[11.],
-           [ 9.]])
-    """
+    s = ((y * y).mean(axis=0) + EPSILON) ** -0.5  # (P36)
     a = y * (s * gamma)
     a += beta  # (P37)
-    return a
+    return a, (y, s)
 
 
 @fused
