@@ -50,7 +50,7 @@ def flags() -> argparse.ArgumentParser:
         help="folder of the runs, else runs/seeds/EXAMPLE")  # fmt: skip
     either = p.add_mutually_exclusive_group().add_argument
     either("--resume", action="store_true", help="go on with the runs that are there")
-    either("--restart", action="store_true", help="begin anew, even over unfinished runs")
+    either("--restart", action="store_true", help="begin anew, and replace the runs there")
     add("script", type=name_in(SCRIPTS), metavar="EXAMPLE",
         help=f"one of {', '.join(SCRIPTS)}")  # fmt: skip
     add("rest", nargs=argparse.REMAINDER, metavar="...", help="its flags")
@@ -196,7 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.jobs = min(args.jobs or default_jobs(backend_in(args.rest)), args.seeds)
     run_dir = RunDir(args.out)
     run_dir.claim(TASK)
-    run_dir.refuse_experiment(False, True, [])  # each run asks whether it may go on, or begin
+    runs = args.out.glob("seed-*/checkpoint.npz")
+    run_dir.refuse_experiment(args.resume, args.restart, runs)
     args.threads = max(1, (os.cpu_count() or 1) // args.jobs)
     print(
         f"{args.seeds} seeds, {args.jobs} at a time, threads for each: {args.threads}", flush=True

@@ -16,9 +16,10 @@ from tinygen.autograd.engine import Tensor
 from tinygen.autograd.registry import OPS
 from tinygen.backend import register
 from tinygen.backend.fused import fused
-from tinygen.byhand import autoencoder, pieces, vae
+from tinygen.byhand import pieces
 from tinygen.nn import layers
 from tinygen.ops import activations
+from tinygen.training import state
 
 
 def is_fused(function: Any) -> bool:
@@ -27,7 +28,7 @@ def is_fused(function: Any) -> bool:
 
 def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Those of the modules, and the forwards and partials of ops."""
-    for module in (pieces, autoencoder, vae, activations, losses, layers):
+    for module in (pieces, activations, losses, layers, state):
         for name, f in vars(module).items():
             if is_fused(f) and f.__module__ == module.__name__:
                 yield f"{module.__name__.removeprefix('tinygen.')}.{name}", f
@@ -40,7 +41,7 @@ def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 FUSED = dict(functions())
-NUMBERS = {"n": 3, "floor": 0.2, "weight": 0.7, "slope": 0.3, "factor": 0.7, "epsilon": 1e-5}
+NUMBERS = {"n": 3, "slope": 0.3, "factor": 0.7, "epsilon": 1e-5}
 """What is no array among the arguments, by their names."""
 
 

@@ -799,8 +799,12 @@ def test_a_cache_that_cannot_be_written(tmp_path, small_strokes):
     (tmp_path / "cache").write_bytes(b"in the way")
     sentence = f"({tmp_path / 'cache' / 'mnist'}: the cache cannot be written into ("
     assert sentence in refusal("mnist") and "set TINYGEN_CACHE_DIR to a folder" in refusal("mnist")
-    data, (line,) = quietly("auto")
-    assert data.name == "strokes" and "set TINYGEN_CACHE_DIR" in line
+    data, (fact, remedy) = quietly("auto")
+    assert (
+        data.name == "strokes"
+        and "--data mnist says why" in fact
+        and "set TINYGEN_DATA_DIR" in remedy
+    )
 
 
 def test_a_complete_cache_is_only_read(tmp_path, monkeypatch, small_mnist):

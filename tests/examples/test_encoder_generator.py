@@ -547,7 +547,7 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(tiny, capsys, wrong, sen
     [
         (("--way", "adversarial"), "--checkpoint: --way adversarial trains an encoder of its own"),
         (("--latent", "8"), "--latent 8: the codes of"),
-        (("--out", "OUT"), "the run would write over it"),
+        (("--out", "OUT", "--restart"), "the run would write over it"),
     ],
 )
 def test_a_checkpoint_that_does_not_go_with_other_flags(without_latent, capsys, more, sentence):

@@ -194,7 +194,7 @@ def test_the_bar_of_seeds_counts_the_epochs_of_all_of_them(tmp_path, monkeypatch
     def train(args, seed):
         before.wait(10)
         out = args.out / f"seed-{seed}"
-        how = ("--resume",) if args.resume else ()
+        how = ("--resume",) * args.resume or ("--restart",) * args.restart
         command_line.run(example(RING).main, [*flags, *how, "--seed", str(seed), "--out", str(out)])
         return summary_of(out)
 

@@ -58,6 +58,12 @@ class Recorded:
         self.part = part
         total[...] = part
 
+    def bcast(self, x):
+        return x
+
+    def allgather(self, x):
+        return [x]
+
 
 # The parts.
 
@@ -140,7 +146,7 @@ def test_only_a_resumed_run_begins_with_the_checkpoint_of_rank_0(tmp_path) -> No
 def test_more_ranks_than_images_in_a_batch_are_refused(tmp_path) -> None:
     ranks = Ranks(Recorded(0, 3), tmp_path)
     with pytest.raises(InputError, match="--batch-size 2: expected at least an image for each of"):
-        set_up_on(ranks, Namespace(batch_size=2), {})
+        set_up_on(ranks, Namespace(batch_size=2, out=tmp_path, resume=False), {})
 
 
 def test_without_mpi4py_one_sentence_names_the_extra(capsys, monkeypatch) -> None:

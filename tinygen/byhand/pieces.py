@@ -394,6 +394,17 @@ def dropout(h: Array, f: Array, mask: Array) -> Pair:
 # Batch norm.
 
 
+@fused
+def sum_of_products(y: Array, z: Array) -> Array:
+    """Of each column: (n, o) (n, o) -> (o,).
+
+    >>> import numpy as np
+    >>> sum_of_products(np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]]))
+    array([11.])
+    """
+    return namespace(y).sum(y * z, axis=0)
+
+
 def batch_norm(r: Array, gamma: Array, beta: Array) -> tuple[Array, Pair]:
     """Each column of `r` (n, o) with mean 0 and variance 1, then times gamma (o,), plus beta.
 
@@ -409,17 +420,6 @@ def batch_norm(r: Array, gamma: Array, beta: Array) -> tuple[Array, Pair]:
     a = y * (s * gamma)
     a += beta  # (P37)
     return a, (y, s)
-
-
-@fused
-def sum_of_products(y: Array, z: Array) -> Array:
-    """Of each column: (n, o) (n, o) -> (o,).
-
-    >>> import numpy as np
-    >>> sum_of_products(np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]]))
-    array([11.])
-    """
-    return namespace(y).sum(y * z, axis=0)
 
 
 def batch_norm_backward(da: Array, cache: Pair, gamma: Array, dgamma: Array, dbeta: Array) -> Array:
@@ -446,7 +446,8 @@ def batch_norm_input_gradient(
 
     >>> import numpy as np
     >>> da, y, one = np.ones((2, 1)), np.array([[1.0], [-1.0]]), np.ones(1)
-    >>> batch_norm_input_gradient(da, y, s=one, gamma=one, dgamma=0 * one, dbeta=2 * one, n=2)
+    >>> s, gamma, dgamma, dbeta = one, one, 0 * one, 2 * one
+    >>> batch_norm_input_gradient(da, y, s, gamma, dgamma, dbeta, 2)
     array([[0.],
            [0.]])
     """

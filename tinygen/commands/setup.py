@@ -176,13 +176,17 @@ def set_up_on(
     """
     if ranks is None:
         return set_up(args, columns, change)
-    if args.batch_size < ranks.size:
-        raise InputError(
-            f"--batch-size {args.batch_size}: expected at least an image for each of the "
-            f"{ranks.size} ranks"
-        )
     args.out = ranks.folder(args.out, args.resume)
-    run = ranks.together(partial(set_up, args, columns, change))
+
+    def begin() -> Run:
+        if args.batch_size < ranks.size:
+            raise InputError(
+                f"--batch-size {args.batch_size}: expected at least an image for each of the "
+                f"{ranks.size} ranks"
+            )
+        return set_up(args, columns, change)
+
+    run = ranks.together(begin)
     ranks.refuse_different("flags and data", run.plan.config)
     run.progress.say(f"ranks     {ranks}")
     return replace(run, ranks=ranks)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import update_wrapper
-from inspect import signature
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 VERBS = ("encode", "posterior", "decode", "reconstruct", "sample", "loss", "classify")
@@ -36,6 +35,7 @@ def of_parameters(verb: Method) -> Method:
 weights; tg.fit(model, images) returns a trained one
     """
 
+    @wraps(verb)
     def checked(self: Any, *arguments: Any, **options: Any) -> Any:
         given = arguments[0] if arguments else options.get("p")
         if not isinstance(given, Mapping):
@@ -45,7 +45,4 @@ weights; tg.fit(model, images) returns a trained one
             )
         return verb(self, *arguments, **options)
 
-    update_wrapper(checked, verb)
-    checked.__signature__ = signature(verb)  # type: ignore[attr-defined]
-    del checked.__wrapped__  # type: ignore[attr-defined]  # to `explain`, what has gradients wraps
     return checked  # type: ignore[return-value]

@@ -45,7 +45,7 @@ class Ranks:
         self._communicator, self._scratch = communicator, scratch
         self.rank, self.size = communicator.rank, communicator.size
         self._asked: Callable[[], bool] = lambda: False
-        self._stop: bool | None = None
+        self._stop: bool | None = None  # what the last step's message said, until it is asked for
 
     def __str__(self) -> str:
         if self.size == 1:
@@ -207,16 +207,18 @@ def joined() -> Iterator[Ranks]:
     neighbours = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED).size
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch, _threads(neighbours):
         ranks = Ranks(MPI.COMM_WORLD, Path(scratch))
+        streams = sys.stdout, sys.stderr
         if ranks.rank:
             sys.stdout = sys.stderr = None
         try:
             yield ranks
+            sys.stdout, sys.stderr = streams
         except (InputError, Interrupted, Diverged):
             raise
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
             if not stopped:
-                sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+                sys.stdout, sys.stderr = streams
             set_abort_status(130 if stopped else 1)  # when Python ends, with whatever it says
             raise
 

@@ -125,9 +125,12 @@ def fit(
             _train(trainer, data, evaluate)
         except Interrupted as stopped:
             left = f"tg.load({str(out)!r}) is the model so far" if out else "it left nothing behind"
-            raise Interrupted(f"{stopped}; {left}") from None
+            checkpoint = stopped.checkpoint if out else None
+            raise Interrupted(f"{stopped}; {left}", checkpoint=checkpoint) from None
         except Diverged as diverged:
-            raise Diverged(f"{diverged}; a rate below {rate:g} may get further") from None
+            checkpoint = diverged.checkpoint if out else None
+            less = f"a rate below {rate:g} may get further"
+            raise Diverged(f"{diverged}; {less}", checkpoint=checkpoint) from None
         trained = load(folder, backend)  # with a generator's average in its place
     return trained if out is not None else replace(trained, path=None)
 

@@ -183,15 +183,17 @@ class TrainedModel:
     def _refuse_other_size(self, images: Any) -> None:
         """Images have the shape of those of the training, and rows none."""
         shape, row, got = self.data.get("shape"), [self.model.pixels], images.shape[1:]
-        expected = shape if isinstance(shape, list) else []
+        known = isinstance(shape, list)
+        expected = shape if known else []
         as_images = _without_grey(got) == _without_grey(expected)
-        as_rows = [*got] == row or (expected == row and prod(got) == row[0])
+        any_shape = expected == row or not (known or images.dtype == np.uint8)
+        as_rows = [*got] == row or (any_shape and prod(got) == row[0])
         if images.ndim > 1 and (as_images or as_rows):
             return
         alone = _without_grey(images.shape) == _without_grey(expected)
         one = "; images[None] is a batch of one" if alone else ""
         raise InputError(
-            f"{self._name}: the model is of images of {times(expected) or 'no'} pixels, "
+            f"{self._name}: the model is of images of {times(expected or row)} pixels, "
             f"got {times(got) or 'no'}{one}"
         )
 

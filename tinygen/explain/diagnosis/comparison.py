@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from inspect import ismethod
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,9 @@ def tensor_function(f: Any) -> Any:
     """The function of Tensors behind one that returns gradients, with what `partial` has bound."""
     if isinstance(f, partial):
         return partial(tensor_function(f.func), *f.args, **f.keywords)
-    return tensor_function(f.__wrapped__) if hasattr(f, "__wrapped__") else f
+    if ismethod(f) or not hasattr(f, "__wrapped__"):  # a model's loss is a function of Tensors
+        return f
+    return tensor_function(f.__wrapped__)
 
 
 def _on_host(x: Any) -> Any:
