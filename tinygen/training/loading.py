@@ -183,10 +183,10 @@ class TrainedModel:
     def _refuse_other_size(self, images: Any) -> None:
         """Images have the shape of those of the training, and rows none."""
         shape, row, got = self.data.get("shape"), [self.model.pixels], images.shape[1:]
-        known = isinstance(shape, list)
-        expected = shape if known else []
+        expected = shape if isinstance(shape, list) else []
         as_images = _without_grey(got) == _without_grey(expected)
-        any_shape = expected == row or not (known or images.dtype == np.uint8)
+        unknown = not isinstance(shape, list) and images.dtype != np.uint8
+        any_shape = expected == row or unknown
         as_rows = [*got] == row or (any_shape and prod(got) == row[0])
         if images.ndim > 1 and (as_images or as_rows):
             return
