@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 import tinygen as tg
 from tinygen.data import as_floats
-from tinygen.training.distributed import rows_of
+from tinygen.training.distributed import rows_of, rows_of_rank
 
 PARAMETERS = tg.VAE().initialise(0).flat.size
 SIZES = [1, 10**3, 10**5, PARAMETERS + 2]
@@ -56,8 +56,7 @@ def parts_of_a_step(batch: int, binarize: bool) -> dict[str, Call]:
     def draw() -> tuple:
         return model.draw(as_floats(images[index], np.float32), np.random.default_rng(0), 0)
 
-    data, first = draw(), WORLD.rank * batch // WORLD.size
-    rows = rows_of(data, batch, slice(first, (WORLD.rank + 1) * batch // WORLD.size))
+    rows = rows_of(draw(), batch, rows_of_rank(batch, WORLD.rank, WORLD.size))
     return {
         "step alone": lambda: (loss_and_grads(p, *draw(), out=out), adam.update(p, out, 1e-3)),
         "draws": draw,

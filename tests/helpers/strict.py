@@ -18,9 +18,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from fusing import Traced, namespace_of, trace
@@ -36,6 +36,9 @@ _counting: list[list[Launch]] = []
 _seeing: list[dict[np.dtype, None]] = []
 
 
+T = TypeVar("T")
+
+
 class Launch(NamedTuple):
     """Something that a GPU is given to do, and the line of code that asks for it."""
 
@@ -44,36 +47,28 @@ class Launch(NamedTuple):
 
 
 @contextmanager
-def count_syncs() -> Iterator[list[str]]:
+def _noting(listeners: list[T], found: T) -> Iterator[T]:
+    """Let `found` be one of those that are told."""
+    listeners.append(found)
+    try:
+        yield found
+    finally:
+        listeners.remove(found)
+
+
+def count_syncs() -> AbstractContextManager[list[str]]:
     """Note what would make the host wait for a GPU: a list with one name for each wait."""
-    found: list[str] = []
-    _watching.append(found)
-    try:
-        yield found
-    finally:
-        _watching.remove(found)
+    return _noting(_watching, [])
 
 
-@contextmanager
-def count_launches() -> Iterator[list[Launch]]:
+def count_launches() -> AbstractContextManager[list[Launch]]:
     """Note the kernels, copies and calls of libraries that a GPU would be given, one by one."""
-    found: list[Launch] = []
-    _counting.append(found)
-    try:
-        yield found
-    finally:
-        _counting.remove(found)
+    return _noting(_counting, [])
 
 
-@contextmanager
-def see_dtypes() -> Iterator[dict[np.dtype, None]]:
+def see_dtypes() -> AbstractContextManager[dict[np.dtype, None]]:
     """Note the dtype of every array that is made, intermediate results included."""
-    found: dict[np.dtype, None] = {}
-    _seeing.append(found)
-    try:
-        yield found
-    finally:
-        _seeing.remove(found)
+    return _noting(_seeing, {})
 
 
 def _sync(name: str) -> None:

@@ -64,7 +64,7 @@ class Ranks:
 
         def of_the_batch(p: Parameters, *data: Any, out: Parameters | None = None) -> Any:
             n = len(data[0])
-            rows = slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
+            rows = rows_of_rank(n, self.rank, self.size)
             weight = (rows.stop - rows.start) / n
             part = np.zeros(p.flat.size + 2, p.flat.dtype)  # the gradient, the loss, and a wish
             if weight:  # a last batch may have fewer images than there are ranks
@@ -144,6 +144,15 @@ class Ranks:
         if copied is not None:
             RunDir(self._scratch).checkpoint.write_bytes(copied)
         return self._scratch
+
+
+def rows_of_rank(n: int, rank: int, size: int) -> slice:
+    """Which of n rows a rank has; each has one rank, and all ranks have nearly as many.
+
+    >>> [rows_of_rank(10, rank, 3) for rank in range(3)]
+    [slice(0, 3, None), slice(3, 6, None), slice(6, 10, None)]
+    """
+    return slice(n * rank // size, n * (rank + 1) // size)
 
 
 def rows_of(data: Any, n: int, rows: slice) -> Any:
