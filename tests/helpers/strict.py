@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -37,9 +38,12 @@ _watching: list[list[str]] = []
 _counting: list[list[Launch]] = []
 _seeing: list[dict[np.dtype, None]] = []
 _recordings: list[Recording] = []
+_fusing: list[dict[Callable[..., Any], set[Signature]]] = []
 
 
 T = TypeVar("T")
+Signature = tuple[Any, ...]
+"""For each argument of a fused function its shape and dtype, or the number that it is."""
 
 
 class Launch(NamedTuple):
@@ -72,6 +76,11 @@ def count_launches() -> AbstractContextManager[list[Launch]]:
 def see_dtypes() -> AbstractContextManager[dict[np.dtype, None]]:
     """Note the dtype of every array that is made, intermediate results included."""
     return _noting(_seeing, {})
+
+
+def see_fused() -> AbstractContextManager[dict[Callable[..., Any], set[Signature]]]:
+    """Note what fused functions are called with: CuPy makes a kernel for each such signature."""
+    return _noting(_fusing, defaultdict(set))
 
 
 def _sync(name: str) -> None:
@@ -290,6 +299,10 @@ def _wrapped(y: Any, *arguments: Any) -> StrictArray:
     y = np.asarray(y)
     arrays = (x for x in arguments if type(x) is StrictArray)
     return StrictArray(y, next((x for x in arrays if shares_memory(x._a, y)), None))
+
+
+def _kind(x: Any) -> Any:
+    return (x.shape, str(x.dtype)) if type(x) is StrictArray else x
 
 
 def _new(a: Any) -> StrictArray:
@@ -650,6 +663,8 @@ class StrictBackend:
         def call(*arguments: Any) -> Any:
             if type(arguments[0]) is Traced:  # by another fused function
                 return function(*arguments)
+            for found in _fusing:
+                found[function].add(tuple(map(_kind, arguments)))
             compute = partial(trace, function, [_raw(x) for x in arguments])
             y = compute()
             _launch(f"fused {function.__name__}")
