@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sources",
+    "assignments",
     "derivations",
     "notebooks",
 ]
