@@ -73,10 +73,26 @@ class Recipe(NamedTuple):
     input_distortion: float = 0.0
 
 
+class Recipes(NamedTuple):
+    """How all layers are trained."""
+
+    few_labels: Recipe
+    pseudo_labels: Recipe
+    all_labels: Recipe
+
+
 SOFTMAX = Recipe(epochs=3, batch_size=100, lr=0.3, noise=0.5, weight_decay=1e-5)
-FEW_LABELS = Recipe(epochs=3, batch_size=100, lr=1e-3, noise=0.5)
-PSEUDO_LABELS = Recipe(epochs=14, batch_size=200, lr=1e-3, noise=0.5)
-ALL_LABELS = Recipe(epochs=30, batch_size=100, lr=2e-3, noise=0.3, dropout=0.2)
+DENSE = Recipes(
+    few_labels=Recipe(epochs=3, batch_size=100, lr=1e-3, noise=0.5),
+    pseudo_labels=Recipe(epochs=14, batch_size=200, lr=1e-3, noise=0.5),
+    all_labels=Recipe(epochs=30, batch_size=100, lr=2e-3, noise=0.3, dropout=0.2),
+)
+CONVOLUTIONAL = Recipes(
+    few_labels=Recipe(epochs=3, batch_size=100, lr=1e-3, noise=0.0, input_distortion=0.15),
+    pseudo_labels=Recipe(epochs=8, batch_size=200, lr=2e-3, noise=0.0, input_distortion=0.15),
+    all_labels=Recipe(epochs=12, batch_size=100, lr=4e-3, noise=0.0, input_distortion=0.1),
+)
+CONV = {"features": "last"}
 
 MODES = {
     "pixels": "a softmax on the pixels",
@@ -102,7 +118,7 @@ def flags() -> argparse.ArgumentParser:
     add = group.add_argument
     add("--checkpoint", type=command_line.path, metavar="RUN",
         help="a run with an encoder, else a denoising autoencoder, trained once")  # fmt: skip
-    command_line.add_convolution_flags(group, {})
+    command_line.add_convolution_flags(group, CONV)
     add("--labels", type=counts, default=(100, 1000), metavar="N,N",
         help="how many labels there are; all is one")  # fmt: skip
     listed = "; ".join(f"{name}, {what}" for name, what in MODES.items())
@@ -156,16 +172,16 @@ def grid(args: argparse.Namespace) -> Iterator[Cell]:
                     yield Cell(mode, labels, draw)
 
 
-def recipe_of(args: argparse.Namespace, cell: Cell) -> Recipe:
-    """How a cell is trained: the usual recipe, changed by the flags."""
+def recipe_of(args: argparse.Namespace, cell: Cell, usual: Recipes) -> Recipe:
+    """How a cell is trained: the `usual` recipe, changed by the flags."""
     names = ["epochs", "batch_size", "lr", "noise"]
     if cell.mode in SOFTMAX_ONLY:
         recipe = SOFTMAX
     else:
         names += ["dropout", "input_distortion"]  # a softmax alone has no use for them
-        recipe = ALL_LABELS if cell.labels == ALL else FEW_LABELS
+        recipe = usual.all_labels if cell.labels == ALL else usual.few_labels
         if cell.mode in SEMI_SUPERVISED:
-            recipe = PSEUDO_LABELS
+            recipe = usual.pseudo_labels
     return recipe._replace(**{k: x for k in names if (x := getattr(args, k)) is not None})
 
 
@@ -204,6 +220,11 @@ class Experiment:
         encoder = self.pretrained.encoder
         encoder.prepare(self.dataset.train_images[:1])  # refuses images of another size
         return encoder.to(self.backend, self.args.dtype)
+
+    @property
+    def recipes(self) -> Recipes:
+        """Those of the encoder's architecture."""
+        return CONVOLUTIONAL if self.encoder.model.channels else DENSE
 
     def model(self, mode: str, recipe: Recipe) -> Any:
         """The classifier that is trained."""
@@ -271,7 +292,8 @@ class Experiment:
 @reference_models.on_one_thread  # so that it does not matter how many trainings there are at a time
 def train(experiment: Experiment, cell: Cell) -> dict[str, Any]:
     """Train one cell, or go on with it; returns its summary and its history."""
-    data, backend, recipe = experiment.dataset, experiment.backend, recipe_of(experiment.args, cell)
+    data, backend = experiment.dataset, experiment.backend
+    recipe = recipe_of(experiment.args, cell, experiment.recipes)
     n = len(data.train_labels) if cell.labels == ALL else cell.labels
     chosen = balanced_subset(data.train_labels, n, experiment.args.seed, cell.draw)
     run = set_up_cell(experiment, cell, recipe, chosen)
@@ -288,7 +310,7 @@ def train(experiment: Experiment, cell: Cell) -> dict[str, Any]:
         learner: Any = PseudoLabelLearner(
             model, p, run.optimizer, gradients, backend.asarray(data.train_images[chosen]),
             one_hots(data.train_labels[chosen]),
-            batch_size=min(FEW_LABELS.batch_size, len(chosen)),
+            batch_size=min(experiment.recipes.few_labels.batch_size, len(chosen)),
             ramp_up=max(1, round(RAMP_UP * steps)), decay=DECAY,
         )  # fmt: skip
         evaluated = learner.average
@@ -459,7 +481,7 @@ def check_label_counts(experiment: Experiment) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE, conv={})
+    args = command_line.parse(flags(), arguments, SMOKE, conv=CONV)
     if args.checkpoint and args.channels:
         raise InputError("--architecture conv is of the encoder; that of --checkpoint has its own")
     args.mode, args.jobs = args.mode or tuple(MODES), args.jobs or default_jobs(args.backend)
