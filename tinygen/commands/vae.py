@@ -61,7 +61,7 @@ PRESETS = {
     "likelihood-conv": {**CONVOLUTIONAL, "kl_warm_up": 10.0, "input_distortion": 0.1,
                         "distorted_epochs": 80.0, "epochs": 110, "lr": 3e-3},
     # Importance weights, for which a network is ready that one sample has taught most of it.
-    "importance": {**DENSE, "objective": "iwae", "samples": 10, "epochs": 24, "lr": 1e-3},
+    "importance": {**DENSE, "objective": "iwae", "samples": 10, "epochs": 14, "lr": 1e-3},
     "importance-conv": {**CONVOLUTIONAL, "objective": "iwae", "samples": 5, "epochs": 20,
                         "lr": 1.5e-3},
 }  # fmt: skip
