@@ -108,6 +108,8 @@ SOFTMAX_ONLY = ("pixels", "pca", "code", "frozen")
 """Modes in which the softmax alone is trained."""
 SEMI_SUPERVISED = ("scratch+", "finetune+")
 """Modes that use images without labels, too."""
+PRETRAINED = ("code", "frozen", "finetune", "finetune+")
+"""Modes that use the encoder's weights."""
 FEATURES = ("all", "last", "code")
 SMOKE = {"data": "strokes", "epochs": 1, "draws": 2, "jobs": 1, "labels": (20, ALL)}
 
@@ -202,7 +204,7 @@ class Experiment:
 
     @cached_property
     def pretrained(self) -> TrainedModel:
-        """The model whose encoder is used."""
+        """The model whose encoder is used, or at least its layers."""
         if self.args.checkpoint:
             return load(self.args.checkpoint, self.backend)
         args, network = self.args, {}
@@ -210,6 +212,8 @@ class Experiment:
             image = image_option(args.channels, self.dataset.image_shape)
             network = {"channels": args.channels, "kernel": args.kernel, "image": image}
             network["hidden"] = HIDDEN
+        if not {*args.mode} & {*PRETRAINED}:
+            return reference_models.untrained_autoencoder(self.dataset, **network)
         return reference_models.denoising_autoencoder(
             self.dataset, self.progress, args.smoke, **network
         )
@@ -349,7 +353,8 @@ def set_up_cell(experiment: Experiment, cell: Cell, recipe: Recipe, chosen: Any)
         delattr(args, name)
     vars(args).update(cell._asdict() | recipe._asdict())
     args.batch_size = min(recipe.batch_size, len(data.train_images))
-    args.encoder, args.seed = experiment.pretrained.sha256, args.seed + cell.draw
+    args.encoder = experiment.pretrained.sha256 if cell.mode in PRETRAINED else None
+    args.seed += cell.draw
     args.out, args.quiet = args.out / "cells" / cell.name, True
     args.resume = RunDir(args.out).checkpoint.exists()
     if cell.mode not in SEMI_SUPERVISED:  # the labelled ones again and again, to fill an epoch

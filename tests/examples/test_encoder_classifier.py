@@ -453,6 +453,19 @@ def test_without_a_checkpoint_an_encoder_is_trained_once(
     assert checkpoints(tmp_path / "a").keys() == checkpoints(tmp_path / "b").keys()
 
 
+def test_no_encoder_is_trained_for_who_begins_with_random_weights(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("TINYGEN_CACHE_DIR", str(tmp_path / "cache"))
+    flags = ("--data", "idx", "--data-dir", labelled, "--labels", "20", "--draws", "1",
+             "--epochs", "1", "--out", tmp_path / "run")  # fmt: skip
+    random = told_here(capsys, *flags, "--mode", "pixels,pca,scratch,scratch+")
+    assert random.returncode == 0 and "encoder   untrained\n" in random.stdout
+    assert not [*tmp_path.glob("cache/models/encoder-*")]
+    more = told_here(capsys, *flags, "--mode", "scratch,finetune", "--resume")
+    assert more.returncode == 0 and "encoder   the denoising autoencoder\n" in more.stdout
+
+
 # A run that goes on.
 
 
