@@ -458,7 +458,7 @@ def test_no_encoder_is_trained_for_who_begins_with_random_weights(
 ) -> None:
     monkeypatch.setenv("TINYGEN_CACHE_DIR", str(tmp_path / "cache"))
     flags = ("--data", "idx", "--data-dir", labelled, "--labels", "20", "--draws", "1",
-             "--epochs", "1", "--out", tmp_path / "run")  # fmt: skip
+             "--jobs", "1", "--epochs", "1", "--out", tmp_path / "run")  # fmt: skip
     random = told_here(capsys, *flags, "--mode", "pixels,pca,scratch,scratch+")
     assert random.returncode == 0 and "encoder   untrained\n" in random.stdout
     assert not [*tmp_path.glob("cache/models/encoder-*")]
