@@ -148,7 +148,8 @@ def test_a_program_that_two_have_handed_in(tmp_path):
     two = [student(name, 1, 0, **same) for name in ("ada", "bob")]
     blank = [student(name, 0, 0, fingerprint="b") for name in ("cyd", "dan")]
     lines = lines_of(tmp_path, *two, *blank, student("eve", 1, 1))
-    assert below("notes", lines) == ["ada, bob: the same program, but for white space and comments"]
+    [note] = below("notes", lines)
+    assert note == "ada, bob: the same program, but for white space, comments and names"
 
 
 def test_what_was_given_out_and_what_was_handed_in(tmp_path):

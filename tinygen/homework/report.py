@@ -231,7 +231,8 @@ def _notes_on_class(results: Sequence[Result], folder: str | os.PathLike[str]) -
         files[path.stem if path.suffix.lower() in SUFFIXES else path.name].append(path.name)
     for fingerprint, students in same.items():
         if fingerprint and len(students) > 1:
-            yield f"{', '.join(students)}: the same program, but for white space and comments"
+            who = ", ".join(students)
+            yield f"{who}: the same program, but for white space, comments and names"
     for names in files.values():
         if len(names) > 1:
             yield f"{', '.join(names)}: is this one student?"
