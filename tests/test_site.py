@@ -16,6 +16,9 @@ for package in ("sphinx", "myst_nb", "furo", "mathjax"):
 
 import derivations  # noqa: E402
 import notebooks  # noqa: E402
+import short_names  # noqa: E402
+
+import tinygen as tg  # noqa: E402
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -76,6 +79,22 @@ def test_a_line_that_was_flushed_in_two_pieces_is_one() -> None:
     outputs = [stream("stdout", "5"), picture, stream("stderr", "!"), stream("stdout", " calls\n")]
     merged = [stream("stdout", "5 calls\n"), picture, stream("stderr", "!")]
     assert notebooks.in_one_piece(outputs) == merged == notebooks.in_one_piece(outputs)
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    {
+        "tinygen.training.fit": "tg.fit",
+        "tinygen.ops.exp": "tg.exp",  # an Op, where the reference has a function
+        "tinygen.data.load": "tg.data.load",  # tg.load is another one
+        "tinygen.nn.Dense": "tg.Dense",
+        "tinygen.byhand.pieces.Dense": None,
+        "tinygen.optim.Adam.step": None,
+        "module-tinygen.data": None,
+    }.items(),
+)
+def test_the_name_that_users_write(target: str, name: str | None) -> None:
+    assert short_names.short(target) == name
 
 
 class Page(HTMLParser):
@@ -149,6 +168,13 @@ def test_a_notebook_has_its_results_and_can_be_downloaded(path: Path, site: Path
     assert 'class="cell_output' in html
     link = re.search(r'href="\.\./(_downloads/[^"]*)"', html)
     assert link and (site / link[1]).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+def test_the_index_has_every_name_of_tg(site: Path) -> None:
+    index = (site / "genindex.html").read_text(encoding="utf-8")
+    things = [name for name in dir(tg) if callable(getattr(tg, name))]
+    assert len(things) > 100 and not [name for name in things if f">tg.{name}<" not in index]
 
 
 @pytest.mark.slow
