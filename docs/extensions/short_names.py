@@ -1,6 +1,6 @@
-"""The names of ``import tinygen as tg`` in the index, where the search looks, too.
+"""The names of ``import tinygen as tg`` in the index, where the search of the site looks, too.
 
-The reference has them by their rooms, ``tinygen.training.fit``; a search for ``tg.fit`` leads to it.
+The reference has them by their rooms: ``tg.fit`` is its ``tinygen.training.fit``.
 """
 
 from __future__ import annotations
