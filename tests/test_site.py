@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -22,6 +23,7 @@ import short_names  # noqa: E402
 import tinygen as tg  # noqa: E402
 
 DOCS = Path(__file__).parents[1] / "docs"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 
 
 def test_a_place_is_the_whole_statement_and_names_its_function() -> None:
@@ -169,6 +171,22 @@ def test_each_numbered_equation_shows_its_code(page: Path, site: Path) -> None:
     numbers = re.findall(r"\\tag\{([PCK]?\d+)\}", page.read_text(encoding="utf-8"))
     html = (site / "derivations" / f"{page.stem}.html").read_text(encoding="utf-8")
     assert re.findall(r"<summary>code of \((\w+)\)", html) == numbers
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+def test_a_click_unfolds_the_code(site: Path) -> None:
+    """In the middle of the words: the equation above must not lie over them."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(reduced_motion="reduce")
+        page.set_default_timeout(120_000)  # for formulas to be drawn on a busy machine
+        page.goto((site / "derivations" / "autoencoder.html").as_uri())
+        for fold in page.query_selector_all("details.code-of"):
+            fold.query_selector("summary").click(timeout=10_000)
+            assert fold.get_attribute("open") is not None
+        browser.close()
 
 
 @pytest.mark.slow
