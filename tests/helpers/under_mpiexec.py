@@ -91,6 +91,7 @@ def trained(model, how, averaged=lambda loss_and_grads: loss_and_grads):
 def train(folder):
     """Write what each rank ends with."""
     with joined() as ranks:
+        assert ranks.local_rank == ranks.rank  # there is one machine
         every = TRAININGS | GAMES
         ends = {name: trained(*what, ranks.averaged) for name, what in every.items()}
         np.savez(Path(folder) / f"{ranks.rank}_of_{ranks.size}.npz", **ends)
@@ -133,13 +134,15 @@ def happen(what, rank, step):
 
 
 def main(what, rank, step, *flags):
-    """A training in which something happens; or the rank alone is given an unknown flag."""
+    """A training in which something happens; or the rank has another flag or version."""
     from mpi4py import MPI
 
     distributed.PATIENCE = 1.0
     happen(what, int(rank), int(step))
     if what == "flag" and MPI.COMM_WORLD.rank == int(rank):
         flags = (*flags, "--bogus")
+    if what == "version" and MPI.COMM_WORLD.rank == int(rank):
+        tg.__version__ = "0.1"
     sys.exit(command_line.run(autoencoder.main, flags))
 
 

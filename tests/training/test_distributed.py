@@ -21,7 +21,7 @@ from under_mpiexec import GAMES, IMAGES, LABELS, MODELS, TRAININGS
 import tinygen as tg
 from tinygen.backend import to_host
 from tinygen.backend.numpy_backend import NUMPY
-from tinygen.commands.setup import set_up_on
+from tinygen.commands import setup
 from tinygen.errors import InputError
 from tinygen.training import checkpoint
 from tinygen.training.distributed import Ranks, refuse_other_than_means, rows_of
@@ -92,21 +92,38 @@ def test_the_parts_of_all_ranks_add_up_to_the_gradient(name, size, backend, tmp_
     assert total[-2] == pytest.approx(float(loss), rel=1e-13)
 
 
-@pytest.mark.parametrize("reads_gpus", [False, True])
-def test_the_vector_travels_where_mpi_can_read_it(reads_gpus, tmp_path) -> None:
+def test_the_vector_travels_where_mpi_can_read_it(tmp_path) -> None:
     """On a GPU, nothing is copied to the host but whether to stop, and MPI waits for the GPU."""
     model = MODELS["elbo"]
     p = model.initialise(0, np.float32, STRICT)
     data = on(STRICT, under_mpiexec.drawn(model, IMAGES[:4].astype(np.float32), LABELS[:4], 0))
-    expected, gradients = model.gradients("by-hand")(p, *data)
-    world = Recorded(0, 1)
-    ranks = Ranks(world, tmp_path, reads_gpus=reads_gpus)
-    with count_syncs() as syncs:
-        loss, out = ranks.averaged(model.gradients("by-hand"))(p, *data)
-    assert type(world.sent) is (STRICT.xp.ndarray if reads_gpus else np.ndarray)
-    assert world.sent.dtype == np.float32 and float(loss) == float(expected)
-    assert (STRICT.to_numpy(out.flat) == STRICT.to_numpy(gradients.flat)).all()
-    assert syncs == (["synchronize", "bool"] if reads_gpus else ["get", "get"])
+    sent = {}
+    for reads_gpus, waits in [(False, ["get", "get"]), (True, ["synchronize", "bool"])]:
+        world = Recorded(1, 3)
+        ranks = Ranks(world, tmp_path, reads_gpus=reads_gpus)
+        with count_syncs() as syncs:
+            _, out = ranks.averaged(model.gradients("by-hand"))(p, *data)
+        assert syncs == waits
+        assert type(world.sent) is (STRICT.xp.ndarray if reads_gpus else np.ndarray)
+        assert world.sent.dtype == out.flat.dtype == np.float32
+        sent[reads_gpus] = world.part
+        assert (to_host(out.flat) == world.part[:-2]).all()
+    assert (sent[True] == sent[False]).all() and sent[True][:-1].any()
+
+
+def test_each_rank_takes_a_gpu_of_its_machine(monkeypatch, tmp_path) -> None:
+    asked = []
+
+    def get_backend(*arguments):
+        asked.append(arguments)
+        raise InputError("there is none")
+
+    monkeypatch.setattr(setup, "get_backend", get_backend)
+    ranks = Ranks(Recorded(5, 8), tmp_path, local_rank=1)
+    args = Namespace(backend="cupy", batch_size=8, out=tmp_path, resume=False)
+    with pytest.raises(InputError, match="there is none"):
+        setup.set_up_on(ranks, MODELS["elbo"], args, {})
+    assert asked == [("cupy", 1)]
 
 
 def test_where_gradients_are_averaged_is_said(tmp_path) -> None:
@@ -180,7 +197,7 @@ def test_more_ranks_than_images_in_a_batch_are_refused(tmp_path) -> None:
     ranks = Ranks(Recorded(0, 3), tmp_path)
     with pytest.raises(InputError, match="--batch-size 2: expected at least an image for each of"):
         args = Namespace(batch_size=2, out=tmp_path, resume=False)
-        set_up_on(ranks, MODELS["elbo"], args, {})
+        setup.set_up_on(ranks, MODELS["elbo"], args, {})
 
 
 def test_without_mpi4py_one_sentence_names_the_extra(capsys, monkeypatch) -> None:
@@ -308,8 +325,15 @@ def test_what_one_rank_alone_ends_with_ends_all(what, data, tmp_path) -> None:
 
 
 @needs_mpi
-def test_what_all_ranks_refuse_is_said_once(data, tmp_path) -> None:
-    flags = (*FLAGS, "--data-dir", data, "--out", tmp_path, "--bogus")
-    done = mpiexec(3, "nothing", 0, 0, *flags)
+@pytest.mark.parametrize(
+    ("what", "flag", "said"),
+    [
+        ("nothing", "--bogus", "unrecognized arguments: --bogus"),
+        ("version", "--quiet", "expected the same version of tinygen on all ranks, got other ones"),
+    ],
+)
+def test_what_all_ranks_refuse_is_said_once(what, flag, said, data, tmp_path) -> None:
+    done = mpiexec(3, what, 1, 0, *FLAGS, "--data-dir", data, "--out", tmp_path, flag)
     assert done.returncode == 2
-    assert reasons(done) == ["error: unrecognized arguments: --bogus"]
+    (line,) = reasons(done)
+    assert line.startswith(f"error: {said}")

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import tinygen
 from tinygen.backend import Backend, backend_of, to_host
 from tinygen.backend.numpy_backend import NUMPY
 from tinygen.errors import InputError
@@ -220,7 +221,7 @@ def joined() -> Iterator[Ranks]:
     """The ranks, of which 0 speaks for all; an error that only one of them has ends the others.
 
     Raises:
-        InputError: there is no MPI.
+        InputError: there is no MPI, or another version of tinygen on another rank.
     """
     try:
         from mpi4py import MPI
@@ -234,7 +235,9 @@ def joined() -> Iterator[Ranks]:
     with _ending_together(MPI.COMM_WORLD):
         here = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
         with TemporaryDirectory(ignore_cleanup_errors=True) as scratch, _threads(here.size):
-            yield Ranks(MPI.COMM_WORLD, Path(scratch), here.rank, bool(cuda()))
+            ranks = Ranks(MPI.COMM_WORLD, Path(scratch), here.rank, bool(cuda()))
+            ranks.refuse_different("version of tinygen", tinygen.__version__)
+            yield ranks
 
 
 @contextmanager
