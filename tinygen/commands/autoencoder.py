@@ -40,7 +40,7 @@ PRESETS = {
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
-    p = command_line.parser("mnist_autoencoder", __doc__, prog=prog, distributed=True)
+    p = command_line.parser("mnist_autoencoder", __doc__, prog=prog, distributed=True, graphs=True)
     group = command_line.add_network_flags(p)
     command_line.add_convolution_flags(group, CONV)
     command_line.add_start_flag(group)

@@ -16,10 +16,10 @@ from tinygen.backend import Backend, get_backend
 from tinygen.commands import command_line
 from tinygen.data import Dataset, load, stroke_digits
 from tinygen.errors import InputError
-from tinygen.models.gradients import LossAndGrads
 from tinygen.parameters import Parameters
 from tinygen.training import stopping
 from tinygen.training.distributed import Ranks, joined, refuse_other_than_means
+from tinygen.training.graphs import by_graphs
 from tinygen.training.learners.learner import Learner
 from tinygen.training.loading import TrainedModel
 from tinygen.training.loading import load as load_run
@@ -52,9 +52,11 @@ class Run:
             return optim.RMSProp(parameters)
         return optim.SGD(parameters, momentum=0.9)
 
-    def gradients(self, model: Any) -> LossAndGrads:
-        """Those of a model of one loss, as they were asked for: by all ranks, if there are any."""
+    def gradients(self, model: Any) -> Any:
+        """``model.gradients(how)`` as they were asked for: by graphs, and by all ranks, if any."""
         gradients = model.gradients(self.args.gradients)
+        if vars(self.args).get("graphs"):
+            gradients = by_graphs(gradients)
         return gradients if self.ranks is None else self.ranks.averaged(gradients)
 
     def trainer(self, learner: Learner) -> Trainer:
@@ -150,7 +152,8 @@ def set_up(
     )
     plan = replace(plan, schedule=command_line.schedule(args, args.epochs * plan.steps(n)))
     progress.say(f"data      {dataset.source}: {n} to train on")
-    progress.say(f"backend   {backend.describe()}, {args.dtype}, gradients {args.gradients}")
+    how = args.gradients + ", by CUDA graphs" * bool(vars(args).get("graphs"))
+    progress.say(f"backend   {backend.describe()}, {args.dtype}, gradients {how}")
     return Run(args, backend, dataset, run_dir, progress, plan)
 
 
