@@ -6,16 +6,25 @@ from collections.abc import Callable
 from dataclasses import fields
 from math import inf
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from tinygen.errors import InputError
+from tinygen.errors import InputError, naming_keywords
 from tinygen.nn import BIASES, WEIGHTS
 from tinygen.ops import ACTIVATIONS
 
 FUNCTIONS = [*ACTIVATIONS.items(), *WEIGHTS.items(), *BIASES.items()]
 """Functions by the names that stand for them in a checkpoint."""
+
+
+Model = TypeVar("Model")
+
+
+def naming_options(model: type[Model]) -> type[Model]:
+    """A dataclass that answers an unknown option with those that it has."""
+    model.__init__ = naming_keywords(model.__init__)  # type: ignore[method-assign]
+    return model
 
 
 def convert_options(model: Any) -> None:
@@ -30,6 +39,16 @@ def convert_options(model: Any) -> None:
     for field in fields(model):
         value = getattr(model, field.name)
         object.__setattr__(model, field.name, CONVERSIONS[str(field.type)](field.name, value))
+
+
+def option_for_any_numbers(model: Any) -> str:
+    """The option with which a model that answers in [0, 1] would answer any number; else "".
+
+    Images of such a model are probabilities, or grey values from 0 to 1.
+    """
+    if getattr(model, "likelihood", None) == "bernoulli":
+        return "likelihood='gaussian'"
+    return "output='none'" if getattr(model, "output", None) == "sigmoid" else ""
 
 
 def _integer(name: str, value: Any) -> int:
