@@ -20,9 +20,10 @@ from tinygen.data import Dataset
 from tinygen.data.datasets import require_images
 from tinygen.data.locations import expanded
 from tinygen.display import times
-from tinygen.errors import InputError, require_seed
+from tinygen.errors import InputError, naming_keywords, require_seed
 from tinygen.losses import one_hot
 from tinygen.models import GAN, AdversarialAutoencoder, Classifier
+from tinygen.models.architecture import shape_of
 from tinygen.parameters import Parameters
 from tinygen.training.learners import AAELearner, AdversarialLearner, Learner, SingleLossLearner
 from tinygen.training.learners.learner import MakeOptimizer
@@ -48,6 +49,7 @@ Evaluate = Callable[[TrainedModel], Mapping[str, float]]
 """Figures of a model that is in training, by name."""
 
 
+@naming_keywords
 def fit(
     model: Any,
     images: Dataset | np.ndarray,
@@ -105,7 +107,7 @@ def fit(
     _refuse_other_models(model)
     recipe = RECIPES[type(model)]
     if labels is not None and not getattr(model, "classes", 0):
-        raise InputError(f"fit: expected no labels, as a {type(model).__name__} has no classes")
+        raise InputError(f"fit: expected no labels, as {_a(model)} has no classes")
     data = _dataset(images, labels)
     _refuse_other_images(model, data)
     rate = recipe.lr if rate is None else rate
@@ -229,8 +231,25 @@ def _refuse_other_images(model: Any, data: Dataset) -> None:
             f"fit: expected images of {model.pixels} pixels, got {times(data.image_shape)}; "
             f"{type(model).__name__}(pixels={data.pixels}) is for these"
         )
-    if getattr(model, "classes", 0) and data.train_labels is None:
-        raise InputError(f"fit: expected labels (n,), as a {type(model).__name__} has classes")
+    shape = (*data.image_shape, 1)[:3]  # of a grey image, too; of rows there is none
+    if (model.channels or model.image) and len(shape) == 3 and shape_of(model) != shape:
+        raise InputError(
+            f"fit: expected images of {times(shape_of(model))} (image={shape_of(model)}), got "
+            f"{times(shape)}; {type(model).__name__}(image={shape}) is for these"
+        )
+    classes, labels = getattr(model, "classes", 0), data.train_labels
+    if classes and labels is None:
+        raise InputError(f"fit: expected labels (n,), as {_a(model)} has classes")
+    if labels is not None and classes and (most := np.max(labels)) >= classes:
+        raise InputError(
+            f"fit: expected labels from 0 to {classes - 1}, as the {type(model).__name__} has "
+            f"{classes} classes, got {most}"
+        )
+
+
+def _a(model: Any) -> str:
+    name = type(model).__name__
+    return f"{'an' if name.startswith('A') else 'a'} {name}"
 
 
 def _refuse_numbers(images: int, epochs: Any, batch_size: Any, rate: Any) -> None:
