@@ -259,13 +259,13 @@ class TrainedModel:
 
     # The verbs.
 
-    def encode(self, images: Any) -> Any:
+    def encode(self, images: Any) -> np.ndarray:
         """The codes of images, a VAE's the means: ``(n, h, w)`` to ``(n, latent)``."""
         self._require("encode")
         encoder = self if isinstance(self.model, Encoder) else self.encoder
         return self._in_pieces(encoder, images, self.prepare)
 
-    def posterior(self, images: Any) -> tuple[Any, Any]:
+    def posterior(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
         """The distribution of each image's code: means and log-variances, ``(n, latent)`` each.
 
         ``tg.gaussian_kl(*trained.posterior(images)).mean(axis=0)`` is the KL of each dimension, in
@@ -278,7 +278,7 @@ class TrainedModel:
         mean, log_var = np.split(both, 2, axis=1)
         return mean, log_var
 
-    def decode(self, codes: Any) -> Any:
+    def decode(self, codes: Any) -> np.ndarray:
         """The images of codes, floats: ``(n, latent)`` to ``(n, h, w)``."""
         self._require("decode")
         decoder = self if isinstance(self.model, Decoder) else self.decoder
@@ -287,7 +287,7 @@ class TrainedModel:
             raise InputError(f"{self._name}: expected codes (n, {latent}), got {codes.shape}")
         return self._as_images(self._in_pieces(decoder, codes, self._on_backend))
 
-    def reconstruct(self, images: Any) -> Any:
+    def reconstruct(self, images: Any) -> np.ndarray:
         """Images decoded from their codes, a VAE's from the means: ``(n, h, w)``, floats.
 
         ``trained.model.reconstruct(trained.parameters, x)`` takes and returns rows ``(n, pixels)``.
@@ -295,7 +295,7 @@ class TrainedModel:
         self._require("reconstruct")
         return self.decode(self.encode(images))
 
-    def sample(self, n: int = 1, seed: int = 0, labels: Any = None) -> Any:
+    def sample(self, n: int = 1, seed: int = 0, labels: Any = None) -> np.ndarray:
         """New images ``(n, h, w)``, floats: decoded draws of the prior, or generated from noise.
 
         After a training on rows they are rows ``(n, d)``.
@@ -369,7 +369,7 @@ class TrainedModel:
         nll, kl, _ = model.evaluated.elbo_terms(p, x, noise)
         return nll.mean() + kl.mean(axis=0).sum()
 
-    def classify(self, images: Any) -> Any:
+    def classify(self, images: Any) -> np.ndarray:
         """The most probable class of each image: ``(n, h, w)`` to ``(n,)``, whole numbers."""
         self._require("classify")
 
@@ -387,7 +387,7 @@ class TrainedModel:
 
     def _in_pieces(
         self, function: Callable[[Array], Array], rows: Any, to_backend: Callable[[Any], Array]
-    ) -> Any:
+    ) -> np.ndarray:
         """What a function makes of host rows, which go to the backend piece by piece; host."""
         pieces = (function(to_backend(rows[k : k + ROWS])) for k in _starts(rows))
         return np.concatenate([self.backend.to_numpy(y) for y in pieces])
@@ -403,7 +403,7 @@ class TrainedModel:
             return tuple(shape) if prod(shape) == pixels else (pixels,)
         return (pixels,)
 
-    def _as_images(self, rows: Any) -> Any:
+    def _as_images(self, rows: np.ndarray) -> np.ndarray:
         return rows.reshape(len(rows), *self._image_shape)
 
 
