@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sources",
+    "assignments",
     "derivations",
     "notebooks",
 ]
@@ -37,6 +38,7 @@ nb_merge_streams = True
 nb_render_image_options = {"alt": "What the cell above draws"}
 nb_output_stderr = "remove"  # progress bars, one line for each of their moves
 
+highlight_language = "none"  # what does not say that it is code is a command, or its output
 suppress_warnings = ["ref.python"]  # two rooms have a Dense
 default_role = "code"  # what docstrings mean by `x`
 autodoc_default_options = {"members": True, "member-order": "bysource"}
@@ -48,6 +50,7 @@ python_maximum_signature_line_length = 80
 
 html_theme = "furo"
 html_title = "tinygen"
+templates_path = ["templates"]  # the theme's search page has no heading
 html_static_path = ["static"]
 html_favicon = "static/icon.svg"
 html_css_files = ["site.css"]
@@ -62,12 +65,22 @@ for name in tinygen.ops.__all__:  # autodoc knows functions, and no Ops
     setattr(tinygen.ops, name, getattr(function, "forward", function))
 
 
-def headings(app, pagename, templatename, context, doctree):
-    """A role of heading needs a level, which Sphinx leaves out of the captions."""
-    tree = context.get("furo_navigation_tree", "")
+def accessible(app, pagename, templatename, context, doctree):
+    """What Sphinx leaves to a screen reader to guess.
+
+    A role of heading needs a level, an empty corner of a table is no heading, and a signature's
+    parameters, which Sphinx writes as definitions without terms, are a list.
+    """
+    tree, body = context.get("furo_navigation_tree", ""), context.get("body", "")
     context["furo_navigation_tree"] = tree.replace(
         'role="heading"', 'role="heading" aria-level="2"'
     )
+    body = body.replace('<th class="head"><p></p></th>', "<td></td>")
+
+    def as_list(found):
+        return f"<ul>{found[1].replace('dd>', 'li>')}</ul>"
+
+    context["body"] = re.sub(r"<dl>(\n<dd>.*?)</dl>", as_list, body, flags=re.DOTALL)
 
 
 def signature(app, what, name, thing, options, arguments, returned):
@@ -85,7 +98,7 @@ def setup(app):
     """MathJax comes along, so that the pages need no network."""
     app.connect("autodoc-skip-member", skipped)
     app.connect("autodoc-process-signature", signature)
-    app.connect("html-page-context", headings, priority=900)
+    app.connect("html-page-context", accessible, priority=900)
     es5, to = Path(mathjax.__path__[0], "static/mathjax/es5"), Path(app.outdir, "_static/mathjax")
     fonts = "output/chtml/fonts/woff-v2"
     shutil.copytree(es5 / fonts, to / fonts, dirs_exist_ok=True)

@@ -14,6 +14,7 @@ import pytest
 for package in ("sphinx", "myst_nb", "furo", "mathjax"):
     pytest.importorskip(package)
 
+import assignments  # noqa: E402
 import derivations  # noqa: E402
 import notebooks  # noqa: E402
 
@@ -76,6 +77,15 @@ def test_a_line_that_was_flushed_in_two_pieces_is_one() -> None:
     outputs = [stream("stdout", "5"), picture, stream("stderr", "!"), stream("stdout", " calls\n")]
     merged = [stream("stdout", "5 calls\n"), picture, stream("stderr", "!")]
     assert notebooks.in_one_piece(outputs) == merged == notebooks.in_one_piece(outputs)
+
+
+def test_the_page_of_a_homework_is_one_that_a_student_gets() -> None:
+    source = ["# Site\n\n<!-- page of vae -->\n"]
+    assignments.put_in_place(None, "teaching/example", source)  # type: ignore[arg-type]
+    assert re.findall("^# .*", source[0], re.M) == ["# Site"]
+    assert "\n## The VAE, each equation alone\n" in source[0]
+    assert r"u = m + \sigma \odot \varepsilon \tag{2}" in source[0]  # in the letters of variant 0
+    assert "| q1 |" in source[0] and "<!--" not in source[0]
 
 
 class Page(HTMLParser):

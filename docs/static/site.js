@@ -2,10 +2,6 @@
 addEventListener("load", () => {
   document.querySelector(".sidebar-drawer")?.setAttribute("aria-label", "All pages");
   document.querySelector(".toc-drawer")?.setAttribute("aria-label", "On this page");
-  for (const list of document.querySelectorAll("dt.sig dl")) {
-    list.setAttribute("role", "list"); // of parameters: Sphinx writes definitions without terms
-    for (const item of list.children) item.setAttribute("role", "listitem");
-  }
   for (const block of document.querySelectorAll("pre, .table-wrapper, div.math")) {
     if (block.scrollWidth > block.clientWidth) block.tabIndex = 0; // so that keys can scroll it
   }

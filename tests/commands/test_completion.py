@@ -1,4 +1,4 @@
-"""`tinygen completion`: scripts that the shells accept, and what bash completes by one."""
+"""`tinygen completion`: scripts that the shells accept, and what they complete by one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 
 from tinygen import __main__ as program
 from tinygen.commands.completion import SHELLS
+from tinygen.commands.vae import PRESETS
 from tinygen.homework.assignment import names
 
-ASK = """
+BASH = """
 source "$1"; shift
 COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 function=$(complete -p tinygen | sed 's/.*-F \\([^ ]*\\).*/\\1/')
@@ -20,6 +21,9 @@ function=$(complete -p tinygen | sed 's/.*-F \\([^ ]*\\).*/\\1/')
 echo "${COMPREPLY[@]}"
 """
 """What bash does when Tab is pressed behind some words."""
+
+FISH = 'source $argv[1]; complete --do-complete (string join -- " " $argv[2..])'
+"""The same of fish, which writes what a word means behind it and a tab."""
 
 
 @pytest.fixture
@@ -48,27 +52,32 @@ def test_a_shell_accepts_its_script(shell, script):
     subprocess.run([shell, "-n", path], check=True)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
-def test_what_bash_completes(script, tmp_path):
-    path = script("bash")
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_what_a_shell_completes(shell, script, tmp_path):
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} here")
+    path = script(shell)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runner.txt").touch()
+    ask = [shell, "-c", BASH, "bash", path] if shell == "bash" else [shell, "-c", FISH, path]
 
     def completed(*words):
-        command = ["bash", "-c", ASK, "bash", path, "tinygen", *words]
+        command = [*ask, "tinygen", *words]
         done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-        return {*done.stdout.split()}
+        lines = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+        return {word.rstrip("/") for line in lines for word in line.split()}
 
     assert completed("") == {name.split()[0] for name in program.COMMANDS}
     assert completed("train", "") == {"autoencoder", "vae", "gan", "ring", "judge"}
     assert completed("train", "vae", "--lat") == {"--latent"}
-    assert completed("train", "vae", "--preset", "") == {"iwae", "likelihood"}
+    assert completed("train", "vae", "--preset", "") == set(PRESETS)
+    assert completed("train", "vae", "--backend", "") == {"numpy", "cupy"}
     assert completed("train", "gan", "--gradients", "b") == {"by-hand"}
     assert completed("train", "vae", "--data-dir", "r") == {"runs"}
     assert completed("sample", "r") == {"runs", "runner.txt"}
     assert completed("homework", "new", "--format", "") == {"py", "notebook"}
     assert completed("homework", "new", "") == {*names()}
-    assert completed("homework", "prove", "va") == {"vae"}
+    assert completed("homework", "prove", "vae", "ga") == {"gan"}
     assert completed("explain", "di") == {"diamond"}
 
 

@@ -103,7 +103,7 @@ def parser(
     p.set_defaults(task=task)
     running = p.add_argument_group("running")
     add = running.add_argument
-    add("--backend", default="numpy", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    add("--backend", **choice(NAMES, "library that the arrays are of"))
     add("--gradients", **choice(("autograd", "by-hand"), "how gradients are computed"))
     add("--dtype", **choice(("float32", "float64"), "precision of all arrays"))
     add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="N", help="random seed")

@@ -71,10 +71,12 @@ function besideAutograd({ name, same }) {
 /** One element by hand, by autograd and measured. */
 function opinionsOf(name, { at: index, opinions }) {
   const table = element("table");
+  const head = element("th", index.length ? `${name}[${index.join(", ")}]` : name);
+  head.rowSpan = opinions.filter((opinion) => opinion !== null).length;
   ["by hand", "autograd", "finite difference"].forEach((who, i) => {
     if (opinions[i] === null) return; // a value is not measured
     const row = table.insertRow();
-    row.append(element("th", i ? "" : index.length ? `${name}[${index.join(", ")}]` : name));
+    if (!i) row.append(head);
     row.append(element("th", who), element("td", opinions[i]));
   });
   return table;
