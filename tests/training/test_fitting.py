@@ -100,7 +100,19 @@ def test_a_folder_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     [
         (tg.VAE(), IMAGES, {}, r"of 784 pixels, got 4 x 3; VAE\(pixels=12\) is for these"),
         (MODELS["vae"], IMAGES / 255, {}, r"expected uint8 .* got float64 .*astype\(np\.uint8\)"),
-        (MODELS["vae"], IMAGES[0], {}, "expected uint8|pixels"),
+        (MODELS["vae"], IMAGES[0], {}, r"of 12 pixels, got 3; images\[None\] is a batch of one$"),
+        (
+            MODELS["vae"],
+            RNG.integers(0, 256, (9, 3, 2, 2), "uint8"),
+            {},
+            r"; x\.transpose\(0, 2, 3",
+        ),
+        (
+            MODELS["vae"],
+            RNG.integers(0, 256, (9, 2, 2, 4), "uint8"),
+            {},
+            r"; x\[\.\.\., :3\] leaves",
+        ),
         (MODELS["vae"], [1, 2], {}, "an array of NumPy, got a list; np.stack.* of one size"),
         (MODELS["vae"], IMAGES, {"gradients": "by hand"}, "did you mean 'by-hand'"),
         (MODELS["vae"], IMAGES, {"optimizer": 3}, "an optimizer such as tinygen.SGD, got 3"),

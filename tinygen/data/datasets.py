@@ -130,8 +130,11 @@ def require_images(what: str, images: np.ndarray, labels: np.ndarray | None) -> 
             f"got {images.dtype} {images.shape}{as_pixels(images)}"
         )
     if images.ndim == 4 and images.shape[3] not in (1, 3):
+        way = "; x.transpose(0, 2, 3, 1) has channels last" * (images.shape[1] in (1, 3))
+        way = way or "; x[..., :3] leaves out transparency" * (images.shape[3] == 4)
         raise InputError(
-            f"{what}: expected (n, h, w), or (n, h, w, c) with 1 or 3 channels, got {images.shape}"
+            f"{what}: expected (n, h, w), or (n, h, w, c) with 1 or 3 channels, got "
+            f"{images.shape}{way}"
         )
     if images.size == 0:
         raise InputError(f"{what}: expected at least one, got a shape of {images.shape}")

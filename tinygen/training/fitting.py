@@ -78,6 +78,7 @@ def fit(
         images: a data set, whose test images then are evaluated after each epoch; or images
             ``(n, h, w)`` or ``(n, h, w, c)`` of uint8, or rows ``(n, d)`` of floats.
         labels: ``(n,)``, for a classifier, or a GAN with classes; those of a data set are its own.
+        epochs: how often each image is seen.
         batch_size: 128 by default, or all images if there are fewer.
         rate: of learning, at its highest; by default that of the command which trains such a model.
         optimizer: makes one for the parameters of a player, such as `tinygen.SGD` or
@@ -85,6 +86,9 @@ def fit(
         gradients: "autograd" or "by-hand".
         evaluate: takes the model as it is after each epoch, a `TrainedModel`, and returns figures
             by name, which are printed and stand in the history.
+        seed: of the initial weights, the order of the images and the noise; the same seed gives the
+            same model on the same machine.
+        backend: "numpy" or "cupy".
         out: a folder for the checkpoint and the figures of each epoch, as of a run; by default none
             is left behind.
         restart: replace a run that is in `out`.
@@ -227,9 +231,11 @@ def _refuse_other_models(model: Any) -> None:
 def _refuse_other_images(model: Any, data: Dataset) -> None:
     """Images of another size, or without the labels that are needed."""
     if data.pixels != model.pixels:
+        way = f"{type(model).__name__}(pixels={data.pixels}) is for these"
+        if data.train_images.size == model.pixels:
+            way = "images[None] is a batch of one"
         raise InputError(
-            f"fit: expected images of {model.pixels} pixels, got {times(data.image_shape)}; "
-            f"{type(model).__name__}(pixels={data.pixels}) is for these"
+            f"fit: expected images of {model.pixels} pixels, got {times(data.image_shape)}; {way}"
         )
     shape = (*data.image_shape, 1)[:3]  # of a grey image, too; of rows there is none
     if (model.channels or model.image) and len(shape) == 3 and shape_of(model) != shape:
