@@ -133,7 +133,10 @@ def set_up(
         dataset = load_dataset(args, progress, change)
     n = len(dataset.train_images)
     if args.batch_size > n:
-        raise InputError(f"--batch-size {args.batch_size}: {dataset.name} has {n} training images")
+        raise InputError(
+            f"--batch-size {args.batch_size}: {dataset.name} has {n} training images; expected at "
+            f"most --batch-size {n}"
+        )
     used = {"train": n, "test": len(dataset.test_images)}  # the hashes are those of all of it
     config = command_line.configuration(args) | {command_line.DATA: {**dataset.sha256, **used}}
     if saved is not None:
