@@ -44,7 +44,7 @@ MAY_IMPORT = {
     # It trains the models that others are measured against.
     "evaluation.reference_models": "evaluation errors files backend parameters losses optim data "
     "models training",
-    "plots": "files",
+    "plots": "display files",
     # Of explain, what students get a copy of.
     "homework": "arguments errors files explain",
     # What a user types stands above all; it offers the names of nn, ops and models.

@@ -29,6 +29,7 @@ from fusing import Traced, namespace_of, trace
 from launches import got, launches, put, shares_memory
 from recording import Recording, refuse_copy_from_host, refuse_stacks, refuse_waiting
 
+import tinygen
 from tinygen.backend import register
 from tinygen.backend.base import seed_sequence
 from tinygen.backend.fused import fused
@@ -106,7 +107,7 @@ def _line() -> str:
     return f"{frame.f_code.co_filename.removeprefix(ROOT)}:{frame.f_lineno}"
 
 
-ROOT = f"{Path(__file__).parents[2]}{os.sep}"
+ROOT = f"{Path(tinygen.__file__).parents[1]}{os.sep}"
 
 
 class StrictArray:

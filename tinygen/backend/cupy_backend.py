@@ -63,8 +63,12 @@ https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.ht
 
 
 @lru_cache(maxsize=1)
-def connect() -> CupyBackend:
+def connect(local_rank: int | None = None) -> CupyBackend:
     """The backend on the current GPU, after it has shown that it can compute.
+
+    Args:
+        local_rank: makes another GPU the current one, before anything is allocated; with more
+            processes than GPUs, some have the same.
 
     Raises:
         InputError: CuPy is not installed or too old, or its first operations fail; the message
@@ -83,6 +87,8 @@ def connect() -> CupyBackend:
         )
     backend = CupyBackend(cupy)
     try:
+        if local_rank is not None:
+            cupy.cuda.Device(local_rank % cupy.cuda.runtime.getDeviceCount()).use()
         noise = backend.generator(0).standard_normal((2, 2), dtype=cupy.float32)
         float(cupy.exp(noise @ noise).sum())  # waits, so that what failed on the GPU fails here
     except Exception as error:  # CuPy's errors have no common type

@@ -118,13 +118,13 @@ def draw_inside(run: Run, model: Autoencoder, p) -> None:
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV)
-    if args.output is None:
-        linear = args.activation == "none" and args.reconstruction == "mse"
-        args.output = "none" if linear else "sigmoid"
-    # Building it refuses what does not go together, before any data is read.
-    with ranks_of(args, build(args)) as ranks:
-        train(set_up_on(ranks, args, COLUMNS))
+    with ranks_of(arguments) as ranks:
+        args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV)
+        if args.output is None:
+            linear = args.activation == "none" and args.reconstruction == "mse"
+            args.output = "none" if linear else "sigmoid"
+        # Building it refuses what does not go together, before any data is read.
+        train(set_up_on(ranks, build(args), args, COLUMNS))
 
 
 def train(run: Run) -> None:
