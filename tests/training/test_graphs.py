@@ -251,7 +251,7 @@ def test_the_commands_refuse_it_without_a_gpu(capsys):
 
 def test_a_command_trains_by_graphs(tmp_path, monkeypatch, capsys):
     """On the strict backend in place of CuPy: the figures of all epochs are the same."""
-    monkeypatch.setattr(setup, "get_backend", lambda name: STRICT)
+    monkeypatch.setattr(setup, "get_backend", lambda *_: STRICT)
     flags = ("--backend", "cupy", "--smoke", "--epochs", "2")
     rows = []
     for more in ((), ("--graphs",)):
