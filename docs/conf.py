@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sources",
+    "assignments",
     "derivations",
     "notebooks",
     "short_names",
@@ -38,6 +39,7 @@ nb_merge_streams = True
 nb_render_image_options = {"alt": "What the cell above draws"}
 nb_output_stderr = "remove"  # progress bars, one line for each of their moves
 
+highlight_language = "none"  # what does not say that it is code is a command, or its output
 suppress_warnings = ["ref.python"]  # two rooms have a Dense
 default_role = "code"  # what docstrings mean by `x`
 autodoc_default_options = {"members": True, "member-order": "bysource"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ import pytest
 for package in ("sphinx", "myst_nb", "furo", "mathjax"):
     pytest.importorskip(package)
 
+import assignments  # noqa: E402
 import derivations  # noqa: E402
 import notebooks  # noqa: E402
 import short_names  # noqa: E402
@@ -21,6 +23,7 @@ import short_names  # noqa: E402
 import tinygen as tg  # noqa: E402
 
 DOCS = Path(__file__).parents[1] / "docs"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 
 
 def test_a_place_is_the_whole_statement_and_names_its_function() -> None:
@@ -79,6 +82,15 @@ def test_a_line_that_was_flushed_in_two_pieces_is_one() -> None:
     outputs = [stream("stdout", "5"), picture, stream("stderr", "!"), stream("stdout", " calls\n")]
     merged = [stream("stdout", "5 calls\n"), picture, stream("stderr", "!")]
     assert notebooks.in_one_piece(outputs) == merged == notebooks.in_one_piece(outputs)
+
+
+def test_the_page_of_a_homework_is_one_that_a_student_gets() -> None:
+    source = ["# Site\n\n<!-- page of vae -->\n"]
+    assignments.put_in_place(None, "teaching/example", source)  # type: ignore[arg-type]
+    assert re.findall("^# .*", source[0], re.M) == ["# Site"]
+    assert "\n## The VAE, each equation alone\n" in source[0]
+    assert r"u = m + \sigma \odot \varepsilon \tag{2}" in source[0]  # in the letters of variant 0
+    assert "| q1 |" in source[0] and "<!--" not in source[0]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +171,22 @@ def test_each_numbered_equation_shows_its_code(page: Path, site: Path) -> None:
     numbers = re.findall(r"\\tag\{([PCK]?\d+)\}", page.read_text(encoding="utf-8"))
     html = (site / "derivations" / f"{page.stem}.html").read_text(encoding="utf-8")
     assert re.findall(r"<summary>code of \((\w+)\)", html) == numbers
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+def test_a_click_unfolds_the_code(site: Path) -> None:
+    """In the middle of the words: the equation above must not lie over them."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(reduced_motion="reduce")
+        page.set_default_timeout(120_000)  # for formulas to be drawn on a busy machine
+        page.goto((site / "derivations" / "autoencoder.html").as_uri())
+        for fold in page.query_selector_all("details.code-of"):
+            fold.query_selector("summary").click(timeout=10_000)
+            assert fold.get_attribute("open") is not None
+        browser.close()
 
 
 @pytest.mark.slow

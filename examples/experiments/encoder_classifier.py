@@ -73,10 +73,26 @@ class Recipe(NamedTuple):
     input_distortion: float = 0.0
 
 
+class Recipes(NamedTuple):
+    """How all layers are trained."""
+
+    few_labels: Recipe
+    pseudo_labels: Recipe
+    all_labels: Recipe
+
+
 SOFTMAX = Recipe(epochs=3, batch_size=100, lr=0.3, noise=0.5, weight_decay=1e-5)
-FEW_LABELS = Recipe(epochs=3, batch_size=100, lr=1e-3, noise=0.5)
-PSEUDO_LABELS = Recipe(epochs=14, batch_size=200, lr=1e-3, noise=0.5)
-ALL_LABELS = Recipe(epochs=30, batch_size=100, lr=2e-3, noise=0.3, dropout=0.2)
+DENSE = Recipes(
+    few_labels=Recipe(epochs=3, batch_size=100, lr=1e-3, noise=0.5),
+    pseudo_labels=Recipe(epochs=14, batch_size=200, lr=1e-3, noise=0.5),
+    all_labels=Recipe(epochs=30, batch_size=100, lr=2e-3, noise=0.3, dropout=0.2),
+)
+CONVOLUTIONAL = Recipes(
+    few_labels=Recipe(epochs=3, batch_size=100, lr=1e-3, noise=0.0, input_distortion=0.15),
+    pseudo_labels=Recipe(epochs=8, batch_size=200, lr=2e-3, noise=0.0, input_distortion=0.15),
+    all_labels=Recipe(epochs=12, batch_size=100, lr=4e-3, noise=0.0, input_distortion=0.1),
+)
+CONV = {"features": "last"}
 
 MODES = {
     "pixels": "a softmax on the pixels",
@@ -92,6 +108,8 @@ SOFTMAX_ONLY = ("pixels", "pca", "code", "frozen")
 """Modes in which the softmax alone is trained."""
 SEMI_SUPERVISED = ("scratch+", "finetune+")
 """Modes that use images without labels, too."""
+PRETRAINED = ("code", "frozen", "finetune", "finetune+")
+"""Modes that use the encoder's weights."""
 FEATURES = ("all", "last", "code")
 SMOKE = {"data": "strokes", "epochs": 1, "draws": 2, "jobs": 1, "labels": (20, ALL)}
 
@@ -102,7 +120,7 @@ def flags() -> argparse.ArgumentParser:
     add = group.add_argument
     add("--checkpoint", type=command_line.path, metavar="RUN",
         help="a run with an encoder, else a denoising autoencoder, trained once")  # fmt: skip
-    command_line.add_convolution_flags(group, {})
+    command_line.add_convolution_flags(group, CONV)
     add("--labels", type=counts, default=(100, 1000), metavar="N,N",
         help="how many labels there are; all is one")  # fmt: skip
     listed = "; ".join(f"{name}, {what}" for name, what in MODES.items())
@@ -156,16 +174,16 @@ def grid(args: argparse.Namespace) -> Iterator[Cell]:
                     yield Cell(mode, labels, draw)
 
 
-def recipe_of(args: argparse.Namespace, cell: Cell) -> Recipe:
-    """How a cell is trained: the usual recipe, changed by the flags."""
+def recipe_of(args: argparse.Namespace, cell: Cell, usual: Recipes) -> Recipe:
+    """How a cell is trained: the `usual` recipe, changed by the flags."""
     names = ["epochs", "batch_size", "lr", "noise"]
     if cell.mode in SOFTMAX_ONLY:
         recipe = SOFTMAX
     else:
         names += ["dropout", "input_distortion"]  # a softmax alone has no use for them
-        recipe = ALL_LABELS if cell.labels == ALL else FEW_LABELS
+        recipe = usual.all_labels if cell.labels == ALL else usual.few_labels
         if cell.mode in SEMI_SUPERVISED:
-            recipe = PSEUDO_LABELS
+            recipe = usual.pseudo_labels
     return recipe._replace(**{k: x for k in names if (x := getattr(args, k)) is not None})
 
 
@@ -186,7 +204,7 @@ class Experiment:
 
     @cached_property
     def pretrained(self) -> TrainedModel:
-        """The model whose encoder is used."""
+        """The model whose encoder is used, or at least its layers."""
         if self.args.checkpoint:
             return load(self.args.checkpoint, self.backend)
         args, network = self.args, {}
@@ -194,6 +212,8 @@ class Experiment:
             image = image_option(args.channels, self.dataset.image_shape)
             network = {"channels": args.channels, "kernel": args.kernel, "image": image}
             network["hidden"] = HIDDEN
+        if not {*args.mode} & {*PRETRAINED}:
+            return reference_models.untrained_autoencoder(self.dataset, **network)
         return reference_models.denoising_autoencoder(
             self.dataset, self.progress, args.smoke, **network
         )
@@ -204,6 +224,11 @@ class Experiment:
         encoder = self.pretrained.encoder
         encoder.prepare(self.dataset.train_images[:1])  # refuses images of another size
         return encoder.to(self.backend, self.args.dtype)
+
+    @property
+    def recipes(self) -> Recipes:
+        """Those of the encoder's architecture."""
+        return CONVOLUTIONAL if self.encoder.model.channels else DENSE
 
     def model(self, mode: str, recipe: Recipe) -> Any:
         """The classifier that is trained."""
@@ -271,7 +296,8 @@ class Experiment:
 @reference_models.on_one_thread  # so that it does not matter how many trainings there are at a time
 def train(experiment: Experiment, cell: Cell) -> dict[str, Any]:
     """Train one cell, or go on with it; returns its summary and its history."""
-    data, backend, recipe = experiment.dataset, experiment.backend, recipe_of(experiment.args, cell)
+    data, backend = experiment.dataset, experiment.backend
+    recipe = recipe_of(experiment.args, cell, experiment.recipes)
     n = len(data.train_labels) if cell.labels == ALL else cell.labels
     chosen = balanced_subset(data.train_labels, n, experiment.args.seed, cell.draw)
     run = set_up_cell(experiment, cell, recipe, chosen)
@@ -288,7 +314,7 @@ def train(experiment: Experiment, cell: Cell) -> dict[str, Any]:
         learner: Any = PseudoLabelLearner(
             model, p, run.optimizer, gradients, backend.asarray(data.train_images[chosen]),
             one_hots(data.train_labels[chosen]),
-            batch_size=min(FEW_LABELS.batch_size, len(chosen)),
+            batch_size=min(experiment.recipes.few_labels.batch_size, len(chosen)),
             ramp_up=max(1, round(RAMP_UP * steps)), decay=DECAY,
         )  # fmt: skip
         evaluated = learner.average
@@ -327,7 +353,8 @@ def set_up_cell(experiment: Experiment, cell: Cell, recipe: Recipe, chosen: Any)
         delattr(args, name)
     vars(args).update(cell._asdict() | recipe._asdict())
     args.batch_size = min(recipe.batch_size, len(data.train_images))
-    args.encoder, args.seed = experiment.pretrained.sha256, args.seed + cell.draw
+    args.encoder = experiment.pretrained.sha256 if cell.mode in PRETRAINED else None
+    args.seed += cell.draw
     args.out, args.quiet = args.out / "cells" / cell.name, True
     args.resume = RunDir(args.out).checkpoint.exists()
     if cell.mode not in SEMI_SUPERVISED:  # the labelled ones again and again, to fill an epoch
@@ -459,7 +486,7 @@ def check_label_counts(experiment: Experiment) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE, conv={})
+    args = command_line.parse(flags(), arguments, SMOKE, conv=CONV)
     if args.checkpoint and args.channels:
         raise InputError("--architecture conv is of the encoder; that of --checkpoint has its own")
     args.mode, args.jobs = args.mode or tuple(MODES), args.jobs or default_jobs(args.backend)

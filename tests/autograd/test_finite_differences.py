@@ -93,8 +93,30 @@ def test_the_message_names_input_index_and_both_numbers():
         )
     message = " ".join(str(caught.value).split())
     assert message.startswith("input W, index (1, 1): expected ")
+    assert "both are derivatives of sum(c * f)" in message
     expected, came = (float(s) for s in re.findall(r"(?:expected|got) (\S+\d)", message))
     assert abs(came / expected - 2 / 3) < 1e-6  # central differences are that good
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_the_numbers_of_a_single_number_are_its_own_derivatives(by_hand):
+    """d(x^2) / dx is 6 at 3, and the mistake says 12."""
+    if by_hand:
+
+        def f(p):
+            return float(p["x"][0] ** 2), {"x": 4 * p["x"]}
+    else:
+        double = planted(lambda x: x * x, dx=lambda g, y, x: g * 4 * x)
+
+        def f(p):
+            return double(p["x"]).sum()
+
+    with pytest.raises(GradientError) as caught:
+        check_gradients(f, {"x": np.array([3.0])})
+    message = " ".join(str(caught.value).split())
+    expected, got = (float(s) for s in re.findall(r"(?:expected|got) (\S+\d)", message))
+    assert abs(expected - 6) < 1e-6 and got == pytest.approx(12, rel=1e-9)
+    assert "sum(c * f)" not in message
 
 
 def test_a_mistake_that_a_cotangent_of_ones_cannot_see():

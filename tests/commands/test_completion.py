@@ -10,6 +10,7 @@ import pytest
 
 from tinygen import __main__ as program
 from tinygen.commands.completion import SHELLS
+from tinygen.commands.vae import PRESETS
 from tinygen.homework.assignment import names
 
 BASH = """
@@ -69,7 +70,7 @@ def test_what_a_shell_completes(shell, script, tmp_path):
     assert completed("") == {name.split()[0] for name in program.COMMANDS}
     assert completed("train", "") == {"autoencoder", "vae", "gan", "ring", "judge"}
     assert completed("train", "vae", "--lat") == {"--latent"}
-    assert completed("train", "vae", "--preset", "") == {"iwae", "likelihood"}
+    assert completed("train", "vae", "--preset", "") == set(PRESETS)
     assert completed("train", "vae", "--backend", "") == {"numpy", "cupy"}
     assert completed("train", "gan", "--gradients", "b") == {"by-hand"}
     assert completed("train", "vae", "--data-dir", "r") == {"runs"}

@@ -257,6 +257,7 @@ def test_a_collapse_is_said_out_loud(tiny, capsys):
         (("--stages", "2", "--epochs", "3"), "--epochs changes nothing with --stages 2"),
         (("--kl-warm-up", "1e308"), "argument --kl-warm-up: expected a number at least 0 and at"),
         (("--data", "strokes", "--binarize", "static"), "say --binarize dynamic"),
+        (("--preset", "importance"), "importance needs --start, a run of --preset likelihood"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_sentence(tmp_path, capsys, wrong, sentence):
@@ -317,3 +318,13 @@ def test_a_run_of_another_network_is_no_start(tiny, tmp_path, capsys):
     assert done.returncode == 2
     expected = "encoder.W1 is (25, 7), got one in which it is (25, 6)"
     assert expected in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("preset, before", example(NAME).AFTER.items())
+def test_a_preset_that_goes_on_has_the_network_of_the_one_before(preset, before):
+    def network(name):
+        module, flags = example(NAME), ["--preset", name]
+        args = command_line.parse(module.flags(), flags, {}, module.PRESETS, module.CONV)
+        return module.build(args).shapes
+
+    assert network(preset) == network(before)

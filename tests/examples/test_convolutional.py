@@ -15,8 +15,9 @@ from tinygen.commands import command_line
 from tinygen.models import VAE
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
-SMALL = ("--architecture", "conv", "--channels", "3,4", "--kernel", "2", "--latent", "2",
-         "--batch-size", "16", "--dtype", "float64", "--epochs", "2")  # fmt: skip
+CLASSIFIER = ("--architecture", "conv", "--channels", "3,4", "--kernel", "2",
+              "--batch-size", "16", "--dtype", "float64", "--epochs", "2")  # fmt: skip
+SMALL = (*CLASSIFIER, "--latent", "2")
 EXAMPLES = {
     "mnist_autoencoder": ("--hidden", "5", "--dropout", ".2"),
     "mnist_vae": ("--hidden", "5", "--nll-samples", "5"),
@@ -97,6 +98,20 @@ def test_a_generator_behind_an_encoder(gradients, colour, tmp_path):
     for part in PARTS:
         model = tg.load(tmp_path / part).model
         assert (model.channels, model.kernel, model.image) == ((3, 4), 2, (6, 5, 3))
+
+
+@pytest.mark.parametrize("gradients", ["autograd", "by-hand"])
+def test_a_classifier_on_an_encoder(gradients, colour, tmp_path):
+    """Every way to train one, each with the recipe for convolutions."""
+    flags = (*CLASSIFIER, *colour, "--smoke", "--labels", "20", "--draws", "1")
+    flags = (*flags, "--gradients", gradients)
+    assert run_here(*flags, "--out", tmp_path, name="encoder_classifier") == 0
+    for mode in ("scratch", "finetune", "scratch+", "finetune+"):
+        model = tg.load(tmp_path / "cells" / f"{mode}-20-0").model
+        assert (model.channels, model.kernel, model.image) == ((3, 4), 2, (6, 5, 3))
+        assert (model.reads, model.input_distortion) == ("last", 0.15)
+    for mode in ("code", "frozen"):
+        assert tg.load(tmp_path / "cells" / f"{mode}-20-0" / "model.npz").model.channels == (3, 4)
 
 
 @pytest.mark.parametrize("name", ["mnist_autoencoder", "mnist_gan", "encoder_generator"])

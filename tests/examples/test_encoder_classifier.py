@@ -453,6 +453,19 @@ def test_without_a_checkpoint_an_encoder_is_trained_once(
     assert checkpoints(tmp_path / "a").keys() == checkpoints(tmp_path / "b").keys()
 
 
+def test_no_encoder_is_trained_for_who_begins_with_random_weights(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("TINYGEN_CACHE_DIR", str(tmp_path / "cache"))
+    flags = ("--data", "idx", "--data-dir", labelled, "--labels", "20", "--draws", "1",
+             "--jobs", "1", "--epochs", "1", "--out", tmp_path / "run")  # fmt: skip
+    random = told_here(capsys, *flags, "--mode", "pixels,pca,scratch,scratch+")
+    assert random.returncode == 0 and "encoder   untrained\n" in random.stdout
+    assert not [*tmp_path.glob("cache/models/encoder-*")]
+    more = told_here(capsys, *flags, "--mode", "scratch,finetune", "--resume")
+    assert more.returncode == 0 and "encoder   the denoising autoencoder\n" in more.stdout
+
+
 # A run that goes on.
 
 
@@ -843,23 +856,26 @@ def test_every_mode_is_said_in_the_help_and_tried_here() -> None:
     assert args.labels == ("all", 100)
 
 
+@pytest.mark.parametrize("architecture", ["DENSE", "CONVOLUTIONAL"])
 @pytest.mark.parametrize("labels", [100, "all"])
 @pytest.mark.parametrize("mode", MODES)
-def test_flags_change_the_recipe_of_every_mode(mode: str, labels: Any) -> None:
+def test_flags_change_the_recipe_of_every_mode(mode: str, labels: Any, architecture: str) -> None:
     module = example(NAME)
-    cell = module.Cell(mode, labels, 0)
+
+    def recipe(*flags: str) -> Any:
+        args = command_line.parse(module.flags(), flags, {})
+        return module.recipe_of(args, module.Cell(mode, labels, 0), getattr(module, architecture))
+
     asked = {"noise": 0.1, "dropout": 0.25, "epochs": 5, "batch_size": 7, "lr": 0.3}
     flags = [part for k, x in asked.items() for part in (f"--{k.replace('_', '-')}", str(x))]
-    changed = module.recipe_of(command_line.parse(module.flags(), flags, module.SMOKE), cell)
-    usual = module.recipe_of(command_line.parse(module.flags(), [], module.SMOKE), cell)
+    changed, usual = recipe(*flags), recipe()
     for name, x in asked.items():
         if name == "dropout" and mode in ON_TOP:  # a softmax has no hidden units
             assert changed.dropout == usual.dropout == 0
         else:
             assert getattr(changed, name) == x
     assert changed.weight_decay == usual.weight_decay
-    none = module.recipe_of(command_line.parse(module.flags(), ["--noise", "0"], {}), cell)
-    assert none == usual._replace(noise=0.0)  # 0 is a flag, too
+    assert recipe("--noise", "0") == usual._replace(noise=0.0)  # 0 is a flag, too
 
 
 def test_the_table_has_means_and_standard_deviations_in_percent() -> None:

@@ -677,6 +677,13 @@ def test_a_loop_gets_its_points_for_what_update_made(name: str) -> None:
     assert verdict_on(TRAINING, "q8", loop).fraction == fraction
 
 
+@pytest.mark.parametrize(("result", "got"), [("None", "None: is there a return?"), ("0", "int")])
+def test_a_loop_that_returns_no_parameters_is_told_so(result: str, got: str) -> None:
+    loop = LOOP.format(batches="batches(epoch)", step=STEP, result=result)
+    with pytest.raises(ValueError, match=re.escape(f"expected the parameters, got {got}")):
+        verdict_on(TRAINING, "q8", loop)
+
+
 def test_adam_of_ones_own_is_not_the_update_that_was_given() -> None:
     own = LOOP.format(
         batches="batches(epoch)", step="p, state = adam(p, g, state, 0.02)", result="p"

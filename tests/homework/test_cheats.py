@@ -264,10 +264,10 @@ def test_a_cheat_that_ends_its_process_loses_its_question_alone(name, tmp_path):
 
 
 WHILE_LOADED = {
-    "an endless loop": ("while True: pass", "to load it takes longer than 2 s"),
+    "an endless loop": ("while True: pass", "loading it takes longer than 2 s"),
     "an endless loop that catches all": (
         "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
-        "to load it takes longer than 2 s",
+        "loading it takes longer than 2 s",
     ),
     "os._exit": ("sys.modules['os']._exit(0)", "ended Python"),
     "a closed socket": (

@@ -116,6 +116,7 @@ def test_a_handout_is_whole_or_not_there(tmp_path, monkeypatch):
             ["grade", "nothing", "--assignment", "tiny"],
             "expected a file or a folder, got nothing, which does not exist",
         ),
+        (["grade", "bare.py"], "got none; name the assignment (--assignment vae)"),
         (["grade", "nothing", "--out", "results"], "expected a folder with what each student"),
         (["grade", ".", "--class", "nothing.csv"], "No such file or directory: 'nothing.csv'"),
         (["report", "nothing"], "expected a folder of results"),
@@ -130,6 +131,7 @@ def test_a_handout_is_whole_or_not_there(tmp_path, monkeypatch):
     ],
 )
 def test_what_is_refused(arguments, sentence, capsys):
+    Path("bare.py").write_text("x = 1\n")
     assert refused(*arguments) == 2
     err = capsys.readouterr().err
     assert sentence in err and err.startswith("error: ") and err.count("\n") == 1
@@ -215,6 +217,12 @@ def test_grade_a_class_and_report(tmp_path, capsys):
     main(["report", str(tmp_path / "class-graded"), "--json"])
     results = json.loads(capsys.readouterr().out)
     assert [one["student"] for one in results] == ["ada", "eve"]
+    main(["report", str(tmp_path / "class-graded"), "--csv"])
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "student", "ada", "eve",
+    ]  # fmt: skip
+    assert refused("report", str(tmp_path / "class-graded"), "--csv", "--json") == 2
+    capsys.readouterr()
     main(["grade", str(tmp_path / "class"), "--assignment", "tiny", "--json"])
     assert json.loads(capsys.readouterr().out) == results
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
 
 from tinygen.errors import InputError
-from tinygen.homework.report import report, results_in
+from tinygen.homework.report import csv_of, report, results_in
 
 
 def student(name, *points, texts=("the mean is missing", "the 1/2 is missing"), **more):
@@ -83,7 +84,7 @@ def test_a_table_a_histogram_and_what_failed_most(tmp_path):
     title = "equations that failed most (without 1 student: blank or unreadable)"
     assert below(title, lines) == [
         "q2 (2): 3 of 4 wrong; 2 times: the 1/2 is missing",
-        "q1 (1): 1 of 4 wrong; 1 time: twice too large",
+        "q1 (1): 1 of 4 wrong; once: twice too large",
     ]
     assert below("notes", lines) == ["eve: it is empty"]
 
@@ -92,7 +93,7 @@ def test_what_is_blank_says_nothing_of_an_equation(tmp_path):
     blank = [student(name, 0, 0, texts=["not written yet"] * 2) for name in ("ada", "bob")]
     lines = lines_of(tmp_path, *blank, student("cyd", 0, 1))
     title = "equations that failed most (without 2 students: blank or unreadable)"
-    assert below(title, lines) == ["q1 (1): 1 of 1 wrong; 1 time: the mean is missing"]
+    assert below(title, lines) == ["q1 (1): 1 of 1 wrong; once: the mean is missing"]
 
 
 def test_who_has_all_wrong_is_not_blank(tmp_path):
@@ -105,7 +106,7 @@ def test_who_has_all_wrong_is_not_blank(tmp_path):
     ]
     lines = lines_of(tmp_path, student("cyd", 0))
     assert below("equations that failed most", lines) == [
-        "q1 (1): 1 of 1 wrong; 1 time: the mean is missing"
+        "q1 (1): 1 of 1 wrong; once: the mean is missing"
     ]
 
 
@@ -147,7 +148,8 @@ def test_a_program_that_two_have_handed_in(tmp_path):
     two = [student(name, 1, 0, **same) for name in ("ada", "bob")]
     blank = [student(name, 0, 0, fingerprint="b") for name in ("cyd", "dan")]
     lines = lines_of(tmp_path, *two, *blank, student("eve", 1, 1))
-    assert below("notes", lines) == ["ada, bob: the same program, but for white space and comments"]
+    [note] = below("notes", lines)
+    assert note == "ada, bob: the same program, but for white space, comments and names"
 
 
 def test_what_was_given_out_and_what_was_handed_in(tmp_path):
@@ -188,6 +190,19 @@ def test_results_that_are_put_together_and_those_of_an_earlier_grading(tmp_path)
 def test_several_homeworks_have_a_table_each(tmp_path):
     lines = lines_of(tmp_path, student("ada", 1, 1), student("bob", 1, assignment="gan"))
     assert [line for line in lines if "1 student" in line] == ["gan: 1 student", "vae: 1 student"]
+
+
+def test_a_spreadsheet_has_the_points_of_each(tmp_path):
+    ungraded = student("Eve, B.", points=None, of=None, assignment=None, questions=[])
+    short = student("ada", 1, 0.5)
+    long = student("Dan", *[1] * 11, texts=[""] * 11)
+    lines_of(tmp_path, ungraded, short, long, student("=1+1", 1, 1))
+    rows = {row["student"]: row for row in csv.DictReader(csv_of(tmp_path).splitlines())}
+    assert [*rows] == ["'=1+1", "ada", "Dan", "Eve, B."]  # as in the report, and no formula
+    assert [*rows["ada"]][4:] == [f"q{i}" for i in range(1, 12)]
+    assert [rows["ada"][key] for key in ("assignment", "variant", "points")] == ["vae", "1", "1.5"]
+    assert [rows[name]["q2"] for name in rows] == ["1", "0.5", "1", ""]
+    assert rows["Eve, B."]["points"] == ""
 
 
 def test_a_report_on_nothing_is_refused(tmp_path):

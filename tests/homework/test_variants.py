@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 
 from tinygen.errors import InputError
+from tinygen.homework.assignment import load, names
 from tinygen.homework.variants import (
     Letter,
     Variant,
@@ -28,6 +29,18 @@ def test_letters_in_code_and_in_mathematics():
     assert Letter.parse("z") == Letter("z", "z")
     assert Letter.parse("mu") == Letter("mu", r"\mu")
     assert Letter.parse(r"noise:\epsilon") == Letter("noise", r"\epsilon")
+
+
+def test_a_large_class_has_as_many_different_variants_as_the_teacher_is_told():
+    """In docs/teaching/instructor.md; two are alike if their form and all of their letters are."""
+    different = {}
+    for name in names():
+        assignment = load(name)
+        first = [assignment.variant(number) for number in range(1, 121)]
+        different[name] = len({(one.form, *one.letters.values()) for one in first})
+    assert different.pop("write_the_check") == 31
+    assert different.pop("engine") == different.pop("training") == 62
+    assert (min(different.values()), max(different.values())) == (81, 120)
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,10 @@ class _Checker:
         xs = [Tensor(a, requires_grad=True) for a in arrays]
         outputs = _listed(call(xs))
         cotangents = [_like(self.random.standard_normal(y.shape), y.array) for y in outputs]
+        times = None  # by what s multiplies f, if that is a single number
+        if not what and [y.array.size for y in outputs] == [1]:
+            cotangents = [abs(cotangents[0])]
+            times = float(cotangents[0].sum())
 
         def s(xs: list[Tensor]) -> Any:
             return _contracted(_listed(call(xs)), cotangents)
@@ -180,7 +184,7 @@ class _Checker:
         # The numbers that are summed to s, rounded each.
         terms = sum(float(abs(y.array * c).sum()) for y, c in zip(outputs, cotangents, strict=True))
         for k, name in enumerate(self.names):
-            one = _OneInput(s, arrays, k, gradients[k], terms, self.tolerance)
+            one = _OneInput(s, arrays, k, gradients[k], terms, self.tolerance, times)
             try:
                 # A step may leave the domain; then a smaller one decides.
                 with np.errstate(all="ignore"):
@@ -208,11 +212,7 @@ class _Checker:
             where = f"{name}, index {index}"
             report.checks += 1
             if not one.agrees_along(v, report) and not one.is_corner_along(v, where, report):
-                claimed, measured = one.derivatives(v)
-                raise GradientError(
-                    f"{where}: expected {measured:.12g} by central differences, got {claimed:.12g}"
-                    "; both are derivatives of sum(c * f), where c is random"
-                )
+                raise GradientError(f"{where}: {one.both_along(v)}")
         # A corner of one element is one of every direction; then the elements have decided.
         if len(report.kinks) == corners:
             for v in failed:
@@ -227,9 +227,16 @@ class _OneInput:
     """The derivatives of ``s`` with respect to input k, measured and as its gradient `g` claims."""
 
     def __init__(
-        self, s: Any, arrays: list[Array], k: int, g: Array, terms: float, tolerance: float
+        self,
+        s: Any,
+        arrays: list[Array],
+        k: int,
+        g: Array,
+        terms: float,
+        tolerance: float,
+        c: float | None,
     ) -> None:
-        self.s, self.arrays, self.k, self.tolerance = s, arrays, k, tolerance
+        self.s, self.arrays, self.k, self.tolerance, self.c = s, arrays, k, tolerance, c
         to_numpy = backend_of(g).to_numpy
         self.x, self.g = to_numpy(arrays[k]), to_numpy(g)
         # The step is relative to the size of the numbers: 1e-6 must not be moved by 6e-6.
@@ -237,6 +244,14 @@ class _OneInput:
         # The rounding error of a difference: that of the terms of s, and that of the inputs.
         rounded = terms + float(abs(self.g * self.x).sum())
         self.noise = 10 * float(np.finfo(np.float64).eps) * rounded / self.step
+
+    def both_along(self, v: Any) -> str:
+        """Both derivatives along `v` in words: those of f itself if it is a single number."""
+        claimed, measured = self.derivatives(v)
+        what = "; both are derivatives of sum(c * f), where c is random"
+        if self.c:
+            claimed, measured, what = claimed / self.c, measured / self.c, ""
+        return f"expected {measured:.12g} by central differences, got {claimed:.12g}{what}"
 
     def derivatives(self, v: Any, factor: float = 1.0) -> tuple[float, float]:
         """Those along `v`, claimed and measured, with so many times the usual step."""
@@ -302,7 +317,7 @@ def check_one_gradient(s: Callable[[Any], Any], x: Array, g: Array) -> None:
         GradientError: as `check_gradients` does; its input is called 0.
     """
     number = s(x)
-    one = _OneInput(lambda xs: Tensor(s(xs[0].array)), [x], 0, g, float(abs(number)), 1e-7)
+    one = _OneInput(lambda xs: Tensor(s(xs[0].array)), [x], 0, g, float(abs(number)), 1e-7, 1.0)
     checker = _Checker(["0"], False, 2, 1e-7, np.random.default_rng(STREAM))
     try:
         with np.errstate(all="ignore"):

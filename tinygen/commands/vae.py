@@ -4,6 +4,7 @@ tinygen train vae
 tinygen train vae --latent 2 --out runs/manifold
 tinygen train vae --preset iwae --stages 5 --out runs/iwae
 tinygen train vae --preset likelihood --gradients by-hand --out runs/likelihood
+tinygen train vae --preset importance --start runs/likelihood --gradients by-hand --out runs/weights
 """
 
 import math
@@ -46,16 +47,26 @@ DEFAULTS: dict[str, Any] = {
 CONV = {"hidden": (256,)}
 SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "latent": 8,
          "nll_samples": 20}  # fmt: skip
+DENSE = {"hidden": (500, 500), "latent": 40, "batch_size": 100, "binarize": "dynamic",
+         "nll_samples": 5000}  # fmt: skip
+CONVOLUTIONAL = {**DENSE, **CONV, "architecture": "conv"}
 PRESETS = {
     # Burda, Grosse and Salakhutdinov (2016), one stochastic layer; --samples 50 is their best.
     "iwae": {"hidden": (200, 200), "latent": 50, "activation": "tanh", "batch_size": 20,
              "objective": "iwae", "binarize": "dynamic", "schedule": "stages", "epochs": 3280,
              "lr": 1e-3, "beta2": 0.999, "epsilon": 1e-4, "nll_samples": 5000},
     # One sample; distorted images, so that it can learn long before it learns them by heart.
-    "likelihood": {"hidden": (500, 500), "latent": 40, "batch_size": 100, "binarize": "dynamic",
-                   "kl_warm_up": 10.0, "input_distortion": 0.1, "distorted_epochs": 150.0,
-                   "epochs": 200, "lr": 2e-3, "nll_samples": 5000},
+    "likelihood": {**DENSE, "kl_warm_up": 10.0, "input_distortion": 0.1, "distorted_epochs": 150.0,
+                   "epochs": 200, "lr": 2e-3},
+    "likelihood-conv": {**CONVOLUTIONAL, "kl_warm_up": 10.0, "input_distortion": 0.1,
+                        "distorted_epochs": 80.0, "epochs": 110, "lr": 3e-3},
+    # Importance weights, for which a network is ready that one sample has taught most of it.
+    "importance": {**DENSE, "objective": "iwae", "samples": 10, "epochs": 14, "lr": 1e-3},
+    "importance-conv": {**CONVOLUTIONAL, "objective": "iwae", "samples": 5, "epochs": 20,
+                        "lr": 1.5e-3},
 }  # fmt: skip
+AFTER = {"importance": "likelihood", "importance-conv": "likelihood-conv"}
+"""Presets that go on where a run of another ended."""
 NEEDS = [(flag, "stages", (None,)) for flag in ("epochs", "schedule", "warm_up")]
 """Stages have their own."""
 BINARIZE = ("none", "dynamic", "static")
@@ -70,7 +81,7 @@ PROBE_IMAGES, PROBE_STREAM = 20_000, 4
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
-    p = command_line.parser("mnist_vae", __doc__, prog=prog, distributed=True)
+    p = command_line.parser("mnist_vae", __doc__, prog=prog, distributed=True, graphs=True)
     group = command_line.add_network_flags(p)
     command_line.add_convolution_flags(group, CONV)
     command_line.add_start_flag(group)
@@ -179,13 +190,16 @@ def draw_pictures(run: Run, history: Any, evaluator: VAEEvaluator, elbo: ELBO, c
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV, NEEDS)
-    if args.stages:
-        args.schedule, args.epochs = "stages", (3**args.stages - 1) // 2
-    change = binarized.static if args.binarize == "static" else None
-    # Building it refuses what does not go together, before any data is read.
-    with ranks_of(args, build(args)) as ranks:
-        train(set_up_on(ranks, args, COLUMNS, change))
+    with ranks_of(arguments) as ranks:
+        args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV, NEEDS)
+        if args.stages:
+            args.schedule, args.epochs = "stages", (3**args.stages - 1) // 2
+        if args.preset in AFTER and not args.start:
+            before = AFTER[args.preset]
+            raise InputError(f"--preset {args.preset} needs --start, a run of --preset {before}")
+        change = binarized.static if args.binarize == "static" else None
+        # Building it refuses what does not go together, before any data is read.
+        train(set_up_on(ranks, build(args), args, COLUMNS, change))
 
 
 def train(run: Run) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -149,9 +149,15 @@ def denoising_autoencoder(
     Args:
         network: options of `tinygen.models.Autoencoder`, such as `channels`.
     """
+    untrained = untrained_autoencoder(dataset, **network)
+    p = _trained("encoder", untrained.model, "by-hand", dataset, progress, smoke)
+    return replace(untrained, parameters=p, path=Path("the denoising autoencoder"))
+
+
+def untrained_autoencoder(dataset: Dataset, **network: Any) -> TrainedModel:
+    """The same with random weights, for who needs to know its layers alone."""
     model = Autoencoder(dataset.pixels, input_noise=1.0, **network)
-    p = _trained("encoder", model, "by-hand", dataset, progress, smoke)
-    return TrainedModel(model, p, HOST, Path("the denoising autoencoder"), about(dataset))
+    return TrainedModel(model, model.initialise(SEED), HOST, Path("untrained"), about(dataset))
 
 
 @on_one_thread

@@ -24,7 +24,7 @@ from tinygen.homework.grading import HINTS, grade
 from tinygen.homework.notebooks import text_of
 from tinygen.homework.packages import PLATFORMS, package
 from tinygen.homework.prove import prove, prove_cheats, prove_grading
-from tinygen.homework.report import report, results_in
+from tinygen.homework.report import csv_of, report, results_in
 from tinygen.homework.sandbox.parent import SandboxError
 from tinygen.homework.submission import read
 
@@ -118,7 +118,11 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 
     c = command("report", run_report, "show the results of a class")
     c.add_argument("folder", type=Path, metavar="DIR", help="the results of `grade`")
-    c.add_argument("--json", action="store_true", help="print the results as JSON")
+    form = c.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the results as JSON")
+    form.add_argument(
+        "--csv", action="store_true", help="print the points as CSV, for spreadsheets"
+    )
 
     c = command("prove", run_prove, "show that the grades are right (about a minute an assignment)")
     c.add_argument(
@@ -224,6 +228,8 @@ def run_report(chosen: Chosen) -> None:
     """The results of a class."""
     if chosen.json:
         print(json.dumps(results_in(chosen.folder), indent=1))
+    elif chosen.csv:
+        print(csv_of(chosen.folder), end="")
     else:
         print(report(chosen.folder))
 

@@ -38,7 +38,7 @@ class Stopped(NamedTuple):
 
 TOO_LONG = "it takes longer than {:g} s: is there an endless loop, or far too many steps?"
 TOO_LONG_TO_LOAD = (
-    "to load it takes longer than {:g} s: is there an endless loop, "
+    "loading it takes longer than {:g} s: is there an endless loop, "
     'or something that belongs under `if __name__ == "__main__":`?'
 )
 TO_BE_WRITTEN = re.compile(r"(q\d+): (\S+) is to be written")

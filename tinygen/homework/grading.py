@@ -180,7 +180,7 @@ def _assignment_of(submission: Submission, name: str | None) -> Assignment:
     if not name and not submission.assignment:
         raise InputError(
             "expected a first line such as # tinygen homework: vae, variant 7, got none; "
-            "which assignment is it of?"
+            "name the assignment (--assignment vae)"
         )
     return assignments.load(name or submission.assignment)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
@@ -45,6 +47,30 @@ def report(folder: str | os.PathLike[str]) -> str:
     blocks = [lines for part in parts.items() for lines in _of_assignment(*part)]
     blocks.append(_titled("notes", [*_notes(results), *_notes_on_class(results, folder)]))
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
+
+
+def csv_of(folder: str | os.PathLike[str]) -> str:
+    """The points in a folder of results, a line for each student, as spreadsheets read them.
+
+    A cell is empty where there is nothing to be said, such as the points of one whom the grader
+    could not grade. A name that a spreadsheet would compute, such as ``=1+1``, has a ' before it.
+
+    Raises:
+        InputError: there are none.
+    """
+    results = results_in(folder)
+    ids = _questions(results)
+    file = io.StringIO()
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(["student", "assignment", "variant", "points", *ids])
+    for result in _by_name(results):
+        points = {q["id"]: q["points"] for q in result["questions"]}
+        numbers = [result["variant"], result["points"], *(points.get(id_) for id_ in ids)]
+        cells = ("" if number is None else _cell(number) for number in numbers)
+        name = result["student"]
+        name = f"'{name}" if name[:1] in ("=", "+", "-", "@") else name
+        table.writerow([name, result["assignment"], *cells])
+    return file.getvalue()
 
 
 def results_in(folder: str | os.PathLike[str]) -> list[Result]:
@@ -95,10 +121,10 @@ def _of_assignment(name: str, results: Sequence[Result]) -> Iterator[list[str]]:
 
 def _table(results: Sequence[Result]) -> list[str]:
     """A line for each student, a column for each question; and for variants, if they differ."""
-    ids = list(dict.fromkeys(q["id"] for result in results for q in result["questions"]))
+    ids = _questions(results)
     with_variant = len({result["variant"] for result in results if result["questions"]}) > 1
     rows = [["student", "variant", "points", *ids]]
-    for result in sorted(results, key=lambda one: one["student"].lower()):
+    for result in _by_name(results):
         points = {q["id"]: q["points"] for q in result["questions"]}
         cells = [_cell(result["points"]), *(_cell(points.get(id_)) for id_ in ids)]
         rows.append([_short(result["student"]), _cell(result["variant"]), *cells])
@@ -108,6 +134,16 @@ def _table(results: Sequence[Result]) -> list[str]:
         rows = [[student, *cells] for student, _, *cells in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [_row(row, widths) for row in rows]
+
+
+def _by_name(results: Sequence[Result]) -> list[Result]:
+    return sorted(results, key=lambda one: one["student"].lower())
+
+
+def _questions(results: Sequence[Result]) -> list[str]:
+    """Which questions there are, ``["q1", "q2", ...]``."""
+    numbers = {int(q["id"].removeprefix("q")) for result in results for q in result["questions"]}
+    return [f"q{number}" for number in sorted(numbers)]
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -162,7 +198,8 @@ def _failures(results: Sequence[Result]) -> list[str]:
     for title, texts in sorted(wrong.items(), key=lambda one: -one[1].total()):
         text, count = texts.most_common(1)[0]
         asked = len(_points(tried, title.split()[0]))
-        why = f"; {plural(count, 'time')}: {text}" if text != "wrong" else ""  # hints are hidden
+        often = "once" if count == 1 else f"{count} times"
+        why = f"; {often}: {text}" if text != "wrong" else ""  # hints are hidden
         lines.append(f"{title}: {texts.total()} of {asked} wrong{why}")
     blank = len(results) - len(tried)
     left_out = f" (without {plural(blank, 'student')}: blank or unreadable)" if blank else ""
@@ -196,7 +233,8 @@ def _notes_on_class(results: Sequence[Result], folder: str | os.PathLike[str]) -
         files[path.stem if path.suffix.lower() in SUFFIXES else path.name].append(path.name)
     for fingerprint, students in same.items():
         if fingerprint and len(students) > 1:
-            yield f"{', '.join(students)}: the same program, but for white space and comments"
+            who = ", ".join(students)
+            yield f"{who}: the same program, but for white space, comments and names"
     for names in files.values():
         if len(names) > 1:
             yield f"{', '.join(names)}: is this one student?"

@@ -405,6 +405,12 @@ dg = r / z - s * x / z**2
         "`d@x` is the first order times `@r`: it is (3) that has to be differentiated",
     ),
     Mistake(
+        "q8",
+        "-2 * r * g * y * (1 - y**2)",
+        "0 * x",
+        "`d@x` is 0, as if the derivative of tanh were a constant: in (3) it depends on `@x`",
+    ),
+    Mistake(
         "q9",
         "y * (r - dg[:, None])",
         "y * r",
@@ -545,6 +551,12 @@ dg = r / z - s * x / z**2
         "q11",
         "dx = np.zeros_like(x)",
         "dx = g[:, None] * is_largest / is_largest.sum(axis=1, keepdims=True)",
+        NO_CHANGE,
+    ),
+    Mistake(
+        "q11",
+        "dx = np.zeros_like(x)",
+        "dx = g[:, None] * r * is_largest / is_largest.sum(axis=1, keepdims=True)",
         NO_CHANGE,
     ),
     Mistake("q11", "return dg, dx", "return g * dg, dx", LINEAR),

@@ -80,6 +80,9 @@ def q8(submission, arguments, ask):
         loss_and_grad,
         update,
     )
+    if not isinstance(p, np.ndarray):
+        got = "None: is there a return?" if p is None else type(p).__name__
+        raise ValueError(f"expected the parameters, got {got}")
     used = [batch for batch, *_ in steps]
     return {
         "p": p,

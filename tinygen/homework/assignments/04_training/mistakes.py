@@ -370,6 +370,12 @@ MISTAKES = [
         "a matter of brackets in the warm-up: 1 is added to the step, and not to the rate",
     ),
     Mistake(
+        "q6",
+        "top * (t + 1) / warm\n    return top * (steps - t)",
+        "(t + 1) / warm\n    return (steps - t)",
+        "`top` is missing: the rate after the warm-up is 1",
+    ),
+    Mistake(
         "q7",
         "range(0, n, size)",
         "range(0, n - size + 1, size)",

@@ -41,7 +41,7 @@ def decayed(p, rate, decay):
 
 
 def rate_of(t, top, warm, steps):
-    """The learning rate of step `t`, which is 0 in the first and `steps` - 1 in the last step."""
+    """The learning rate of step `t`. The first step is number 0, the last one `steps` - 1."""
     # BEGIN q6 (8) (9) points=1.5 level=2
     if t < warm:
         return top * (t + 1) / warm
