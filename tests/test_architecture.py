@@ -44,7 +44,7 @@ MAY_IMPORT = {
     # It trains the models that others are measured against.
     "evaluation.reference_models": "evaluation errors files backend parameters losses optim data "
     "models training",
-    "plots": "files",
+    "plots": "display files",
     # Of explain, what students get a copy of.
     "homework": "arguments errors files explain",
     # What a user types stands above all; it offers the names of nn, ops and models.
@@ -349,7 +349,12 @@ def test_everything_else_is_set_in_setup_cfg():
     for path in files():
         for name, line in imports(path):
             top = name.split(".")[0]
-            top = {"PIL": "pillow", "cupyx": "cupy", "IPython": "jupyterlab"}.get(top, top)
+            top = {
+                "PIL": "pillow",
+                "cupyx": "cupy",
+                "cupy_backends": "cupy",
+                "IPython": "jupyterlab",
+            }.get(top, top)
             known = top == "tinygen" or top in sys.stdlib_module_names
             assert known or any(r.startswith(top) for r in required) or top in extras, (
                 f"{path}:{line}: {top} is imported, and not in setup.cfg"

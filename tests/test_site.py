@@ -18,6 +18,9 @@ for package in ("sphinx", "myst_nb", "furo", "mathjax"):
 import assignments  # noqa: E402
 import derivations  # noqa: E402
 import notebooks  # noqa: E402
+import short_names  # noqa: E402
+
+import tinygen as tg  # noqa: E402
 
 DOCS = Path(__file__).parents[1] / "docs"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
@@ -88,6 +91,22 @@ def test_the_page_of_a_homework_is_one_that_a_student_gets() -> None:
     assert "\n## The VAE, each equation alone\n" in source[0]
     assert r"u = m + \sigma \odot \varepsilon \tag{2}" in source[0]  # in the letters of variant 0
     assert "| q1 |" in source[0] and "<!--" not in source[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    {
+        "tinygen.training.fit": "tg.fit",
+        "tinygen.ops.exp": "tg.exp",  # an Op, where the reference has a function
+        "tinygen.data.load": "tg.data.load",  # tg.load is another one
+        "tinygen.nn.Dense": "tg.Dense",
+        "tinygen.byhand.pieces.Dense": None,
+        "tinygen.optim.Adam.step": None,
+        "module-tinygen.data": None,
+    }.items(),
+)
+def test_the_name_that_users_write(target: str, name: str | None) -> None:
+    assert short_names.short(target) == name
 
 
 class Page(HTMLParser):
@@ -177,6 +196,13 @@ def test_a_notebook_has_its_results_and_can_be_downloaded(path: Path, site: Path
     assert 'class="cell_output' in html
     link = re.search(r'href="\.\./(_downloads/[^"]*)"', html)
     assert link and (site / link[1]).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+def test_the_index_has_every_name_of_tg(site: Path) -> None:
+    index = (site / "genindex.html").read_text(encoding="utf-8")
+    things = [name for name in dir(tg) if callable(getattr(tg, name))]
+    assert len(things) > 100 and not [name for name in things if f">tg.{name}<" not in index]
 
 
 @pytest.mark.slow

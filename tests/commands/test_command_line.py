@@ -93,7 +93,10 @@ REFUSED = {
     ("--hidden", "400 200"): "got '400 200' in '400 200'; write widths as 512,256",
     ("--hidden", "5;5"): "argument --hidden: expected a whole number in digits, got '5;5'",
     ("--batch-size", "0"): "argument --batch-size: expected at least 1, got 0",
-    ("--batch-size", "251"): "--batch-size 251: idx has 250 training images",
+    (
+        "--batch-size",
+        "251",
+    ): "--batch-size 251: idx has 250 training images; expected at most --batch-size 250",
     ("--show-every", "0"): "argument --show-every: expected at least 1, got 0",
     ("--seed", "-1"): "argument --seed: expected at least 0, got -1",
     ("--seed", str(2**64)): "argument --seed: expected at most",

@@ -149,3 +149,30 @@ def test_arrays_are_looked_at(images: Any, labels: Any, fraction: float, sentenc
 def test_a_data_set_of_arrays_needs_no_more_than_them() -> None:
     data = Dataset("mine", GREY[:6], None, GREY[6:], None)
     assert (data.source, data.sha256) == ("arrays", {})
+
+
+def test_what_is_there_instead_of_pictures_is_named(tmp_path: Path) -> None:
+    written(tmp_path, GREY, "bmp")
+    with pytest.raises(InputError, match=r"got none, but files of \.bmp$"):
+        from_folder(tmp_path)
+    (tmp_path / "train").mkdir()
+    written(tmp_path / "train" / "cats", GREY)
+    with pytest.raises(InputError, match=r"got none, but some in \S+train.cats$"):
+        from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["", "cats"])
+@pytest.mark.parametrize("choice", ["auto", "mnist"])
+def test_pictures_are_not_passed_over_in_favour_of_mnist(
+    tmp_path: Path, place: str, choice: str
+) -> None:
+    written(tmp_path / place, GREY)
+    with pytest.raises(InputError, match=r"has pictures and none of MNIST's files; --data folder"):
+        load(choice, tmp_path)
+
+
+def test_a_path_in_the_place_of_a_choice_is_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"got a path; tg\.data\.from_folder\('"):
+        load(str(tmp_path))
+    with pytest.raises(InputError, match=r"got a path; tg\.data\.load\('npz', 'mine\.npz'\)$"):
+        load("mine.npz")

@@ -22,6 +22,7 @@ from tinygen.nn import (
     Reshape,
     Sequential,
 )
+from tinygen.training import TrainedModel
 
 # Names and shapes, without PyTorch.
 
@@ -44,6 +45,16 @@ def test_a_transposed_convolution_has_its_inputs_first() -> None:
     assert {k: x.shape for k, x in tg.to_torch(net, net.initialise(0))[1].items()} == {
         "1.weight": (5, 2, 3, 3)
     }
+
+
+def test_a_trained_model_has_its_parameters_with_it() -> None:
+    model = VAE(9, (5,), 3)
+    p = model.initialise(0)
+    trained = TrainedModel(model, p, tg.get_backend("numpy"), None)
+    for one, other in zip(tg.to_torch(trained), tg.to_torch(model, p), strict=True):
+        np.testing.assert_equal(one, other)
+    with pytest.raises(InputError, match=r"expected a trained model, .* got a VAE$"):
+        tg.to_torch(model)
 
 
 def test_the_parts_of_a_model_are_named() -> None:

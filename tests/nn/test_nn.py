@@ -165,6 +165,23 @@ def test_unknown_names_are_answered_with_the_known_ones():
         mlp([2, 2], "swish")
 
 
+@pytest.mark.parametrize("returned", [{}, {"b": np.ones(3)}, {"a": np.ones(3), "b": np.ones(3)}])
+def test_a_layer_that_does_not_initialise_its_parameters_is_refused(returned):
+    """Zeros would be trained without a word."""
+
+    class Scale(tg.Layer):
+        def __init__(self):
+            self.shapes = {"a": (3,)}
+
+        def initialise(self, generator):
+            return returned
+
+    with pytest.raises(
+        tg.InputError, match=r"^Scale: expected initialise to return arrays for a, got"
+    ):
+        Sequential(Dense(2, 3), Scale()).initialise(seed=0)
+
+
 def test_a_layer_of_ones_own_needs_only_its_call():
     class Double(Layer):
         def __call__(self, p, x, *, training=False):

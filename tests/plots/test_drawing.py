@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from inspect import signature
+from pathlib import Path
 from typing import Any
 from weakref import ref
 
@@ -150,3 +151,32 @@ def test_curves_and_points_differ_for_the_colour_blind(style: str, deficiency: s
 
 def test_completion_offers_pictures_and_not_the_modules_that_they_are_in() -> None:
     assert [*dir(plots)] == sorted(plots.__all__) and plots.images is not None
+
+
+@pytest.mark.parametrize(
+    ("ending", "begins"),
+    [("", b"\x89PNG"), (".png", b"\x89PNG"), (".PDF", b"%PDF"), (".svg", b"<?xml")],
+)
+def test_a_file_is_what_its_name_says(tmp_path: Path, ending: str, begins: bytes) -> None:
+    path = tmp_path / f"x{ending}"
+    plots.sheet(X, (2, 2), path=path)
+    assert path.read_bytes().startswith(begins)
+
+
+def test_what_cannot_be_drawn_into_or_written_is_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"x\.jpeg: expected a name that ends in \.png or \.pdf or"
+    ):
+        plots.sheet(X, (2, 2), path=tmp_path / "x.jpeg")
+    with pytest.raises(
+        ValueError, match=r"^plots: expected one Axes of matplotlib, got a ndarray$"
+    ):
+        plots.sheet(X, (2, 2), ax=pyplot.figure().subplots(2, 2))
+    with pytest.raises(ValueError, match=r"no 'train'; it has epoch, train_loss$"):
+        plots.loss_curves([{"epoch": 1, "train_loss": 1.0}], {"loss": {"train": "training"}})
+    with pytest.raises(ValueError, match="one epoch at least, got none"):
+        plots.loss_curves([], {"loss": {"train": "training"}})
+    with pytest.raises(ValueError, match=r"expected counts \(k, k\), .* got \(3,\)$"):
+        plots.confusion([1, 2, 0], "labels")
+    assert not [*tmp_path.iterdir()]
+    pyplot.close("all")

@@ -50,6 +50,22 @@ def test_sheet(tmp_path, m, columns):
     assert is_empty(pixels[0]) and is_empty(pixels[-1]) and is_empty(pixels[:, 0])
 
 
+def test_bytes_are_shown_as_floats_are():
+    """As in a data set; 0 to 255 would all be white, or all ink."""
+    for shape in ((3, 4), (2, 2, 3)):
+        images = np.random.default_rng(0).integers(0, 256, (7, *shape), dtype=np.uint8)
+        of_bytes, of_floats = plots.sheet(images), plots.sheet(images / 255)
+        shown = [figure.axes[0].images[0].get_array() for figure in (of_bytes, of_floats)]
+        np.testing.assert_allclose(*shown, atol=1 / 255)
+        assert shown[0].max() <= 1
+    with pytest.raises(
+        ValueError, match=r"expected pixels in \[0, 1\], got 2\d\d; divide by 255\?"
+    ):
+        plots.sheet(images * 1.0)
+    with pytest.raises(ValueError, match="expected 9 pixels for an image of 3 x 3, got 12"):
+        plots.sheet(IMAGES, (3, 3))
+
+
 def test_images_need_no_shape_and_rows_do():
     rows = np.random.default_rng(0).random((7, 6))
     of_rows, of_images = plots.sheet(rows, (2, 3)), plots.sheet(rows.reshape(7, 2, 3))

@@ -422,7 +422,11 @@ def test_a_run_records_its_background(tmp_path: Path) -> None:
     inner = images[:, 1:-1, 1:-1].astype(float).sum()
     expected = (images.astype(float).sum() - inner) / (255 * 250 * (25 - 9))
     assert tg.load(tmp_path / "run").data["background"] == pytest.approx(expected, abs=5e-4)
-    assert about(tg.data.mixture_points("ring", 3, 3))["background"] is None
+    assert tg.load(tmp_path / "run").data["range"] is None
+    points = tg.data.mixture_points("ring", 3, 3)
+    assert about(points)["background"] is None
+    x = [float(row[k]) for row in points.train_images for k in (0, 1)]
+    assert about(points)["range"] == [min(x), max(x)]
 
 
 def test_a_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,6 +145,11 @@ def test_what_cannot_be_loaded_is_not_saved(
     assert "\n" not in str(refused.value) and not [*tmp_path.iterdir()]
 
 
+def test_a_model_before_its_path_is_asked_about() -> None:
+    with pytest.raises(InputError, match=r"^save: expected a path, and then a model, got a VAE$"):
+        tg.save(VAE9, "vae.npz")  # type: ignore[arg-type]  as torch.save has it
+
+
 def test_an_array_of_another_shape_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "vae.npz"
     tg.save(path, VAE9, VAE9.initialise(0))

@@ -169,6 +169,8 @@ def test_a_gan_with_classes_shows_those_that_are_asked_for() -> None:
         np.testing.assert_allclose(who.sample(7, labels=labels), expected, rtol=1e-5)
     with pytest.raises(ValueError, match="label 2 is out of range"):
         who.sample(3, labels=2)
+    with pytest.raises(InputError, match=r"one label, or one for each of 3 images, got .* \(2,\)$"):
+        who.sample(3, labels=[0, 1])
     with pytest.raises(InputError, match="expected no labels"):
         trained("gan").sample(3, labels=1)
 
@@ -216,14 +218,62 @@ def test_what_a_verb_returns_another_one_takes(name: str) -> None:
 
 
 def test_points_go_through_as_they_are() -> None:
-    who = replace(trained("autoencoder"), data={"shape": [6], "preprocessing": "none"})
     points = 9 * np.random.default_rng(0).standard_normal((7, 6))
+    who = of_rows("gaussian vae", points)
     assert who.encode(points).shape == (7, 3) and who.reconstruct(points).shape == (7, 6)
+
+
+def of_rows(name: str, rows: Any) -> TrainedModel:
+    """As `tinygen.fit` returns it after a training on rows of floats."""
+    about = {"shape": [6], "preprocessing": "none", "range": [float(rows.min()), float(rows.max())]}
+    return replace(trained(name), data=about)
+
+
+SIGNED = 2 * ROWS - 1
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_bytes_are_refused_if_the_rows_of_the_training_were_scaled_otherwise(old: bool) -> None:
+    who = of_rows("gaussian vae", SIGNED)
+    if old:  # a checkpoint that does not say how they were
+        who = replace(who, data={"shape": [6], "preprocessing": "none"})
+    of = "of floats" if old else r"of floats from -\S+ to \S+"
+    for verb in ("encode", "posterior", "reconstruct", "loss"):
+        with pytest.raises(
+            InputError, match=rf"rows {of}, got uint8; images / 255 is in \[0, 1\]$"
+        ):
+            getattr(who, verb)(IMAGES)
+    with pytest.raises(InputError, match="got uint8"):
+        who.encoder.prepare(IMAGES)
+    assert who.encode(SIGNED).shape == (7, 3)
+
+
+@pytest.mark.parametrize("name", ["gaussian vae", "vae", "classifier"])
+def test_bytes_are_taken_if_the_rows_of_the_training_were_in_the_unit_interval(name: str) -> None:
+    who = of_rows(name, ROWS)
+    np.testing.assert_array_equal(who.prepare(IMAGES), ROWS)
+
+
+def test_a_model_that_answers_in_the_unit_interval_takes_no_other_rows() -> None:
+    for name in ("vae", "autoencoder"):
+        with pytest.raises(InputError, match=r"in \[0, 1\], got .* to 248; divide by 255"):
+            of_rows(name, ROWS).encode(IMAGES.reshape(7, 6) * 1.0)
+
+
+def test_floats_far_from_those_of_the_training_are_warned_of() -> None:
+    who = of_rows("gaussian vae", SIGNED)
+    who.prepare(2 * SIGNED)  # as an outlier may be; warnings are errors here
+    with pytest.warns(
+        UserWarning, match=r"from 4 to 248, those .* from -\S+ to \S+; were they"
+    ) as w:
+        who.prepare(IMAGES.reshape(7, 6) * 1.0)
+    assert w[0].filename == __file__ and len(w) == 1
 
 
 @pytest.mark.parametrize(
     ("verb", "arguments", "sentence"),
     [
+        ("encode", (IMAGES.astype(int),), r"got int64; x\.astype\(np\.uint8\) makes pixels"),
         ("encode", (ROWS * 255,), r"expected values in \[0, 1\], got .*; divide by 255"),
         ("encode", (np.full((7, 6), np.nan),), "NaN"),
         ("encode", (ROWS[0],), "of images of 2 x 3 pixels, got no$"),

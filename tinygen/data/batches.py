@@ -64,14 +64,15 @@ def as_floats(images: Array, dtype: Any = np.float32) -> Array:
     return namespace(rows).divide(rows, 255, dtype=dtype)  # converted first: no float64 in between
 
 
-def require_finite(what: str, rows: Array, unit_interval: bool = False) -> None:
+def require_finite(what: str, rows: Array, unit_interval: bool | str = False) -> None:
     """Refuse rows of floats with a NaN or an infinity, once, before a model sees them.
 
     It looks at all values, so it waits for a GPU; pixels of uint8 need no look.
 
     Args:
         what: the rows' name, for the message.
-        unit_interval: whether values must lie in [0, 1], too, as probabilities do.
+        unit_interval: whether values must lie in [0, 1], too, as probabilities do; or the option
+            of a model with which they need not.
 
     Raises:
         InputError: they do not; the message says where.
@@ -93,7 +94,8 @@ def require_finite(what: str, rows: Array, unit_interval: bool = False) -> None:
         )
     least, most = float(rows.min()), float(rows.max())
     if unit_interval and not 0 <= least <= most <= 1:
-        way = "; divide by 255?" if least >= 0 and 1 < most <= 255 else ""
+        way = f"; a model with {unit_interval} takes others" if unit_interval is not True else ""
+        way = "; divide by 255?" if least >= 0 and 1 < most <= 255 else way
         raise InputError(f"{what}: expected values in [0, 1], got {least:g} to {most:g}{way}")
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -118,18 +119,22 @@ def require_images(what: str, images: np.ndarray, labels: np.ndarray | None) -> 
     """What a `Dataset` promises of its images, of which each part has at least one."""
     if not isinstance(images, np.ndarray) or isinstance(images, np.ma.MaskedArray):
         way = "; np.stack(images) makes one of images of one size" * isinstance(images, list)
-        if isinstance(images, str) and images in CHOICES:
-            way = f"; tg.data.load({images!r}) is a data set"
+        if isinstance(images, (str, os.PathLike)):
+            reads = "load" if images in CHOICES else "from_folder"
+            way = f"; tg.data.{reads}({os.fspath(images)!r}) is a data set"
         raise InputError(f"{what}: expected an array of NumPy, got a {type(images).__name__}{way}")
     pixels = images.dtype == np.uint8 and images.ndim > 1
     if not pixels and (images.dtype.kind != "f" or images.ndim != 2):
         raise InputError(
             f"{what}: expected uint8 (n, h, w) or (n, h, w, c), or rows (n, d) of floats, "
-            f"got {images.dtype} {images.shape}{_as_pixels(images)}"
+            f"got {images.dtype} {images.shape}{as_pixels(images)}"
         )
     if images.ndim == 4 and images.shape[3] not in (1, 3):
+        way = "; x.transpose(0, 2, 3, 1) has channels last" * (images.shape[1] in (1, 3))
+        way = way or "; x[..., :3] leaves out transparency" * (images.shape[3] == 4)
         raise InputError(
-            f"{what}: expected (n, h, w), or (n, h, w, c) with 1 or 3 channels, got {images.shape}"
+            f"{what}: expected (n, h, w), or (n, h, w, c) with 1 or 3 channels, got "
+            f"{images.shape}{way}"
         )
     if images.size == 0:
         raise InputError(f"{what}: expected at least one, got a shape of {images.shape}")
@@ -141,17 +146,30 @@ def require_images(what: str, images: np.ndarray, labels: np.ndarray | None) -> 
         raise InputError(
             f"{what}: expected a label for each, got {len(images)} images and {len(labels)} labels"
         )
+    if pixels and images.max() == 1:
+        raise InputError(f"{what}: expected pixels up to 255, got 0 and 1 alone{as_pixels(images)}")
     require_finite(what, images)
 
 
-def _as_pixels(images: np.ndarray) -> str:
-    """How numbers of another kind that can be pixels become some."""
-    if images.dtype.kind not in "biuf" or images.ndim < 3 or not images.size:
+def as_pixels(images: np.ndarray) -> str:
+    """How numbers of another kind that can be pixels become some, for the end of a message.
+
+    >>> as_pixels(np.array([[[False, True]]]))
+    '; 255 * x.astype(np.uint8) makes pixels of them'
+    """
+    kind = images.dtype.kind
+    if kind not in "biuf" or images.ndim < 2 or not images.size:
         return ""
     least, most = images.min(), images.max()  # NaN is in no interval
-    if 0 <= least <= most <= 1 and images.dtype.kind == "f":
-        return "; (255 * x).round().astype(np.uint8) makes pixels of them"
-    return "; x.astype(np.uint8) makes pixels of them" * bool(0 <= least <= most <= 255)
+    if not 0 <= least <= most or (kind == "f" and most > 255):
+        return ""
+    if most <= 1:  # 0 and 1, or what is between them
+        way = "(255 * x).round().astype(np.uint8)" if kind == "f" else "255 * x.astype(np.uint8)"
+    elif most <= 255:
+        way = "x.astype(np.uint8)"
+    else:  # of a camera with 10, 12 or 16 bits
+        way = f"(x * (255 / {2 ** int(most).bit_length() - 1})).round().astype(np.uint8)"
+    return f"; {way} makes pixels of them"
 
 
 def _cut(factors: dict[str, np.ndarray] | None, n: int | None) -> dict[str, np.ndarray] | None:
@@ -309,6 +327,7 @@ def load(
     ...     load("npz", f"{folder}/mine.npz").train_images.shape
     (40, 28, 28)
     """
+    _refuse_path(choice)
     refuse_unknown("data", choice, CHOICES)
     if choice == "strokes":
         return stroke_digits(seed)
@@ -469,6 +488,19 @@ def _load_folder(data_dir: str | os.PathLike[str] | None, seed: int) -> Dataset:
     return from_folder(data_dir, seed=seed)
 
 
+def _refuse_path(choice: Any) -> None:
+    """Where images are is said by `data_dir`, and what they are by `choice`."""
+    if choice in CHOICES or not isinstance(choice, (str, os.PathLike)):
+        return
+    if os.path.isdir(choice):
+        way = f"from_folder({os.fspath(choice)!r})"
+    elif os.fspath(choice).endswith(".npz"):
+        way = f"load('npz', {os.fspath(choice)!r})"
+    else:
+        return
+    raise InputError(f"load: expected one of {', '.join(CHOICES)}, got a path; tg.data.{way}")
+
+
 def _say_if_bright(dataset: Dataset, say: Callable[[str], object]) -> None:
     if background(dataset.train_images) > BRIGHT:
         say(
@@ -488,6 +520,11 @@ def _load_published(
     for folder in locations.places(name, data_dir):
         if locations.find(folder, source.files):
             return _read_all(name, source.title, folder, source.files, read)
+        if data_dir and folder == locations.expanded(data_dir) and pictures.has_some(folder):
+            raise InputError(
+                f"{folder} has pictures and none of {source.title}'s files; --data folder, or "
+                "tg.data.from_folder, reads them"
+            )
         say(f"{folder} has none of {source.title}'s files; looking further")
     cache = locations.cache_folder() / name
     present = locations.find(cache, source.files) if os.path.isdir(cache) else {}

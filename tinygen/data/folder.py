@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,7 @@ def read(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise InputError(f"{folder}: expected a folder ({error.strerror or error})") from None
     by_class = [files for files in map(_pictures, classes) if files]
     if bool(flat) == bool(by_class):
-        got = "both" if flat else "none"
+        got = "both" if flat else _what_else(folder)
         raise InputError(
             f"{folder}: expected pictures ({', '.join(ENDINGS)}) in it, or in a sub-folder for "
             f"each class, got {got}"
@@ -42,6 +44,16 @@ def read(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
     return _stacked(folder, files), labels
 
 
+def has_some(folder: Path) -> bool:
+    """Whether there are pictures in a folder, or in a sub-folder of it."""
+    return any(file.suffix.lower() in ENDINGS for file in _files(folder, depth=2))
+
+
+def _files(folder: Path, depth: int) -> Iterator[Path]:
+    """What is in a folder and in those below it, without what cannot be read."""
+    return chain.from_iterable(folder.glob("/".join("*" * k)) for k in range(1, depth + 1))
+
+
 def _pictures(folder: Path) -> list[Path]:
     """Those that are directly in it; names that begin with a dot are the system's own."""
     return sorted(
@@ -49,6 +61,15 @@ def _pictures(folder: Path) -> list[Path]:
         for file in folder.iterdir()
         if file.suffix.lower() in ENDINGS and not file.name.startswith(".")
     )
+
+
+def _what_else(folder: Path) -> str:
+    """Where pictures are deeper in a folder, or else which other files there are."""
+    files = [file for file in _files(folder, depth=3) if file.suffix]
+    if deeper := [file.parent for file in files if file.suffix.lower() in ENDINGS]:
+        return f"none, but some in {min(deeper)}"
+    others = sorted({file.suffix for file in files})[:5]
+    return f"none, but files of {', '.join(others)}" if others else "none"
 
 
 def _stacked(folder: Path, files: list[Path]) -> np.ndarray:
@@ -79,6 +100,8 @@ def _picture(file: Path) -> np.ndarray:
         raise InputError(f"{file}: expected a PNG or JPEG picture ({error})") from None
     if picture.mode not in MODES:
         raise InputError(
-            f"{file}: expected 8 bits for a colour, got a picture of mode {picture.mode}"
+            f"{file}: expected 8 bits for a colour, got a picture of mode {picture.mode}; "
+            "its numbers are np.asarray(PIL.Image.open(file)), and tg.data.from_arrays says how "
+            "an array of such becomes uint8"
         )
     return np.asarray(picture.convert("L" if picture.mode in GREY else "RGB"))

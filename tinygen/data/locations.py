@@ -20,8 +20,10 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     """A path that a user named, with the home folder in the place of a leading ~ or ~name.
 
     Raises:
-        InputError: there is no such home folder.
+        InputError: there is no such home folder, or the path is empty.
     """
+    if not os.fspath(path):
+        raise InputError("expected a path, got an empty text; the folder here is .")
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -32,6 +32,16 @@ def convert_options(model: Any) -> None:
         object.__setattr__(model, field.name, CONVERSIONS[str(field.type)](field.name, value))
 
 
+def option_for_any_numbers(model: Any) -> str:
+    """The option with which a model that answers in [0, 1] would answer any number; else "".
+
+    Images of such a model are probabilities, or grey values from 0 to 1.
+    """
+    if getattr(model, "likelihood", None) == "bernoulli":
+        return "likelihood='gaussian'"
+    return "output='none'" if getattr(model, "output", None) == "sigmoid" else ""
+
+
 def _integer(name: str, value: Any) -> int:
     if not _is_integer(value):
         raise InputError(f"{name} must be a whole number, got {value!r}")

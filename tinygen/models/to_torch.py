@@ -79,10 +79,10 @@ class TorchNetwork(NamedTuple):
     state_dict: Arrays
 
 
-def to_torch(model: Any, parameters: Mapping[str, Any]) -> TorchNetwork:
-    """A model, or a `Sequential`, with its parameters, for PyTorch::
+def to_torch(model: Any, parameters: Mapping[str, Any] | None = None) -> TorchNetwork:
+    """A trained model, or a model or `Sequential` and its parameters, for PyTorch::
 
-        source, weights = tg.to_torch(trained.model, trained.parameters)
+        source, weights = tg.to_torch(trained)
         net = eval(source)              # or print(source), and paste it; from torch import nn
         net.load_state_dict({name: torch.from_numpy(x) for name, x in weights.items()})
         net.eval()
@@ -96,7 +96,7 @@ def to_torch(model: Any, parameters: Mapping[str, Any]) -> TorchNetwork:
     ``c h w``, as an image of PyTorch is, and not ``h w c``. With one channel that is the same.
 
     Raises:
-        InputError: PyTorch has no such layer, or the layers are no chain.
+        InputError: PyTorch has no such layer, the layers are no chain, or there are no parameters.
 
     >>> net = Sequential(Dense(2, 3), relu)
     >>> p = net.initialise(seed=0)
@@ -104,6 +104,14 @@ def to_torch(model: Any, parameters: Mapping[str, Any]) -> TorchNetwork:
     >>> bool((weights["0.weight"] == p["W1"].T).all())
     True
     """
+    if parameters is None:
+        trained = model
+        model, parameters = (getattr(trained, k, None) for k in ("model", "parameters"))
+        if parameters is None:
+            raise InputError(
+                "to_torch: expected a trained model, or a model and its parameters, "
+                f"got a {type(trained).__name__}"
+            )
     if isinstance(model, Sequential):
         return _network(model, parameters)
     networks = getattr(model, "networks", None)

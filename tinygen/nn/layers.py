@@ -26,7 +26,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Layer:
-    """The interface of a layer; one without parameters need not override `shapes`.
+    """The interface of a layer; one without parameters need not override `shapes` or `initialise`.
 
     >>> class Scale(Layer):
     ...     shapes = {"a": (1,)}

@@ -66,7 +66,13 @@ class Sequential:
         """Write the initial values into the host arrays named ``prefix + name``."""
         for layer, names in zip(self.layers, self.names, strict=True):
             if names:
-                for short, value in layer.initialise(generator).items():
+                values = layer.initialise(generator)
+                if {*values} != {*layer.shapes}:
+                    raise InputError(
+                        f"{type(layer).__name__}: expected initialise to return arrays for "
+                        f"{', '.join(layer.shapes)}, got {', '.join(values) or 'none'}"
+                    )
+                for short, value in values.items():
                     expected = layer.shapes[short]
                     if np.shape(value) != expected:  # it might broadcast
                         raise InputError(

@@ -27,6 +27,11 @@ def confusion(
     ['8', '2', '9']
     """
     counts = np.asarray(counts)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
+        raise ValueError(
+            "confusion: expected counts (k, k), as tinygen.evaluation.confusion makes of labels "
+            f"and predictions, got {counts.shape}"
+        )
     classes = len(counts)
     mistakes = counts * (1 - np.eye(classes))
     side = 1.2 + 0.36 * classes

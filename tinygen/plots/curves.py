@@ -65,6 +65,9 @@ def loss_curves(
         panels: ``{label of the y axis: {key of a row: label}}``.
         levels: ``{label: value}``, drawn in the first panel as horizontal lines for comparison.
 
+    Raises:
+        ValueError: there are no rows, or they do not have such a key.
+
     >>> rows = [{"epoch": epoch, "train_loss": 9.0 / epoch, "kl": epoch} for epoch in (1, 2, 3)]
     >>> figure = loss_curves(rows, {"loss": {"train_loss": "training"}, "nats": {"kl": "KL"}})
     >>> [panel.get_ylabel() for panel in figure.axes]
@@ -72,6 +75,13 @@ def loss_curves(
     >>> figure.axes[0].get_title(loc="right")
     'training: mean over the epoch'
     """
+    if not history:
+        raise ValueError("loss_curves: expected the rows of one epoch at least, got none")
+    for key in (key for curves in panels.values() for key in curves):
+        if key not in history[0]:
+            raise ValueError(
+                f"loss_curves: the history has no {key!r}; it has {', '.join(history[0])}"
+            )
     many = len(panels) > 1
     size = (5 * len(panels) if many else 6, 3.6)
     axes = grid(ax, 1, len(panels), size, "constrained" if many else None).subplots(squeeze=False)

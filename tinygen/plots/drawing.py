@@ -6,20 +6,26 @@ import io
 import os
 from collections.abc import Callable
 from functools import wraps
-from math import ceil
-from typing import Any, ParamSpec
+from math import ceil, prod
+from pathlib import Path
+from types import NoneType
+from typing import Any, ParamSpec, cast
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tinygen.display import times
 from tinygen.files import replacing
 from tinygen.plots.style import settings, style
 
 DPI = 150
+FORMATS = ("png", "pdf", "svg")
 File = str | os.PathLike[str] | None
-"""The file to write, if one is wanted."""
+"""The file to write, if one is wanted; the end of its name is one of `FORMATS`."""
+FAR = 10
+"""No pixel in [0, 1]; the means of a Gaussian decoder may lie a little outside, and are clipped."""
 P = ParamSpec("P")
 
 
@@ -32,7 +38,7 @@ class Picture(Figure):
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
         with settings():
-            _write(self, file)
+            _write(self, file, "png")
         return file.getvalue()
 
 
@@ -41,6 +47,9 @@ def picture(draw: Callable[P, Figure | None]) -> Callable[P, Figure | None]:
 
     @wraps(draw)
     def drawn(*arguments: P.args, **options: P.kwargs) -> Figure | None:
+        if not isinstance(ax := options.get("ax"), (Axes, NoneType)):
+            raise ValueError(f"plots: expected one Axes of matplotlib, got a {type(ax).__name__}")
+        _format_of(cast(File, options.get("path")))  # refused before anything is drawn
         with settings():
             return draw(*arguments, **options)
 
@@ -76,27 +85,49 @@ def finish(figure: Any, path: File) -> Figure | None:
     whole = figure.canvas.figure
     if path is not None:
         with replacing(path) as file:  # a crash leaves the old file or the new one
-            _write(whole, file)
+            _write(whole, file, _format_of(path))
     return whole if isinstance(whole, Picture) else None
 
 
-def _write(figure: Figure, file: Any) -> None:
-    figure.savefig(file, format="png", bbox_inches="tight")
+def _format_of(path: File) -> str:
+    """What a file is written as; by the end of its name, PNG if that has none."""
+    ending = "" if path is None else Path(path).suffix
+    if ending and ending[1:].lower() not in FORMATS:
+        expected = " or ".join(f".{name}" for name in FORMATS)
+        raise ValueError(f"plots: {path}: expected a name that ends in {expected}")
+    return ending[1:].lower() or FORMATS[0]
+
+
+def _write(figure: Figure, file: Any, format: str) -> None:
+    figure.savefig(file, format=format, bbox_inches="tight")
 
 
 def as_images(rows: Any, shape: tuple[int, ...] | None) -> Any:
     """Rows of pixels as images: ``(m, pixels) -> (m, h, w)``, or ``(m, h, w, 3)`` in colour.
 
+    Pixels of uint8 become floats in [0, 1].
+
     Args:
         shape: of an image; None if they are images already.
 
     Raises:
-        ValueError: the shape is neither that of grey nor that of colour images.
+        ValueError: the shape is neither that of grey nor that of colour images, rows have another
+            number of pixels, or pixels are far above 1.
     """
+    rows = np.asarray(rows)
     shape = np.shape(rows)[1:] if shape is None else shape
     if len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,)):
         raise ValueError(f"plots: expected images (h, w), (h, w, 1) or (h, w, 3), got {shape}")
-    return np.asarray(rows).reshape(len(rows), *(shape[:2] if shape[2:] == (1,) else shape))
+    if rows[:1].size != len(rows[:1]) * prod(shape):
+        raise ValueError(
+            f"plots: expected {prod(shape)} pixels for an image of {times(shape)}, got "
+            f"{times(rows.shape[1:])}"
+        )
+    if rows.dtype == np.uint8:
+        rows = rows / 255
+    if np.any(rows > FAR):
+        raise ValueError(f"plots: expected pixels in [0, 1], got {rows.max():g}; divide by 255?")
+    return rows.reshape(len(rows), *(shape[:2] if shape[2:] == (1,) else shape))
 
 
 def tiled(

@@ -39,8 +39,8 @@ def images_in_rows(
     """Rows of images below one another, with the name of each row at its left.
 
     Args:
-        rows: ``{name: images}``, as many in each, in [0, 1]: ``(n, h, w)``, ``(n, h, w, c)``, or
-            rows of their pixels.
+        rows: ``{name: images}``, as many in each, of uint8 or in [0, 1]: ``(n, h, w)``,
+            ``(n, h, w, c)``, or rows of their pixels.
         shape: ``(h, w)`` or ``(h, w, c)`` of an image, which rows do not tell.
 
     >>> digits = np.zeros((5, 28, 28))
@@ -69,7 +69,8 @@ def sheet(
     """Images on a sheet, row by row; the rest of the last row stays empty.
 
     Args:
-        images: ``(m, h, w)`` or ``(m, h, w, c)`` in [0, 1], or rows of their pixels, ``(m, d)``.
+        images: ``(m, h, w)`` or ``(m, h, w, c)``, of uint8 or in [0, 1], or rows of their pixels,
+            ``(m, d)``.
         shape: ``(h, w)`` or ``(h, w, c)`` of an image, which rows do not tell.
 
     >>> figure = sheet(np.zeros((5, 28, 28)), columns=3)

@@ -23,6 +23,7 @@ from tinygen.display import times
 from tinygen.errors import InputError, require_seed
 from tinygen.losses import one_hot
 from tinygen.models import GAN, AdversarialAutoencoder, Classifier
+from tinygen.models.architecture import shape_of
 from tinygen.parameters import Parameters
 from tinygen.training.learners import AAELearner, AdversarialLearner, Learner, SingleLossLearner
 from tinygen.training.learners.learner import MakeOptimizer
@@ -76,6 +77,7 @@ def fit(
         images: a data set, whose test images then are evaluated after each epoch; or images
             ``(n, h, w)`` or ``(n, h, w, c)`` of uint8, or rows ``(n, d)`` of floats.
         labels: ``(n,)``, for a classifier, or a GAN with classes; those of a data set are its own.
+        epochs: how often each image is seen.
         batch_size: 128 by default, or all images if there are fewer.
         rate: of learning, at its highest; by default that of the command which trains such a model.
         optimizer: makes one for the parameters of a player, such as `tinygen.SGD` or
@@ -83,6 +85,9 @@ def fit(
         gradients: "autograd" or "by-hand".
         evaluate: takes the model as it is after each epoch, a `TrainedModel`, and returns figures
             by name, which are printed and stand in the history.
+        seed: of the initial weights, the order of the images and the noise; the same seed gives the
+            same model on the same machine.
+        backend: "numpy" or "cupy".
         out: a folder for the checkpoint and the figures of each epoch, as of a run; by default none
             is left behind.
         restart: replace a run that is in `out`.
@@ -105,7 +110,7 @@ def fit(
     _refuse_other_models(model)
     recipe = RECIPES[type(model)]
     if labels is not None and not getattr(model, "classes", 0):
-        raise InputError(f"fit: expected no labels, as a {type(model).__name__} has no classes")
+        raise InputError(f"fit: expected no labels, as {_a(model)} has no classes")
     data = _dataset(images, labels)
     _refuse_other_images(model, data)
     rate = recipe.lr if rate is None else rate
@@ -225,12 +230,31 @@ def _refuse_other_models(model: Any) -> None:
 def _refuse_other_images(model: Any, data: Dataset) -> None:
     """Images of another size, or without the labels that are needed."""
     if data.pixels != model.pixels:
+        way = f"{type(model).__name__}(pixels={data.pixels}) is for these"
+        if data.train_images.size == model.pixels:
+            way = "images[None] is a batch of one"
         raise InputError(
-            f"fit: expected images of {model.pixels} pixels, got {times(data.image_shape)}; "
-            f"{type(model).__name__}(pixels={data.pixels}) is for these"
+            f"fit: expected images of {model.pixels} pixels, got {times(data.image_shape)}; {way}"
         )
-    if getattr(model, "classes", 0) and data.train_labels is None:
-        raise InputError(f"fit: expected labels (n,), as a {type(model).__name__} has classes")
+    shape = (*data.image_shape, 1)[:3]  # of a grey image, too; of rows there is none
+    if (model.channels or model.image) and len(shape) == 3 and shape_of(model) != shape:
+        raise InputError(
+            f"fit: expected images of {times(shape_of(model))} (image={shape_of(model)}), got "
+            f"{times(shape)}; {type(model).__name__}(image={shape}) is for these"
+        )
+    classes, labels = getattr(model, "classes", 0), data.train_labels
+    if classes and labels is None:
+        raise InputError(f"fit: expected labels (n,), as {_a(model)} has classes")
+    if labels is not None and classes and (most := np.max(labels)) >= classes:
+        raise InputError(
+            f"fit: expected labels from 0 to {classes - 1}, as the {type(model).__name__} has "
+            f"{classes} classes, got {most}"
+        )
+
+
+def _a(model: Any) -> str:
+    name = type(model).__name__
+    return f"{'an' if name.startswith('A') else 'a'} {name}"
 
 
 def _refuse_numbers(images: int, epochs: Any, batch_size: Any, rate: Any) -> None:

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from math import prod
+from math import inf, prod
 from numbers import Integral
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +17,7 @@ import numpy as np
 
 from tinygen.backend import Array, Backend, get_backend
 from tinygen.data.batches import as_floats, background, require_finite
+from tinygen.data.datasets import as_pixels
 from tinygen.data.locations import expanded
 from tinygen.display import html_table, times
 from tinygen.errors import InputError, require_seed
@@ -31,6 +32,7 @@ from tinygen.models import (
     Encoder,
 )
 from tinygen.models.encoder_decoder import EncoderDecoder
+from tinygen.models.options import option_for_any_numbers
 from tinygen.models.serialization import KINDS, from_description
 from tinygen.parameters import Parameters
 from tinygen.training import checkpoint, tensors
@@ -160,7 +162,9 @@ class TrainedModel:
 
         They are of uint8, or of floats in [0, 1]; in the shape of those of the training, of which
         grey ones may have an axis of one channel or none, or rows of their pixels. A model that was
-        trained on rows takes images of any shape.
+        trained on rows of floats takes images of any shape. If some of those floats were outside of
+        [0, 1], only whoever made them knows how pixels become such numbers: uint8 is refused then,
+        and floats that are far from those of the training are warned of.
 
         A VAE that was trained on black and white pixels gets grey ones. Ink on white paper, given
         to a model of bright digits on a dark background, or the other way round, is warned of.
@@ -172,10 +176,13 @@ class TrainedModel:
         self._refuse_other_size(images)
         if images.dtype != np.uint8 and images.dtype.kind != "f":
             raise InputError(
-                f"{self._name}: expected images of uint8 or of floats in [0, 1], got {images.dtype}"
+                f"{self._name}: expected images of uint8 or of floats in [0, 1], got "
+                f"{images.dtype}{as_pixels(images)}"
             )
-        points = self.data.get("preprocessing") == "none"  # whose numbers are any
-        require_finite("images", images, unit_interval=not points)
+        if self.data.get("preprocessing") == "none" and not option_for_any_numbers(self.model):
+            self._compare_range(images)
+        else:
+            require_finite("images", images, unit_interval=True)
         self._compare_background(images)
         rows = images.reshape(len(images), prod(images.shape[1:]))
         return as_floats(self.backend.asarray(rows), self.parameters.flat.dtype)
@@ -196,6 +203,29 @@ class TrainedModel:
             f"{self._name}: the model is of images of {times(expected or row)} pixels, "
             f"got {times(got) or 'no'}{one}"
         )
+
+    def _compare_range(self, images: Any) -> None:
+        """Refuse bytes, and warn of floats, if rows of the training were scaled otherwise."""
+        require_finite("images", images)
+        least, most, of = -inf, inf, ""  # older checkpoints do not say
+        trained = self.data.get("range")
+        if isinstance(trained, list) and [*map(type, trained)] == [float, float]:
+            least, most = trained
+            of = f" from {least:g} to {most:g}"
+        if images.dtype == np.uint8 and not 0 <= least <= most <= 1:
+            raise InputError(
+                f"{self._name}: expected floats scaled as those of the training, which were rows "
+                f"of floats{of}, got uint8; images / 255 is in [0, 1]"
+            )
+        if images.dtype == np.uint8 or not images.size:
+            return
+        now, width = (float(images.min()), float(images.max())), most - least
+        if now[0] < least - width or now[1] > most + width:
+            warnings.warn(
+                f"the images are numbers from {now[0]:g} to {now[1]:g}, those that {self._name} "
+                f"has seen{of}; were they scaled alike?",
+                stacklevel=3,
+            )
 
     def _compare_background(self, images: Any) -> None:
         """Warn of images that are dark where those of the training are bright."""
@@ -229,13 +259,13 @@ class TrainedModel:
 
     # The verbs.
 
-    def encode(self, images: Any) -> Any:
+    def encode(self, images: Any) -> np.ndarray:
         """The codes of images, a VAE's the means: ``(n, h, w)`` to ``(n, latent)``."""
         self._require("encode")
         encoder = self if isinstance(self.model, Encoder) else self.encoder
         return self._in_pieces(encoder, images, self.prepare)
 
-    def posterior(self, images: Any) -> tuple[Any, Any]:
+    def posterior(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
         """The distribution of each image's code: means and log-variances, ``(n, latent)`` each.
 
         ``tg.gaussian_kl(*trained.posterior(images)).mean(axis=0)`` is the KL of each dimension, in
@@ -248,7 +278,7 @@ class TrainedModel:
         mean, log_var = np.split(both, 2, axis=1)
         return mean, log_var
 
-    def decode(self, codes: Any) -> Any:
+    def decode(self, codes: Any) -> np.ndarray:
         """The images of codes, floats: ``(n, latent)`` to ``(n, h, w)``."""
         self._require("decode")
         decoder = self if isinstance(self.model, Decoder) else self.decoder
@@ -257,7 +287,7 @@ class TrainedModel:
             raise InputError(f"{self._name}: expected codes (n, {latent}), got {codes.shape}")
         return self._as_images(self._in_pieces(decoder, codes, self._on_backend))
 
-    def reconstruct(self, images: Any) -> Any:
+    def reconstruct(self, images: Any) -> np.ndarray:
         """Images decoded from their codes, a VAE's from the means: ``(n, h, w)``, floats.
 
         ``trained.model.reconstruct(trained.parameters, x)`` takes and returns rows ``(n, pixels)``.
@@ -265,7 +295,7 @@ class TrainedModel:
         self._require("reconstruct")
         return self.decode(self.encode(images))
 
-    def sample(self, n: int = 1, seed: int = 0, labels: Any = None) -> Any:
+    def sample(self, n: int = 1, seed: int = 0, labels: Any = None) -> np.ndarray:
         """New images ``(n, h, w)``, floats: decoded draws of the prior, or generated from noise.
 
         After a training on rows they are rows ``(n, d)``.
@@ -287,7 +317,13 @@ class TrainedModel:
         generate = self.model.sampler(self.parameters.part("generator."))
         if not classes:
             return self._as_images(self._in_pieces(generate, z, self._on_backend))
-        labels = np.arange(n) % classes if labels is None else np.broadcast_to(labels, n)
+        labels = np.arange(n) % classes if labels is None else np.asarray(labels)
+        if labels.shape not in ((), (n,)):
+            raise InputError(
+                f"{self._name}: expected one label, or one for each of {n} images, got a shape of "
+                f"{labels.shape}"
+            )
+        labels = np.broadcast_to(labels, n)
         if outside := {*labels.tolist()} - {*range(classes)}:
             raise InputError(
                 f"{self._name}: label {min(outside)} is out of range; expected 0 to {classes - 1}"
@@ -333,7 +369,7 @@ class TrainedModel:
         nll, kl, _ = model.evaluated.elbo_terms(p, x, noise)
         return nll.mean() + kl.mean(axis=0).sum()
 
-    def classify(self, images: Any) -> Any:
+    def classify(self, images: Any) -> np.ndarray:
         """The most probable class of each image: ``(n, h, w)`` to ``(n,)``, whole numbers."""
         self._require("classify")
 
@@ -351,7 +387,7 @@ class TrainedModel:
 
     def _in_pieces(
         self, function: Callable[[Array], Array], rows: Any, to_backend: Callable[[Any], Array]
-    ) -> Any:
+    ) -> np.ndarray:
         """What a function makes of host rows, which go to the backend piece by piece; host."""
         pieces = (function(to_backend(rows[k : k + ROWS])) for k in _starts(rows))
         return np.concatenate([self.backend.to_numpy(y) for y in pieces])
@@ -367,7 +403,7 @@ class TrainedModel:
             return tuple(shape) if prod(shape) == pixels else (pixels,)
         return (pixels,)
 
-    def _as_images(self, rows: Any) -> Any:
+    def _as_images(self, rows: np.ndarray) -> np.ndarray:
         return rows.reshape(len(rows), *self._image_shape)
 
 

@@ -228,6 +228,7 @@ def release_claims() -> None:
 def about(dataset: Dataset) -> dict[str, Any]:
     """What a run records of its data."""
     images = dataset.train_images
+    floats = images.dtype.kind == "f"
     return {
         "name": dataset.name,
         "source": dataset.source,
@@ -236,7 +237,8 @@ def about(dataset: Dataset) -> dict[str, Any]:
         # Images alone, given to `tinygen.fit`, stand for test images, and are none.
         "test": 0 if dataset.test_images is images else len(dataset.test_images),
         "shape": list(images.shape[1:]),
-        "preprocessing": "none" if images.dtype.kind == "f" else "uint8 / 255",
+        "preprocessing": "none" if floats else "uint8 / 255",
+        "range": [float(images.min()), float(images.max())] if floats else None,
         "background": None if images.ndim == 2 else round(background(images), 3),
     }
 

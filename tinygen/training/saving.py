@@ -56,6 +56,8 @@ def save(
     >>> again.sample(100).shape
     (100, 28, 28)
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"save: expected a path, and then a model, got a {type(path).__name__}")
     path = expanded(path)
     if path.suffix not in FORMATS:
         raise InputError(f"{path}: expected a name that ends in {' or '.join(FORMATS)}")

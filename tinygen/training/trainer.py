@@ -20,6 +20,7 @@ from tinygen.autograd.nan_check import count_nonfinite
 from tinygen.backend import Array, Backend
 from tinygen.data.batches import as_floats, epoch_order, index_batches, require_finite
 from tinygen.errors import InputError
+from tinygen.models.options import option_for_any_numbers
 from tinygen.models.serialization import describe
 from tinygen.training import checkpoint, stopping
 from tinygen.training.learners.learner import Learner
@@ -150,7 +151,7 @@ class Trainer:
             InputError: `state` was restored from a checkpoint of another run, no batch is full, or
                 `images` hold what the model cannot learn: NaN, or 200 where it answers in [0, 1].
         """
-        require_finite("images", images, _answers_in_unit_interval(self.learner.model))
+        require_finite("images", images, option_for_any_numbers(self.learner.model))
         if labels is not None:
             require_finite("labels", labels)
         self.images, self.labels = images, labels
@@ -329,9 +330,3 @@ class Trainer:
 
 def _listed(plan: Any) -> str:
     return ", ".join(f"{k} {x}" for k, x in plan.items()) if isinstance(plan, dict) else str(plan)
-
-
-def _answers_in_unit_interval(model: Any) -> bool:
-    """Whether a model's images are probabilities, or grey values from 0 to 1."""
-    likelihood, output = (getattr(model, name, None) for name in ("likelihood", "output"))
-    return likelihood == "bernoulli" or output == "sigmoid"
