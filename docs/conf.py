@@ -25,6 +25,7 @@ extensions = [
     "assignments",
     "derivations",
     "notebooks",
+    "short_names",
 ]
 exclude_patterns = ["_build", ".jupyter_cache", "jupyter_execute", "stepper/*.html"]
 
@@ -60,9 +61,10 @@ html_show_sphinx = False
 mathjax_path = "mathjax/tex-chtml.js"
 copybutton_exclude = ".linenos, .gp, .go"
 
-for name in tinygen.ops.__all__:  # autodoc knows functions, and no Ops
-    function = getattr(tinygen.ops, name)
-    setattr(tinygen.ops, name, getattr(function, "forward", function))
+for room in (tinygen.ops, tinygen.losses):  # autodoc knows functions, and no Ops
+    for name in room.__all__:
+        function = getattr(room, name)
+        setattr(room, name, getattr(function, "forward", function))
 
 
 def accessible(app, pagename, templatename, context, doctree):

@@ -349,7 +349,12 @@ def test_everything_else_is_set_in_setup_cfg():
     for path in files():
         for name, line in imports(path):
             top = name.split(".")[0]
-            top = {"PIL": "pillow", "cupyx": "cupy", "IPython": "jupyterlab"}.get(top, top)
+            top = {
+                "PIL": "pillow",
+                "cupyx": "cupy",
+                "cupy_backends": "cupy",
+                "IPython": "jupyterlab",
+            }.get(top, top)
             known = top == "tinygen" or top in sys.stdlib_module_names
             assert known or any(r.startswith(top) for r in required) or top in extras, (
                 f"{path}:{line}: {top} is imported, and not in setup.cfg"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -48,33 +46,3 @@ def test_of_several_the_most_similar_is_said() -> None:
     )
     for name in ("--loss", "--gpu", "--bs"):  # two dashes are no resemblance
         assert did_you_mean(name, ["--lr", "--output", "--biases"]) == ""
-
-
-KEYWORDS: dict[str, Callable[[], Any]] = {
-    "epochs": lambda: tg.fit(tg.VAE(), "no images", epoch=3),  # type: ignore[call-arg]
-    "latent": lambda: tg.VAE(latent_dim=3),  # type: ignore[call-arg]
-    "generator_hidden": lambda: tg.GAN(generator_hiden=(3,)),  # type: ignore[call-arg]
-    "test_fraction": lambda: tg.data.from_arrays("none", test_fractoin=0.5),  # type: ignore[call-arg]
-}
-
-
-@pytest.mark.parametrize("meant", KEYWORDS)
-def test_a_mistyped_keyword_is_answered_too(meant: str) -> None:
-    with pytest.raises(
-        TypeError, match=rf"^\w+: unexpected .* \(did you mean '{meant}'\?\); choose"
-    ):
-        KEYWORDS[meant]()
-
-
-def test_a_keyword_that_resembles_nothing_is_answered_with_those_there_are() -> None:
-    with pytest.raises(
-        TypeError, match=r"^fit: unexpected keyword 'lr'; choose .*batch_size, rate"
-    ):
-        tg.fit(tg.VAE(), "no images", lr=1)  # type: ignore[call-arg]
-
-
-@pytest.mark.parametrize("name", tg.models.__all__)
-def test_models_keep_their_signature(name: str) -> None:
-    """As shown by help, by an editor and in the reference."""
-    model = getattr(tg.models, name)
-    assert [*inspect.signature(model).parameters] == [field.name for field in fields(model)]

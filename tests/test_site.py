@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -17,8 +18,12 @@ for package in ("sphinx", "myst_nb", "furo", "mathjax"):
 import assignments  # noqa: E402
 import derivations  # noqa: E402
 import notebooks  # noqa: E402
+import short_names  # noqa: E402
+
+import tinygen as tg  # noqa: E402
 
 DOCS = Path(__file__).parents[1] / "docs"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 
 
 def test_a_place_is_the_whole_statement_and_names_its_function() -> None:
@@ -88,6 +93,22 @@ def test_the_page_of_a_homework_is_one_that_a_student_gets() -> None:
     assert "| q1 |" in source[0] and "<!--" not in source[0]
 
 
+@pytest.mark.parametrize(
+    ("target", "name"),
+    {
+        "tinygen.training.fit": "tg.fit",
+        "tinygen.ops.exp": "tg.exp",  # an Op, where the reference has a function
+        "tinygen.data.load": "tg.data.load",  # tg.load is another one
+        "tinygen.nn.Dense": "tg.Dense",
+        "tinygen.byhand.pieces.Dense": None,
+        "tinygen.optim.Adam.step": None,
+        "module-tinygen.data": None,
+    }.items(),
+)
+def test_the_name_that_users_write(target: str, name: str | None) -> None:
+    assert short_names.short(target) == name
+
+
 class Page(HTMLParser):
     """The anchors of a page, what it links to, and what a browser loads to show it."""
 
@@ -153,12 +174,35 @@ def test_each_numbered_equation_shows_its_code(page: Path, site: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+def test_a_click_unfolds_the_code(site: Path) -> None:
+    """In the middle of the words: the equation above must not lie over them."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(reduced_motion="reduce")
+        page.set_default_timeout(120_000)  # for formulas to be drawn on a busy machine
+        page.goto((site / "derivations" / "autoencoder.html").as_uri())
+        for fold in page.query_selector_all("details.code-of"):
+            fold.query_selector("summary").click(timeout=10_000)
+            assert fold.get_attribute("open") is not None
+        browser.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(DOCS.glob("notebooks/*.ipynb")), ids=lambda p: p.stem)
 def test_a_notebook_has_its_results_and_can_be_downloaded(path: Path, site: Path) -> None:
     html = (site / "notebooks" / f"{path.stem}.html").read_text(encoding="utf-8")
     assert 'class="cell_output' in html
     link = re.search(r'href="\.\./(_downloads/[^"]*)"', html)
     assert link and (site / link[1]).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+def test_the_index_has_every_name_of_tg(site: Path) -> None:
+    index = (site / "genindex.html").read_text(encoding="utf-8")
+    things = [name for name in dir(tg) if callable(getattr(tg, name))]
+    assert len(things) > 100 and not [name for name in things if f">tg.{name}<" not in index]
 
 
 @pytest.mark.slow

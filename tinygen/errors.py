@@ -1,12 +1,7 @@
 """The one exception that means: what the user asked for was refused."""
 
-from collections.abc import Callable, Collection
-from functools import wraps
-from inspect import signature
+from collections.abc import Collection
 from numbers import Integral
-from typing import Any, TypeVar
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class InputError(ValueError):
@@ -62,29 +57,3 @@ def did_you_mean(name: object, names: Collection[str]) -> str:
     bare = {other.lstrip("-"): other for other in names}  # what all flags begin with says nothing
     similar = get_close_matches(str(name).lower().lstrip("-"), bare, n=1)
     return f" (did you mean {bare[similar[0]]!r}?)" if similar else ""
-
-
-def naming_keywords(function: Function) -> Function:
-    """A function which, called with a keyword that it does not have, names those that it has.
-
-    >>> @naming_keywords
-    ... def fit(images, *, epochs=10, rate=None): ...
-    >>> fit([], epoch=3)
-    Traceback (most recent call last):
-    TypeError: fit: unexpected keyword 'epoch' (did you mean 'epochs'?); choose one of images, \
-epochs, rate
-    """
-    names = [name for name in signature(function).parameters if name != "self"]
-
-    @wraps(function)
-    def checked(*arguments: Any, **options: Any) -> Any:
-        for name in options:
-            if name not in names:
-                called = function.__qualname__.removesuffix(".__init__")
-                raise TypeError(
-                    f"{called}: unexpected keyword {name!r}{did_you_mean(name, names)}; "
-                    f"choose one of {', '.join(names)}"
-                )
-        return function(*arguments, **options)
-
-    return checked  # type: ignore[return-value]

@@ -188,8 +188,10 @@ def fake_cupy(monkeypatch, fails_at="", error=None, version="14.2.0", cuda=12090
     cupy.__version__, cupy.ndarray, cupy.float32, cupy.exp = version, Array, np.float32, exp
     cupy.empty = lambda size, dtype: np.zeros(size, dtype).view(Array)
     cupy.ElementwiseKernel = lambda *_, **__: lambda *_: at("draw")
-    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: cuda)
-    cupy.cuda = types.SimpleNamespace(runtime=runtime)
+    cupy.used = []
+    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: cuda, getDeviceCount=lambda: 2)
+    device = lambda number: types.SimpleNamespace(use=lambda: cupy.used.append(number))  # noqa: E731
+    cupy.cuda = types.SimpleNamespace(runtime=runtime, Device=device)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     return cupy
 
@@ -300,6 +302,16 @@ def test_an_old_cupy(monkeypatch, fresh_connection):
 def test_a_cupy_that_works(monkeypatch, fresh_connection, version):
     cupy = fake_cupy(monkeypatch, version=version)
     assert get_backend("cupy").xp is cupy and get_backend("cupy") is get_backend("cupy")
+
+
+@pytest.mark.parametrize(("local_rank", "used"), [(None, []), (0, [0]), (1, [1]), (2, [0])])
+def test_processes_on_a_machine_take_turns_at_its_gpus(
+    local_rank, used, monkeypatch, fresh_connection
+):
+    """Two GPUs; `use` is that of cupy/cuda/device.pyx, and by default nothing is chosen."""
+    cupy = fake_cupy(monkeypatch)
+    get_backend("cupy", local_rank)
+    assert cupy.used == used
 
 
 def test_importing_tinygen_imports_nothing_heavy():

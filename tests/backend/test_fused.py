@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 import pytest
-from strict import STRICT
+from strict import STRICT, Signature, see_fused
 
-from tinygen import losses
+from tinygen import Adam, losses
 from tinygen.autograd.engine import Tensor
 from tinygen.autograd.registry import OPS
 from tinygen.backend import register
 from tinygen.backend.fused import fused
 from tinygen.byhand import pieces
+from tinygen.errors import InputError
+from tinygen.models import GAN, VAE, Autoencoder
 from tinygen.nn import layers
 from tinygen.ops import activations
-from tinygen.training import state
+from tinygen.training import AdversarialLearner, SingleLossLearner, state
 
 
 def is_fused(function: Any) -> bool:
@@ -41,6 +44,39 @@ def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 FUSED = dict(functions())
+BLOCKS = {"pixels": 20, "hidden": (6, 5), "latent": 3}
+PLAYERS = {"pixels": 20, "latent": 3, "generator_hidden": (6, 5), "discriminator_hidden": (6,)}
+MODELS = (
+    Autoencoder(reconstruction="bce", weight_decay=0.1, dropout=0.1, **BLOCKS),
+    VAE(activation="gelu", **BLOCKS),
+    VAE(likelihood="gaussian", activation="tanh", **BLOCKS),
+    VAE(objective="iwae", samples=2, activation="sigmoid", **BLOCKS),
+    GAN(loss="r1", discriminator_activation="gelu", **PLAYERS),
+    GAN(loss="wasserstein-gp", discriminator_activation="softplus", **PLAYERS),
+    GAN(generator_norm="layer", discriminator_activation="maxout", **PLAYERS),
+)
+
+
+@cache
+def signatures() -> dict[Callable[..., Any], set[Signature]]:
+    """What two training steps of these models call fused functions with, both ways."""
+    x = STRICT.asarray(np.random.default_rng(0).random((4, 20)).astype(np.float32))
+    with see_fused() as found:
+        for model in MODELS:
+            for how in ("autograd", "by-hand"):
+                try:
+                    gradients = model.gradients(how)
+                except InputError:  # not covered by hand
+                    continue
+                kind = AdversarialLearner if isinstance(model, GAN) else SingleLossLearner
+                learner = kind(model, model.initialise(0, backend=STRICT), Adam, gradients)
+                totals = state.State()
+                for step in (0, 1):
+                    figures = learner.step(learner.draw(x, STRICT.generator(step), step), 1e-3)
+                    totals.add(figures, len(x))
+    return found
+
+
 NUMBERS = {"n": 3, "slope": 0.3, "factor": 0.7, "epsilon": 1e-5}
 """What is no array among the arguments, by their names."""
 
@@ -49,6 +85,19 @@ def arguments(function: Callable[..., Any], dtype: Any = np.float32) -> list[Any
     rng = np.random.default_rng(0)
     names = inspect.signature(function).parameters
     return [NUMBERS.get(name) or 0.1 + rng.random((4, 3)).astype(dtype) for name in names]
+
+
+def every_arguments(function: Callable[..., Any], dtype: Any = np.float32) -> list[list[Any]]:
+    """Those above; and of the shapes that models have, such as (n, 1), (o,) and ()."""
+    rng = np.random.default_rng(0)
+    of_models = [
+        [
+            np.asarray(0.1 + rng.random(kind[0])).astype(dtype) if isinstance(kind, tuple) else kind
+            for kind in signature
+        ]
+        for signature in sorted(signatures().get(inspect.unwrap(function), ()), key=str)
+    ]
+    return [arguments(function, dtype), *of_models]
 
 
 def as_tuple(y: Any) -> tuple[Any, ...]:
@@ -63,14 +112,22 @@ def test_the_search_finds_them() -> None:
 @pytest.mark.parametrize("name", FUSED)
 def test_a_fused_function_is_the_plain_one_bit_for_bit(name: str) -> None:
     f = FUSED[name]
-    for dtype in (np.float32, np.float64):
-        given = arguments(f, dtype)
+    cases = [(dtype, a) for dtype in (np.float32, np.float64) for a in every_arguments(f, dtype)]
+    for dtype, given in cases:
         plain = as_tuple(inspect.unwrap(f)(*given))
         there = [STRICT.asarray(x) if isinstance(x, np.ndarray) else x for x in given]
         for y, here, expected in zip(as_tuple(f(*there)), as_tuple(f(*given)), plain, strict=True):
             assert y.dtype == here.dtype == dtype
             np.testing.assert_array_equal(here, expected)
             np.testing.assert_array_equal(y.get(), expected)
+
+
+def test_models_have_other_shapes_than_one() -> None:
+    """Numbers, vectors, columns and stacks; and most of the functions are in a step of theirs."""
+    kinds = {kind for found in signatures().values() for s in found for kind in s}
+    shapes = {kind[0] for kind in kinds if isinstance(kind, tuple)}
+    assert {(), (6,), (4, 1), (4, 6)} <= shapes and {len(shape) for shape in shapes} == {0, 1, 2, 3}
+    assert len({inspect.unwrap(f) for f in FUSED.values()} & {*signatures()}) > 25
 
 
 @pytest.mark.parametrize("name", FUSED)
@@ -84,20 +141,21 @@ def test_cupy_can_fuse_it(name: str) -> None:
     backend, f = CupyBackend(cupy), FUSED[name]
     register(cupy.ndarray, backend)
     nowhere = cupy.cuda.MemoryPointer(cupy.cuda.UnownedMemory(1, 1, None, 0), 0)
-    given = [
-        cupy.ndarray(x.shape, x.dtype, nowhere) if isinstance(x, np.ndarray) else x
-        for x in arguments(f)
-    ]
-    history = fusion._FusionHistory()
-    _fusion_thread_local.thread_local.history = history
-    _fusion_thread_local.thread_local.is_old_fusing = True
-    try:
-        history.get_fusion(backend.fuse(inspect.unwrap(f)).func, given, "fused")
-    finally:
-        _fusion_thread_local.thread_local.history = None
-        _fusion_thread_local.thread_local.is_old_fusing = False
-    computed = {x.dtype for x in history.local_list if x.const_value is None}
-    assert computed <= {np.dtype("f4"), np.dtype(bool)}
+    for host in every_arguments(f):
+        given = [
+            cupy.ndarray(x.shape, x.dtype, nowhere) if isinstance(x, np.ndarray) else x
+            for x in host
+        ]
+        history = fusion._FusionHistory()
+        _fusion_thread_local.thread_local.history = history
+        _fusion_thread_local.thread_local.is_old_fusing = True
+        try:
+            history.get_fusion(backend.fuse(inspect.unwrap(f)).func, given, "fused")
+        finally:
+            _fusion_thread_local.thread_local.history = None
+            _fusion_thread_local.thread_local.is_old_fusing = False
+        computed = {x.dtype for x in history.local_list if x.const_value is None}
+        assert computed <= {np.dtype("f4"), np.dtype(bool)}
 
 
 def test_a_fused_function_may_call_another() -> None:

@@ -18,6 +18,7 @@ from tinygen.byhand import conv as byhand
 from tinygen.byhand.chain import chain, chain_backward, layers
 from tinygen.nn import Conv, ConvTranspose, Reshape, Sequential
 from tinygen.ops import relu
+from tinygen.training.graphs import by_graphs
 
 CHANNELS, SIZES = (1, 16, 32, 64), (28, 14, 7, 4)
 WINDOW = {"kernel": 3, "stride": 2, "padding": 1}
@@ -113,6 +114,8 @@ ARMS = {
     "matrix products": matrix_products,
     "tinygen by hand": partial(tinygen_step, by_hand),
     "tinygen autograd": partial(tinygen_step, by_autograd()),
+    "tinygen by hand, graphs": partial(tinygen_step, by_graphs(by_hand)),
+    "tinygen autograd, graphs": partial(tinygen_step, by_graphs(by_autograd())),
     "PyTorch, fused Adam": partial(pytorch, "channels_last"),
     "PyTorch, channels first": partial(pytorch, "contiguous_format"),
 }

@@ -13,6 +13,7 @@ import numpy as np
 
 import tinygen as tg
 from tinygen.models import GAN
+from tinygen.training.graphs import by_graphs
 from tinygen.training.learners import AdversarialLearner
 
 MODEL = GAN(
@@ -25,10 +26,13 @@ MODEL = GAN(
 RATE = 2e-4
 
 
-def tinygen_step(model: GAN, gradients: str, backend: Any, x: Any) -> Callable[[], Any]:
+def tinygen_step(
+    model: GAN, how: str, backend: Any, x: Any, graphs: bool = False
+) -> Callable[[], Any]:
+    gradients = by_graphs(model.gradients(how)) if graphs else model.gradients(how)
     p, adam = model.initialise(0, backend=backend), partial(tg.Adam, beta1=0.5)
     learner, count = (
-        AdversarialLearner(model, p, adam, model.gradients(gradients)),
+        AdversarialLearner(model, p, adam, gradients),
         itertools.count(),
     )
 
@@ -132,5 +136,7 @@ def arms(loss: str) -> dict[str, Callable[[Any, Any], Callable[[], Any]]]:
         "matrix products": partial(matrix_products, model),
         "tinygen by hand": partial(tinygen_step, model, "by-hand"),
         "tinygen autograd": partial(tinygen_step, model, "autograd"),
+        "tinygen by hand, graphs": partial(tinygen_step, model, "by-hand", graphs=True),
+        "tinygen autograd, graphs": partial(tinygen_step, model, "autograd", graphs=True),
         "PyTorch, fused Adam": partial(pytorch, model),
     }

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,7 @@ import tinygen as tg
 from tinygen.errors import InputError
 from tinygen.files import write_text
 from tinygen.models import GAN, VAE, AdversarialAutoencoder, Autoencoder, Classifier, Decoder
+from tinygen.training.graphs import by_graphs
 from tinygen.training.learners import AAELearner, AdversarialLearner, SingleLossLearner
 
 ROOT = Path(__file__).parents[2]
@@ -217,20 +219,26 @@ def distances(settings: Settings, model: Any) -> Outcome:
     for dtype in FARTHEST:
         expected = trained(NUMPY, model, "autograd", dtype, settings.steps)
         for way in ("autograd", "by-hand"):
-            found = trained(settings.backend, model, way, dtype, settings.steps)
-            distance = np.linalg.norm(found - expected) / np.linalg.norm(expected)
-            apart[f"{dtype} {way}"] = float(distance)
+            for graphs in (False, True) if settings.backend.name != "numpy" else (False,):
+                found = trained(settings.backend, model, way, dtype, settings.steps, graphs)
+                distance = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+                apart[f"{dtype} {way}{' graphs' * graphs}"] = float(distance)
     right = all(distance < FARTHEST[which.split()[0]] for which, distance in apart.items())
     return right, apart
 
 
-def trained(backend: Any, model: Any, way: str, dtype: str, number: int) -> Any:
-    """The parameters after so many steps, on the host."""
-    p = model.initialise(0, np.dtype(dtype), backend)
-    learner = LEARNERS.get(type(model), SingleLossLearner)(model, p, tg.Adam, model.gradients(way))
+def trained(
+    backend: Any, model: Any, way: str, dtype: str, number: int, graphs: bool = False
+) -> Any:
+    """The parameters after so many steps, on the host; what goes on without graphs is an error."""
+    p, gradients = model.initialise(0, np.dtype(dtype), backend), model.gradients(way)
+    kind = LEARNERS.get(type(model), SingleLossLearner)
+    learner = kind(model, p, tg.Adam, by_graphs(gradients) if graphs else gradients)
     x, *labels = (backend.asarray(a.astype(dtype)) for a in batch_of(model))
-    for k in range(number):
-        learner.step(learner.draw(x, DrawnOnTheHost(backend, (0, k)), k, *labels), RATE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        for k in range(number):
+            learner.step(learner.draw(x, DrawnOnTheHost(backend, (0, k)), k, *labels), RATE)
     return backend.to_numpy(p.flat).astype(np.float64)
 
 
@@ -253,11 +261,14 @@ COMMANDS = {
     "tinygen train vae": ("vae", "--data", "strokes"),
     "tinygen train gan": ("gan", "--data", "strokes"),
     "tinygen train ring": ("ring",),
+    "by CUDA graphs": ("gan", "--data", "strokes", "--loss", "r1", "--graphs"),
 }
 
 
 def commands(settings: Settings) -> Checks:
     for name, (command, *flags) in COMMANDS.items():
+        if "--graphs" in flags and settings.backend.name == "numpy":
+            continue
         with tempfile.TemporaryDirectory() as folder:
             more = ("--smoke", "--quiet", "--backend", settings.backend.name, "--out", folder)
             words = ("-W", "error", "-m", "tinygen", "train", command, *flags, *more)

@@ -9,7 +9,7 @@ VAE of Burda et al., 784-200-200-50 and back at their batch of 20, with its draw
 conv_arms.py. The arms are
 
 - the matrix products of such a step alone, written into memory that is already there;
-- tinygen by hand and by autograd;
+- tinygen by hand and by autograd; on a GPU by CUDA graphs, too;
 - PyTorch (eager, fused Adam; on a GPU compiled, too), and JAX, MyGrad and HIPS autograd, each
   where it is installed.
 
@@ -44,9 +44,9 @@ import numpy as np
 
 import tinygen as tg
 from tinygen.backend.numpy_backend import adam_numpy
-from tinygen.byhand import autoencoder, vae
 from tinygen.files import write_text
 from tinygen.models import VAE, Autoencoder
+from tinygen.training.graphs import by_graphs
 
 MODEL = Autoencoder(latent=64, activation="relu")
 WIDTHS = (784, 512, 256, 64, 256, 512, 784)
@@ -91,13 +91,14 @@ def tinygen_step(model: Any, gradients_of: Any, backend: Any, x: Any) -> Arm:
     return step
 
 
-def by_hand(model: Any, module: Any) -> Any:
-    gradients_of = partial(module.loss_and_grads, **model.terms)
-    return partial(tinygen_step, model, gradients_of)
-
-
-def by_autograd(model: Any) -> Any:
-    return partial(tinygen_step, model, tg.value_and_grad(model.loss))
+def tinygen_arms(model: Any) -> dict[str, Any]:
+    hand, autograd = model.gradients("by-hand"), model.gradients("autograd")
+    return {
+        "tinygen by hand": partial(tinygen_step, model, hand),
+        "tinygen autograd": partial(tinygen_step, model, autograd),
+        "tinygen by hand, graphs": partial(tinygen_step, model, by_graphs(hand)),
+        "tinygen autograd, graphs": partial(tinygen_step, model, by_graphs(autograd)),
+    }
 
 
 def pytorch(backend: Any, x: Any) -> Arm:
@@ -255,8 +256,7 @@ def _pairs(p: Any) -> list[tuple[Any, Any]]:
 
 ARMS = {
     "matrix products": partial(matrix_products, MODEL),
-    "tinygen by hand": by_hand(MODEL, autoencoder),
-    "tinygen autograd": by_autograd(MODEL),
+    **tinygen_arms(MODEL),
     "PyTorch, fused Adam": pytorch,
     "JAX, jit": jax_jit,
     "MyGrad": mygrad,
@@ -264,8 +264,7 @@ ARMS = {
 }
 VAE_ARMS = {
     "matrix products": partial(matrix_products, BURDA),
-    "tinygen by hand": by_hand(BURDA, vae),
-    "tinygen autograd": by_autograd(BURDA),
+    **tinygen_arms(BURDA),
     "PyTorch, fused Adam": pytorch_vae,
 }
 GANS = {f"GAN, {loss}": gan_arms.arms(loss) for loss in ("non-saturating", "wasserstein-gp")}
@@ -275,7 +274,7 @@ for name, arms in ARMS_OF.items():
     if name != "GAN, wasserstein-gp":  # it compiles no gradient of a gradient
         arms["PyTorch, compiled"] = compiled(arms["PyTorch, fused Adam"])
 ON_THE_HOST = ("JAX, jit", "MyGrad", "HIPS autograd")
-ON_THE_GPU = ("PyTorch, compiled",)
+ON_THE_GPU = ("PyTorch, compiled", "tinygen by hand, graphs", "tinygen autograd, graphs")
 
 
 BURST, WARM = 8, 3

@@ -59,7 +59,7 @@ def test_some_wrong_gradients_are_explained() -> None:
 
 
 def test_what_a_gpu_check_asks(backend: Any) -> None:
-    settings = gpu_check.Settings(backend, steps=2, rounds=1, deadline=float("inf"))
+    settings = gpu_check.Settings(backend, steps=4, rounds=1, deadline=float("inf"))
     rows = gpu_check.run(settings, ["calls", "precision", "parity"])
     asked = [*gpu_check.CALLS, *gpu_check.PRODUCTS, *gpu_check.MODELS]
     assert [row["name"] for row in rows if row["right"]] == asked

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
+import tinygen.byhand
 from tinygen.explain.equations import cited_lines, tags
 
-ROOT = Path(__file__).parents[2]
-PAGES = ROOT / "docs" / "derivations"
-CODE = ROOT / "tinygen" / "byhand"
+PAGES = Path(__file__).parents[2] / "docs" / "derivations"
+CODE = Path(tinygen.byhand.__file__).parent
 LETTERS = {"pieces": "P", "chain": "C", "conv": "K"}
 """The pages whose equations others refer to."""
 

@@ -17,15 +17,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from fusing import Traced, namespace_of, trace
 from launches import got, launches, put, shares_memory
+from recording import Recording, refuse_copy_from_host, refuse_stacks, refuse_waiting
 
+import tinygen
 from tinygen.backend import register
 from tinygen.backend.base import seed_sequence
 from tinygen.backend.fused import fused
@@ -34,9 +38,13 @@ from tinygen.backend.numpy_backend import NUMPY, adam_numpy
 _watching: list[list[str]] = []
 _counting: list[list[Launch]] = []
 _seeing: list[dict[np.dtype, None]] = []
+_recordings: list[Recording] = []
+_fusing: list[dict[Callable[..., Any], set[Signature]]] = []
 
 
 T = TypeVar("T")
+Signature = tuple[Any, ...]
+"""For each argument of a fused function its shape and dtype, or the number that it is."""
 
 
 class Launch(NamedTuple):
@@ -71,12 +79,21 @@ def see_dtypes() -> AbstractContextManager[dict[np.dtype, None]]:
     return _noting(_seeing, {})
 
 
+def see_fused() -> AbstractContextManager[dict[Callable[..., Any], set[Signature]]]:
+    """Note what fused functions are called with: CuPy makes a kernel for each such signature."""
+    return _noting(_fusing, defaultdict(set))
+
+
 def _sync(name: str) -> None:
+    if _recordings:
+        refuse_waiting()
     for found in _watching:
         found.append(name)
 
 
 def _launch(*names: str) -> None:
+    if _recordings and "from host" in names:
+        refuse_copy_from_host()
     line = _line() if _counting and names else ""
     for found in _counting:
         found += [Launch(name, line) for name in names]
@@ -90,7 +107,7 @@ def _line() -> str:
     return f"{frame.f_code.co_filename.removeprefix(ROOT)}:{frame.f_lineno}"
 
 
-ROOT = f"{Path(__file__).parents[2]}{os.sep}"
+ROOT = f"{Path(tinygen.__file__).parents[1]}{os.sep}"
 
 
 class StrictArray:
@@ -162,31 +179,30 @@ class StrictArray:
         _launch(*got(index))
         has_dots = any(part is Ellipsis for part in index)
         # With the dots, NumPy too gives a 0-d view where it would give a scalar.
-        y = self._a[index if has_dots else (*index, ...)]
-        return StrictArray(y, self if shares_memory(y, self._a) else None)
+        index, a = index if has_dots else (*index, ...), self._a
+        y = a[index]
+        view = StrictArray(y, self if shares_memory(y, a) else None)
+        if view.base is None:
+            _remember(lambda: a[index], [view], self)
+        return view
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        given = index, value
         index, value = _index(index, self._a), _raw(value)
         arrays = [part for part in index if isinstance(part, np.ndarray)]
         if not arrays and isinstance(value, (list, tuple)):
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         _launch(*put(self._a, index, value))
-        if not any(part.dtype.kind in "iu" for part in arrays):
-            self._a[index] = value
-            return
-        # Of several values for one place, NumPy keeps the last. A GPU keeps any: here the first.
-        places = np.arange(self._a.size).reshape(self._a.shape)[index]
-        values = np.broadcast_to(value, places.shape)
-        self._a.flat[places.ravel()[::-1]] = values.ravel()[::-1]
+        _write(partial(_store, self._a, index, value), self, given)
 
     def reshape(self, *shape: Any) -> StrictArray:
-        return _called("reshape", self._a.reshape(*shape), self)
+        return _called("reshape", partial(self._a.reshape, *shape), self)
 
     def ravel(self) -> StrictArray:
         return self.reshape(-1)
 
     def flatten(self) -> StrictArray:
-        return _called("copy", self._a.flatten(), self)
+        return _called("copy", self._a.flatten, self)
 
     def transpose(self, *axes: Any) -> StrictArray:
         return StrictArray(self._a.transpose(*axes), self)
@@ -198,16 +214,44 @@ class StrictArray:
         dtype = _dtype(dtype)
         if not copy and dtype == self.dtype:
             return self
-        return _called("astype", self._a.astype(dtype), self)
+        return _called("astype", partial(self._a.astype, dtype), self)
 
     def copy(self) -> StrictArray:
-        return _called("copy", self._a.copy(), self)
+        return _called("copy", self._a.copy, self)
 
     def fill(self, value: Any) -> None:
         if type(value) is StrictArray:
             bool(value == 0)  # which core.pyx asks, and waits for
         _launch("fill")
-        self._a.fill(_raw(value))
+        _write(partial(self._a.fill, _raw(value)), self, value)
+
+
+def _store(a: np.ndarray, index: tuple[Any, ...], value: Any) -> None:
+    if not any(isinstance(part, np.ndarray) and part.dtype.kind in "iu" for part in index):
+        a[index] = value
+        return
+    # Of several values for one place, NumPy keeps the last. A GPU keeps any: here the first.
+    places = np.arange(a.size).reshape(a.shape)[index]
+    values = np.broadcast_to(value, places.shape)
+    a.flat[places.ravel()[::-1]] = values.ravel()[::-1]
+
+
+def _write(write: Callable[[], Any], *used: Any) -> None:
+    """Do what changes an array in place."""
+    write()
+    _remember(write, [], *used)
+
+
+def _remember(compute: Callable[[], Any], made: list[StrictArray], *used: Any) -> None:
+    """What was just computed is launched again with each graph that is being recorded."""
+    for recording in _recordings:
+        recording.note(compute, made, _arrays(used))
+
+
+def _arrays(x: Any) -> list[StrictArray]:
+    if isinstance(x, (tuple, list)):
+        return [found for part in x for found in _arrays(part)]
+    return [x] if type(x) is StrictArray else []
 
 
 def _to_host(x: StrictArray, name: str) -> np.ndarray:
@@ -227,18 +271,28 @@ def _raw(x: Any) -> Any:
     raise TypeError(f"Unsupported type {type(x)}")
 
 
-def _called(name: str, y: Any, *arguments: Any, **options: Any) -> Any:
-    """The result of a call, which is noted; an array on the device also where it is one number."""
+def _called(name: str, compute: Callable[[], Any], *arguments: Any, **options: Any) -> Any:
+    """The result of a call, which is noted; an array on the device also where it is one number.
+
+    Args:
+        compute: gives the values of the result, or writes them into `out`.
+    """
+    y = compute()
     if _counting:
         raw = {key: _raw(value) for key, value in options.items()}
         _launch(*launches(name, y, *_raw(arguments), **raw))
+    used = [*arguments, *options.values()]
     if options.get("out") is not None:
+        _remember(compute, [], *used)
         return options["out"]
     if type(y) is bool:  # may_share_memory looks at addresses, which the host knows
         return y
     if isinstance(y, (tuple, list)):
         return type(y)(_wrapped(part, *arguments) for part in y)
-    return _wrapped(y, *arguments)
+    found = _wrapped(y, *arguments)
+    if found.base is None:
+        _remember(compute, [found], *used)
+    return found
 
 
 def _wrapped(y: Any, *arguments: Any) -> StrictArray:
@@ -246,6 +300,18 @@ def _wrapped(y: Any, *arguments: Any) -> StrictArray:
     y = np.asarray(y)
     arrays = (x for x in arguments if type(x) is StrictArray)
     return StrictArray(y, next((x for x in arrays if shares_memory(x._a, y)), None))
+
+
+def _kind(x: Any) -> Any:
+    return (x.shape, str(x.dtype)) if type(x) is StrictArray else x
+
+
+def _new(a: Any) -> StrictArray:
+    """An array of values that the host knows; a graph that is recorded keeps to them."""
+    a = np.asarray(a)
+    made = StrictArray(a)
+    _remember(a.copy, [made])
+    return made
 
 
 def _dtype(dtype: Any) -> np.dtype:
@@ -351,8 +417,11 @@ class _Function:
                 raise TypeError(f"{self.__name__}() got an unexpected keyword argument {key!r}")
         if self.__name__ in SYNCING:
             _sync(self.__name__)
-        y = self.compute(*_raw(arguments), **{k: _raw(v) for k, v in options.items()})
-        return _called(self.__name__, y, *arguments, **options)
+        raw, named = _raw(arguments), {k: _raw(v) for k, v in options.items()}
+        if _recordings:
+            refuse_stacks(self.__name__, *raw)
+        compute = partial(self.compute, *raw, **named)
+        return _called(self.__name__, compute, *arguments, **options)
 
     def compute(self, *arguments: Any, **options: Any) -> Any:
         return self.function(*arguments, **options)
@@ -410,9 +479,10 @@ class _Add(_UFunc):
     def at(self, a: StrictArray, index: Any, b: Any) -> None:
         if a.dtype.name not in self.ATOMIC:
             raise TypeError(f"cupy.add.at only supports {', '.join(self.ATOMIC)} as data type")
+        used = a, index, b
         index, b = _index(index, _raw(a)), _raw(b)
         _launch(*put(a._a, index, b, "add"))
-        np.add.at(a._a, index, b)
+        _write(partial(np.add.at, a._a, index, b), used)
 
 
 class StrictNamespace:
@@ -450,25 +520,25 @@ class StrictNamespace:
         a = np.array(x, dtype)
         _dtype(a.dtype)
         _launch("from host" if a.ndim else "fill")  # _array_default in cupy/_core/core.pyx
-        return StrictArray(a)
+        return _new(a)
 
     def ascontiguousarray(self, x: StrictArray, dtype: Any = None) -> StrictArray:
-        return _called("ascontiguousarray", np.ascontiguousarray(_raw(x), dtype), x)
+        return _called("ascontiguousarray", partial(np.ascontiguousarray, _raw(x), dtype), x)
 
     def asnumpy(self, x: Any) -> np.ndarray:
         return x.get() if type(x) is StrictArray else np.asarray(x)
 
     def where(self, condition: Any, x: Any, z: Any) -> StrictArray:
-        y = np.where(condition._a.astype(bool), _raw(x), _raw(z))
-        return _called("where", y, condition, x, z)
+        condition_, x_, z_ = condition._a, _raw(x), _raw(z)
+        return _called("where", lambda: np.where(condition_.astype(bool), x_, z_), condition, x, z)
 
     def split(self, x: StrictArray, indices: Any, axis: int = 0) -> list[StrictArray]:
         # cupy/_core/_routines_manipulation.pyx, array_split: indices on the host, views, no wait
         return [_wrapped(part, x) for part in np.split(_raw(x), indices, axis)]
 
     def take(self, x: StrictArray, indices: Any, axis: int | None = None) -> StrictArray:
-        y = np.take(_raw(x), _raw(indices), axis=axis, mode="wrap")
-        return _called("take", y, x, indices)
+        compute = partial(np.take, _raw(x), _raw(indices), axis=axis, mode="wrap")
+        return _called("take", compute, x, indices)
 
     def broadcast_to(self, x: StrictArray, shape: Any) -> StrictArray:
         """A view that may be written into, unlike NumPy's: a write changes all of its copies.
@@ -481,8 +551,8 @@ class StrictNamespace:
     def copyto(
         self, to: StrictArray, x: Any, casting: Any = "same_kind", where: Any = True
     ) -> None:
-        np.copyto(_raw(to), _raw(x), casting=casting, where=_raw(where))
-        _called("copyto", to._a, x, where, out=to)
+        copy = partial(np.copyto, _raw(to), _raw(x), casting=casting, where=_raw(where))
+        _called("copyto", copy, x, where, out=to)
 
 
 XP = StrictNamespace()
@@ -546,17 +616,17 @@ class StrictGenerator:
 
     def standard_normal(self, size: Any = None, dtype: Any = np.float64) -> StrictArray:
         _launch("standard_normal")
-        return _wrapped(self._generator.standard_normal(size, dtype))
+        return _new(self._generator.standard_normal(size, dtype))
 
     def random(self, size: Any = None, dtype: Any = np.float64) -> StrictArray:
         _launch("random")
-        return _wrapped(self._generator.random(size, dtype))
+        return _new(self._generator.random(size, dtype))
 
     def integers(
         self, low: int, high: int | None = None, size: Any = None, dtype: Any = np.int64
     ) -> StrictArray:
         _launch("integers")
-        return _wrapped(self._generator.integers(low, high, size, dtype))
+        return _new(self._generator.integers(low, high, size, dtype))
 
 
 class StrictBackend:
@@ -580,13 +650,13 @@ class StrictBackend:
         return StrictGenerator(seed)
 
     def erf(self, x: Any) -> Any:
-        return _called("erf", NUMPY.erf(_raw(x)), x)
+        return _called("erf", partial(NUMPY.erf, _raw(x)), x)
 
     def lgamma(self, x: Any) -> Any:
-        return _called("lgamma", NUMPY.lgamma(_raw(x)), x)
+        return _called("lgamma", partial(NUMPY.lgamma, _raw(x)), x)
 
     def sum_of_squares(self, x: Any) -> Any:
-        return _called("sum_of_squares", NUMPY.sum_of_squares(_raw(x)), x)
+        return _called("sum_of_squares", partial(NUMPY.sum_of_squares, _raw(x)), x)
 
     def fuse(self, function: Any) -> Any:
         """The function itself, as one launch; what CuPy cannot fuse is refused."""
@@ -594,11 +664,31 @@ class StrictBackend:
         def call(*arguments: Any) -> Any:
             if type(arguments[0]) is Traced:  # by another fused function
                 return function(*arguments)
-            y = trace(function, [_raw(x) for x in arguments])
+            for found in _fusing:
+                found[function].add(tuple(map(_kind, arguments)))
+            compute = partial(trace, function, [_raw(x) for x in arguments])
+            y = compute()
             _launch(f"fused {function.__name__}")
-            return tuple(map(_wrapped, y)) if isinstance(y, tuple) else _wrapped(y)
+            made = [_wrapped(each) for each in (y if isinstance(y, tuple) else (y,))]
+            _remember(compute, made, *arguments)
+            return tuple(made) if isinstance(y, tuple) else made[0]
 
         return call
+
+    def record(self, function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
+        """As CuPy's: called once before it is recorded, and its products pass."""
+        self.synchronize()
+        function()
+        self.synchronize()
+        recording = Recording()
+        with _noting(_recordings, recording):
+            y = function()
+
+        def launch() -> None:
+            _launch("graph")
+            recording.launch()
+
+        return y, launch
 
     def synchronize(self) -> None:
         _sync("synchronize")
@@ -625,7 +715,8 @@ class StrictBackend:
         for number in (rate, beta1, beta2, epsilon, decay):
             float(number)  # a device scalar would have to be waited for
         _launch("adam")
-        adam_numpy(x._a, g._a, m._a, v._a, rate, beta1, beta2, epsilon, decay)
+        arrays = x._a, g._a, m._a, v._a
+        _write(partial(adam_numpy, *arrays, rate, beta1, beta2, epsilon, decay), x, g, m, v)
 
 
 def _see(a: np.ndarray) -> None:

@@ -311,3 +311,25 @@ def test_equal_programs_have_one_fingerprint():
     disguised = "# tinygen homework: vae, variant 2\ndef f( x ):\n  # mine\n\n  return x\n"
     assert fingerprint(source) == fingerprint(disguised)
     assert fingerprint(source) != fingerprint(source.replace("return x", "return -x"))
+
+
+def test_new_names_do_not_hide_a_copy_but_other_functions_make_another_program():
+    def fingerprint(source):
+        return classroom._fingerprint(Submission("vae.py", source))
+
+    source = 'def f(z, n):\n    """Of `z`."""\n    return np.exp(z).sum() / len(z) + n\n'
+    renamed = 'def f(h, k):\n    """Of `h`, by me."""\n    return np.exp(h).sum() / len(h) + k\n'
+    assert fingerprint(source) == fingerprint(renamed)
+    for old, new in [(".sum", ".mean"), ("np.exp", "np.log"), ("len", "sum"), ("len(z)", "len(n)")]:
+        assert fingerprint(source) != fingerprint(source.replace(old, new)), new
+
+
+def test_a_solution_has_one_fingerprint_in_all_letters_of_a_form():
+    vae = load("vae")
+    variants = [vae.variant(number) for number in range(1, 7)]
+    found = {
+        (variant.form, classroom._fingerprint(Submission("vae.py", vae.solution(variant))))
+        for variant in variants
+    }
+    assert len(found) == len(vae.forms) == 2
+    assert len({one for _, one in found}) == 2

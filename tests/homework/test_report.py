@@ -148,7 +148,8 @@ def test_a_program_that_two_have_handed_in(tmp_path):
     two = [student(name, 1, 0, **same) for name in ("ada", "bob")]
     blank = [student(name, 0, 0, fingerprint="b") for name in ("cyd", "dan")]
     lines = lines_of(tmp_path, *two, *blank, student("eve", 1, 1))
-    assert below("notes", lines) == ["ada, bob: the same program, but for white space and comments"]
+    [note] = below("notes", lines)
+    assert note == "ada, bob: the same program, but for white space, comments and names"
 
 
 def test_what_was_given_out_and_what_was_handed_in(tmp_path):
@@ -195,12 +196,12 @@ def test_a_spreadsheet_has_the_points_of_each(tmp_path):
     ungraded = student("Eve, B.", points=None, of=None, assignment=None, questions=[])
     short = student("ada", 1, 0.5)
     long = student("Dan", *[1] * 11, texts=[""] * 11)
-    lines_of(tmp_path, ungraded, short, long)
+    lines_of(tmp_path, ungraded, short, long, student("=1+1", 1, 1))
     rows = {row["student"]: row for row in csv.DictReader(csv_of(tmp_path).splitlines())}
-    assert [*rows] == ["ada", "Dan", "Eve, B."]  # as in the report
+    assert [*rows] == ["'=1+1", "ada", "Dan", "Eve, B."]  # as in the report, and no formula
     assert [*rows["ada"]][4:] == [f"q{i}" for i in range(1, 12)]
     assert [rows["ada"][key] for key in ("assignment", "variant", "points")] == ["vae", "1", "1.5"]
-    assert [rows[name]["q2"] for name in rows] == ["0.5", "1", ""]
+    assert [rows[name]["q2"] for name in rows] == ["1", "0.5", "1", ""]
     assert rows["Eve, B."]["points"] == ""
 
 

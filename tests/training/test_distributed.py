@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 import under_mpiexec
 from running import TINY, environment, run_captured, run_there, write_tiny_data
-from under_mpiexec import IMAGES, LABELS, MODELS, TRAININGS
+from strict import STRICT, count_syncs
+from under_mpiexec import GAMES, IMAGES, LABELS, MODELS, TRAININGS
 
 import tinygen as tg
-from tinygen.commands.setup import set_up_on
+from tinygen.backend import to_host
+from tinygen.backend.numpy_backend import NUMPY
+from tinygen.commands import setup
 from tinygen.errors import InputError
 from tinygen.training import checkpoint
 from tinygen.training.distributed import Ranks, refuse_other_than_means, rows_of
@@ -55,8 +58,12 @@ class Recorded:
         self.rank, self.size = rank, size
 
     def Allreduce(self, part, total):
-        self.part = part
+        self.sent = part
         total[...] = part
+
+    @property
+    def part(self):
+        return to_host(self.sent)
 
     def bcast(self, x):
         return x
@@ -83,6 +90,49 @@ def test_the_parts_of_all_ranks_add_up_to_the_gradient(name, size, backend, tmp_
     total = sum(one.part for one in ranks)
     assert total[:-2] == pytest.approx(backend.to_numpy(gradients.flat), rel=1e-12, abs=1e-14)
     assert total[-2] == pytest.approx(float(loss), rel=1e-13)
+
+
+def test_the_vector_travels_where_mpi_can_read_it(tmp_path) -> None:
+    """On a GPU, nothing is copied to the host but whether to stop, and MPI waits for the GPU."""
+    model = MODELS["elbo"]
+    p = model.initialise(0, np.float32, STRICT)
+    data = on(STRICT, under_mpiexec.drawn(model, IMAGES[:4].astype(np.float32), LABELS[:4], 0))
+    sent = {}
+    for reads_gpus, waits in [(False, ["get", "get"]), (True, ["synchronize", "bool"])]:
+        world = Recorded(1, 3)
+        ranks = Ranks(world, tmp_path, reads_gpus=reads_gpus)
+        with count_syncs() as syncs:
+            _, out = ranks.averaged(model.gradients("by-hand"))(p, *data)
+        assert syncs == waits
+        assert type(world.sent) is (STRICT.xp.ndarray if reads_gpus else np.ndarray)
+        assert world.sent.dtype == out.flat.dtype == np.float32
+        sent[reads_gpus] = world.part
+        assert (to_host(out.flat) == world.part[:-2]).all()
+    assert (sent[True] == sent[False]).all() and sent[True][:-1].any()
+
+
+def test_each_rank_takes_a_gpu_of_its_machine(monkeypatch, tmp_path) -> None:
+    asked = []
+
+    def get_backend(*arguments):
+        asked.append(arguments)
+        raise InputError("there is none")
+
+    monkeypatch.setattr(setup, "get_backend", get_backend)
+    ranks = Ranks(Recorded(5, 8), tmp_path, local_rank=1)
+    args = Namespace(backend="cupy", batch_size=8, out=tmp_path, resume=False)
+    with pytest.raises(InputError, match="there is none"):
+        setup.set_up_on(ranks, MODELS["elbo"], args, {})
+    assert asked == [("cupy", 1)]
+
+
+def test_where_gradients_are_averaged_is_said(tmp_path) -> None:
+    host, gpu = (Ranks(Recorded(0, 2), tmp_path, reads_gpus=gpu) for gpu in (False, True))
+    assert (
+        host.describe(NUMPY) == gpu.describe(NUMPY) == "2, which average gradients in host memory"
+    )
+    assert host.describe(STRICT).endswith("in host memory: MPI reads no GPU's")
+    assert gpu.describe(STRICT).endswith("in the memory of GPUs")
 
 
 def on(backend, data):
@@ -146,7 +196,8 @@ def test_only_a_resumed_run_begins_with_the_checkpoint_of_rank_0(tmp_path) -> No
 def test_more_ranks_than_images_in_a_batch_are_refused(tmp_path) -> None:
     ranks = Ranks(Recorded(0, 3), tmp_path)
     with pytest.raises(InputError, match="--batch-size 2: expected at least an image for each of"):
-        set_up_on(ranks, Namespace(batch_size=2, out=tmp_path, resume=False), {})
+        args = Namespace(batch_size=2, out=tmp_path, resume=False)
+        setup.set_up_on(ranks, MODELS["elbo"], args, {})
 
 
 def test_without_mpi4py_one_sentence_names_the_extra(capsys, monkeypatch) -> None:
@@ -162,7 +213,7 @@ def test_without_mpi4py_one_sentence_names_the_extra(capsys, monkeypatch) -> Non
 
 @pytest.fixture(scope="module")
 def alone():
-    return {name: under_mpiexec.trained(*what) for name, what in TRAININGS.items()}
+    return {name: under_mpiexec.trained(*what) for name, what in {**TRAININGS, **GAMES}.items()}
 
 
 @needs_mpi
@@ -246,9 +297,43 @@ def test_nan_in_the_rows_of_one_rank_ends_all(data, tmp_path) -> None:
     assert step_of(tmp_path) == 8
 
 
+ALONE = {
+    "error": (1, 2, "RuntimeError: the seventh seal", 1),
+    "refuse": (0, 3, "error: the eighth day", 2),
+    "exit": (1, 2, None, 1),
+    "disk": (0, 3, "error: checkpoint.npz: No space left on device", 1),
+    "flag": (1, 2, "error: unrecognized arguments: --bogus", 2),
+}
+"""What happens to a rank alone: to which, of how many, what it says, and how all end."""
+
+
+def reasons(done):
+    """What the ranks say about their end; MPI has words of its own."""
+    return [line for line in done.stderr.splitlines() if "rror: " in line or "alone" in line]
+
+
 @needs_mpi
-def test_an_error_of_one_rank_is_said_and_ends_all(data, tmp_path) -> None:
-    done = mpiexec(2, "error", 1, 10, *FLAGS, "--data-dir", data, "--out", tmp_path)
-    assert done.returncode != 0
-    assert "RuntimeError: the seventh seal" in done.stderr
-    assert step_of(tmp_path) == 8
+@pytest.mark.parametrize("what", ALONE)
+def test_what_one_rank_alone_ends_with_ends_all(what, data, tmp_path) -> None:
+    """The others may be waiting for its gradients; it says what it was, and they say nothing."""
+    rank, size, said, code = ALONE[what]
+    done = mpiexec(size, what, rank, 10, *FLAGS, "--data-dir", data, "--out", tmp_path)
+    assert done.returncode == code
+    first = f"rank {rank} of {size}, counted from 0, stopped alone and ends the others"
+    assert reasons(done) == [first, said][: 1 + bool(said)]
+    assert what == "flag" or step_of(tmp_path) == 8
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("what", "flag", "said"),
+    [
+        ("nothing", "--bogus", "unrecognized arguments: --bogus"),
+        ("version", "--quiet", "expected the same version of tinygen on all ranks, got other ones"),
+    ],
+)
+def test_what_all_ranks_refuse_is_said_once(what, flag, said, data, tmp_path) -> None:
+    done = mpiexec(3, what, 1, 0, *FLAGS, "--data-dir", data, "--out", tmp_path, flag)
+    assert done.returncode == 2
+    (line,) = reasons(done)
+    assert line.startswith(f"error: {said}")

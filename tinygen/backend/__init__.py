@@ -55,8 +55,12 @@ def register(array_type: type, backend: Backend) -> None:
     _namespace_of_type[array_type] = backend.xp
 
 
-def get_backend(name: str) -> Backend:
+def get_backend(name: str, local_rank: int | None = None) -> Backend:
     """The backend called `name`, one of `NAMES`.
+
+    Args:
+        local_rank: which this is of the processes on this machine, from 0: each takes a GPU of its
+            own, as long as there are any; by default CuPy's current one.
 
     Raises:
         InputError: the name is unknown, or CuPy is not installed or does not work; the message says
@@ -70,7 +74,7 @@ def get_backend(name: str) -> Backend:
         return NUMPY
     from tinygen.backend.cupy_backend import connect
 
-    backend = connect()
+    backend = connect(local_rank)
     register(backend.xp.ndarray, backend)
     return backend
 

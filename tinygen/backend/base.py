@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 Array = Any
 """A NumPy or CuPy array, or anything whose type was registered with a backend."""
+
+T = TypeVar("T")
 
 Generator = Any
 """A random generator with ``standard_normal``, ``random`` and ``integers``: NumPy's, or on the GPU
@@ -63,6 +65,17 @@ class Backend(Protocol):
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The same function computed as one kernel, where there are kernels; see `fused`."""
+
+    def record(self, function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
+        """Record what `function` gives a GPU to do, as one graph: its result, and its launch.
+
+        It is called twice. Each launch writes the result anew, into the memory in which it is, from
+        what is then in the arrays that the function has read. Nothing but that may differ between
+        two launches: a Python number stays what it was, and so does a random number.
+
+        Raises:
+            RuntimeError: it cannot be recorded, or the backend records nothing.
+        """
 
     def synchronize(self) -> None:
         """Wait until all work that was queued is done."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from contextlib import suppress
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 from tinygen.backend import register
-from tinygen.backend.base import Array, Generator
+from tinygen.backend.base import Array, Generator, T
+from tinygen.backend.cublas import WORKSPACE, unrefused
 from tinygen.backend.philox import PhiloxGenerator, kernels
 from tinygen.errors import InputError
 
@@ -60,8 +63,12 @@ https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.ht
 
 
 @lru_cache(maxsize=1)
-def connect() -> CupyBackend:
+def connect(local_rank: int | None = None) -> CupyBackend:
     """The backend on the current GPU, after it has shown that it can compute.
+
+    Args:
+        local_rank: makes another GPU the current one, before anything is allocated; with more
+            processes than GPUs, some have the same.
 
     Raises:
         InputError: CuPy is not installed or too old, or its first operations fail; the message
@@ -80,6 +87,8 @@ def connect() -> CupyBackend:
         )
     backend = CupyBackend(cupy)
     try:
+        if local_rank is not None:
+            cupy.cuda.Device(local_rank % cupy.cuda.runtime.getDeviceCount()).use()
         noise = backend.generator(0).standard_normal((2, 2), dtype=cupy.float32)
         float(cupy.exp(noise @ noise).sum())  # waits, so that what failed on the GPU fails here
     except Exception as error:  # CuPy's errors have no common type
@@ -161,6 +170,36 @@ class CupyBackend:
         name = f"tinygen_{function.__name__.strip('<>')}"  # of a lambda, too
         return self.xp.fuse(kernel_name=name)(traced)
 
+    def record(self, function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
+        cupy, cuda = self.xp, self.xp.cuda
+        # Memory that the function asks for is used by every launch. From a pool of its own nobody
+        # else gets any, though CuPy takes it for free when the function returns.
+        pool, stream = cuda.MemoryPool(), cuda.Stream(non_blocking=True)
+        self.synchronize()  # the new stream does not wait for what others have queued
+        with stream, cuda.using_allocator(pool.malloc):
+            workspace = cupy.empty(WORKSPACE, cupy.uint8)
+            with unrefused(*self._cublas, stream.ptr, workspace.data.ptr, workspace.nbytes):
+                function()  # compiles kernels and loads libraries, which cannot be recorded
+                stream.synchronize()
+                stream.begin_capture()
+                try:
+                    y = function()
+                except BaseException:
+                    with suppress(RuntimeError):  # what was invalidated says so at its end, too
+                        stream.end_capture()
+                    raise
+                graph = stream.end_capture()
+        return y, partial(_launch, graph, pool, workspace)
+
+    @property
+    def _cublas(self) -> tuple[Any, Any, int]:
+        """CuPy's module, the library that it calls, and its handle of this thread."""
+        from cuda import pathfinder  # with which CuPy finds the library, too
+        from cupy_backends.cuda.libs import cublas
+
+        library = ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib("cublas").abs_path)
+        return cublas, library, self.xp.cuda.device.get_cublas_handle()
+
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
 
@@ -197,3 +236,8 @@ class CupyBackend:
             """,
             "tinygen_adam",
         )
+
+
+def _launch(graph: Any, *memory: Any) -> None:
+    """Launch a graph on the current stream; its memory is held as long as it can be launched."""
+    graph.launch()

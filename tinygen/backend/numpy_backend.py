@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend.base import Array, Generator, seed_sequence
+from tinygen.backend.base import Array, Generator, T, seed_sequence
 
 BLOCK = 32_768
 """Elements that the plain Adam handles at once: a few blocks of this size stay in the cache."""
@@ -47,6 +47,9 @@ class NumpyBackend:
 
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return function
+
+    def record(self, function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
+        raise RuntimeError("NumPy launches nothing that could be recorded; take --backend cupy")
 
     def synchronize(self) -> None:
         """NumPy has finished whenever it returns."""

@@ -40,7 +40,7 @@ PRESETS = {
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
-    p = command_line.parser("mnist_autoencoder", __doc__, prog=prog, distributed=True)
+    p = command_line.parser("mnist_autoencoder", __doc__, prog=prog, distributed=True, graphs=True)
     group = command_line.add_network_flags(p)
     command_line.add_convolution_flags(group, CONV)
     command_line.add_start_flag(group)
@@ -118,13 +118,13 @@ def draw_inside(run: Run, model: Autoencoder, p) -> None:
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV)
-    if args.output is None:
-        linear = args.activation == "none" and args.reconstruction == "mse"
-        args.output = "none" if linear else "sigmoid"
-    # Building it refuses what does not go together, before any data is read.
-    with ranks_of(args, build(args)) as ranks:
-        train(set_up_on(ranks, args, COLUMNS))
+    with ranks_of(arguments) as ranks:
+        args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV)
+        if args.output is None:
+            linear = args.activation == "none" and args.reconstruction == "mse"
+            args.output = "none" if linear else "sigmoid"
+        # Building it refuses what does not go together, before any data is read.
+        train(set_up_on(ranks, build(args), args, COLUMNS))
 
 
 def train(run: Run) -> None:

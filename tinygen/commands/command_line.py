@@ -52,6 +52,7 @@ NEEDS: tuple[Needs, ...] = (
     ("channels", "architecture", ("conv",)),
     ("kernel", "architecture", ("conv",)),
     ("data_dir", "data", tuple(name for name in CHOICES if name != "strokes")),
+    ("graphs", "backend", ("cupy",)),
     ("warm_up", "schedule", tuple(name for name in SCHEDULES if name != "stages")),
     *((flag, "optimizer", ("adam",)) for flag in ("beta1", "beta2", "epsilon")),
 )
@@ -89,6 +90,7 @@ def parser(
     data: bool = True,
     prog: str | None = None,
     distributed: bool = False,
+    graphs: bool = False,
 ) -> argparse.ArgumentParser:
     """A parser with the flags that every example has; the example adds its own.
 
@@ -98,6 +100,7 @@ def parser(
         data: whether one can say which data to use.
         prog: as in `bare_parser`.
         distributed: whether one can ask for `setup.ranks_of`.
+        graphs: whether it takes its gradients from `setup.Run.gradients`.
     """
     p = bare_parser(about, prog)
     p.set_defaults(task=task)
@@ -114,6 +117,9 @@ def parser(
     if distributed:
         about = "train with all processes that mpiexec has started"
         add("--distributed", action="store_true", help=about)
+    if graphs:
+        about = "launch each gradient as one CUDA graph, on a GPU"
+        add("--graphs", action="store_true", help=about)
     add("--quiet", action="store_true", help="print errors only")
     add("--smoke", action="store_true", help="a tiny run, to check that everything works")
     add("--plot-style", **choice(tuple(STYLES), "background of the page that plots are for"))
@@ -288,7 +294,7 @@ def configuration(args: argparse.Namespace) -> dict[str, Any]:
     """All flags that a run's result depends on, as JSON-able values."""
     # What a preset or --smoke sets is there by its own name, and the data by their hashes.
     without = {"out", "resume", "restart", "quiet", "show_every", "data", "data_dir", "task"}
-    without |= {"preset", "smoke", "plot_style", "distributed"}
+    without |= {"preset", "smoke", "plot_style", "distributed", "graphs"}
     return {k: _plain(v) for k, v in sorted(vars(args).items()) if k not in without}
 
 

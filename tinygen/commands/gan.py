@@ -68,7 +68,7 @@ FILM_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
-    p = command_line.parser("mnist_gan", __doc__, prog=prog, distributed=True)
+    p = command_line.parser("mnist_gan", __doc__, prog=prog, distributed=True, graphs=True)
     group = add_flags(p, GAMMA)
     command_line.add_convolution_flags(group, CONV)
     add = group.add_argument

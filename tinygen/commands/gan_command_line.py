@@ -140,7 +140,7 @@ def new_learner(run: Run, model: GAN) -> AdversarialLearner:
         model,
         model.initialise(args.seed, args.dtype, run.backend),
         run.optimizer,
-        model.gradients(args.gradients),
+        run.gradients(model),
         ratio=(args.generator_lr or args.lr) / args.lr,
         critic_steps=args.critic_steps,
         average=args.average,

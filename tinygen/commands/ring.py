@@ -41,7 +41,7 @@ SAMPLE_STREAM = 2
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
-    p = command_line.parser("gan_ring", __doc__, data=False, prog=prog)
+    p = command_line.parser("gan_ring", __doc__, data=False, prog=prog, graphs=True)
     add = add_flags(p, GAMMA).add_argument
     add("--mixture", **command_line.choice(tuple(MIXTURES), "the distribution of the points"))
     add("--points", type=command_line.whole(100, 10**7), default=100_000, metavar="N",

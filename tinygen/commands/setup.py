@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,10 +16,10 @@ from tinygen.backend import Backend, get_backend
 from tinygen.commands import command_line
 from tinygen.data import Dataset, load, stroke_digits
 from tinygen.errors import InputError
-from tinygen.models.gradients import LossAndGrads
 from tinygen.parameters import Parameters
 from tinygen.training import stopping
 from tinygen.training.distributed import Ranks, joined, refuse_other_than_means
+from tinygen.training.graphs import by_graphs
 from tinygen.training.learners.learner import Learner
 from tinygen.training.loading import TrainedModel
 from tinygen.training.loading import load as load_run
@@ -51,9 +52,11 @@ class Run:
             return optim.RMSProp(parameters)
         return optim.SGD(parameters, momentum=0.9)
 
-    def gradients(self, model: Any) -> LossAndGrads:
-        """Those of a model of one loss, as they were asked for: by all ranks, if there are any."""
+    def gradients(self, model: Any) -> Any:
+        """``model.gradients(how)`` as they were asked for: by graphs, and by all ranks, if any."""
         gradients = model.gradients(self.args.gradients)
+        if vars(self.args).get("graphs"):
+            gradients = by_graphs(gradients)
         return gradients if self.ranks is None else self.ranks.averaged(gradients)
 
     def trainer(self, learner: Learner) -> Trainer:
@@ -105,6 +108,7 @@ def set_up(
     *,
     dataset: Dataset | None = None,
     drop_last: bool = False,
+    local_rank: int | None = None,
 ) -> Run:
     """Load the data, connect to the backend, and open the run's folder.
 
@@ -113,11 +117,12 @@ def set_up(
         change: turns the data set, given ``--data-dir``, into the one to use.
         dataset: the data, for an example that does not ask which.
         drop_last: an epoch leaves out its last images if they do not fill a batch.
+        local_rank: as in `get_backend`.
 
     Raises:
         InputError: any of it cannot be had, or an earlier run would be lost.
     """
-    backend = get_backend(args.backend)
+    backend = get_backend(args.backend, local_rank)
     run_dir = RunDir(args.out)
     run_dir.claim(args.task)
     saved = run_dir.saved_configuration() if args.resume else None
@@ -150,35 +155,45 @@ def set_up(
     )
     plan = replace(plan, schedule=command_line.schedule(args, args.epochs * plan.steps(n)))
     progress.say(f"data      {dataset.source}: {n} to train on")
-    progress.say(f"backend   {backend.describe()}, {args.dtype}, gradients {args.gradients}")
+    how = args.gradients + ", by CUDA graphs" * bool(vars(args).get("graphs"))
+    progress.say(f"backend   {backend.describe()}, {args.dtype}, gradients {how}")
     return Run(args, backend, dataset, run_dir, progress, plan)
 
 
-def ranks_of(args: argparse.Namespace, model: Any) -> AbstractContextManager[Ranks | None]:
-    """The processes that train a model together, with ``--distributed``.
+def ranks_of(arguments: Sequence[str] | None) -> AbstractContextManager[Ranks | None]:
+    """The processes that train a model together, if the command line asks for them.
+
+    They join before it is parsed, so that what any of them refuses ends all.
+
+    Args:
+        arguments: of the command line; by default those of this process.
 
     Raises:
-        InputError: the gradient of its loss is no average, or there is no MPI.
+        InputError: there is no MPI.
     """
-    if not args.distributed:
-        return nullcontext()
-    refuse_other_than_means(model)
-    return joined()
+    given = sys.argv[1:] if arguments is None else arguments
+    return joined() if "--distributed" in given else nullcontext()
 
 
 def set_up_on(
     ranks: Ranks | None,
+    model: Any,
     args: argparse.Namespace,
     columns: dict[str, str],
     change: Callable[[Dataset, Path | None], Dataset] | None = None,
 ) -> Run:
     """As `set_up`, on all ranks if there are any.
 
+    Args:
+        model: what they are to train.
+
     Raises:
-        InputError: on all of them, if it is refused on one.
+        InputError: on all of them, if it is refused on one; so is a model the gradient of whose
+            loss is no average.
     """
     if ranks is None:
         return set_up(args, columns, change)
+    refuse_other_than_means(model)
     args.out = ranks.folder(args.out, args.resume)
 
     def begin() -> Run:
@@ -187,11 +202,11 @@ def set_up_on(
                 f"--batch-size {args.batch_size}: expected at least an image for each of the "
                 f"{ranks.size} ranks"
             )
-        return set_up(args, columns, change)
+        return set_up(args, columns, change, local_rank=ranks.local_rank)
 
     run = ranks.together(begin)
     ranks.refuse_different("flags and data", run.plan.config)
-    run.progress.say(f"ranks     {ranks}")
+    run.progress.say(f"ranks     {ranks.describe(run.backend)}")
     return replace(run, ranks=ranks)
 
 

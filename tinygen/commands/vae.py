@@ -81,7 +81,7 @@ PROBE_IMAGES, PROBE_STREAM = 20_000, 4
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
-    p = command_line.parser("mnist_vae", __doc__, prog=prog, distributed=True)
+    p = command_line.parser("mnist_vae", __doc__, prog=prog, distributed=True, graphs=True)
     group = command_line.add_network_flags(p)
     command_line.add_convolution_flags(group, CONV)
     command_line.add_start_flag(group)
@@ -190,16 +190,16 @@ def draw_pictures(run: Run, history: Any, evaluator: VAEEvaluator, elbo: ELBO, c
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV, NEEDS)
-    if args.stages:
-        args.schedule, args.epochs = "stages", (3**args.stages - 1) // 2
-    if args.preset in AFTER and not args.start:
-        before = AFTER[args.preset]
-        raise InputError(f"--preset {args.preset} needs --start, a run of --preset {before}")
-    change = binarized.static if args.binarize == "static" else None
-    # Building it refuses what does not go together, before any data is read.
-    with ranks_of(args, build(args)) as ranks:
-        train(set_up_on(ranks, args, COLUMNS, change))
+    with ranks_of(arguments) as ranks:
+        args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV, NEEDS)
+        if args.stages:
+            args.schedule, args.epochs = "stages", (3**args.stages - 1) // 2
+        if args.preset in AFTER and not args.start:
+            before = AFTER[args.preset]
+            raise InputError(f"--preset {args.preset} needs --start, a run of --preset {before}")
+        change = binarized.static if args.binarize == "static" else None
+        # Building it refuses what does not go together, before any data is read.
+        train(set_up_on(ranks, build(args), args, COLUMNS, change))
 
 
 def train(run: Run) -> None:

@@ -23,7 +23,7 @@ from tinygen.data import idx, locations, mixtures, npz, strokes
 from tinygen.data.batches import background, require_finite
 from tinygen.data.download import DownloadError, download
 from tinygen.display import html_images, html_table, times
-from tinygen.errors import InputError, naming_keywords, refuse_unknown, require_seed
+from tinygen.errors import InputError, refuse_unknown, require_seed
 
 SHOWN = 10
 """Images of a data set that a notebook shows of it."""
@@ -282,7 +282,6 @@ FILES = DATASETS["mnist"].files
 CHOICES = ("auto", *DATASETS, "strokes", "idx", "npz", "folder")
 
 
-@naming_keywords
 def load(
     choice: str = "auto",
     data_dir: str | os.PathLike[str] | None = None,
@@ -351,7 +350,6 @@ def load(
         return stroke_digits(seed)
 
 
-@naming_keywords
 def stroke_digits(seed: int = 0, *, train: int = 60_000, test: int = 10_000) -> Dataset:
     """Stroke digits, drawn in seconds; fewer of them are the first of more.
 
@@ -374,7 +372,6 @@ def stroke_digits(seed: int = 0, *, train: int = 60_000, test: int = 10_000) -> 
     )
 
 
-@naming_keywords
 def from_arrays(
     images: np.ndarray,
     labels: np.ndarray | None = None,
@@ -413,7 +410,6 @@ def from_arrays(
     return Dataset("arrays", train, train_labels, test, test_labels, sha256=sha256)
 
 
-@naming_keywords
 def from_folder(
     folder: str | os.PathLike[str], *, test_fraction: float = 0.1, seed: int = 0
 ) -> Dataset:

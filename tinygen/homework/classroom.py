@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import csv
 import json
+import keyword
 import multiprocessing
 import os
 import re
@@ -38,6 +40,12 @@ SUFFIXES = {*LARGEST, ".zip"}
 NO_STUDENTS = {*NOT_HANDED_IN, "variants.csv", "desktop.ini", "Thumbs.db"}
 SEED_FILE = ".seed"
 CLASS_FILE = ".class"
+TEXT = re.compile(
+    r"""(?:\b[bfru]{1,2})?(?:'''(?s:.*?)'''|\"{3}(?s:.*?)\"{3}|'[^'\n]*'|"[^"\n]*")|#.*""", re.I
+)
+"""Strings and comments."""
+NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
+PYTHONS = {*keyword.kwlist, *dir(builtins)}
 Result = dict[str, Any]
 
 
@@ -166,7 +174,8 @@ def grade_class(
 
     Returns:
         what is in the files: the same as in `Grade`, and `student`, `file`, and a `fingerprint`
-        that equal programs have in common; `points` are None where the grader itself failed.
+        that programs have in common which differ in names alone; `points` are None where the
+        grader itself failed.
 
     Raises:
         InputError: there are no submissions, or there is no such assignment.
@@ -362,8 +371,17 @@ def _written(work: Work, state: str, result: Result, text: str) -> Result:
 
 
 def _fingerprint(submission: Submission | str) -> str:
-    """The same for programs that differ in white space and comments only."""
+    """The same for programs that differ in white space, comments, strings and names only.
+
+    Variants differ in letters, and who hands in another's program may have renamed them. So names
+    are numbered as they come, but for those of Python and of attributes, as in ``np.exp``.
+    """
     if isinstance(submission, str):
         return ""
-    program = re.sub(r"#.*|\s", "", submission.source)
+    numbers: dict[str, str] = {}
+
+    def numbered(name: re.Match[str]) -> str:
+        return name[0] if name[0] in PYTHONS else numbers.setdefault(name[0], f"@{len(numbers)}")
+
+    program = re.sub(r"\s", "", NAME.sub(numbered, TEXT.sub("", submission.source)))
     return sha256(program.encode(errors="replace")).hexdigest()[:16]

@@ -53,7 +53,7 @@ def csv_of(folder: str | os.PathLike[str]) -> str:
     """The points in a folder of results, a line for each student, as spreadsheets read them.
 
     A cell is empty where there is nothing to be said, such as the points of one whom the grader
-    could not grade.
+    could not grade. A name that a spreadsheet would compute, such as ``=1+1``, has a ' before it.
 
     Raises:
         InputError: there are none.
@@ -67,7 +67,9 @@ def csv_of(folder: str | os.PathLike[str]) -> str:
         points = {q["id"]: q["points"] for q in result["questions"]}
         numbers = [result["variant"], result["points"], *(points.get(id_) for id_ in ids)]
         cells = ("" if number is None else _cell(number) for number in numbers)
-        table.writerow([result["student"], result["assignment"], *cells])
+        name = result["student"]
+        name = f"'{name}" if name[:1] in ("=", "+", "-", "@") else name
+        table.writerow([name, result["assignment"], *cells])
     return file.getvalue()
 
 
@@ -231,7 +233,8 @@ def _notes_on_class(results: Sequence[Result], folder: str | os.PathLike[str]) -
         files[path.stem if path.suffix.lower() in SUFFIXES else path.name].append(path.name)
     for fingerprint, students in same.items():
         if fingerprint and len(students) > 1:
-            yield f"{', '.join(students)}: the same program, but for white space and comments"
+            who = ", ".join(students)
+            yield f"{who}: the same program, but for white space, comments and names"
     for names in files.values():
         if len(names) > 1:
             yield f"{', '.join(names)}: is this one student?"

@@ -24,7 +24,7 @@ from tinygen.models.autoencoder import Autoencoder
 from tinygen.models.encoder_decoder import RECONSTRUCTIONS, EncoderDecoder
 from tinygen.models.gan import GAN
 from tinygen.models.gradients import LossAndGrads, choose, geometry
-from tinygen.models.options import convert_options, naming_options
+from tinygen.models.options import convert_options
 from tinygen.models.verbs import of_parameters
 from tinygen.nn import Sequential
 from tinygen.ops import ACTIVATIONS
@@ -54,7 +54,6 @@ class AAEGradients(NamedTuple):
     encode: Callable[..., Array]
 
 
-@naming_options
 @dataclass(frozen=True)
 class AdversarialAutoencoder(EncoderDecoder):
     """An autoencoder ``pixels -> hidden -> latent -> ...``, and a discriminator of its codes.

@@ -15,12 +15,11 @@ from tinygen.byhand import autoencoder as byhand
 from tinygen.losses import l1, l2
 from tinygen.models.encoder_decoder import EncoderDecoder
 from tinygen.models.gradients import LossAndGrads, of_one_loss
-from tinygen.models.options import convert_options, naming_options
+from tinygen.models.options import convert_options
 from tinygen.models.verbs import of_parameters
 from tinygen.parameters import part
 
 
-@naming_options
 @dataclass(frozen=True)
 class Autoencoder(EncoderDecoder):
     """An encoder ``pixels -> hidden -> latent`` and its mirror image, the decoder.

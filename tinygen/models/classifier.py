@@ -22,7 +22,7 @@ from tinygen.models.architecture import from_images, shape_of, widths_of_stages
 from tinygen.models.distortion import distorted
 from tinygen.models.encoder_decoder import Encoder
 from tinygen.models.gradients import LossAndGrads, geometry, of_one_loss
-from tinygen.models.options import convert_options, naming_options
+from tinygen.models.options import convert_options
 from tinygen.models.verbs import WithoutWeights, of_parameters
 from tinygen.nn import Dense, Sequential
 from tinygen.ops import ACTIVATIONS, affine, concatenate, reshape, softmax
@@ -31,7 +31,6 @@ from tinygen.parameters import Parameters
 READS = ("last", "all")
 
 
-@naming_options
 @dataclass(frozen=True)
 class Classifier(WithoutWeights):
     """An encoder's layers and a softmax, ``pixels -> hidden -> classes``, and their cross-entropy.
@@ -264,7 +263,6 @@ def _as_rows(h: Any) -> Any:
     return h if len(h.shape) == 2 else reshape(h, shape=(h.shape[0], -1))
 
 
-@naming_options
 @dataclass(frozen=True)
 class Frozen:
     """A softmax on the features of images that a frozen function extracts, such as an encoder.

@@ -20,7 +20,7 @@ from tinygen.models.architecture import (
     to_images,
 )
 from tinygen.models.gradients import LossAndGrads, geometry, of_one_loss
-from tinygen.models.options import convert_options, naming_options
+from tinygen.models.options import convert_options
 from tinygen.models.verbs import WithoutWeights, of_parameters
 from tinygen.nn import Sequential
 from tinygen.ops import sigmoid
@@ -69,7 +69,6 @@ class Network(WithoutWeights):
         return self.net.initialise(seed, dtype, backend)
 
 
-@naming_options
 @dataclass(frozen=True)
 class Encoder(Network):
     """A network ``pixels -> hidden -> latent``, whose last layer, the code, is linear.
@@ -119,7 +118,6 @@ class Encoder(Network):
         return self.net(p, x)[:, : self.latent]
 
 
-@naming_options
 @dataclass(frozen=True)
 class Decoder(Network):
     """A network ``latent -> hidden -> pixels``, from codes to images.

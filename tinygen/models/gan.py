@@ -24,7 +24,7 @@ from tinygen.byhand import gan as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.models.architecture import SeveralNetworks, from_images, to_images
 from tinygen.models.gradients import LossAndGrads, choose, geometry
-from tinygen.models.options import convert_options, naming_options
+from tinygen.models.options import convert_options
 from tinygen.nn import Sequential
 from tinygen.ops import concatenate, mean, reshape, sigmoid, softplus, sqrt, square, sum
 
@@ -72,7 +72,6 @@ class GANGradients(NamedTuple):
     generate: Callable[..., Array]
 
 
-@naming_options
 @dataclass(frozen=True)
 class GAN(SeveralNetworks):
     """A generator ``noise -> hidden -> pixels`` and a discriminator ``pixels -> hidden -> logit``.

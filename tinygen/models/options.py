@@ -6,25 +6,16 @@ from collections.abc import Callable
 from dataclasses import fields
 from math import inf
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from tinygen.errors import InputError, naming_keywords
+from tinygen.errors import InputError
 from tinygen.nn import BIASES, WEIGHTS
 from tinygen.ops import ACTIVATIONS
 
 FUNCTIONS = [*ACTIVATIONS.items(), *WEIGHTS.items(), *BIASES.items()]
 """Functions by the names that stand for them in a checkpoint."""
-
-
-Model = TypeVar("Model")
-
-
-def naming_options(model: type[Model]) -> type[Model]:
-    """A dataclass that answers an unknown option with those that it has."""
-    model.__init__ = naming_keywords(model.__init__)  # type: ignore[method-assign]
-    return model
 
 
 def convert_options(model: Any) -> None:

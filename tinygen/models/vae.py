@@ -20,7 +20,7 @@ from tinygen.models.architecture import convolutions_of, shape_of
 from tinygen.models.distortion import distorted
 from tinygen.models.encoder_decoder import EncoderDecoder
 from tinygen.models.gradients import LossAndGrads, of_one_loss
-from tinygen.models.options import convert_options, naming_options
+from tinygen.models.options import convert_options
 from tinygen.models.verbs import of_parameters
 from tinygen.ops import exp, logsumexp, maximum, mean, reshape, sum
 from tinygen.parameters import part
@@ -29,7 +29,6 @@ LIKELIHOODS = ("bernoulli", "gaussian")
 OBJECTIVES = ("elbo", "iwae")
 
 
-@naming_options
 @dataclass(frozen=True)
 class VAE(EncoderDecoder):
     """An encoder ``pixels -> hidden -> mean, log_var of the code``, and a decoder that mirrors it.

@@ -11,7 +11,7 @@ from tinygen.autograd.engine import op
 from tinygen.autograd.operators import Axis, raw
 from tinygen.autograd.registry import composed
 from tinygen.backend import Array, float_namespace, namespace
-from tinygen.ops.arithmetic import exp
+from tinygen.ops.arithmetic import exp, square
 from tinygen.ops.shaping import broadcast_to, flipped, reshape
 
 LARGEST_FLOAT16 = 65504
@@ -206,7 +206,7 @@ def variance(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int =
     (1.25, 1.6667)
     """
     d = x - mean(x, axis=axis, keepdims=True)
-    y = mean(d * d, axis=axis, keepdims=keepdims)
+    y = mean(square(d), axis=axis, keepdims=keepdims)
     return y * (int(_count(x, axis)) / _freedom("variance", x, axis, ddof)) if ddof else y
 
 

@@ -2,14 +2,16 @@
 
 Each of them, a rank, is a whole run: it has all parameters, all images and all random numbers. It
 differs from a run alone in two things. Its gradients are computed from its rows of a batch, and
-averaged with those of the others, so that all take the same step; and it stops when any of them is
-asked to. docs/data-parallel.md derives why the average is the gradient of the whole batch.
+averaged with those of the others, so that all take the same step; and it ends when any of them
+does. docs/data-parallel.md derives why the average is the gradient of the whole batch.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,15 +21,22 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from tinygen.backend import backend_of, to_host
+import tinygen
+from tinygen.backend import Backend, backend_of, to_host
+from tinygen.backend.numpy_backend import NUMPY
 from tinygen.errors import InputError
 from tinygen.models.gradients import LossAndGrads
 from tinygen.parameters import Parameters
 from tinygen.training import stopping
+from tinygen.training.progress import warn
 from tinygen.training.run_dir import RunDir
-from tinygen.training.trainer import Diverged, Interrupted
+from tinygen.training.trainer import Ended
 
 A = TypeVar("A")
+
+PATIENCE, PATIENCE_AT_THE_END = 10.0, 600.0
+"""Seconds that a rank with an error waits for the others to leave, too, before it ends them. A run
+that has `Ended` has ended for all, but one may have a slower disk to save the checkpoint on."""
 
 
 class Ranks:
@@ -36,21 +45,30 @@ class Ranks:
     Args:
         communicator: of mpi4py, such as ``MPI.COMM_WORLD``.
         scratch: an empty folder of this process.
+        local_rank: which one this is among those on its machine, from 0.
+        reads_gpus: whether MPI takes arrays of CuPy; else they are copied to the host and back.
 
     Attributes:
         rank, size: which one this is, from 0, and how many there are.
     """
 
-    def __init__(self, communicator: Any, scratch: Path) -> None:
+    def __init__(
+        self, communicator: Any, scratch: Path, local_rank: int = 0, reads_gpus: bool = False
+    ) -> None:
         self._communicator, self._scratch = communicator, scratch
-        self.rank, self.size = communicator.rank, communicator.size
+        self.rank, self.size, self.local_rank = communicator.rank, communicator.size, local_rank
+        self._reads_gpus = reads_gpus
         self._asked: Callable[[], bool] = lambda: False
         self._stop: bool | None = None  # what the last step's message said, until it is asked for
 
-    def __str__(self) -> str:
+    def describe(self, backend: Backend) -> str:
+        """How many there are, and where gradients are averaged."""
         if self.size == 1:
             return "1; with more it starts as mpiexec -n 4 python ..."
-        return f"{self.size}, which average gradients in host memory"
+        where = "host memory"
+        if backend is not NUMPY:
+            where = "the memory of GPUs" if self._reads_gpus else f"{where}: MPI reads no GPU's"
+        return f"{self.size}, which average gradients in {where}"
 
     def averaged(self, loss_and_grads: LossAndGrads) -> LossAndGrads:
         """The same function of a whole batch, of which each rank differentiates its rows.
@@ -66,18 +84,20 @@ class Ranks:
             n = len(data[0])
             rows = rows_of_rank(n, self.rank, self.size)
             weight = (rows.stop - rows.start) / n
-            part = np.zeros(p.flat.size + 2, p.flat.dtype)  # the gradient, the loss, and a wish
+            backend = backend_of(p.flat)
+            there, to_there = (backend, backend.asarray) if self._reads_gpus else (NUMPY, to_host)
+            part = there.xp.zeros(p.flat.size + 2, p.flat.dtype)  # gradient, loss, and a wish
             if weight:  # a last batch may have fewer images than there are ranks
                 loss, out = loss_and_grads(p, *rows_of(data, n, rows), out=out)
-                np.multiply(to_host(out.flat), weight, out=part[:-2])
-                part[-2] = float(loss) * weight
+                there.xp.multiply(to_there(out.flat), weight, out=part[:-2])
+                part[-2] = to_there(loss) * weight
             else:
                 out = p.room_for_gradients(out)
             part[-1] = self._asked()
-            total = np.empty_like(part)
+            total = there.xp.empty_like(part)
+            there.synchronize()  # MPI would not wait for what a GPU still has to do
             self._communicator.Allreduce(part, total)
             self._stop = bool(total[-1])
-            backend = backend_of(p.flat)
             out.flat = backend.asarray(total[:-2])
             return backend.asarray(total[-2]), out
 
@@ -200,36 +220,67 @@ def refuse_other_than_means(model: Any) -> None:
 def joined() -> Iterator[Ranks]:
     """The ranks, of which 0 speaks for all; an error that only one of them has ends the others.
 
-    `InputError`, `Interrupted` and `Diverged` are raised by all of them at the same place.
-
     Raises:
-        InputError: there is no MPI.
+        InputError: there is no MPI, or another version of tinygen on another rank.
     """
     try:
         from mpi4py import MPI
-        from mpi4py.run import set_abort_status
     except (ImportError, RuntimeError) as error:  # the latter if it finds no library of MPI
         raise InputError(
             "--distributed needs mpi4py and a library of MPI, such as MPICH: "
             f"pip install tinygen[mpi] ({error})"
         ) from None
-    neighbours = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED).size
-    with TemporaryDirectory(ignore_cleanup_errors=True) as scratch, _threads(neighbours):
-        ranks = Ranks(MPI.COMM_WORLD, Path(scratch))
-        streams = sys.stdout, sys.stderr
-        if ranks.rank:
-            sys.stdout = sys.stderr = None
-        try:
+    # MPICH and Open MPI have this function, which is 1 if they were built for CUDA.
+    cuda = getattr(ctypes.CDLL(MPI.__file__), "MPIX_Query_cuda_support", int)
+    with _ending_together(MPI.COMM_WORLD):
+        here = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
+        with TemporaryDirectory(ignore_cleanup_errors=True) as scratch, _threads(here.size):
+            ranks = Ranks(MPI.COMM_WORLD, Path(scratch), here.rank, bool(cuda()))
+            ranks.refuse_different("version of tinygen", tinygen.__version__)
             yield ranks
+
+
+@contextmanager
+def _ending_together(communicator: Any) -> Iterator[None]:
+    """No rank is left waiting for one that has gone, and what all have to say is said once.
+
+    Whoever leaves tells so, and whether with an error, by a message of which it waits for the other
+    half: without an error for as long as the others take. With one it cannot, since they may
+    be waiting for its gradients; if they do not leave within a moment, it ends them.
+    """
+    from mpi4py.run import set_abort_status
+
+    rank, size = communicator.rank, communicator.size
+    leaving = communicator.Dup()  # where no other message can be taken for this one
+    failed = np.zeros(size, np.intc)
+    streams = sys.stdout, sys.stderr
+    if rank:
+        sys.stdout = sys.stderr = None
+
+    def all_leave(error: int, patience: float) -> bool:
+        request, end = leaving.Iallgather(np.array([error], np.intc), failed), time.monotonic()
+        while not request.Test():
+            if time.monotonic() > end + patience:
+                return False
+            time.sleep(0.01)  # rank 0 may be drawing, and need the core
+        return True
+
+    try:
+        try:
+            yield
+            all_leave(0, float("inf"))
             sys.stdout, sys.stderr = streams
-        except (InputError, Interrupted, Diverged):
-            raise
-        except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt)
-            if not stopped:
+        except (Exception, SystemExit) as error:
+            together = all_leave(1, PATIENCE_AT_THE_END if isinstance(error, Ended) else PATIENCE)
+            if not together or rank == failed.argmax():
                 sys.stdout, sys.stderr = streams
-            set_abort_status(130 if stopped else 1)  # when Python ends, with whatever it says
+            if not together:
+                warn(f"rank {rank} of {size}, counted from 0, stopped alone and ends the others")
+                set_abort_status(2 if isinstance(error, InputError) else 1)  # when Python ends
             raise
+    except KeyboardInterrupt:  # at once
+        set_abort_status(130)
+        raise
 
 
 def _threads(neighbours: int) -> Any:

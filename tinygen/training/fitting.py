@@ -20,7 +20,7 @@ from tinygen.data import Dataset
 from tinygen.data.datasets import require_images
 from tinygen.data.locations import expanded
 from tinygen.display import times
-from tinygen.errors import InputError, naming_keywords, require_seed
+from tinygen.errors import InputError, require_seed
 from tinygen.losses import one_hot
 from tinygen.models import GAN, AdversarialAutoencoder, Classifier
 from tinygen.models.architecture import shape_of
@@ -49,7 +49,6 @@ Evaluate = Callable[[TrainedModel], Mapping[str, float]]
 """Figures of a model that is in training, by name."""
 
 
-@naming_keywords
 def fit(
     model: Any,
     images: Dataset | np.ndarray,
