@@ -129,9 +129,10 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 def page(app: Sphinx, path: Path, body: str) -> tuple[str, dict[str, Any], str]:
     title = escape(path.relative_to(ROOT).as_posix())
+    heading = title.replace("/", "/<wbr>")  # on a narrow screen, a line ends at a folder
     return (
         page_of(path),
-        {"title": title, "body": f'<h1>{title}</h1><div class="listing">{body}</div>'},
+        {"title": title, "body": f'<h1>{heading}</h1><div class="listing">{body}</div>'},
         "page.html",
     )
 
