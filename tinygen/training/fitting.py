@@ -78,7 +78,8 @@ def fit(
             ``(n, h, w)`` or ``(n, h, w, c)`` of uint8, or rows ``(n, d)`` of floats.
         labels: ``(n,)``, for a classifier, or a GAN with classes; those of a data set are its own.
         epochs: how often each image is seen.
-        batch_size: 128 by default, or all images if there are fewer.
+        batch_size: 128 by default, or all images if there are fewer, which makes an epoch one step:
+            few images want small batches.
         rate: of learning, at its highest; by default that of the command which trains such a model.
         optimizer: makes one for the parameters of a player, such as `tinygen.SGD` or
             ``functools.partial(tinygen.Adam, beta1=0.0)``; by default that command's Adam.
