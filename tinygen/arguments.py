@@ -15,6 +15,10 @@ class Parser(argparse.ArgumentParser):
     """argparse, but raising an `InputError` instead of printing a usage and leaving."""
 
     def error(self, message: str) -> NoReturn:
+        *_, missing = message.rpartition("arguments are required: ")
+        for action in self._actions:
+            if action.choices and action.metavar in missing.split(", "):
+                message += f"; choose one of {', '.join(map(str, action.choices))}"
         raise InputError(message)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -270,6 +271,25 @@ def test_resuming_with_other_flags_names_them(finished, capsys, flags, sentence)
     refusal = f"{folder} cannot be resumed with other flags ({sentence}); --restart begins anew"
     assert refusal in stderr_line(capsys)
     assert contents(folder) == before
+
+
+def test_a_run_of_another_command_is_not_resumed():
+    """Nor are all the flags listed that one of them lacks."""
+    vae, autoencoder = {"lr": 0.1, "beta": 1.0}, {"lr": 0.2, "dropout": 0.0}
+    with pytest.raises(
+        InputError, match=r"^x holds a run of another command; choose another --out$"
+    ):
+        command_line.refuse_other_configuration(vae, autoencoder, Path("x"))
+
+
+def test_rows_are_no_images(tmp_path, capsys):
+    """Of which a command could draw pictures at its end."""
+    rows = np.random.default_rng(0).random((300, 12), np.float32)
+    np.savez(tmp_path / "rows.npz", x_train=rows, x_test=rows[:50])
+    flags = ("--data", "npz", "--data-dir", tmp_path / "rows.npz", "--out", tmp_path / "run")
+    assert run_here(*TINY, *flags) == 2
+    assert "got rows (300, 12); in Python tg.fit trains on rows" in stderr_line(capsys)
+    assert not (tmp_path / "run").exists()
 
 
 def test_resuming_with_other_data(finished, capsys, tmp_path):

@@ -441,8 +441,20 @@ def test_npz_is_a_data_set_in_one_file(tmp_path):
     assert quietly("npz", bare)[0].train_labels is None
 
 
+def test_npz_may_hold_rows(tmp_path):
+    rows = np.random.default_rng(0).standard_normal((9, 5))
+    path = in_one_file(tmp_path / "rows.npz", x_train=rows, x_test=rows, y_train=None, y_test=None)
+    data, said = quietly("npz", path)
+    np.testing.assert_array_equal(data.train_images, rows)
+    assert said == []
+
+
 def test_npz_refuses_what_is_no_such_file(tmp_path):
     path = tmp_path / "data.npz"
+    one = in_one_file(path, x_test=None, y_train=None, y_test=None)
+    assert "no x_test; tg.data.from_arrays sets some" in refusal("npz", one)
+    assert refusal("mnist", one) == f"{one}: expected a folder with MNIST; --data npz reads it"
+    path.unlink()
     assert "got nothing of that name" in refusal("npz", path)
     assert "got a folder" in refusal("npz", tmp_path)
     for key in ("x_test", "y_train"):

@@ -364,7 +364,7 @@ def test_what_the_command_refuses(tmp_path, monkeypatch, capsys):
     (tmp_path / "vae.html").write_text("dear")
     for words, sentence in {
         "vea": "argument EXAMPLE: invalid choice: 'vea' (did you mean 'vae'?); choose one of diam",
-        "": "the following arguments are required: EXAMPLE",
+        "": "the following arguments are required: EXAMPLE; choose one of diamond, dense, vae, gan",
         "vae --otu x.html": "unrecognized arguments: --otu x.html (did you mean '--out'?)",
         "vae": "vae.html exists already; --overwrite replaces it, --out names another file",
         "vae --out vae.txt": "vae.txt: expected a name that ends in .html",

@@ -12,7 +12,7 @@ from tiny_homework import HEADER, RIGHT, install
 from tinygen.errors import InputError
 from tinygen.homework import assignment as assignments
 from tinygen.homework import grading
-from tinygen.homework.grading import grade
+from tinygen.homework.grading import Graded, grade
 
 if os.name != "posix":
     pytest.skip("grading needs Linux or a Mac", allow_module_level=True)
@@ -31,6 +31,14 @@ def graded(source, folder, **options):
 
 def lines(result):
     return [question.line for question in result.questions]
+
+
+@pytest.mark.parametrize(
+    ("points", "line"),
+    [(2, "q1 (1): half"), (1.5, "q1 (1): half (1.5 of 2 points)"), (0, "q1 (1): half")],
+)
+def test_what_is_right_in_part_says_how_many_points_that_is(points, line):
+    assert Graded("q1", ["(1)"], points, 2, "half").line == line
 
 
 def test_the_solution_has_all_points_and_the_stub_none(tmp_path):

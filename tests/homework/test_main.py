@@ -121,7 +121,7 @@ def test_a_handout_is_whole_or_not_there(tmp_path, monkeypatch):
         (["grade", ".", "--class", "nothing.csv"], "No such file or directory: 'nothing.csv'"),
         (["report", "nothing"], "expected a folder of results"),
         (["package", "tiny", "--for", "moodle"], "argument --for: invalid choice: 'moodle'"),
-        ([], "error: the following arguments are required: COMMAND"),
+        ([], "arguments are required: COMMAND; choose one of list, new, grade, package, rep"),
         (
             ["lsit"],
             "error: argument COMMAND: invalid choice: 'lsit' (did you mean 'list'?); choose",

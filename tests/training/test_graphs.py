@@ -6,12 +6,15 @@ in the memory of that time (helpers/recording.py); on a GPU, CuPy's do.
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from running import run_captured
 from strict import STRICT, count_launches
 
 import tinygen as tg
+from tinygen.commands import setup
 from tinygen.models import GAN, VAE, AdversarialAutoencoder, Autoencoder
 from tinygen.parameters import Parameters
 from tinygen.training.graphs import Graphed, by_graphs
@@ -244,3 +247,18 @@ def test_nothing_is_decided_by_a_result_that_is_not_finite(device):
 def test_the_commands_refuse_it_without_a_gpu(capsys):
     done = run_captured(capsys, "--graphs")
     assert "error: --graphs needs --backend cupy, got numpy" in done.stderr
+
+
+def test_a_command_trains_by_graphs(tmp_path, monkeypatch, capsys):
+    """On the strict backend in place of CuPy: the figures of all epochs are the same."""
+    monkeypatch.setattr(setup, "get_backend", lambda name: STRICT)
+    flags = ("--backend", "cupy", "--smoke", "--epochs", "2")
+    rows = []
+    for more in ((), ("--graphs",)):
+        out = tmp_path / f"run{len(more)}"
+        done = run_captured(capsys, *flags, *more, "--out", out, name="gan_ring")
+        assert done.returncode == 0, done.stderr
+        assert ("by CUDA graphs" in done.stdout) == bool(more)
+        lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        rows.append([{**json.loads(line), "seconds": None} for line in lines])
+    assert rows[0] == rows[1] and len(rows[0]) == 2

@@ -302,9 +302,11 @@ def refuse_other_configuration(saved: dict[str, Any], now: dict[str, Any], where
     """A run goes on only as what it was.
 
     Raises:
-        InputError: naming each flag that differs.
+        InputError: naming each flag that differs, unless each has flags that the other one lacks.
     """
     saved = {key: value for key, value in BEFORE.items() if key in now} | saved
+    if {*saved} - {*now} and {*now} - {*saved}:
+        raise InputError(f"{where} holds a run of another command; choose another --out")
     differ = [
         f"{_flag(key[:40])} was {_shown(saved.get(key))}, is {_shown(now.get(key))}"
         for key in sorted({**saved, **now})

@@ -240,6 +240,11 @@ def load_dataset(
         dataset = stroke_digits(**SMOKE_IMAGES)
     else:
         dataset = load(args.data, args.data_dir, say=warn, progress=not args.quiet)
+    if (images := dataset.train_images).ndim == 2:
+        raise InputError(
+            f"--data {args.data}: expected images (n, h, w) or (n, h, w, c), got rows "
+            f"{images.shape}; in Python tg.fit trains on rows"
+        )
     if change is not None:
         dataset = change(dataset, args.data_dir)
     return dataset.first(**SMOKE_IMAGES) if args.smoke else dataset

@@ -502,7 +502,7 @@ def _refuse_path(choice: Any) -> None:
 
 
 def _say_if_bright(dataset: Dataset, say: Callable[[str], object]) -> None:
-    if background(dataset.train_images) > BRIGHT:
+    if dataset.train_images.ndim > 2 and background(dataset.train_images) > BRIGHT:
         say(
             f"{dataset.source}: these images are dark on a bright background, those of MNIST "
             "bright on a dark one; a model trained on one kind does not fit the other, and "
@@ -517,6 +517,8 @@ def _load_published(
     progress: bool,
 ) -> Dataset:
     source, read = DATASETS[name], partial(_read_published, name)
+    if data_dir and os.fspath(data_dir).endswith(".npz") and os.path.isfile(data_dir):
+        raise InputError(f"{data_dir}: expected a folder with {source.title}; --data npz reads it")
     for folder in locations.places(name, data_dir):
         if locations.find(folder, source.files):
             return _read_all(name, source.title, folder, source.files, read)

@@ -58,7 +58,8 @@ def _wanted(path: Path, sizes: dict[str, int]) -> tuple[str, ...]:
     if missing := [key for key in wanted if key not in sizes]:
         raise InputError(
             f"{path}: expected arrays {', '.join(IMAGES + LABELS)}, got {', '.join(sizes)}; "
-            f"there is no {' and no '.join(missing)}"
+            f"there is no {' and no '.join(missing)}; tg.data.from_arrays sets some images of one "
+            "array apart for testing"
         )
     for key in wanted:
         if sizes[key] > MAX_BYTES:

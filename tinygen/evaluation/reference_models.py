@@ -113,7 +113,10 @@ def reference_classifier(dataset: Dataset, progress: Progress, smoke: bool = Fal
         InputError: the images have no labels, or there are too few for scores.
     """
     if dataset.train_labels is None or dataset.test_labels is None:
-        raise InputError(f"{dataset.name} has no labels, from which a judge could learn")
+        raise InputError(
+            f"{dataset.name} has no labels, from which a judge could learn; "
+            "tg.fit(tg.GAN(), images) needs neither"
+        )
     there = {"test": len(dataset.test_labels), "training": len(dataset.train_labels)}
     for part, fewest in FEWEST.items():
         if there[part] < fewest:

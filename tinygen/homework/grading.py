@@ -60,8 +60,9 @@ class Graded:
 
     @property
     def line(self) -> str:
-        """``"q3 (23): right"``."""
-        return f"{self.title}: {self.text}"
+        """``"q3 (23): right"``; what is right in part ends with its points."""
+        part = f" ({self.points:g} of {marks.plural(self.of, 'point')})"
+        return f"{self.title}: {self.text}{part if 0 < self.points < self.of else ''}"
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,11 @@ def by_graphs(gradients: Any) -> Any:
 class Graphed:
     """A function of parameters and data, which it computes by a CUDA graph where it can.
 
-    The first call with arguments of a kind is an ordinary one: shapes, dtypes, numbers, and where
-    the parameters are. A second in a row is recorded. The third is computed both ways, from other
-    data than those of the recording, and if the results agree, the graph has it from then on. So
-    whatever changes with each step, such as a weight that rises, is never recorded.
+    A kind of call is the shapes and dtypes of its data, its numbers, and where its parameters lie.
+    The first call of a kind is an ordinary one. A second in a row is recorded. The third is
+    computed both ways, from other data than those of the recording; if the results agree, all later
+    ones are launches of the graph. A number that changes with each step, such as a weight that
+    rises, is another kind each time, and never recorded.
 
     Where it cannot be recorded, or the results differ, it warns, and all calls are ordinary ones.
 
@@ -106,8 +107,8 @@ class Graphed:
         if not all(np.isfinite(x).all() for x in expected):
             return False  # nothing can be said; perhaps of the next
         recording.launch(arguments)
-        found = [to_host(_data_of(x)) for x in _arrays_in(recording.result)]
-        recording.compared = all(map(_agree, found, expected))
+        launched = [to_host(_data_of(x)) for x in _arrays_in(recording.result)]
+        recording.compared = all(map(_agree, launched, expected))
         if not recording.compared:
             self._refuse("the first launch gave another result than an ordinary call")
         return recording.compared
@@ -173,16 +174,16 @@ def _mapped(f: Callable[[Any], Any], x: Any) -> Any:
 
 def _arrays_in(x: Any) -> list[Any]:
     """The arrays, and the Parameters, in their order."""
-    found: list[Any] = []
-    _mapped(found.append, x)
-    return found
+    arrays: list[Any] = []
+    _mapped(arrays.append, x)
+    return arrays
 
 
 def _data_of(x: Any) -> Array:
     return x.flat if isinstance(x, Parameters) else x
 
 
-def _agree(found: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether the norm of the difference is below half of the digits of the expected one."""
+def _agree(x: np.ndarray, expected: np.ndarray) -> bool:
+    """In the first half of their digits, by norms: sums may have been added in another order."""
     tolerance = np.sqrt(np.finfo(expected.dtype).eps) * np.linalg.norm(expected)
-    return bool(np.linalg.norm(found - expected) <= tolerance)
+    return bool(np.linalg.norm(x - expected) <= tolerance)

@@ -256,6 +256,16 @@ MISTAKES = [
         COLUMNS,
     ),
     Mistake(
+        "q5", "K = F * (1 - F)", "K = 1 - F**2",
+        "@K is made of @F as the derivative of tanh is of tanh: @F is a sigmoid",
+        COLUMNS,
+    ),
+    Mistake(
+        "q5", "K = F * (1 - F)", "K = F * (1 - S)",
+        "in @K one factor has the sum where the sigmoid of it should be",
+        COLUMNS,
+    ),
+    Mistake(
         "q5", "K = F * (1 - F)", "K = 0 * F",
         "softplus is curved: @K is not 0, as it would be for ReLU",
         COLUMNS,
