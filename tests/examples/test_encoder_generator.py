@@ -725,7 +725,7 @@ def test_samples_stand_in_the_row_of_their_digit(tmp_path, monkeypatch, labelled
 
 def test_on_the_strict_backend_an_encoder_is_moved_there(without_latent, tmp_path, monkeypatch):
     flags, out = without_latent
-    monkeypatch.setattr(setup, "get_backend", lambda name: STRICT)
+    monkeypatch.setattr(setup, "get_backend", lambda *_: STRICT)
     run = saved(VAE(25, (7,), 4), tmp_path / "given")
     more = ("--checkpoint", run, "--code-noise", ".1", "--gradients", "by-hand")
     assert generator(*flags, *more, "--out", out) == 0

@@ -54,7 +54,7 @@ def data(tmp_path_factory):
 
 @pytest.mark.parametrize(("name", "options"), RUNS)
 def test_an_example_on_the_strict_backend(name, options, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(setup, "get_backend", lambda name: STRICT)
+    monkeypatch.setattr(setup, "get_backend", lambda *_: STRICT)
     if hasattr(module := example(name), "get_backend"):
         monkeypatch.setattr(module, "get_backend", lambda name: STRICT)
     widths = ("--hidden", "6", "--latent", "3")
