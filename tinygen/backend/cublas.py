@@ -49,7 +49,8 @@ def unrefused(
         workspace, size: memory that the graph holds. Otherwise cuBLAS would reserve some for each
             graph, until its handle is gone.
     """
-    cublas.setStream(handle, stream)  # from then on CuPy does so again, and the workspace is gone
+    # Afterwards CuPy's next call sets the stream anew, by which cuBLAS forgets the workspace.
+    cublas.setStream(handle, stream)
     set_workspace = library.cublasSetWorkspace_v2
     set_workspace.argtypes = P, P, c_size_t
     _check(set_workspace(handle, workspace, size), "cublasSetWorkspace_v2")
