@@ -47,7 +47,7 @@ def unrefused(
         handle: that of CuPy for this thread; calls with another one go on as ever.
         stream: its address.
         workspace, size: memory that the graph holds. Otherwise cuBLAS would reserve some for each
-            graph, until its handle is gone.
+            graph by itself.
     """
     # Afterwards CuPy's next call sets the stream anew, by which cuBLAS forgets the workspace.
     cublas.setStream(handle, stream)
