@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tinygen.backend.cublas import CALLS, WORKSPACE, unrefused
-from tinygen.backend.cupy_backend import CupyBackend
+from tinygen.backend.cupy_backend import CupyBackend, _reserve
 
 HANDLE, STREAM = 11, 22
 ARGUMENTS = {"gemmEx": tuple(range(100, 118)), "sdot": tuple(range(6)), "ddot": tuple(range(6))}
@@ -94,7 +94,9 @@ class Cupy:
     def __init__(self):
         self.log, self.within = [], []
         self.cuda = SimpleNamespace(
-            MemoryPool=lambda: SimpleNamespace(malloc="a pool's malloc"),
+            MemoryPool=lambda allocator: SimpleNamespace(
+                malloc="a pool's malloc", free_all_blocks=lambda: self.note("free")
+            ),
             Stream=lambda non_blocking: Stream(self, non_blocking),
             get_current_stream=lambda: SimpleNamespace(
                 synchronize=lambda: self.note("wait for the current stream")
@@ -157,10 +159,16 @@ def test_the_order_in_which_cupy_is_asked():
 
     result, launch = Backend(cupy).record(function)
     launch()
+    del launch
     where = " within a stream, a pool's malloc"
     inside = [f"{WORKSPACE} bytes", "function", "wait for the stream", "begin", "function", "end"]
     assert result == 5
-    assert cupy.log == ["wait for the current stream", *(x + where for x in inside), "launch"]
+    assert cupy.log == [
+        "wait for the current stream",
+        *(x + where for x in inside),
+        "launch",
+        "free",
+    ]
 
 
 def test_a_stream_does_not_go_on_capturing_after_an_error():
@@ -172,7 +180,21 @@ def test_a_stream_does_not_go_on_capturing_after_an_error():
 
     with pytest.raises(ZeroDivisionError):
         Backend(cupy).record(function)
-    assert cupy.log[-1].startswith("end within") and not cupy.within
+    assert "end within a stream, a pool's malloc" in cupy.log and not cupy.within
+
+
+def test_a_full_gpu_takes_no_memory_from_a_graph():
+    """Only for an error of CUDA's own does CuPy's pool free blocks; see `_try_malloc`."""
+
+    class CUDARuntimeError(RuntimeError):
+        pass
+
+    def full(size):
+        raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
+
+    cuda = SimpleNamespace(Memory=full, runtime=SimpleNamespace(CUDARuntimeError=CUDARuntimeError))
+    with pytest.raises(MemoryError, match="512 bytes for a graph: cudaErrorMemoryAllocation"):
+        _reserve(cuda, 512)
 
 
 @pytest.mark.gpu

@@ -198,6 +198,9 @@ WRONG = {
     "an array of the host": (
         lambda device: lambda p, x: square(p, x + device.asarray(np.ones(3))), "is capturing"
     ),
+    "results in a dict": (
+        lambda device: lambda p, x: {"y": square(p, x)}, "or tuples, got a dict"
+    ),
     "a product of stacks": (
         lambda device: lambda p, x: square(p, (x[None] @ x.T[None] @ x[None])[0]), "cuBLAS"
     ),

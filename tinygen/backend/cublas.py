@@ -47,9 +47,10 @@ def unrefused(
         handle: that of CuPy for this thread; calls with another one go on as ever.
         stream: its address.
         workspace, size: memory that the graph holds. Otherwise cuBLAS would reserve some for each
-            graph, until its handle is gone.
+            graph by itself.
     """
-    cublas.setStream(handle, stream)  # from then on CuPy does so again, and the workspace is gone
+    # Afterwards CuPy's next call sets the stream anew, by which cuBLAS forgets the workspace.
+    cublas.setStream(handle, stream)
     set_workspace = library.cublasSetWorkspace_v2
     set_workspace.argtypes = P, P, c_size_t
     _check(set_workspace(handle, workspace, size), "cublasSetWorkspace_v2")

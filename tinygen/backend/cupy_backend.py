@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial
@@ -174,7 +175,7 @@ class CupyBackend:
         cupy, cuda = self.xp, self.xp.cuda
         # Memory that the function asks for is used by every launch. From a pool of its own nobody
         # else gets any, though CuPy takes it for free when the function returns.
-        pool, stream = cuda.MemoryPool(), cuda.Stream(non_blocking=True)
+        pool, stream = _PoolOfAGraph(cuda), cuda.Stream(non_blocking=True)
         self.synchronize()  # the new stream does not wait for what others have queued
         with stream, cuda.using_allocator(pool.malloc):
             workspace = cupy.empty(WORKSPACE, cupy.uint8)
@@ -236,6 +237,32 @@ class CupyBackend:
             """,
             "tinygen_adam",
         )
+
+
+class _PoolOfAGraph:
+    """A memory pool of CuPy that neither takes memory from a graph nor loses it afterwards.
+
+    CuPy 14.2 does both (cupy/cuda/memory.pyx). When the GPU is full, `_try_malloc` frees what the
+    pool does not use just then, and a graph that is being recorded may compute there. And when a
+    pool is dropped, nobody frees its blocks: `_Arena` owns them, and has no destructor.
+    """
+
+    def __init__(self, cuda: Any) -> None:
+        self._pool = cuda.MemoryPool(partial(_reserve, cuda))
+        self.malloc = self._pool.malloc
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self._pool.free_all_blocks()
+
+
+def _reserve(cuda: Any, size: int) -> Any:
+    """Memory of the GPU, or an error that makes no pool free its blocks."""
+    try:
+        memory = cuda.Memory(size)
+    except cuda.runtime.CUDARuntimeError as error:
+        raise MemoryError(f"{size} bytes for a graph: {error}") from None
+    return cuda.MemoryPointer(memory, 0)
 
 
 def _launch(graph: Any, *memory: Any) -> None:

@@ -95,6 +95,7 @@ class Graphed:
         backend = backend_of(_data_of(_arrays_in(arguments)[0]))
         try:
             result, launch = backend.record(partial(self._function, *places, **options))
+            _kind_of(result)  # what is in a dict would be neither compared nor copied
         except Exception as error:  # whatever it is, an ordinary call goes another way
             self._refuse(str(error).partition("\n")[0])
         else:
