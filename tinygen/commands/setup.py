@@ -172,6 +172,7 @@ def ranks_of(arguments: Sequence[str] | None) -> AbstractContextManager[Ranks | 
         InputError: there is no MPI.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    # The whole word: the parsers take no shorter one.
     return joined() if "--distributed" in given else nullcontext()
 
 

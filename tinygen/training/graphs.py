@@ -45,7 +45,7 @@ class Graphed:
 
     Args:
         function: of arrays, `Parameters`, numbers and tuples of them. ``out=`` is where it writes
-            gradients. It must not draw random numbers, nor count.
+            gradients. It must not draw random numbers, nor count, nor write anything else.
 
     NumPy launches nothing, and says so:
 
@@ -136,7 +136,7 @@ class _Recording:
     """
 
     places: Any
-    result: Any
+    result: Any  # before what launches it, so that its memory is free when the pool of that goes
     start: Callable[[], None]
     out: Parameters | None
     compared: bool = False
