@@ -615,7 +615,8 @@ def test_a_real_signal_at_a_random_moment(data, tmp_path, undisturbed, sent):
     elif code == 130:
         assert err.count("\n") == 1 and err.startswith("stopped"), err
     else:  # it was quicker: done, or Python was just leaving, when nothing handles a signal
-        assert code in (0, -sent) and err == ""
+        # Python drops what a handler raises in a callback of the garbage collection, and says so.
+        assert code in (0, -sent) and (not err or err.startswith("Exception ignored in"))
         assert (out / "summary.json").exists()
     checkpoint.read_meta(out / "checkpoint.npz")  # is complete, whatever happened
     assert run_here(*flags, "--resume", "--quiet") == 0
