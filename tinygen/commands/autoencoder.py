@@ -32,7 +32,7 @@ CODES = 1000
 """Test images whose codes say in which directions codes differ."""
 MOST_PIXELS = 4096  # PCA solves for a matrix of pixels by pixels; beyond, it takes minutes and GB
 SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "latent": 8}
-CONV = {"hidden": (256,)}
+CONV = {"hidden": (256,), "activation": "gelu"}
 PRESETS = {
     # Hinton and Salakhutdinov's network (Science, 2006) without its pre-training.
     "hinton": {"hidden": (1000, 500, 250), "latent": 30, "epochs": 40, "lr": 2e-3},
