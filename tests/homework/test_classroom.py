@@ -303,10 +303,11 @@ def test_who_has_lost_the_first_line_is_graded_as_what_was_given(tmp_path):
     assert work == {"ada": 3, "Eve X_123_file_vae": 4, "fay": None}
 
 
-def test_equal_programs_have_one_fingerprint():
-    def fingerprint(source):
-        return classroom._fingerprint(Submission("vae.py", source))
+def fingerprint(source):
+    return classroom._fingerprint(Submission("vae.py", source))
 
+
+def test_equal_programs_have_one_fingerprint():
     source = "# tinygen homework: vae, variant 1\n\ndef f(x):\n    return x  # (1)\n"
     disguised = "# tinygen homework: vae, variant 2\ndef f( x ):\n  # mine\n\n  return x\n"
     assert fingerprint(source) == fingerprint(disguised)
@@ -314,9 +315,6 @@ def test_equal_programs_have_one_fingerprint():
 
 
 def test_new_names_do_not_hide_a_copy_but_other_functions_make_another_program():
-    def fingerprint(source):
-        return classroom._fingerprint(Submission("vae.py", source))
-
     source = 'def f(z, n):\n    """Of `z`."""\n    return np.exp(z).sum() / len(z) + n\n'
     renamed = 'def f(h, k):\n    """Of `h`, by me."""\n    return np.exp(h).sum() / len(h) + k\n'
     assert fingerprint(source) == fingerprint(renamed)

@@ -46,7 +46,11 @@ def read(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 def has_some(folder: Path) -> bool:
     """Whether there are pictures in a folder, or in a sub-folder of it."""
-    return any(file.suffix.lower() in ENDINGS for file in _files(folder, depth=2))
+    return any(_is_picture(file) for file in _files(folder, depth=2))
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in ENDINGS
 
 
 def _files(folder: Path, depth: int) -> Iterator[Path]:
@@ -57,16 +61,14 @@ def _files(folder: Path, depth: int) -> Iterator[Path]:
 def _pictures(folder: Path) -> list[Path]:
     """Those that are directly in it; names that begin with a dot are the system's own."""
     return sorted(
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in ENDINGS and not file.name.startswith(".")
+        file for file in folder.iterdir() if _is_picture(file) and not file.name.startswith(".")
     )
 
 
 def _what_else(folder: Path) -> str:
     """Where pictures are deeper in a folder, or else which other files there are."""
     files = [file for file in _files(folder, depth=3) if file.suffix]
-    if deeper := [file.parent for file in files if file.suffix.lower() in ENDINGS]:
+    if deeper := [file.parent for file in files if _is_picture(file)]:
         return f"none, but some in {min(deeper)}"
     others = sorted({file.suffix for file in files})[:5]
     return f"none, but files of {', '.join(others)}" if others else "none"
