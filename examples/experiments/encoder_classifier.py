@@ -466,7 +466,7 @@ def report(experiment: Experiment, results: dict[Cell, dict[str, Any]]) -> None:
         seconds=round(sum(result["seconds"] for result in results.values()), 3),
         parameters=max(result["parameters"] for result in results.values()),
         test={"error": mean(errors[largest][best[largest]]), "best": best, "errors": errors},
-        encoder=experiment.pretrained.sha256,
+        encoder=experiment.pretrained.sha256 if {*args.mode} & {*PRETRAINED} else None,
     )
     for n, mode in best.items():
         draw_curves(args.out / f"curves-{n}.png", histories[n])

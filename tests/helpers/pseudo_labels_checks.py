@@ -40,14 +40,15 @@ def learner_of(
     optimizer: Any = optim.SGD,
     batch_size: int = 6,
     ramp_up: int = 4,
+    labels: np.ndarray = LABELS,
 ) -> PseudoLabelLearner:
     """A learner whose average is another classifier; both are sure of some images."""
     p, other = (model.initialise(seed, np.float64) for seed in (19, 37))
     for q in (p, other):
         q["W1"][...] *= 2
-        q[[*q.shapes][-2]][...] *= 5
+        q[[*q.shapes][-2]][...] *= 6
     p = p.to(place, dtype)
-    images, labels = place.asarray(IMAGES), place.asarray(LABELS, dtype)
+    images, labels = place.asarray(IMAGES), place.asarray(labels, dtype)
     learner = PseudoLabelLearner(
         model, p, optimizer, model.gradients(gradients), images, labels,
         batch_size=batch_size, ramp_up=ramp_up, decay=0.9,
@@ -78,7 +79,10 @@ def log_q(p: Any, x: Any, masks: Any = ()) -> Any:
 
 
 def own_labels(average: Any, x: Any) -> Any:
-    return (np.exp(log_q(average, x)) >= 0.9).astype(float)
+    """Of the first step, with a prior of 1/3 each, and a decay of 0.9."""
+    q = np.exp(log_q(average, x))
+    q = q / (0.9 + 0.1 * 3 * q.mean(axis=0))
+    return (q / q.sum(axis=1, keepdims=True) >= THRESHOLD).astype(float)
 
 
 def expected_loss(p: Any, data: Any, own: Any, size: int = 6) -> float:
@@ -187,12 +191,15 @@ def certain(q: float, gradients: str, **options: Any) -> PseudoLabelLearner:
     average = learner.average
     average.flat[...] = 0
     average["b1"][1] = np.log(2 * q / (1 - q))
-    np.testing.assert_allclose(SOFTMAX.probabilities(average, ROWS)[:, 1], q, rtol=1e-12)
+    predicted = SOFTMAX.probabilities(average, ROWS)
+    np.testing.assert_allclose(predicted[:, 1], q, rtol=1e-12)
+    # After the first step they are the labels' frequencies, which leave it as it is.
+    learner.frequencies[...] = (1 / 3 - 0.1 * predicted[0]) / 0.9
     return learner
 
 
 def check_threshold(gradients: str, q: float, sure: float) -> None:
-    assert THRESHOLD == 0.9
+    assert THRESHOLD == 0.95
     learner = certain(q, gradients, ramp_up=1)
     x, seen, labels, _, _ = data = data_of(learner)
     p = learner.parameters.copy()
@@ -201,6 +208,42 @@ def check_threshold(gradients: str, q: float, sure: float) -> None:
     labelled = SOFTMAX.loss(p, seen[:6], labels)
     others = SOFTMAX.loss(p, x, np.eye(3)[[1] * 10])
     assert figures["loss"] == pytest.approx(labelled + sure * others, rel=1e-12)
+
+
+def check_alignment(gradients: str) -> None:
+    """Of labels in the ratio 1 : 2 : 3, and predictions that are the same for all images."""
+    learner = learner_of(SOFTMAX, gradients, labels=np.eye(3)[[0, 1, 1, 2, 2, 2] * 2][:9])
+    prior, q = np.array([2, 4, 3]) / 9, np.array([0.02, 0.87, 0.11])
+
+    def step() -> float:
+        learner.average.flat[...] = 0
+        learner.average["b1"][...] = np.log(q)
+        return float(learner.step(data_of(learner, 3), RATE)["sure"])
+
+    np.testing.assert_allclose(learner.frequencies, prior, rtol=1e-12)
+    for steps in (1, 2, 3):
+        step()
+        left = 0.9**steps
+        expected = left * prior + (1 - left) * q
+        np.testing.assert_allclose(learner.frequencies, expected, rtol=1e-12)
+    # A class that is predicted half as often as there are labels of it, the others twice as often.
+    twice = prior * [2, 0.5, 2]
+    learner.frequencies[...] = (twice - 0.1 * q) / 0.9
+    assert step() == 1  # 1.74 / (0.01 + 1.74 + 0.055) is 0.964
+    # What is predicted of every image says nothing of any.
+    q = np.array([0.002, 0.996, 0.002])
+    learner.frequencies[...] = q
+    assert step() == 0  # it is as if the labels' frequencies had been predicted
+
+
+def check_a_class_without_labels(gradients: str) -> None:
+    """It is never a pseudo-label, however sure of it the average is; nor is 0 divided by 0."""
+    learner = learner_of(SOFTMAX, gradients, labels=np.eye(3)[np.arange(9) % 2])
+    learner.average.flat[...] = 0
+    learner.average["b1"][...] = (-1000, -3, 0)
+    learner.frequencies[0] = 0
+    figures = learner.step(data_of(learner, 3), RATE)
+    assert figures["sure"] == 1 and np.isfinite(figures["loss"])  # of class 1
 
 
 # By hand and by autograd.

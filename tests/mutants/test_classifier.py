@@ -201,8 +201,14 @@ def named() -> None:
     """Few labels: who names the images, and how sure it has to be."""
     for kind in KINDS:
         pseudo_labels_checks.check_pseudo_labels_of_the_average(kind)
-        for q, counts in ((0.5, 0), (0.9 - 1e-6, 0), (0.9 + 1e-6, 1)):
+        for q, counts in ((0.5, 0), (0.95 - 1e-6, 0), (0.95 + 1e-6, 1)):
             pseudo_labels_checks.check_threshold(kind, q, counts)
+
+
+def aligned() -> None:
+    for kind in KINDS:
+        pseudo_labels_checks.check_alignment(kind)
+        pseudo_labels_checks.check_a_class_without_labels(kind)
 
 
 def average() -> None:
@@ -212,7 +218,7 @@ def average() -> None:
 
 CHECKS: list[Callable[[], None]] = [
     differences, differences_by_hand, by_hand, gradients, textbook, zeros, paper, counting,
-    sure, decay, read, noise, taken, frozen, rows, step, alike, named, average,
+    sure, decay, read, noise, taken, frozen, rows, step, alike, named, aligned, average,
 ]  # fmt: skip
 
 
@@ -301,6 +307,7 @@ SEEN = (
     "noisy, labels, masks = self.head.draw(x, generator, step, labels)\n"
     "        return self.features(noisy), labels, masks"
 )
+ALIGNED = "q = q * (self._prior / namespace(q).maximum(self.frequencies, RARE))"
 OF_LABELLED = "of_labelled = labels * (n / self.batch_size)"
 OF_OTHERS = "of_others = pseudo_labels * (weight * n / len(x))"
 
@@ -440,6 +447,10 @@ MUTANTS: dict[str, Plant] = {
     "own labels are probabilities": in_step(
         ("(q >= THRESHOLD).astype(x.dtype)", "q * (q >= THRESHOLD)")
     ),
+    "predictions are not aligned": in_step((ALIGNED, "pass")),
+    "as many labels of each class": in_step((ALIGNED, ALIGNED.replace("self._prior", "1"))),
+    "aligned the other way round": in_step((ALIGNED, ALIGNED.replace("q * (", "q / ("))),
+    "the frequencies stand still": in_step(("self.frequencies += ", "")),
     "one mean over all rows": in_step(
         (OF_LABELLED, "of_labelled = labels"), (OF_OTHERS, "of_others = pseudo_labels * weight")
     ),
@@ -529,6 +540,10 @@ disturbed images are named                   | step named                       
 the last parameters name the images          | step named                                                | gradients alike
 everybody is sure                            | step named                                                | gradients alike
 own labels are probabilities                 | step named                                                | gradients alike
+predictions are not aligned                  | aligned                                                   | gradients alike
+as many labels of each class                 | aligned                                                   | gradients alike
+aligned the other way round                  | aligned                                                   | gradients alike
+the frequencies stand still                  | aligned                                                   | gradients alike
 one mean over all rows                       | step named                                                | gradients alike
 the others' mean is over those it is sure of | step named                                                | gradients alike
 the weight is forgotten                      | step                                                      | gradients alike

@@ -21,6 +21,8 @@ from pseudo_labels_checks import (
     SOFTMAX,
     after_steps,
     certain,
+    check_a_class_without_labels,
+    check_alignment,
     check_average_after_the_step,
     check_by_hand_after_three_steps,
     check_gradient_of_both_means,
@@ -119,6 +121,16 @@ def test_the_average_follows_after_the_step(gradients: str) -> None:
 @BOTH_KINDS
 def test_a_confident_prediction_counts_as_a_label(gradients: str, q: float, sure: float) -> None:
     check_threshold(gradients, q, sure)
+
+
+@BOTH_KINDS
+def test_predictions_are_aligned_with_the_labels_frequencies(gradients: str) -> None:
+    check_alignment(gradients)
+
+
+@BOTH_KINDS
+def test_a_class_without_labels_is_no_pseudo_label(gradients: str) -> None:
+    check_a_class_without_labels(gradients)
 
 
 @BOTH_KINDS
@@ -222,7 +234,8 @@ class Run:
 @BOTH_KINDS
 def test_a_run_that_is_stopped_at_every_step_ends_the_same(tmp_path: Path, gradients: str) -> None:
     straight = Run(tmp_path / "straight", gradients).fit().end
-    assert set(straight[0]) == {"parameters", "m", "v", "average"} and straight[1] == STEPS
+    assert set(straight[0]) == {"parameters", "m", "v", "average", "frequencies"}
+    assert straight[1] == STEPS
     for step in range(STEPS):
         run = Run(tmp_path / "often", gradients)
         with pytest.raises(Interrupted, match=f"stopped after step {step + 1} of {STEPS}$"):

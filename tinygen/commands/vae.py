@@ -44,22 +44,22 @@ COLUMNS = {
 DEFAULTS: dict[str, Any] = {
     **RECIPES[VAE]._asdict(), "hidden": (400,), "latent": 20, "activation": "gelu",
 }  # fmt: skip
-CONV = {"hidden": (256,)}
+CONV: dict[str, Any] = {"hidden": (256,)}
 SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "latent": 8,
          "nll_samples": 20}  # fmt: skip
 DENSE = {"hidden": (500, 500), "latent": 40, "batch_size": 100, "binarize": "dynamic",
          "nll_samples": 5000}  # fmt: skip
 CONVOLUTIONAL = {**DENSE, **CONV, "architecture": "conv"}
+ONE_SAMPLE: dict[str, Any] = {"kl_warm_up": 10.0, "input_distortion": 0.1}
 PRESETS = {
     # Burda, Grosse and Salakhutdinov (2016), one stochastic layer; --samples 50 is their best.
     "iwae": {"hidden": (200, 200), "latent": 50, "activation": "tanh", "batch_size": 20,
              "objective": "iwae", "binarize": "dynamic", "schedule": "stages", "epochs": 3280,
              "lr": 1e-3, "beta2": 0.999, "epsilon": 1e-4, "nll_samples": 5000},
     # One sample; distorted images, so that it can learn long before it learns them by heart.
-    "likelihood": {**DENSE, "kl_warm_up": 10.0, "input_distortion": 0.1, "distorted_epochs": 150.0,
-                   "epochs": 200, "lr": 2e-3},
-    "likelihood-conv": {**CONVOLUTIONAL, "kl_warm_up": 10.0, "input_distortion": 0.1,
-                        "distorted_epochs": 80.0, "epochs": 110, "lr": 3e-3},
+    "likelihood": {**DENSE, **ONE_SAMPLE, "distorted_epochs": 150.0, "epochs": 200, "lr": 2e-3},
+    "likelihood-conv": {**CONVOLUTIONAL, **ONE_SAMPLE, "distorted_epochs": 80.0, "epochs": 110,
+                        "lr": 3e-3},
     # Importance weights, for which a network is ready that one sample has taught most of it.
     "importance": {**DENSE, "objective": "iwae", "samples": 10, "epochs": 14, "lr": 1e-3},
     "importance-conv": {**CONVOLUTIONAL, "objective": "iwae", "samples": 5, "epochs": 20,

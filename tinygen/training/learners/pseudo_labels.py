@@ -13,8 +13,10 @@ from tinygen.parameters import Parameters
 from tinygen.training.learners.learner import MakeOptimizer
 from tinygen.training.learners.single_step import SingleLossLearner
 
-THRESHOLD = 0.9
+THRESHOLD = 0.95
 """The probability from which on a class is taken for the label of an image that has none."""
+RARE = 1e-3
+"""A class that is predicted less often than this is no longer made more probable for that."""
 
 
 class PseudoLabelLearner(SingleLossLearner):
@@ -24,7 +26,9 @@ class PseudoLabelLearner(SingleLossLearner):
     the label that the classifier has to predict under noise and dropout. So labels spread to images
     that look like the labelled ones, and from there on. (Pseudo-labels of Lee 2013; predicted on
     clean images and learned on perturbed ones, as Sohn et al. 2020; by an average, as Tarvainen and
-    Valpola 2017.)
+    Valpola 2017.) A class that it predicts more often than there are labels of it would draw ever
+    more images to itself; so its predictions are first aligned with the labels' frequencies, by
+    which images without labels must be distributed, too (Berthelot et al. 2020).
 
     Args:
         model: its `input_noise` and dropout are the perturbation.
@@ -35,10 +39,12 @@ class PseudoLabelLearner(SingleLossLearner):
         labels: ``(n, classes)``, of these.
         batch_size: how many of them are in a step; those without labels come from the trainer.
         ramp_up: steps over which the weight of the images without labels rises to 1.
-        decay: how much of the average a step leaves, such as 0.99.
+        decay: how much of the averages a step leaves, such as 0.99.
 
     Attributes:
         average: the moving average of the parameters, by which the classifier is evaluated.
+        frequencies: ``(classes,)``, the moving average of its predictions, which begins with the
+            labels' frequencies.
 
     >>> import numpy as np
     >>> import tinygen as tg
@@ -74,12 +80,15 @@ class PseudoLabelLearner(SingleLossLearner):
         super().__init__(model, parameters, optimizer, gradients)
         self._moving = MovingAverage(parameters, decay)
         self.average = self._moving.average
+        self._prior = labels.mean(axis=0)
+        self.frequencies = self._prior.copy()
         self.images, self.labels = images, labels
         self.batch_size, self.ramp_up = batch_size, ramp_up
 
     @property
     def vectors(self) -> dict[str, Array]:
-        return {**super().vectors, "average": self.average.flat}
+        own = {"average": self.average.flat, "frequencies": self.frequencies}
+        return {**super().vectors, **own}
 
     def draw(self, x: Array, generator: Any, step: int, *labels: Array) -> tuple[Any, ...]:
         """What `step` takes on images `x` without labels.
@@ -102,7 +111,7 @@ class PseudoLabelLearner(SingleLossLearner):
         # Pseudo-labels are computed on clean images before anything is differentiated: to the loss
         # they are labels like the others. Where the average is not sure, the row is zero and counts
         # nothing.
-        q = self.model.probabilities(self.average, x)
+        q = self._aligned(self.model.probabilities(self.average, x))
         pseudo_labels = (q >= THRESHOLD).astype(x.dtype)
         # The loss is a mean over all rows; so each kind is weighed to be a mean over its own.
         n = len(seen)
@@ -113,3 +122,9 @@ class PseudoLabelLearner(SingleLossLearner):
         self.optimizer.update(p, self._out, rate)
         self._moving.update(p, self.optimizer.steps)
         return {"loss": loss, "sure": pseudo_labels.sum() * (1 / len(x))}
+
+    def _aligned(self, q: Array) -> Array:
+        """Predictions (n, classes) as they would be if no class were predicted too often."""
+        self.frequencies += (1 - self._moving.decay) * (q.mean(axis=0) - self.frequencies)
+        q = q * (self._prior / namespace(q).maximum(self.frequencies, RARE))
+        return q / q.sum(axis=1, keepdims=True)
