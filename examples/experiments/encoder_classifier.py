@@ -23,7 +23,7 @@ from tqdm import tqdm
 from tinygen import plots
 from tinygen.arguments import name_in
 from tinygen.backend import get_backend
-from tinygen.commands import command_line
+from tinygen.commands import autoencoder, command_line
 from tinygen.commands.setup import Run, load_dataset, set_up
 from tinygen.data import as_floats, balanced_subset, in_order, number_of_classes
 from tinygen.errors import InputError
@@ -49,8 +49,6 @@ from tinygen.training.progress import warn
 from tinygen.training.run_dir import versions
 
 ALL = "all"
-HIDDEN = (256,)
-"""Of an encoder with convolutions, the widths of the dense layers."""
 SEEDS = 3
 """Trainings with all labels, of which there is only one draw."""
 STANDARDISED_ON = 10_000
@@ -89,7 +87,7 @@ DENSE = Recipes(
 )
 CONVOLUTIONAL = Recipes(
     few_labels=Recipe(epochs=3, batch_size=100, lr=1e-3, noise=0.0, input_distortion=0.15),
-    pseudo_labels=Recipe(epochs=8, batch_size=200, lr=2e-3, noise=0.0, input_distortion=0.15),
+    pseudo_labels=Recipe(epochs=12, batch_size=200, lr=2e-3, noise=0.3, input_distortion=0.2),
     all_labels=Recipe(epochs=12, batch_size=100, lr=4e-3, noise=0.0, input_distortion=0.1),
 )
 CONV = {"features": "last"}
@@ -210,8 +208,8 @@ class Experiment:
         args, network = self.args, {}
         if args.channels:
             image = image_option(args.channels, self.dataset.image_shape)
-            network = {"channels": args.channels, "kernel": args.kernel, "image": image}
-            network["hidden"] = HIDDEN
+            network = {**autoencoder.CONV, "channels": args.channels, "kernel": args.kernel,
+                       "image": image}  # fmt: skip
         if not {*args.mode} & {*PRETRAINED}:
             return reference_models.untrained_autoencoder(self.dataset, **network)
         return reference_models.denoising_autoencoder(
