@@ -143,7 +143,7 @@ def refusal():
         get_backend("cupy")
     message = str(caught.value)
     assert "\n" not in message and message.startswith("the cupy backend needs ")
-    assert "--backend numpy" in message  # what to do instead
+    assert "backend 'numpy'" in message  # what to do instead
     return message
 
 
@@ -268,7 +268,7 @@ BROKEN = {
         an_error("CUDARuntimeError", "cudaErrorECCUncorrectable: uncorrectable ECC error encount"),
         r"needs a GPU that computes, .*show_config\(\).*\(cudaErrorECCUncorrectable: uncorrectable",
     ),
-    "without a word": ("wait", AssertionError(), r"needs a GPU that computes, .* --backend numpy$"),
+    "without a word": ("wait", AssertionError(), r"needs a GPU that computes, .* backend 'numpy'$"),
 }
 
 

@@ -139,7 +139,7 @@ REFUSED = {
     ("--data-dir", ""): "argument --data-dir: expected a path, got an empty text",
     ("--data-dir", str(ROOT / "setup.cfg")): "setup.cfg: expected a folder with data, cannot read",
     ("--out", "~nobody-here/run"): "argument --out: ~nobody-here/run: there is no such home folder",
-    ("--out", "/proc/run"): "--out /proc/run: cannot be written into (",
+    ("--out", "/proc/run"): "error: /proc/run: cannot be written into (",
     ("--out", str(ROOT / "setup.cfg")): "setup.cfg: cannot be written into (",
     ("--out", str(ROOT / "setup.cfg" / "run")): "setup.cfg/run: cannot be written into (",
     ("--out", "x" * 300): "cannot be written into (File name too long)",

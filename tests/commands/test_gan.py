@@ -690,10 +690,10 @@ def test_ctrl_c_in_the_last_figures(tiny, monkeypatch, capsys):
             ("--generator-norm", "batch", "--generator-activation", "maxout"),
             "maxout has no place for a batch norm",
         ),
-        (("--gradients", "by-hand", "--generator-norm", "layer"), "take --gradients autograd"),
-        (("--gradients", "by-hand", "--discriminator-norm", "layer"), "take --gradients autograd"),
+        (("--gradients", "by-hand", "--generator-norm", "layer"), "take gradients 'autograd'"),
+        (("--gradients", "by-hand", "--discriminator-norm", "layer"), "take gradients 'autograd'"),
         (("--gradients", "by-hand", "--discriminator-norm", "batch", "--loss", "minimax"),
-         "take --gradients autograd"),
+         "take gradients 'autograd'"),
     ],
 )  # fmt: skip
 @BOTH_EXAMPLES

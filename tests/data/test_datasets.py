@@ -586,7 +586,7 @@ def test_a_label_is_a_whole_number(labels):
 
 
 def test_idx_never_falls_back(tmp_path):
-    assert "--data idx needs --data-dir" in refusal("idx")
+    assert "data 'idx' needs a data_dir" in refusal("idx")
     assert "there is no train-images-idx3-ubyte and no" in refusal("idx", tmp_path)
 
 

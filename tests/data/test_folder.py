@@ -114,7 +114,7 @@ def test_the_table_of_data_has_it(tmp_path: Path) -> None:
     data = load("folder", tmp_path, say=said.append)
     assert rows(all_of(data)) == rows(all_of(from_folder(tmp_path)))
     assert len(said) == 1 and "dark on a bright background" in said[0]
-    with pytest.raises(InputError, match="--data folder needs --data-dir DIR"):
+    with pytest.raises(InputError, match="data 'folder' needs a data_dir"):
         load("folder")
 
 

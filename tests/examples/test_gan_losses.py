@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Any, capsys: Any
     assert run_here("--out", tmp_path / "file", name="gan_losses") == 2
     told = capsys.readouterr()
     assert told.out == "" and told.err.count("\n") == 1
-    assert told.err.startswith(f"error: --out {tmp_path / 'file'}: cannot be written into")
+    assert told.err.startswith(f"error: {tmp_path / 'file'}: cannot be written into")
 
 
 @pytest.mark.parametrize("wrong", ["--smo", "--seed=1", "x"])

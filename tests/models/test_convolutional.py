@@ -172,9 +172,9 @@ def test_a_checkpoint_says_what_the_convolutions_are(name):
         ({"pixels": 60}, "(h, w, c), with 60 pixels in all, got none"),
         ({"image": (8, 8, 3)}, "with 64 pixels in all, got 8 x 8 x 3"),
         ({"image": (8, 8)}, "got 8 x 8"),
-        ({"channels": (0,)}, "channels must be whole numbers, at least 1, got 0"),
+        ({"channels": (0,)}, "channels must be at least 1 each, got (0,)"),
         ({"kernel": 16}, "a kernel of at most 15 for images of 8 x 8, got 16"),
-        ({"kernel": 0}, "kernel and stride must be whole numbers, at least 1, got 0"),
+        ({"kernel": 0}, "kernel must be at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_is_refused(options, said):

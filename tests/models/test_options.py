@@ -91,6 +91,8 @@ def test_numbers_and_switches_of_numpy() -> None:
         ({"latent": 2.5}, "latent must be a whole number, got 2.5"),
         ({"latent": "2"}, "latent must be a whole number, got '2'"),
         ({"pixels": (28, 28)}, r"pixels must be a whole number, got \(28, 28\)"),
+        ({"pixels": 0}, "pixels must be at least 1, got 0"),
+        ({"hidden": (4, -1)}, r"hidden must be at least 1 each, got \(4, -1\)"),
         ({"pixels": True}, "pixels must be a whole number, got True"),
         ({"activation": lambda x: x}, "activation must be a name, got <function"),
         ({"activation": tg.matmul}, "activation must be a name, got <op matmul"),
@@ -112,6 +114,8 @@ def test_what_is_not_clear_is_refused_in_a_sentence(kind: Any, wrong: Any, sente
         ({"beta": None}, "beta must be at least 0, got None"),
         ({"binarize": "no"}, "binarize must be True or False, got 'no'"),
         ({"binarize": 1}, "binarize must be True or False, got 1"),
+        ({"latent": 0}, "latent must be at least 1, got 0"),
+        ({"kl_warm_up": -1}, "kl_warm_up must be at least 0, got -1"),
         ({"samples": 1.5}, "samples must be a whole number, got 1.5"),
     ],
 )

@@ -486,7 +486,7 @@ def test_by_hand_and_autograd_train_alike(name: str) -> None:
 def test_what_is_not_covered_by_hand_is_refused(options: dict[str, str], words: str) -> None:
     """At once, not in the first step, which is after the judge has been trained."""
     model = GAN(**(SMALL | options))
-    with pytest.raises(InputError, match=f"{words}; take --gradients autograd"):
+    with pytest.raises(InputError, match=f"{words}; take gradients 'autograd'"):
         model.gradients("by-hand")
     begin(model, "autograd").step(data_of(model), 1e-2)
 

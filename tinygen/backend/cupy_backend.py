@@ -107,7 +107,7 @@ def _refusal(needed: str, mend: str, error: Exception | None = None) -> InputErr
     # Where CuPy explains at length, the error that made it do so is shorter.
     lines = str((error and error.__cause__) or error or "").strip().splitlines()
     said = f" ({lines[0].rstrip()})" if lines else ""
-    return InputError(f"the cupy backend needs {needed}; {mend}, or use --backend numpy{said}")
+    return InputError(f"the cupy backend needs {needed}; {mend}, or take backend 'numpy'{said}")
 
 
 class CupyBackend:

@@ -49,7 +49,7 @@ class NumpyBackend:
         return function
 
     def record(self, function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
-        raise RuntimeError("NumPy launches nothing that could be recorded; take --backend cupy")
+        raise RuntimeError("NumPy launches nothing that could be recorded; take backend 'cupy'")
 
     def synchronize(self) -> None:
         """NumPy has finished whenever it returns."""

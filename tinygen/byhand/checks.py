@@ -305,7 +305,7 @@ def refuse_norm(player: str, norm: str) -> None:
     if norm == "layer" or (norm == "batch" and player == "discriminator"):
         raise InputError(
             f"gan: gradients by hand do not cover a {norm} norm in the {player}; "
-            "take --gradients autograd"
+            "take gradients 'autograd'"
         )
 
 

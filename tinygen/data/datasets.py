@@ -462,13 +462,13 @@ def _hashes(train: np.ndarray, test: np.ndarray) -> dict[str, str]:
 def _load_idx(data_dir: str | os.PathLike[str] | None) -> Dataset:
     folder = locations.named_folder(data_dir)
     if not folder:
-        raise InputError("--data idx needs --data-dir DIR, the folder that has the four files")
+        raise _needs_data_dir("idx", "DIR", "the folder that has the four files")
     return _read_all("idx", "the IDX files", folder, FILES, _read_own)
 
 
 def _load_npz(data_dir: str | os.PathLike[str] | None) -> Dataset:
     if not data_dir:
-        raise InputError("--data npz needs --data-dir FILE, the .npz file")
+        raise _needs_data_dir("npz", "FILE", "the .npz file")
     path = locations.expanded(data_dir)
     arrays, sha256 = npz.read_hashed(path)
     return Dataset(
@@ -482,9 +482,13 @@ def _load_npz(data_dir: str | os.PathLike[str] | None) -> Dataset:
     )
 
 
+def _needs_data_dir(name: str, place: str, what: str) -> InputError:
+    return InputError(f"data '{name}' needs a data_dir (--data-dir {place}), {what}")
+
+
 def _load_folder(data_dir: str | os.PathLike[str] | None, seed: int) -> Dataset:
     if not data_dir:
-        raise InputError("--data folder needs --data-dir DIR, the folder of the pictures")
+        raise _needs_data_dir("folder", "DIR", "the folder of the pictures")
     return from_folder(data_dir, seed=seed)
 
 

@@ -85,8 +85,6 @@ class Classifier(WithoutWeights):
         convert_options(self)
         refuse_unknown("activation", self.activation, ACTIVATIONS)
         refuse_unknown("reads", self.reads, READS)
-        if self.latent < 0:
-            raise InputError(f"latent must be at least 0, got {self.latent}")
         _ = self.net  # building it checks the widths and the other names
 
     @cached_property

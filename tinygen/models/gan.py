@@ -144,10 +144,6 @@ class GAN(SeveralNetworks):
             raise InputError(f"smoothing must be below 1, got {self.smoothing}")
         if self.smoothing and self.loss == "wasserstein-gp":
             raise InputError("smoothing needs labels, which the loss wasserstein-gp has not")
-        if self.pack < 1:
-            raise InputError(f"pack must be at least 1 image, got {self.pack}")
-        if self.classes < 0:
-            raise InputError(f"classes must be at least 0, got {self.classes}")
         if self.loss in PENALTIES and self.discriminator_norm == "batch":
             raise InputError(
                 f"the loss {self.loss} penalises the gradient at each image by itself, which a "

@@ -84,6 +84,6 @@ def geometry(net: Sequential) -> chain.Geometry:
         elif not isinstance(layer, Layer) and layer not in ACTIVATIONS.values():
             raise InputError(
                 f"gradients by hand cover convolutions and activations, not {layer}; "
-                "take --gradients autograd"
+                "take gradients 'autograd'"
             )
     return tuple(kinds) if set(kinds) - {pieces.DENSE} else ()

@@ -25,11 +25,16 @@ def convert_options(model: Any) -> None:
     one, a tuple, and an activation or an initialiser its name.
 
     Raises:
-        InputError: an option is of another type, or a float is negative or not finite.
+        InputError: an option is of another type, a float is negative or not finite, or a whole
+            number is below 1; below 0 where that is the default and stands for none.
     """
     for field in fields(model):
-        value = getattr(model, field.name)
-        object.__setattr__(model, field.name, CONVERSIONS[str(field.type)](field.name, value))
+        name, kind = field.name, str(field.type)
+        value = CONVERSIONS[kind](name, getattr(model, name))
+        least = 0 if field.default == 0 else 1
+        if kind in COUNTS and np.min(value, initial=least) < least:
+            raise InputError(f"{name} must be at least {least}{COUNTS[kind]}, got {value}")
+        object.__setattr__(model, name, value)
 
 
 def option_for_any_numbers(model: Any) -> str:
@@ -91,3 +96,5 @@ CONVERSIONS: dict[str, Callable[[str, Any], Any]] = {
     "bool": _bool,
 }
 """How an option is converted, by the annotation of its field."""
+COUNTS = {"int": "", "tuple[int, ...]": " each"}
+"""The annotations of what is counted, and what they add to a message."""

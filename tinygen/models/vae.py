@@ -99,8 +99,6 @@ class VAE(EncoderDecoder):
         convert_options(self)
         refuse_unknown("likelihood", self.likelihood, LIKELIHOODS)
         refuse_unknown("objective", self.objective, OBJECTIVES)
-        if self.samples < 1:
-            raise InputError(f"samples must be at least 1, got {self.samples}")
         for name in ("kl_warm_up", "distorted_steps"):
             if (steps := getattr(self, name)) < 0:
                 raise InputError(f"{name} must be at least 0 steps, got {steps}")

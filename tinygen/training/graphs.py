@@ -57,7 +57,7 @@ class Graphed:
     ...     warnings.simplefilter("always")
     ...     losses = [loss_and_grads(p, x)[0] for _ in range(3)]
     >>> print(said[0].message)  # doctest: +ELLIPSIS
-    loss_and_grads goes on without CUDA graphs: NumPy launches nothing ...; take --backend cupy
+    loss_and_grads goes on without CUDA graphs: NumPy launches nothing ...; take backend 'cupy'
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:

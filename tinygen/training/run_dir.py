@@ -65,7 +65,7 @@ class RunDir:
                 pass
         except OSError as error:
             raise InputError(
-                f"--out {self.folder}: cannot be written into ({error.strerror or error})"
+                f"{self.folder}: cannot be written into ({error.strerror or error})"
             ) from None
 
     def claim(self, task: str) -> None:
@@ -181,7 +181,7 @@ class RunDir:
         try:
             there = self.checkpoint.exists()
         except OSError as error:
-            raise InputError(f"--out {self.folder}: {error.strerror or error}") from None
+            raise InputError(f"{self.folder}: {error.strerror or error}") from None
         if not there:
             raise self._nothing_to_resume()
         config = checkpoint.read_meta(self.checkpoint).get("config")
