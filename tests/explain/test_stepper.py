@@ -154,6 +154,14 @@ def test_the_equations_are_those_of_the_docs():
     assert equations.of_pages(DERIVATIONS) == equations._equations()
 
 
+def test_an_equation_without_a_number_does_not_run_into_the_next(tmp_path):
+    pytest.importorskip("latex2mathml")
+    text = "An example: $$a = 1$$ and the rest of $b$.\n\n$$c = 2 \\tag{P7}$$\n\n$$d = 3$$\n"
+    (tmp_path / "page.md").write_text(text)
+    ((number, mathml),) = equations.of_pages(tmp_path).items()
+    assert number == "P7" and re.findall(r"<m[in]>(\w+)<", mathml) == ["c", "2"]
+
+
 def test_equations_use_letters_that_browsers_know():
     variants = {
         variant

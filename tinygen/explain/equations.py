@@ -20,7 +20,8 @@ from pathlib import Path
 from tinygen.files import write_text
 
 FILE = "equations.json"
-DISPLAY = re.compile(r"\$\$(.*?)\\tag\{(\w+)\}\s*\$\$", re.DOTALL)
+DISPLAY = re.compile(r"\$\$(.*?)\$\$", re.DOTALL)
+NUMBERED = re.compile(r"(.*)\\tag\{(\w+)\}\s*", re.DOTALL)
 FUNCTION = re.compile(r"(<mi>(?:log|exp|max|tanh|sinh|cosh)</mi>)")
 SPACE = '<mspace width="0.167em"></mspace>'
 """What TeX puts around the name of a function, and the converter does not."""
@@ -72,9 +73,9 @@ def of_pages(folder: Path) -> dict[str, str]:
 
 
 def _of_page(page: Path) -> Iterator[tuple[str, str]]:
-    for display in DISPLAY.finditer(page.read_text(encoding="utf-8")):
-        tex, number = display.groups()
-        yield tex.strip(), number
+    for display in DISPLAY.findall(page.read_text(encoding="utf-8")):
+        if found := NUMBERED.fullmatch(display):
+            yield found[1].strip(), found[2]
 
 
 def _key(page: str, number: str) -> str:
