@@ -62,7 +62,7 @@ PRESETS = {
                         "lr": 3e-3},
     # Importance weights, for which a network is ready that one sample has taught most of it.
     "importance": {**DENSE, "objective": "iwae", "samples": 10, "epochs": 14, "lr": 1e-3},
-    "importance-conv": {**CONVOLUTIONAL, "objective": "iwae", "samples": 5, "epochs": 20,
+    "importance-conv": {**CONVOLUTIONAL, "objective": "iwae", "samples": 10, "epochs": 40,
                         "lr": 1.5e-3},
 }  # fmt: skip
 AFTER = {"importance": "likelihood", "importance-conv": "likelihood-conv"}
