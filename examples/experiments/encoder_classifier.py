@@ -200,6 +200,11 @@ class Experiment:
                 f"only 0 to {self.classes - 1}"
             )
 
+    @property
+    def uses_weights(self) -> bool:
+        """Whether a mode uses the encoder's weights, and not its layers alone."""
+        return not {*PRETRAINED}.isdisjoint(self.args.mode)
+
     @cached_property
     def pretrained(self) -> TrainedModel:
         """The model whose encoder is used, or at least its layers."""
@@ -210,7 +215,7 @@ class Experiment:
             image = image_option(args.channels, self.dataset.image_shape)
             network = {**autoencoder.CONV, "channels": args.channels, "kernel": args.kernel,
                        "image": image}  # fmt: skip
-        if not {*args.mode} & {*PRETRAINED}:
+        if not self.uses_weights:
             return reference_models.untrained_autoencoder(self.dataset, **network)
         return reference_models.denoising_autoencoder(
             self.dataset, self.progress, args.smoke, **network
@@ -464,7 +469,7 @@ def report(experiment: Experiment, results: dict[Cell, dict[str, Any]]) -> None:
         seconds=round(sum(result["seconds"] for result in results.values()), 3),
         parameters=max(result["parameters"] for result in results.values()),
         test={"error": mean(errors[largest][best[largest]]), "best": best, "errors": errors},
-        encoder=experiment.pretrained.sha256 if {*args.mode} & {*PRETRAINED} else None,
+        encoder=experiment.pretrained.sha256 if experiment.uses_weights else None,
     )
     for n, mode in best.items():
         draw_curves(args.out / f"curves-{n}.png", histories[n])

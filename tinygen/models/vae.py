@@ -99,9 +99,6 @@ class VAE(EncoderDecoder):
         convert_options(self)
         refuse_unknown("likelihood", self.likelihood, LIKELIHOODS)
         refuse_unknown("objective", self.objective, OBJECTIVES)
-        for name in ("kl_warm_up", "distorted_steps"):
-            if (steps := getattr(self, name)) < 0:
-                raise InputError(f"{name} must be at least 0 steps, got {steps}")
         if self.distorted_steps and not self.input_distortion:
             raise InputError("distorted_steps change nothing without an input_distortion")
         if self.free_bits and self.objective == "iwae":
