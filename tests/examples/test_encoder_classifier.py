@@ -684,6 +684,16 @@ def test_nor_with_another_encoder(tiny: Any, tmp_path: Path, capsys: Any) -> Non
     assert done.returncode == 2 and refused(done.stderr) and "--encoder was" in done.stderr
 
 
+def test_nor_with_the_layers_of_another_one(tiny: Any, tmp_path: Path, capsys: Any) -> None:
+    """Where its weights are not used, and its parameters have the same shapes."""
+    flags = (*tiny, "--mode", "scratch", "--out", tmp_path / "run")
+    assert here(*flags) == 0
+    other = write_run(tmp_path / "other", replace(CODER, activation="relu"))
+    done = told_here(capsys, *flags, "--checkpoint", other, "--resume")
+    assert done.returncode == 2 and refused(done.stderr)
+    assert "is of another model (activation was tanh, is relu)" in done.stderr
+
+
 # What is refused.
 
 

@@ -16,6 +16,7 @@ from tinygen.backend import Array, Backend
 from tinygen.backend.fused import fused
 from tinygen.backend.writes import WRITES
 from tinygen.errors import InputError
+from tinygen.models.serialization import describe, from_description
 from tinygen.parameters import Shapes
 from tinygen.training import checkpoint
 from tinygen.training.learners.learner import Learner
@@ -80,10 +81,12 @@ class State:
         """Put a learner and this state where the checkpoint was saved.
 
         Raises:
-            InputError: it is damaged, or of another architecture; then nothing has changed.
+            InputError: it is damaged, or of another model; then nothing has changed.
         """
         meta = checkpoint.read_meta(path)
         _refuse_other_shapes(meta.get("shapes"), learner.parameters.shapes, path)
+        if meta.get("model") is not None:  # else it is of none that can be described
+            _refuse_other_model(meta["model"], learner.model, path)
         arrays, _ = checkpoint.load(path, learner.vectors)
         scalar = learner.parameters.flat.dtype.type
         _refuse_nonsense(meta, float(np.finfo(scalar).max), path)
@@ -108,6 +111,15 @@ def _refuse_other_shapes(saved: Any, expected: Shapes, path: Path) -> None:
                 f"{path}: the checkpoint is of another architecture: "
                 f"it has {was[:200]}, expected {now}"
             )
+
+
+def _refuse_other_model(saved: Any, model: Any, path: Path) -> None:
+    """Networks of the same shapes can differ in what no shape shows, such as the activation."""
+    was, now = describe(from_description(saved)), describe(model)
+    if was != now:
+        there, here = ({"kind": d["kind"], **d["options"]} if d else {} for d in (was, now))
+        differ = [f"{k} was {x}, is {here.get(k)}" for k, x in there.items() if here.get(k) != x]
+        raise InputError(f"{path}: the checkpoint is of another model ({'; '.join(differ)})")
 
 
 def _refuse_nonsense(meta: Mapping[str, Any], largest: float, path: Path) -> None:

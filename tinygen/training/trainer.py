@@ -193,7 +193,7 @@ class Trainer:
         """Go back to the checkpoint.
 
         Raises:
-            InputError: it is damaged, of another architecture, or of a run that has other batches;
+            InputError: it is damaged, of another model, or of a run that has other batches;
                 then nothing has changed.
         """
         saved, now = checkpoint.read_meta(self.run_dir.checkpoint).get("plan"), self.plan.batches()
