@@ -194,6 +194,10 @@ def test_options_of_convolutions_are_not_ignored(kind, option):
 
 def test_images_that_are_moved_have_a_shape_without_convolutions():
     assert Classifier(70, (), 3, image=(5, 7, 2), input_distortion=0.1).image == (5, 7, 2)
+    for kind in (Classifier, VAE):
+        for image in ((), (7, 9, 1)):
+            with pytest.raises(InputError, match=r"distortions need the shape .* with 70 pixels"):
+                kind(70, image=image, input_distortion=0.1)
 
 
 def test_a_convolutional_gan_has_no_packs_classes_maxout_or_layer_norm():

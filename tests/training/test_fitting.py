@@ -158,6 +158,12 @@ def test_a_folder_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
             r"images of 3 x 4 x 1 .*, got 4 x 3 x 1; VAE\(image=\(4, 3, 1\)\) is for these",
         ),
         (
+            tg.VAE(16, (8,), 3, input_distortion=0.1),  # a square, as nothing else is said
+            np.resize(IMAGES, (40, 2, 8)),
+            {},
+            r"images of 4 x 4 x 1 .*, got 2 x 8 x 1; VAE\(image=\(2, 8, 1\)\) is for these",
+        ),
+        (
             MODELS["vae"],
             2 * RNG.random((40, 12)) - 1,
             {},

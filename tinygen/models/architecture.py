@@ -70,9 +70,13 @@ class SeveralNetworks(WithoutWeights):
 
 def convolutions_of(model: Options) -> dict[str, Any]:
     """A model's options for convolutions, as the keywords of another model that is to have them."""
-    distorted = getattr(model, "input_distortion", 0)  # and the shape may be for that alone
-    image = () if distorted and not model.channels else model.image
+    image = () if needs_shape(model) and not model.channels else model.image
     return {"channels": model.channels, "kernel": model.kernel, "image": image}
+
+
+def needs_shape(model: Options) -> bool:
+    """Whether a model must know the shape of its images: for convolutions, or to distort them."""
+    return bool(model.channels or getattr(model, "input_distortion", 0))
 
 
 def image_option(needed: Any, shape: Sequence[int]) -> tuple[int, ...]:
@@ -110,8 +114,7 @@ def to_images(model: Options, sizes: Sequence[int], **style: Any) -> Sequential:
 
 def _refuse_without_channels(model: Options) -> None:
     """Options of convolutions of which there are none would be ignored."""
-    distorted = getattr(model, "input_distortion", 0)  # which needs the images' shape
-    if (model.image and not distorted) or model.kernel != KERNEL:
+    if (model.image and not needs_shape(model)) or model.kernel != KERNEL:
         raise InputError(
             f"kernel and image are options of convolutions; expected channels, such as (32, 64), "
             f"got none with kernel {model.kernel} and image {model.image or 'none'}"
@@ -150,7 +153,7 @@ def window(model: Options, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def shape_of(model: Options) -> tuple[int, ...]:
-    """The shape of the images that convolutions see, (h, w, c).
+    """The shape of the images that are convolved or distorted, (h, w, c).
 
     Raises:
         InputError: it has other pixels, or it is unknown and no grey square either.
@@ -159,7 +162,7 @@ def shape_of(model: Options) -> tuple[int, ...]:
     shape = model.image or (side, side, 1)
     if prod(shape) != model.pixels or len(shape) != 3:
         raise InputError(
-            f"convolutions need the shape of an image, (h, w, c), with {model.pixels} pixels in "
-            f"all, got {times(shape) if model.image else 'none'}"
+            f"convolutions and distortions need the shape of an image, (h, w, c), with "
+            f"{model.pixels} pixels in all, got {times(shape) if model.image else 'none'}"
         )
     return shape

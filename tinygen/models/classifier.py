@@ -50,7 +50,7 @@ class Classifier(WithoutWeights):
         input_distortion: how far they are turned, stretched, sheared and moved at random before;
             the `strength` of `tinygen.models.distortion.distorted`.
         weight_decay: times half the sum of all squared weights (not biases) is added to the loss.
-        channels, kernel, image: as of an `Encoder`.
+        channels, kernel, image: as of an `Encoder`; a distortion needs the image's shape, too.
 
     Raises:
         InputError: a width or a name is invalid.
@@ -85,6 +85,8 @@ class Classifier(WithoutWeights):
         convert_options(self)
         refuse_unknown("activation", self.activation, ACTIVATIONS)
         refuse_unknown("reads", self.reads, READS)
+        if self.input_distortion:
+            shape_of(self)  # which refuses another one than the images'
         _ = self.net  # building it checks the widths and the other names
 
     @cached_property

@@ -60,7 +60,8 @@ class VAE(EncoderDecoder):
         channels: of each convolution of the encoder, before `hidden`; the decoder has them in
             reverse. Without any the networks are dense.
         kernel: the height and width of the windows of convolutions, whose stride is 2.
-        image: the shape of an image for convolutions, ``(h, w, c)``; by default a grey square.
+        image: the shape of an image for convolutions or distortions, ``(h, w, c)``; by default a
+            grey square.
 
     Raises:
         InputError: a width, a name or a combination of options is invalid.
@@ -99,6 +100,8 @@ class VAE(EncoderDecoder):
         convert_options(self)
         refuse_unknown("likelihood", self.likelihood, LIKELIHOODS)
         refuse_unknown("objective", self.objective, OBJECTIVES)
+        if self.input_distortion:
+            shape_of(self)  # which refuses another one than the images'
         if self.distorted_steps and not self.input_distortion:
             raise InputError("distorted_steps change nothing without an input_distortion")
         if self.free_bits and self.objective == "iwae":

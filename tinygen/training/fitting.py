@@ -23,7 +23,7 @@ from tinygen.display import times
 from tinygen.errors import InputError, require_seed
 from tinygen.losses import one_hot
 from tinygen.models import GAN, AdversarialAutoencoder, Classifier
-from tinygen.models.architecture import shape_of
+from tinygen.models.architecture import needs_shape, shape_of
 from tinygen.parameters import Parameters
 from tinygen.training.learners import AAELearner, AdversarialLearner, Learner, SingleLossLearner
 from tinygen.training.learners.learner import MakeOptimizer
@@ -238,7 +238,7 @@ def _refuse_other_images(model: Any, data: Dataset) -> None:
             f"fit: expected images of {model.pixels} pixels, got {times(data.image_shape)}; {way}"
         )
     shape = (*data.image_shape, 1)[:3]  # of a grey image, too; of rows there is none
-    if (model.channels or model.image) and len(shape) == 3 and shape_of(model) != shape:
+    if needs_shape(model) and len(shape) == 3 and shape_of(model) != shape:
         raise InputError(
             f"fit: expected images of {times(shape_of(model))} (image={shape_of(model)}), got "
             f"{times(shape)}; {type(model).__name__}(image={shape}) is for these"
