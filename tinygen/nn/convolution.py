@@ -1,8 +1,8 @@
 """Layers of images ``(n, h, w, c)``: a convolution, and its transpose.
 
 A convolution is a dense layer that is applied to every window of an image. As a map of whole
-images that is a matrix, too, sparse and with the same few numbers in every row; a transposed
-convolution multiplies by a matrix of this kind transposed.
+images, each a row, that is a product with a matrix, too, sparse and with the same few numbers in
+every column; a transposed convolution multiplies by a matrix of this kind transposed.
 """
 
 from __future__ import annotations
