@@ -16,14 +16,15 @@ from tinygen.training.learners.single_step import SingleLossLearner
 THRESHOLD = 0.95
 """The probability from which on a class is taken for the label of an image that has none."""
 RARE = 1e-3
-"""A class that is predicted less often than this is no longer made more probable for that."""
+"""The least frequency of a class that predictions are divided by: else a class that is hardly
+predicted any more would win every image."""
 
 
 class PseudoLabelLearner(SingleLossLearner):
     """Cross-entropy on images with labels, and with pseudo-labels on images without.
 
     Where the moving average of the classifier is sure of an image without a label, its class is
-    the label that the classifier has to predict under noise and dropout. So labels spread to images
+    the label that the classifier has to predict when it is perturbed. So labels spread to images
     that look like the labelled ones, and from there on. (Pseudo-labels of Lee 2013; predicted on
     clean images and learned on perturbed ones, as Sohn et al. 2020; by an average, as Tarvainen and
     Valpola 2017.) A class that it predicts more often than there are labels of it would draw ever
@@ -31,7 +32,7 @@ class PseudoLabelLearner(SingleLossLearner):
     which images without labels must be distributed, too (Berthelot et al. 2020).
 
     Args:
-        model: its `input_noise` and dropout are the perturbation.
+        model: its `input_distortion`, `input_noise` and `dropout` are the perturbation.
         parameters: of the classifier; a step changes them in place.
         optimizer: makes an optimizer for them.
         gradients: of its loss, ``model.gradients(how)``.
@@ -94,9 +95,9 @@ class PseudoLabelLearner(SingleLossLearner):
         """What `step` takes on images `x` without labels.
 
         Returns:
-            ``(x, seen, labels, masks, weight)``: the images as they are; labelled ones above them,
-            under noise, all of them with a dropout mask; the labels of the former; and the weight
-            of the latter.
+            ``(x, seen, labels, masks, weight)``: the images as they are; labelled ones and, below
+            them, these, all perturbed, with a dropout mask for each row; the labels of the former;
+            and the weight of the latter.
         """
         n, xp = len(self.images), namespace(x)
         index = (generator.random(self.batch_size, dtype=xp.float64) * n).astype(xp.int64)
