@@ -28,8 +28,8 @@ class PseudoLabelLearner(SingleLossLearner):
     that look like the labelled ones, and from there on. (Pseudo-labels of Lee 2013; predicted on
     clean images and learned on perturbed ones, as Sohn et al. 2020; by an average, as Tarvainen and
     Valpola 2017.) A class that it predicts more often than there are labels of it would draw ever
-    more images to itself; so its predictions are first aligned with the labels' frequencies, by
-    which images without labels must be distributed, too (Berthelot et al. 2020).
+    more images to itself; so its predictions are first aligned with the labels' frequencies, which
+    are taken for those of the other images, too (Berthelot et al. 2020).
 
     Args:
         model: its `input_distortion`, `input_noise` and `dropout` are the perturbation.
