@@ -99,8 +99,8 @@ MODES = {
     "frozen": "a softmax on the frozen encoder's layers",
     "scratch": "all layers, from random weights",
     "finetune": "all layers, from the encoder's weights",
-    "scratch+": "the same with the images that have no labels",
-    "finetune+": "the same with the images that have no labels",
+    "scratch+": "as scratch, and from the images without labels",
+    "finetune+": "as finetune, and from the images without labels",
 }
 SOFTMAX_ONLY = ("pixels", "pca", "code", "frozen")
 """Modes in which the softmax alone is trained."""
