@@ -177,7 +177,7 @@ def stages_of(image: Sequence[int], channels: Sequence[int]) -> list[tuple[int, 
 
 
 def _refuse_sizes(image: Sequence[int], kernel: int, sizes: Sequence[int]) -> None:
-    """Refuse windows of which a part never lies on the image, and a network without its end."""
+    """Refuse windows that are twice as large as the image, and a network without its end."""
     refuse_window(kernel, STRIDE, PADDING, where="convolutions: ")
     if not np.iterable(sizes) or not len(sizes):
         raise InputError(f"expected the width of one dense layer or more, got {sizes}")
@@ -185,7 +185,7 @@ def _refuse_sizes(image: Sequence[int], kernel: int, sizes: Sequence[int]) -> No
     if kernel >= 2 * max(h, w):
         raise InputError(
             f"expected a kernel of at most {2 * max(h, w) - 1} for images of {h} x {w}, "
-            f"got {kernel}: its weights would see nothing but padding"
+            f"got {kernel}: some of its weights would see nothing but padding"
         )
 
 
