@@ -140,11 +140,12 @@ def test_every_flag_of_the_model_reaches_it():
         "--hidden", "9,8", "--latent", "7", "--activation", "tanh", "--likelihood", "bernoulli",
         "--objective", "elbo", "--samples", "4", "--beta", ".5", "--kl-warm-up", "1.5",
         "--free-bits", ".2", "--binarize", "dynamic", "--weights", "lecun_normal",
-        "--biases", "normal",
+        "--biases", "normal", "--input-distortion", ".1", "--distorted-epochs", "2.5",
     )  # fmt: skip
     assert example(NAME).build(args, (5, 2), steps_per_epoch=100) == VAE(
         pixels=10, hidden=(9, 8), latent=7, activation="tanh", samples=4, beta=0.5, kl_warm_up=150,
         free_bits=0.2, binarize=True, weights="lecun_normal", biases="normal",
+        image=(5, 2, 1), input_distortion=0.1, distorted_steps=250,
     )  # fmt: skip
 
 
@@ -257,6 +258,10 @@ def test_a_collapse_is_said_out_loud(tiny, capsys):
         (("--stages", "2", "--epochs", "3"), "--epochs changes nothing with --stages 2"),
         (("--kl-warm-up", "1e308"), "argument --kl-warm-up: expected a number at least 0 and at"),
         (("--data", "strokes", "--binarize", "static"), "say --binarize dynamic"),
+        (
+            ("--distorted-epochs", "2"),
+            "steps or epochs changes nothing without an input distortion",
+        ),
         (("--preset", "importance"), "importance needs --start, a run of --preset likelihood"),
     ],
 )

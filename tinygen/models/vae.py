@@ -103,7 +103,9 @@ class VAE(EncoderDecoder):
         if self.input_distortion:
             shape_of(self)  # which refuses another one than the images'
         if self.distorted_steps and not self.input_distortion:
-            raise InputError("distorted_steps change nothing without an input_distortion")
+            raise InputError(
+                "a number of distorted steps or epochs changes nothing without an input distortion"
+            )
         if self.free_bits and self.objective == "iwae":
             raise InputError("free bits need a separate KL term, which the objective iwae has not")
         if self.binarize and self.likelihood == "gaussian":
