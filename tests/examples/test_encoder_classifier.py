@@ -734,6 +734,7 @@ def relabelled(folder: Path, train: Any = None, test: Any = None, images: int = 
         (("--data-dir", "nowhere"), "nowhere"),
         (("--hidden", "5"), "unrecognized arguments: --hidden 5"),
         (("--mode", "code,pca", "--dropout", ".5"), "changes nothing with --mode code,pca"),
+        (("--mode", "pca", "--input-distortion", ".1"), "--input-distortion changes nothing with"),
         (("--backend", "cupyx"), "invalid choice: 'cupyx'"),
     ],
 )
@@ -876,12 +877,15 @@ def test_flags_change_the_recipe_of_every_mode(mode: str, labels: Any, architect
         args = command_line.parse(module.flags(), flags, {})
         return module.recipe_of(args, module.Cell(mode, labels, 0), getattr(module, architecture))
 
-    asked = {"noise": 0.1, "dropout": 0.25, "epochs": 5, "batch_size": 7, "lr": 0.3}
+    asked = {
+        "noise": 0.1, "dropout": 0.25, "input_distortion": 0.05, "epochs": 5, "batch_size": 7,
+        "lr": 0.3,
+    }  # fmt: skip
     flags = [part for k, x in asked.items() for part in (f"--{k.replace('_', '-')}", str(x))]
     changed, usual = recipe(*flags), recipe()
     for name, x in asked.items():
-        if name == "dropout" and mode in ON_TOP:  # a softmax has no hidden units
-            assert changed.dropout == usual.dropout == 0
+        if name in ("dropout", "input_distortion") and mode in ON_TOP:  # it has no hidden units
+            assert getattr(changed, name) == getattr(usual, name) == 0
         else:
             assert getattr(changed, name) == x
     assert changed.weight_decay == usual.weight_decay
