@@ -112,6 +112,7 @@ def test_what_is_not_clear_is_refused_in_a_sentence(kind: Any, wrong: Any, sente
     [
         ({"beta": "1"}, "beta must be at least 0, got '1'"),
         ({"beta": None}, "beta must be at least 0, got None"),
+        ({"beta": True}, "beta must be at least 0, got True"),
         ({"binarize": "no"}, "binarize must be True or False, got 'no'"),
         ({"binarize": 1}, "binarize must be True or False, got 1"),
         ({"latent": 0}, "latent must be at least 1, got 0"),

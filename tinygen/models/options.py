@@ -65,7 +65,7 @@ def _is_integer(value: Any) -> bool:
 
 
 def _float(name: str, value: Any) -> float:
-    if not isinstance(value, Real) or not 0 <= float(value) < inf:
+    if not isinstance(value, Real) or type(value) is bool or not 0 <= float(value) < inf:
         raise InputError(f"{name} must be at least 0, got {value!r}")
     return float(value)
 
