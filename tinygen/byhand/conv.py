@@ -114,7 +114,7 @@ class ConvTranspose(Conv):
 
     def weight_gradient(self, h: Array, da: Array, out: Array | None = None) -> Array:
         """(n, oh ow c) (n, h w o) -> (c, k k o)."""
-        return namespace(h).matmul(self.pixels(h).T, self.patches(da), out=out)
+        return namespace(h).matmul(self.pixels(h).T, self.patches(da), out=out)  # (K4)
 
     def input_gradient(self, da: Array, W: Array) -> Array:
         """(n, h w o) (c, k k o) -> (n, oh ow c)."""
