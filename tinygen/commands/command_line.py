@@ -18,6 +18,7 @@ from tinygen.backend import NAMES, keep_freed_memory
 from tinygen.data import CHOICES
 from tinygen.data.locations import expanded
 from tinygen.errors import InputError
+from tinygen.models.architecture import KERNEL
 from tinygen.nn import BIASES, WEIGHTS
 from tinygen.ops import ACTIVATIONS
 from tinygen.plots.style import STYLES, use_style
@@ -188,7 +189,7 @@ def add_convolution_flags(group: Any, conv: dict[str, Any]) -> None:
     shown = "; ".join([_shown(CHANNELS), *others])
     add("--channels", type=widths, default=(), metavar="N,N",
         help=f"channels per convolution, of stride 2 (default with conv: {shown})")  # fmt: skip
-    add("--kernel", type=whole(1, MOST_KERNEL), default=3, metavar="N",
+    add("--kernel", type=whole(1, MOST_KERNEL), default=KERNEL, metavar="N",
         help="width of the convolutions' kernels")  # fmt: skip
 
 
@@ -285,7 +286,7 @@ def _choose_architecture(
             f"{args.architecture} it needs {' and '.join(map(_flag, widths))}"
         )
     if args.architecture == "dense":
-        args.channels, args.kernel = (), BEFORE["kernel"]  # whatever the preset has
+        args.channels, args.kernel = (), KERNEL  # whatever the preset has
     elif not args.channels:
         raise InputError("--architecture conv needs --channels, one or more")
 

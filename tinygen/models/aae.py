@@ -19,7 +19,7 @@ from tinygen.autograd import value_and_grad
 from tinygen.backend import Array
 from tinygen.byhand import aae as byhand
 from tinygen.errors import InputError, refuse_unknown
-from tinygen.models.architecture import convolutions_of
+from tinygen.models.architecture import KERNEL, convolutions_of
 from tinygen.models.autoencoder import Autoencoder
 from tinygen.models.encoder_decoder import RECONSTRUCTIONS, EncoderDecoder
 from tinygen.models.gan import GAN
@@ -93,7 +93,7 @@ class AdversarialAutoencoder(EncoderDecoder):
     weights: str = "glorot_uniform"
     biases: str = "zeros"
     channels: tuple[int, ...] = ()
-    kernel: int = 3
+    kernel: int = KERNEL
     image: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from tinygen.backend import Array
 from tinygen.byhand import autoencoder as byhand
 from tinygen.losses import l1, l2
+from tinygen.models.architecture import KERNEL
 from tinygen.models.encoder_decoder import EncoderDecoder
 from tinygen.models.gradients import LossAndGrads, of_one_loss
 from tinygen.models.options import convert_options
@@ -71,7 +72,7 @@ class Autoencoder(EncoderDecoder):
     weights: str = "glorot_uniform"
     biases: str = "zeros"
     channels: tuple[int, ...] = ()
-    kernel: int = 3
+    kernel: int = KERNEL
     image: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from tinygen.backend import Array, Backend, namespace
 from tinygen.byhand import classifier as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import cross_entropy, l2
-from tinygen.models.architecture import from_images, shape_of, widths_of_stages
+from tinygen.models.architecture import KERNEL, from_images, shape_of, widths_of_stages
 from tinygen.models.distortion import distorted
 from tinygen.models.encoder_decoder import Encoder
 from tinygen.models.gradients import LossAndGrads, geometry, of_one_loss
@@ -77,7 +77,7 @@ class Classifier(WithoutWeights):
     input_noise: float = 0.0
     weight_decay: float = 0.0
     channels: tuple[int, ...] = ()
-    kernel: int = 3
+    kernel: int = KERNEL
     image: tuple[int, ...] = ()
     input_distortion: float = 0.0
 

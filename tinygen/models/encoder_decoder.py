@@ -14,6 +14,7 @@ from tinygen.byhand import autoencoder as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import binary_cross_entropy_with_logits, mse
 from tinygen.models.architecture import (
+    KERNEL,
     SeveralNetworks,
     convolutions_of,
     from_images,
@@ -102,7 +103,7 @@ class Encoder(Network):
     weights: str = "glorot_uniform"
     biases: str = "zeros"
     channels: tuple[int, ...] = ()
-    kernel: int = 3
+    kernel: int = KERNEL
     image: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -155,7 +156,7 @@ class Decoder(Network):
     weights: str = "glorot_uniform"
     biases: str = "zeros"
     channels: tuple[int, ...] = ()
-    kernel: int = 3
+    kernel: int = KERNEL
     image: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -246,7 +247,7 @@ class EncoderDecoder(SeveralNetworks):
     weights: str
     biases: str
     channels: tuple[int, ...] = ()
-    kernel: int = 3
+    kernel: int = KERNEL
     image: tuple[int, ...] = ()
 
     heads: ClassVar[int] = 1

@@ -22,7 +22,7 @@ from tinygen.backend import Array, backend_of, namespace
 from tinygen.byhand import checks
 from tinygen.byhand import gan as byhand
 from tinygen.errors import InputError, refuse_unknown
-from tinygen.models.architecture import SeveralNetworks, from_images, to_images
+from tinygen.models.architecture import KERNEL, SeveralNetworks, from_images, to_images
 from tinygen.models.gradients import LossAndGrads, choose, geometry
 from tinygen.models.options import convert_options
 from tinygen.nn import Sequential
@@ -131,7 +131,7 @@ class GAN(SeveralNetworks):
     weights: str = "glorot_uniform"
     biases: str = "zeros"
     channels: tuple[int, ...] = ()
-    kernel: int = 3
+    kernel: int = KERNEL
     image: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

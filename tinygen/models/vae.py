@@ -16,7 +16,7 @@ from tinygen.backend import Array, namespace
 from tinygen.byhand import vae as byhand
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import bernoulli_nll, gaussian_kl, gaussian_nll
-from tinygen.models.architecture import convolutions_of, shape_of
+from tinygen.models.architecture import KERNEL, convolutions_of, shape_of
 from tinygen.models.distortion import distorted
 from tinygen.models.encoder_decoder import EncoderDecoder
 from tinygen.models.gradients import LossAndGrads, of_one_loss
@@ -89,7 +89,7 @@ class VAE(EncoderDecoder):
     weights: str = "glorot_uniform"
     biases: str = "zeros"
     channels: tuple[int, ...] = ()
-    kernel: int = 3
+    kernel: int = KERNEL
     image: tuple[int, ...] = ()
     input_distortion: float = 0.0
     distorted_steps: int = 0
