@@ -305,9 +305,9 @@ def test_what_a_pool_cannot_take_is_refused() -> None:
         lambda: average_pool(x, 2, 0): "kernel and stride must be whole numbers, at least 1, got 2",
         lambda: average_pool_backward(x, (4, 6), 0, 2): "at least 1, got 0 and 2",
         lambda: average_pool_backward(x, (9, 6), 2, 2): "images of 9 x 6 with kernel 2, stride 2",
-        lambda: upsample(x, 1.5): "images (n, h, w, c) and a whole number of times, got (1, 4, 6, ",  # type: ignore[arg-type]
-        lambda: upsample(x[0], 2): "whole number of times, got (4, 6, 2) and 2",
-        lambda: upsample(x, 0): "whole number of times, got (1, 4, 6, 2) and 0",
+        lambda: upsample(x, 1.5): "images (n, h, w, c) and a whole factor, got (1, 4, 6, 2) an",  # type: ignore[arg-type]
+        lambda: upsample(x[0], 2): "whole factor, got (4, 6, 2) and 2",
+        lambda: upsample(x, 0): "whole factor, got (1, 4, 6, 2) and 0",
         lambda: upsample_backward(x, 4): "that divides h and w, got (1, 4, 6, 2) and 4",
         lambda: upsample_backward(x, 0): "that divides h and w, got (1, 4, 6, 2) and 0",
     }.items():

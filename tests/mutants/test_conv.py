@@ -229,15 +229,16 @@ MUTANTS: dict[str, Plant] = {
         "patches(x, kernel, stride)", "patches(x, kernel, kernel)"
     ),
     "up-sampling: images side by side": by_hand(
-        "xp.repeat(xp.repeat(x, times, axis=1), times, axis=2)", "xp.tile(x, (1, times, times, 1))"
+        "xp.repeat(xp.repeat(x, factor, axis=1), factor, axis=2)",
+        "xp.tile(x, (1, factor, factor, 1))",
     ),
     "up-sampling: its gradient is a mean": by_hand(
-        "dy.reshape(n, h // times, times, w // times, times, c).sum(axis=(2, 4))",
-        "dy.reshape(n, h // times, times, w // times, times, c).mean(axis=(2, 4))",
+        "dy.reshape(n, h // factor, factor, w // factor, factor, c).sum(axis=(2, 4))",
+        "dy.reshape(n, h // factor, factor, w // factor, factor, c).mean(axis=(2, 4))",
     ),
     "up-sampling: its gradient is a corner": by_hand(
-        "dy.reshape(n, h // times, times, w // times, times, c).sum(axis=(2, 4))",
-        "dy[:, ::times, ::times]",
+        "dy.reshape(n, h // factor, factor, w // factor, factor, c).sum(axis=(2, 4))",
+        "dy[:, ::factor, ::factor]",
     ),
 }
 

@@ -183,30 +183,30 @@ def max_pool_backward(dh: Array, f: Array, size: Size, kernel: int, stride: int)
     return fold(dP.reshape(*dh.shape[:3], -1), size, kernel, stride)  # (K9)
 
 
-def upsample(x: Array, times: int) -> Array:
-    """Each pixel becomes a square of ``times x times`` copies of it: nearest neighbour.
+def upsample(x: Array, factor: int) -> Array:
+    """Each pixel becomes a square of ``factor x factor`` copies of it: nearest neighbour.
 
     >>> import numpy as np
     >>> upsample(np.array([[1.0, 2.0]]).reshape(1, 1, 2, 1), 2)[0, :, :, 0]
     array([[1., 1., 2., 2.],
            [1., 1., 2., 2.]])
     """
-    _refuse_other_squares(x, times, divides=False)
+    _refuse_other_squares(x, factor, divides=False)
     xp = namespace(x)
-    return xp.repeat(xp.repeat(x, times, axis=1), times, axis=2)  # (K10)
+    return xp.repeat(xp.repeat(x, factor, axis=1), factor, axis=2)  # (K10)
 
 
-def upsample_backward(dy: Array, times: int) -> Array:
-    """(n, t h, t w, c) -> (n, h, w, c): the sum of each square.
+def upsample_backward(dy: Array, factor: int) -> Array:
+    """(n, factor h, factor w, c) -> (n, h, w, c): the sum of each square.
 
     >>> import numpy as np
     >>> dy = np.array([[1.0, 2.0, 10.0, 20.0], [3.0, 4.0, 30.0, 40.0]])
     >>> upsample_backward(dy.reshape(1, 2, 4, 1), 2)[0, :, :, 0]
     array([[ 10., 100.]])
     """
-    _refuse_other_squares(dy, times, divides=True)
+    _refuse_other_squares(dy, factor, divides=True)
     n, h, w, c = dy.shape
-    return dy.reshape(n, h // times, times, w // times, times, c).sum(axis=(2, 4))  # (K11)
+    return dy.reshape(n, h // factor, factor, w // factor, factor, c).sum(axis=(2, 4))  # (K11)
 
 
 def _windows(x: Array, kernel: int, stride: int) -> Array:
@@ -216,11 +216,11 @@ def _windows(x: Array, kernel: int, stride: int) -> Array:
     return P.reshape(*P.shape[:3], kernel**2, x.shape[3])
 
 
-def _refuse_other_squares(x: Array, times: int, divides: bool) -> None:
-    """Images, and how often a pixel is repeated; whether that divides their sides."""
-    fits = is_whole(times, least=1) and x.ndim == 4
-    if not fits or (divides and any(length % times for length in x.shape[1:3])):
-        expected = "a whole number of times" + " that divides h and w" * divides
+def _refuse_other_squares(x: Array, factor: int, divides: bool) -> None:
+    """Images, and a whole factor; where it `divides` them, their sides are multiples of it."""
+    fits = is_whole(factor, least=1) and x.ndim == 4
+    if not fits or (divides and any(length % factor for length in x.shape[1:3])):
+        expected = "a whole factor" + " that divides h and w" * divides
         raise InputError(
-            f"expected images (n, h, w, c) and {expected}, got {x.shape} and {times!r}"
+            f"expected images (n, h, w, c) and {expected}, got {x.shape} and {factor!r}"
         )
