@@ -20,10 +20,10 @@ from tinygen.errors import InputError, refuse_unknown
 from tinygen.losses import cross_entropy, l2
 from tinygen.models.architecture import KERNEL, from_images, shape_of, widths_of_stages
 from tinygen.models.distortion import distorted
-from tinygen.models.encoder_decoder import Encoder
+from tinygen.models.encoder_decoder import Encoder, Network
 from tinygen.models.gradients import LossAndGrads, geometry, of_one_loss
 from tinygen.models.options import convert_options
-from tinygen.models.verbs import WithoutWeights, of_parameters
+from tinygen.models.verbs import of_parameters
 from tinygen.nn import Dense, Sequential
 from tinygen.ops import ACTIVATIONS, affine, concatenate, reshape, softmax
 from tinygen.parameters import Parameters
@@ -32,7 +32,7 @@ READS = ("last", "all")
 
 
 @dataclass(frozen=True)
-class Classifier(WithoutWeights):
+class Classifier(Network):
     """An encoder's layers and a softmax, ``pixels -> hidden -> classes``, and their cross-entropy.
 
     Args:
@@ -93,14 +93,7 @@ class Classifier(WithoutWeights):
     def body(self) -> Sequential:
         """All layers before the softmax layer."""
         last = self.latent or self.classes
-        net = from_images(
-            self,
-            [*self.hidden, last],
-            activation=self.activation,
-            dropout=self.dropout,
-            weights=self.weights,
-            biases=self.biases,
-        )
+        net = from_images(self, [*self.hidden, last], **self._style)
         return net if self.latent else Sequential(*net.layers[:-1])
 
     @property
@@ -115,16 +108,6 @@ class Classifier(WithoutWeights):
         features = int(np.sum(self.widths))
         return Sequential(self.body, Dense(features, self.classes, self.weights, self.biases))
 
-    @cached_property
-    def networks(self) -> dict[str, Sequential]:
-        """The network, by the prefix of its parameters, ""; its outputs are logits."""
-        return {"": self.net}
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The parameters' names and shapes: ``W1``, ``b1``, ..., the softmax layer's last."""
-        return self.net.shapes
-
     @property
     def terms(self) -> dict[str, Any]:
         """The options of the loss: the keywords of `tinygen.byhand.classifier`."""
@@ -135,12 +118,6 @@ class Classifier(WithoutWeights):
             "weight_decay": self.weight_decay,
             "geometry": geometry(self.body),
         }
-
-    def initialise(
-        self, seed: int, dtype: Any = np.float32, backend: Backend | str = "numpy"
-    ) -> Parameters:
-        """The starting parameters; the same numbers on every backend."""
-        return self.net.initialise(seed, dtype, backend)
 
     def draw(
         self, x: Array, generator: Any, step: int = 0, labels: Array | None = None
