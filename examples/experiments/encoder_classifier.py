@@ -90,7 +90,6 @@ CONVOLUTIONAL = Recipes(
     pseudo_labels=Recipe(epochs=12, batch_size=200, lr=2e-3, noise=0.3, input_distortion=0.2),
     all_labels=Recipe(epochs=12, batch_size=100, lr=4e-3, noise=0.0, input_distortion=0.1),
 )
-CONV = {"features": "last"}
 
 MODES = {
     "pixels": "a softmax on the pixels",
@@ -118,14 +117,15 @@ def flags() -> argparse.ArgumentParser:
     add = group.add_argument
     add("--checkpoint", type=command_line.path, metavar="RUN",
         help="a run with an encoder, else a denoising autoencoder, trained once")  # fmt: skip
-    command_line.add_convolution_flags(group, CONV)
+    command_line.add_convolution_flags(group, {})
     add("--labels", type=counts, default=(100, 1000), metavar="N,N",
         help="how many labels there are; all is one")  # fmt: skip
     listed = "; ".join(f"{name}, {what}" for name, what in MODES.items())
     add("--mode", type=modes, metavar="NAME,NAME", help=f"what learns, else each of: {listed}")
     add("--draws", type=command_line.whole(1, 1000), default=3, metavar="N",
         help=f"ways to choose the labels; with all of them, at most {SEEDS} seeds")  # fmt: skip
-    add("--features", **command_line.choice(FEATURES, "the encoder's layers that are read"))
+    about = "the encoder's layers that are read, else all, or the last one after convolutions"
+    add("--features", **command_line.choice(FEATURES, about) | {"default": None})
     add("--noise", type=command_line.real(least=0), metavar="X",
         help="standard deviation of noise on images in training")  # fmt: skip
     command_line.add_distortion_flag(group, None)
@@ -489,7 +489,7 @@ def check_label_counts(experiment: Experiment) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = command_line.parse(flags(), arguments, SMOKE, conv=CONV)
+    args = command_line.parse(flags(), arguments, SMOKE, conv={})
     if args.checkpoint and args.channels:
         raise InputError("--architecture conv is of the encoder; that of --checkpoint has its own")
     args.mode, args.jobs = args.mode or tuple(MODES), args.jobs or default_jobs(args.backend)
@@ -511,7 +511,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "--labels all there are none"
         )
     check_label_counts(experiment)
-    _ = experiment.encoder  # refused here if it does not fit
+    encoder = experiment.encoder.model  # refused here if it does not fit
+    args.features = args.features or ("last" if encoder.channels else "all")
+    args.architecture = "conv" if encoder.channels else "dense"  # that of --checkpoint, too
+    args.channels, args.kernel = encoder.channels, encoder.kernel
     if not args.resume:
         shutil.rmtree(folder, ignore_errors=True)
     if not all(RunDir(folder / cell.name).summary.exists() for cell in cells):

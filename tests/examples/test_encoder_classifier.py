@@ -334,6 +334,19 @@ def test_the_layers_that_are_asked_for_are_read(tiny: Any, tmp_path: Path, featu
     )
 
 
+def test_the_last_layer_is_read_of_convolutions_wherever_they_come_from(
+    labelled: Path, tmp_path: Path
+) -> None:
+    coder = write_run(tmp_path / "coder", Autoencoder(25, (6,), 3, channels=(2, 4)))
+    flags = (*flags_of(labelled, coder), "--mode", "scratch", "--out", tmp_path / "run")
+    assert here(*flags) == 0
+    assert tg.load(tmp_path / "run" / "cells" / "scratch-20-0").model.reads == "last"
+    config = summary_of(tmp_path / "run")["config"]
+    assert (config["features"], config["architecture"]) == ("last", "conv")
+    assert (config["channels"], config["kernel"]) == ([2, 4], 3)
+    assert here(*flags, "--resume") == 0
+
+
 @pytest.mark.parametrize(
     ("model", "dtype"),
     [
