@@ -11,6 +11,7 @@ from tinygen.evaluation import (
     active_units,
     interpolate,
     interpolations,
+    neighbours,
     plane_projection,
     prior_quantiles,
 )
@@ -48,6 +49,15 @@ def test_interpolations_begin_and_end_at_the_first_codes_of_two_classes():
     assert list(paths) == ["1 to 8"]
     np.testing.assert_allclose(paths["1 to 8"][[0, -1]], codes[[2, 4]])
     np.testing.assert_allclose(np.diff(paths["1 to 8"], axis=0), [(codes[4] - codes[2]) / 9] * 9)
+
+
+@pytest.mark.parametrize("n, c, expected", [(1, 4, 1), (3, 8, 3), (8, 3, 3), (20, 8, 6)])
+def test_codes_have_no_more_directions_than_there_are_images_or_numbers(n, c, expected):
+    codes = np.random.default_rng(0).standard_normal((n, c))
+    around = neighbours(codes, 0, np.linspace(-2, 2, 5), directions=6)
+    assert [*around] == [f"direction {k + 1}" for k in range(expected)]
+    for path in around.values():
+        np.testing.assert_allclose(path[2], codes[0])
 
 
 def test_no_class_is_in_two_interpolations():

@@ -54,7 +54,8 @@ def neighbours(codes: Any, index: int, steps: Any, directions: int) -> dict[str,
         codes: ``(n, c)`` host array.
         index: of the image in the middle.
         steps: how far to go, in standard deviations of the codes along the direction.
-        directions: how many, those of the largest variance first.
+        directions: how many, those of the largest variance first; codes have at most c of them,
+            and n codes at most n.
 
     Returns:
         ``{"direction 1": (len(steps), c), ...}``
@@ -70,7 +71,7 @@ def neighbours(codes: Any, index: int, steps: Any, directions: int) -> dict[str,
     far = np.asarray(steps)[:, None]
     return {
         f"direction {k + 1}": codes[index] + far * deviations[k] * rows[k]
-        for k in range(min(directions, codes.shape[1]))
+        for k in range(min(directions, len(rows)))
     }
 
 
