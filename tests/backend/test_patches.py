@@ -127,6 +127,7 @@ IMAGES = np.zeros((2, 4, 6, 3))
         (lambda: patches(IMAGES, 3, 1, -1), "'same' or a whole number, at least 0, got -1"),
         (lambda: patches(IMAGES, 3, 1, "valid"), "at least 0, got 'valid'"),
         (lambda: patches(IMAGES, 3, 1, (1, 1)), "at least 0, got (1, 1)"),
+        (lambda: patches(IMAGES, 3, 1, np.array([1, 1])), "at least 0, got array([1, 1])"),
         (lambda: margins((4, 6), 3, -1, "same"), "at least 1, got 3 and -1"),
         (lambda: smallest_size((4, 6), 0), "at least 1, got 0 and 1"),
         (
@@ -141,6 +142,23 @@ IMAGES = np.zeros((2, 4, 6, 3))
 def test_what_does_not_fit_is_refused_with_its_sizes(call, message):
     with pytest.raises(InputError, match=re.escape(message)):
         call()
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64])
+def test_numbers_of_numpy_are_as_good_as_pythons(kind):
+    """Of 8 bits, most products here would be others: 3 times 43 would be -127."""
+    x = np.random.default_rng(0).standard_normal((1, 128, 13, 2))
+    for kernel, stride, padding in ((1, 3, 0), (12, 1, 1), (12, 3, "same"), (2, 2, 100)):
+        p = patches(x, kernel, stride, padding)
+        settings = kind(kernel), kind(stride), padding if padding == "same" else kind(padding)
+        np.testing.assert_array_equal(patches(x, *settings), p)
+        size = np.int64(128), np.int64(13)
+        back = fold(p, size, *settings)
+        np.testing.assert_array_equal(back, fold(p, (128, 13), kernel, stride, padding))
+        windows = p.shape[1], kind(p.shape[2])
+        assert smallest_size(windows, *settings) == smallest_size(
+            p.shape[1:3], kernel, stride, padding
+        )
 
 
 def test_bytes_are_not_added_up(backend):

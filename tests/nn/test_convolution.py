@@ -384,6 +384,15 @@ def test_images_of_integers_are_refused(backend, layer):
         layer(p, backend.asarray(np.zeros((2, 3, 3, 1), np.uint8)))
 
 
+def test_numbers_of_numpy_are_as_good_as_pythons_in_pools():
+    x = np.random.default_rng(0).standard_normal((1, 100, 16, 1))
+    for pool in (tg.average_pool, tg.max_pool):
+        np.testing.assert_array_equal(
+            pool(x, kernel=np.int8(12), stride=np.int8(4)), pool(x, kernel=12, stride=4)
+        )
+    np.testing.assert_array_equal(tg.upsample(x, factor=np.int8(2)), tg.upsample(x, factor=2))
+
+
 def test_ties_of_a_maximum_are_shared():
     x = tg.Tensor(np.array([2.0, 2, 1, 2]).reshape(1, 2, 2, 1), requires_grad=True)
     dx = tg.grad(tg.max_pool(x, kernel=2).sum(), x)

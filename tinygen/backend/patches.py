@@ -53,6 +53,7 @@ def patches(x: Array, kernel: int, stride: int = 1, padding: Padding = 0) -> Arr
     if len(shape) != 4:
         raise InputError(f"expected images (n, h, w, c), got {shape}")
     n, h, w, c = shape
+    kernel, stride, padding = as_window(kernel, stride, padding)
     oh, ow = output_size((h, w), kernel, stride, padding)
     (top, bottom), (left, right) = margins((h, w), kernel, stride, padding)
     xp = namespace(x)
@@ -86,8 +87,9 @@ def fold(p: Array, size: Size, kernel: int, stride: int = 1, padding: Padding = 
            [2., 4., 2.],
            [1., 2., 1.]])
     """
+    kernel, stride, padding = as_window(kernel, stride, padding)
     oh, ow = output_size(size, kernel, stride, padding)
-    h, w = size
+    h, w = map(int, size)
     shape = _shape_of(p)
     if len(shape) != 4 or shape[1:3] != (oh, ow) or shape[3] % kernel**2:
         raise InputError(
@@ -134,8 +136,9 @@ def output_size(size: Size, kernel: int, stride: int = 1, padding: Padding = 0) 
     is_pair = isinstance(size, (tuple, list)) and len(size) == 2
     if not is_pair or not all(is_whole(n, 1) for n in size):
         raise InputError(f"expected the size of images, (h, w), of at least 1 x 1, got {size}")
+    kernel, stride, padding = as_window(kernel, stride, padding)
     sides = zip(size, margins(size, kernel, stride, padding), strict=True)
-    h, w = (before + length + after for length, (before, after) in sides)
+    h, w = (before + int(length) + after for length, (before, after) in sides)
     if kernel > min(h, w):
         raise InputError(
             f"expected a kernel of at most {min(h, w)} for images of {size[0]} x {size[1]}, "
@@ -150,9 +153,10 @@ def smallest_size(windows: Size, kernel: int, stride: int = 1, padding: Padding 
     >>> smallest_size((4, 4), kernel=3, stride=2, padding=1), output_size((8, 8), 3, 2, 1)
     ((7, 7), (4, 4))
     """
-    refuse_window(kernel, stride, padding)
+    kernel, stride, padding = as_window(kernel, stride, padding)
     rest = 1 if isinstance(padding, str) else kernel - 2 * padding
-    return (windows[0] - 1) * stride + rest, (windows[1] - 1) * stride + rest
+    h, w = map(int, windows)
+    return (h - 1) * stride + rest, (w - 1) * stride + rest
 
 
 def margins(size: Size, kernel: int, stride: int, padding: Padding) -> tuple[Size, Size]:
@@ -161,12 +165,26 @@ def margins(size: Size, kernel: int, stride: int, padding: Padding) -> tuple[Siz
     >>> margins((28, 21), kernel=3, stride=2, padding="same")
     ((0, 1), (1, 1))
     """
-    refuse_window(kernel, stride, padding)
+    kernel, stride, padding = as_window(kernel, stride, padding)
     if not isinstance(padding, str):
         return (padding, padding), (padding, padding)
+    size = int(size[0]), int(size[1])
     last = (-(-length // stride) * stride - stride for length in size)  # where a last window begins
     h, w = (max(0, start + kernel - length) for start, length in zip(last, size, strict=True))
     return (h // 2, h - h // 2), (w // 2, w - w // 2)
+
+
+def as_window(kernel: Any, stride: Any, padding: Any) -> tuple[int, int, Padding]:
+    """Kernel, stride and padding as Python's numbers: NumPy's of 8 bits have no room for products.
+
+    Raises:
+        InputError: a number is none that makes sense.
+
+    >>> as_window(np.int8(16), np.uint8(2), padding="same")
+    (16, 2, 'same')
+    """
+    refuse_window(kernel, stride, padding)
+    return int(kernel), int(stride), padding if isinstance(padding, str) else int(padding)
 
 
 def refuse_window(kernel: Any, stride: Any, padding: Any, where: str = "") -> None:
@@ -183,7 +201,7 @@ def refuse_window(kernel: Any, stride: Any, padding: Any, where: str = "") -> No
             f"{where}kernel and stride must be whole numbers, at least 1, "
             f"got {kernel!r} and {stride!r}"
         )
-    if padding != "same" and not is_whole(padding, 0):
+    if not (is_whole(padding, 0) or (isinstance(padding, str) and padding == "same")):
         raise InputError(
             f"{where}padding must be 'same' or a whole number, at least 0, got {padding!r}"
         )

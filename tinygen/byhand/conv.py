@@ -17,11 +17,11 @@ from tinygen.backend import Array, namespace, require_floats
 from tinygen.backend.patches import (
     Padding,
     Size,
+    as_window,
     fold,
     is_whole,
     output_size,
     patches,
-    refuse_window,
 )
 from tinygen.byhand.pieces import Dense, Pair
 from tinygen.errors import InputError
@@ -146,7 +146,7 @@ def average_pool_backward(dy: Array, size: Size, kernel: int, stride: int) -> Ar
     array([[ 1., 11., 10.],
            [ 1., 11., 10.]])
     """
-    refuse_window(kernel, stride, padding=0)
+    kernel, stride, _ = as_window(kernel, stride, padding=0)
     dP = namespace(dy).concatenate([dy * (1 / kernel**2)] * kernel**2, axis=3)
     return fold(dP, size, kernel, stride)  # (K6)
 
@@ -212,6 +212,7 @@ def upsample_backward(dy: Array, factor: int) -> Array:
 def _windows(x: Array, kernel: int, stride: int) -> Array:
     """(n, h, w, c) -> (n, oh, ow, k k, c)."""
     require_floats(x)
+    kernel, stride, _ = as_window(kernel, stride, padding=0)
     P = patches(x, kernel, stride)
     return P.reshape(*P.shape[:3], kernel**2, x.shape[3])
 

@@ -89,7 +89,7 @@ def _windows(pool: str, x: Array, kernel: int, stride: int | None) -> Array:
         p = patches(x, kernel=kernel, stride=kernel if stride is None else stride)
     except (TypeError, ValueError) as error:
         raise type(error)(pool + str(error).removeprefix("patches")) from None
-    return reshape(p, shape=(*p.shape[:3], kernel * kernel, x.shape[3]))
+    return reshape(p, shape=(*p.shape[:3], int(kernel) ** 2, x.shape[3]))
 
 
 @composed
@@ -108,5 +108,6 @@ def upsample(x: Array, *, factor: int) -> Array:
             f"got {shape or x!r} and {factor!r}"
         )
     n, h, w, c = x.shape
+    factor = int(factor)  # NumPy's of 8 bits have no room for products
     y = broadcast_to(reshape(x, shape=(n, h, 1, w, 1, c)), shape=(n, h, factor, w, factor, c))
     return reshape(y, shape=(n, h * factor, w * factor, c))
