@@ -405,6 +405,8 @@ def test_ties_of_a_maximum_are_shared():
         (lambda: ConvTranspose(3, 2, 2, padding=5)(P, X), "got 5 x 4 with kernel 2, stride 1"),
         (lambda: ConvTranspose(3, 2, 3, 2, output_padding=1.0), "below the stride, 2"),
         (lambda: ConvTranspose(3, 2, 3, 2, output_padding=[[1], [2]]), "below the stride, 2"),
+        (lambda: ConvTranspose(3, 2, 3, 2, output_padding="1"), "or two of them, got '1'"),
+        (lambda: Conv("3", 2, 3), "channels must be whole numbers, at least 1, got '3' and 2"),
         (lambda: tg.upsample(X, factor=1.5), "a whole factor of at least 1"),
         (lambda: tg.upsample(X, factor="2"), "a whole factor of at least 1"),
         (lambda: tg.fold(X, size=5, kernel=1), "the size of images, (h, w)"),
@@ -418,6 +420,8 @@ def test_ties_of_a_maximum_are_shared():
         (lambda: convolutional((12, 12, 1), (4,), 3, []), "of one dense layer or more, got []"),
         (lambda: deconvolutional([], (4,), 3, (12, 12, 1)), "one dense layer or more, got []"),
         (lambda: deconvolutional([2], (), 3, (12, 12, 1)), "channels of one convolution or more"),
+        (lambda: deconvolutional([2], 4, 3, (12, 12, 1)), "of one convolution or more, got 4"),
+        (lambda: convolutional("571", (4,), 3, [2]), "at least 1, got '5' and '7' and '1'"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(make, said):

@@ -122,7 +122,7 @@ class ConvTranspose(Conv):
         if below != [True, True]:
             raise InputError(
                 f"ConvTranspose: the output padding must be a whole number below the stride, "
-                f"{self.stride}, or two of them, got {output_padding}"
+                f"{self.stride}, or two of them, got {output_padding!r}"
             )
         self.output_padding = (int(pair[0]), int(pair[1]))
         self.shapes = {**self.shapes, "W": (self.inputs, self.kernel**2 * self.outputs)}

@@ -357,7 +357,7 @@ def require_float_dtype(what: str, dtype: Any) -> None:
 def whole_numbers(where: str, *numbers: Any, what: str = "widths") -> tuple[int, ...]:
     """Widths, or others, as Python's integers: NumPy's are good, but JSON has none."""
     if not all(isinstance(n, Integral) and type(n) is not bool and int(n) >= 1 for n in numbers):
-        given = " and ".join(map(str, numbers))
+        given = " and ".join(map(repr, numbers))
         raise InputError(f"{where}: {what} must be whole numbers, at least 1, got {given}")
     return tuple(map(int, numbers))
 

@@ -150,7 +150,8 @@ def deconvolutional(
     >>> deconvolutional([10], (32, 16), 3, (28, 28, 1)).shapes
     {'W1': (10, 1568), 'b1': (1568,), 'W2': (32, 144), 'b2': (16,), 'W3': (16, 9), 'b3': (1,)}
     """
-    style, stages = _Style(**options), stages_of(image, channels[::-1])[::-1]
+    backwards = channels[::-1] if np.iterable(channels) else channels  # which is then refused
+    style, stages = _Style(**options), stages_of(image, backwards)[::-1]
     style.check(dense=False)
     _refuse_sizes(image, kernel, sizes)
     dense = pairwise([*sizes, prod(stages[0])])
@@ -166,9 +167,9 @@ def deconvolutional(
 def stages_of(image: Sequence[int], channels: Sequence[int]) -> list[tuple[int, ...]]:
     """The shapes ``(h, w, c)`` of an image on its way through convolutions with these channels."""
     if not np.iterable(image) or len(image) != 3:
-        raise InputError(f"expected the shape of an image, (h, w, c), got {image}")
+        raise InputError(f"expected the shape of an image, (h, w, c), got {image!r}")
     if not np.iterable(channels) or not len(channels):
-        raise InputError(f"expected the channels of one convolution or more, got {channels}")
+        raise InputError(f"expected the channels of one convolution or more, got {channels!r}")
     stages = [whole_numbers("convolutions", *image, what="the lengths of an image")]
     for c in whole_numbers("convolutions", *channels, what="channels"):
         h, w, _ = stages[-1]
