@@ -325,6 +325,29 @@ def test_a_run_of_another_network_is_no_start(tiny, tmp_path, capsys):
     assert expected in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("conv", [(), ("--architecture", "conv", "--channels", "2,3")])
+def test_a_start_has_the_images_and_the_functions_of_the_run(conv, tmp_path, capsys):
+    """Its parameters fit all the same."""
+    files = {}
+    for shape in ((5, 7), (7, 5)):
+        x = np.random.default_rng(0).integers(0, 256, (40, *shape), dtype=np.uint8)
+        files[shape] = ("--data", "npz", "--data-dir", tmp_path / f"{shape[0]}.npz")
+        np.savez(files[shape][-1], x_train=x, x_test=x[:8])
+    flags = ("--hidden", "6", "--latent", "3", "--batch-size", "20", "--epochs", "1",
+             "--nll-samples", "0", *conv)  # fmt: skip
+    vae_here(*flags, *files[5, 7], "--out", tmp_path / "run")
+    flags = (*flags, "--out", tmp_path / "other", "--start", tmp_path / "run")
+    for more, said in {
+        files[7, 5]: "with images of 7 x 5 x 1, got one with images of 5 x 7 x 1",
+        (*files[5, 7], "--activation", "tanh"): "with activation tanh, got one with activation "
+        "gelu",
+    }.items():
+        done = run_captured(capsys, *flags, *more, name=NAME)
+        assert done.returncode == 2
+        assert said in done.stderr and done.stderr.count("\n") == 1
+    vae_here(*flags, *files[5, 7])
+
+
 @pytest.mark.parametrize("preset, before", example(NAME).AFTER.items())
 def test_a_preset_that_goes_on_has_the_network_of_the_one_before(preset, before):
     def network(name):

@@ -15,7 +15,9 @@ from tinygen import optim
 from tinygen.backend import Backend, get_backend
 from tinygen.commands import command_line
 from tinygen.data import Dataset, load, stroke_digits
+from tinygen.display import times
 from tinygen.errors import InputError
+from tinygen.models.architecture import shape_of
 from tinygen.parameters import Parameters
 from tinygen.training import stopping
 from tinygen.training.distributed import Ranks, joined, refuse_other_than_means
@@ -74,7 +76,7 @@ class Run:
         if self.args.resume:
             trainer.restore()
         if not trainer.state.step and (start := vars(self.args).get("start")):
-            _begin_with(load_run(start, self.backend), learner)
+            _begin_with(load_run(start, self.backend), learner, self.dataset.image_shape)
         return trainer
 
     @property
@@ -211,8 +213,12 @@ def set_up_on(
     return replace(run, ranks=ranks)
 
 
-def _begin_with(trained: TrainedModel, learner: Learner) -> None:
-    """Write the parameters of another run into those of a learner."""
+def _begin_with(trained: TrainedModel, learner: Learner, image: tuple[int, ...]) -> None:
+    """Write the parameters of another run into those of a learner, for images of that shape.
+
+    Raises:
+        InputError: the other run is of another network.
+    """
     p, other = learner.parameters, trained.parameters.shapes
     for name in {**p.shapes, **other}:
         expected, got = (shapes.get(name, "none") for shapes in (p.shapes, other))
@@ -220,6 +226,20 @@ def _begin_with(trained: TrainedModel, learner: Learner) -> None:
             raise InputError(
                 f"--start {trained.path}: expected the network of this run, in which {name} is "
                 f"{expected}, got one in which it is {got}"
+            )
+    # Functions have no parameters that would tell, nor has a convolution any for an image's size.
+    seen = shape_of(trained.model) if trained.model.channels else trained.data.get("shape")
+    if not isinstance(seen, (list, tuple)) or len(seen) == 1:  # rows, or nobody knows
+        seen = image
+    for what, expected, got in (
+        ("images of", times((*image, 1)[:3]), times((*seen, 1)[:3])),
+        *((name, getattr(learner.model, name, ""), getattr(trained.model, name, ""))
+          for name in ("activation", "output")),
+    ):  # fmt: skip
+        if expected != got:
+            raise InputError(
+                f"--start {trained.path}: expected the network of this run, with {what} "
+                f"{expected}, got one with {what} {got}"
             )
     p.flat[...] = trained.parameters.flat
     p.note_write()
