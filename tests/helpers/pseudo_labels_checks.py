@@ -244,6 +244,10 @@ def check_a_class_without_labels(gradients: str) -> None:
     learner.frequencies[0] = 0
     figures = learner.step(data_of(learner, 3), RATE)
     assert figures["sure"] == 1 and np.isfinite(figures["loss"])  # of class 1
+    learner.average["b1"][...] = (-1000, -1000, 0)
+    with np.errstate(all="raise", under="ignore"):
+        figures = learner.step(data_of(learner, 3), RATE)
+    assert figures["sure"] == 0 and np.isfinite(figures["loss"])  # nothing is left of class 2
 
 
 # By hand and by autograd.

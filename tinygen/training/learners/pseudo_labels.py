@@ -18,6 +18,8 @@ THRESHOLD = 0.95
 RARE = 1e-3
 """The least frequency of a class that predictions are divided by: else a class that is hardly
 predicted any more would win every image."""
+TINY = 1e-30
+"""Where the whole of a prediction is a class without labels, 0 is divided by this, and not by 0."""
 
 
 class PseudoLabelLearner(SingleLossLearner):
@@ -128,4 +130,4 @@ class PseudoLabelLearner(SingleLossLearner):
         """Predictions (n, classes) as they would be if no class were predicted too often."""
         self.frequencies += (1 - self._moving.decay) * (q.mean(axis=0) - self.frequencies)
         q = q * (self._prior / namespace(q).maximum(self.frequencies, RARE))
-        return q / q.sum(axis=1, keepdims=True)
+        return q / namespace(q).maximum(q.sum(axis=1, keepdims=True), TINY)
