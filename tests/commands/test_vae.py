@@ -290,6 +290,14 @@ def test_memory_of_the_estimate_with_5000_samples(mnist, tmp_path):
     assert usage.ru_maxrss <= 600 * 1024, f"{usage.ru_maxrss / 1024:.0f} MB"  # in KiB on Linux
 
 
+def test_a_small_part_of_an_epoch_is_a_step_with_distorted_images_and_not_all_of_them():
+    module = example(NAME)
+    flags = ["--input-distortion", ".1", "--distorted-epochs"]
+    for epochs, steps in {"0": 0, ".001": 1, ".1": 1, ".5": 2, "2": 8}.items():
+        args = module.flags().parse_args([*flags, epochs])
+        assert module.build(args, (28, 28), steps_per_epoch=4).distorted_steps == steps
+
+
 # Beginning with another run.
 
 

@@ -112,7 +112,8 @@ def build(args, shape: Sequence[int] = command_line.UNKNOWN_SIZE, steps_per_epoc
         raise InputError(f"--binarize {args.binarize} needs the likelihood bernoulli")
     options = command_line.options(args, VAE)
     options["kl_warm_up"] = round(args.kl_warm_up * steps_per_epoch)
-    options["distorted_steps"] = round(args.distorted_epochs * steps_per_epoch)
+    distorted = round(args.distorted_epochs * steps_per_epoch)
+    options["distorted_steps"] = max(1, distorted) if args.distorted_epochs else 0  # 0 is for all
     options["binarize"] = args.binarize == "dynamic"
     image = image_option(args.channels or args.input_distortion, shape)
     return VAE(math.prod(shape), image=image, **options)
