@@ -333,6 +333,16 @@ def test_a_run_of_another_network_is_no_start(tiny, tmp_path, capsys):
     assert expected in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_a_run_does_not_write_over_its_start(tiny, tmp_path, capsys):
+    flags, folder = tiny
+    vae_here(*flags, "--out", folder, "--epochs", "1")
+    before = (folder / "checkpoint.npz").read_bytes()
+    more = ("--start", tmp_path / "data" / ".." / "run", "--out", folder, "--restart")
+    done = run_captured(capsys, *flags, *more, name=NAME)
+    assert done.returncode == 2 and "the run would write over it" in done.stderr
+    assert (folder / "checkpoint.npz").read_bytes() == before
+
+
 @pytest.mark.parametrize("conv", [(), ("--architecture", "conv", "--channels", "2,3")])
 def test_a_start_has_the_images_and_the_functions_of_the_run(conv, tmp_path, capsys):
     """Its parameters fit all the same."""

@@ -76,7 +76,12 @@ class Run:
         if self.args.resume:
             trainer.restore()
         if not trainer.state.step and (start := vars(self.args).get("start")):
-            _begin_with(load_run(start, self.backend), learner, self.dataset.image_shape)
+            trained = load_run(start, self.backend)
+            if trained.path and trained.path.resolve() == self.run_dir.checkpoint.resolve():
+                raise InputError(
+                    f"--start {start}: the run would write over it; choose another --out"
+                )
+            _begin_with(trained, learner, self.dataset.image_shape)
         return trainer
 
     @property
