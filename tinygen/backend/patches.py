@@ -174,8 +174,11 @@ def margins(size: Size, kernel: int, stride: int, padding: Padding) -> tuple[Siz
     return (h // 2, h - h // 2), (w // 2, w - w // 2)
 
 
-def as_window(kernel: Any, stride: Any, padding: Any) -> tuple[int, int, Padding]:
+def as_window(kernel: Any, stride: Any, padding: Any, where: str = "") -> tuple[int, int, Padding]:
     """Kernel, stride and padding as Python's numbers: NumPy's of 8 bits have no room for products.
+
+    Args:
+        where: what the message begins with.
 
     Raises:
         InputError: a number is none that makes sense.
@@ -183,28 +186,18 @@ def as_window(kernel: Any, stride: Any, padding: Any) -> tuple[int, int, Padding
     >>> as_window(np.int8(16), np.uint8(2), padding="same")
     (16, 2, 'same')
     """
-    refuse_window(kernel, stride, padding)
-    return int(kernel), int(stride), padding if isinstance(padding, str) else int(padding)
-
-
-def refuse_window(kernel: Any, stride: Any, padding: Any, where: str = "") -> None:
-    """A window has to have a size, and a step to the next one.
-
-    Args:
-        where: what the message begins with.
-
-    Raises:
-        InputError: a number is none that makes sense.
-    """
     if not (is_whole(kernel, 1) and is_whole(stride, 1)):
         raise InputError(
             f"{where}kernel and stride must be whole numbers, at least 1, "
             f"got {kernel!r} and {stride!r}"
         )
-    if not (is_whole(padding, 0) or (isinstance(padding, str) and padding == "same")):
+    if isinstance(padding, str) and padding == "same":
+        return int(kernel), int(stride), padding
+    if not is_whole(padding, 0):
         raise InputError(
             f"{where}padding must be 'same' or a whole number, at least 0, got {padding!r}"
         )
+    return int(kernel), int(stride), int(padding)
 
 
 def _loops(p: Array) -> tuple[Loop, Loop]:

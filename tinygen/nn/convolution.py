@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import require_floats
-from tinygen.backend.patches import Padding, Size, is_whole, refuse_window, smallest_size
+from tinygen.backend.patches import Padding, Size, as_window, is_whole, smallest_size
 from tinygen.errors import InputError
 from tinygen.nn.initialisers import Draw
 from tinygen.nn.layers import Dense, whole_numbers
@@ -54,10 +54,9 @@ class Conv(Dense):
     ) -> None:
         name = type(self).__name__
         inputs, outputs = whole_numbers(name, inputs, outputs, what="channels")
-        refuse_window(kernel, stride, padding, where=f"{name}: ")
+        window = as_window(kernel, stride, padding, where=f"{name}: ")
         super().__init__(inputs, outputs, weights, biases)
-        self.kernel, self.stride = int(kernel), int(stride)
-        self.padding = padding if isinstance(padding, str) else int(padding)
+        self.kernel, self.stride, self.padding = window
         self.shapes = {**self.shapes, "W": (self.kernel**2 * self.inputs, self.outputs)}
 
     def _more_arguments(self) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen.backend.patches import refuse_window, smallest_size
+from tinygen.backend.patches import as_window, smallest_size
 from tinygen.errors import InputError, refuse_unknown
 from tinygen.nn.convolution import Conv, ConvTranspose
 from tinygen.nn.layers import (
@@ -179,7 +179,7 @@ def stages_of(image: Sequence[int], channels: Sequence[int]) -> list[tuple[int, 
 
 def _refuse_sizes(image: Sequence[int], kernel: int, sizes: Sequence[int]) -> None:
     """Refuse windows that are twice as large as the image, and a network without its end."""
-    refuse_window(kernel, STRIDE, PADDING, where="convolutions: ")
+    as_window(kernel, STRIDE, PADDING, where="convolutions: ")
     if not np.iterable(sizes) or not len(sizes):
         raise InputError(f"expected the width of one dense layer or more, got {sizes}")
     h, w, _ = image
