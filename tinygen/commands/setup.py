@@ -224,30 +224,28 @@ def _begin_with(trained: TrainedModel, learner: Learner, image: tuple[int, ...])
     Raises:
         InputError: the other run is of another network.
     """
-    p, other = learner.parameters, trained.parameters.shapes
-    for name in {**p.shapes, **other}:
-        expected, got = (shapes.get(name, "none") for shapes in (p.shapes, other))
+    # Parameters tell neither the activation nor, of a convolution, the size of the images.
+    seen = shape_of(trained.model) if trained.model.channels else trained.data.get("shape")
+    if not isinstance(seen, (list, tuple)) or len(seen) == 1:  # rows, or nobody knows
+        seen = image
+    ours = _network(learner.model, learner.parameters, image)
+    theirs = _network(trained.model, trained.parameters, seen)
+    for name in {**ours, **theirs}:
+        expected, got = (network.get(name, "none") for network in (ours, theirs))
         if expected != got:
             raise InputError(
                 f"--start {trained.path}: expected the network of this run, in which {name} is "
                 f"{expected}, got one in which it is {got}"
             )
-    # Functions have no parameters that would tell, nor has a convolution any for an image's size.
-    seen = shape_of(trained.model) if trained.model.channels else trained.data.get("shape")
-    if not isinstance(seen, (list, tuple)) or len(seen) == 1:  # rows, or nobody knows
-        seen = image
-    for what, expected, got in (
-        ("images of", times((*image, 1)[:3]), times((*seen, 1)[:3])),
-        *((name, getattr(learner.model, name, ""), getattr(trained.model, name, ""))
-          for name in ("activation", "output")),
-    ):  # fmt: skip
-        if expected != got:
-            raise InputError(
-                f"--start {trained.path}: expected the network of this run, with {what} "
-                f"{expected}, got one with {what} {got}"
-            )
+    p = learner.parameters
     p.flat[...] = trained.parameters.flat
     p.note_write()
+
+
+def _network(model: Any, parameters: Parameters, image: Sequence[int]) -> dict[str, Any]:
+    """What two networks must have in common for one to go on with the other's parameters."""
+    functions = {name: getattr(model, name, "none") for name in ("activation", "output")}
+    return {**parameters.shapes, **functions, "image": times((*image, 1)[:3])}
 
 
 def load_dataset(

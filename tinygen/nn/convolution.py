@@ -35,8 +35,8 @@ class Conv(Dense):
         weights, biases: as of `Dense`; weights are drawn as ``(kernel, kernel, inputs, outputs)``.
 
     Raises:
-        InputError: a number makes no sense, the input has other channels, or the window does not
-            fit into it.
+        InputError: a number makes no sense, or the input has other channels.
+        ValueError: the window does not fit into the input.
 
     >>> Conv(1, 16, kernel=3, stride=2, padding=1).shapes
     {'W': (9, 16), 'b': (16,)}
