@@ -356,7 +356,7 @@ def test_a_start_has_the_images_and_the_functions_of_the_run(conv, tmp_path, cap
     vae_here(*flags, *files[5, 7], "--out", tmp_path / "run")
     flags = (*flags, "--out", tmp_path / "other", "--start", tmp_path / "run")
     for more, said in {
-        files[7, 5]: "in which image is 7 x 5 x 1, got one in which it is 5 x 7 x 1",
+        files[7, 5]: "in which image is (7, 5, 1), got one in which it is (5, 7, 1)",
         (*files[5, 7], "--activation", "tanh"): "in which activation is tanh, got one in which "
         "it is gelu",
     }.items():

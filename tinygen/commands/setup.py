@@ -15,7 +15,6 @@ from tinygen import optim
 from tinygen.backend import Backend, get_backend
 from tinygen.commands import command_line
 from tinygen.data import Dataset, load, stroke_digits
-from tinygen.display import times
 from tinygen.errors import InputError
 from tinygen.models.architecture import shape_of
 from tinygen.parameters import Parameters
@@ -245,7 +244,7 @@ def _begin_with(trained: TrainedModel, learner: Learner, image: tuple[int, ...])
 def _network(model: Any, parameters: Parameters, image: Sequence[int]) -> dict[str, Any]:
     """What two networks must have in common for one to go on with the other's parameters."""
     functions = {name: getattr(model, name, "none") for name in ("activation", "output")}
-    return {**parameters.shapes, **functions, "image": times((*image, 1)[:3])}
+    return {**parameters.shapes, **functions, "image": (*image, 1)[:3]}
 
 
 def load_dataset(
