@@ -1,4 +1,4 @@
-"""Automatic differentiation: the engine, and what checks a gradient."""
+"""Automatic differentiation: the engine, and checks of gradients."""
 
 from tinygen.autograd.compare import GradientComparison, compare_gradients
 from tinygen.autograd.derivatives import hvp, jacobian, jvp

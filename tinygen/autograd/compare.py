@@ -1,4 +1,4 @@
-"""Compares two gradients of one loss: by hand against autograd, or one's own against another's."""
+"""Compares two gradients of one loss: by hand against autograd, or yours against another."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tinygen.autograd.finite_differences import GradientError
 from tinygen.backend import to_host
 
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
-"""What two right derivations may differ by: some thousand roundings in float64, a hundred in
+"""How far two correct derivations may differ: some thousands of roundings in float64, a hundred in
 float32."""
 
 
 @dataclass(frozen=True)
 class GradientComparison:
-    """How far two gradients that agree are apart.
+    """How far apart two gradients are that agree.
 
     Attributes:
         loss: the difference of the losses, relative to the larger one.
         gradient: the norm of the difference of the gradients, relative to that of the second.
-        worst: the parameter whose gradients are furthest apart, measured by what is allowed; if
+        worst: the parameter whose gradients are furthest apart, relative to what is allowed; if
             all are equal, the first one.
 
     >>> import numpy as np
@@ -50,24 +50,24 @@ def compare_gradients(
 ) -> GradientComparison:
     """Compare two functions ``(parameters, *data) -> (loss, gradients)`` at `p` and `data`.
 
-    The gradient of a parameter may differ by `tolerance` times the norm of the whole gradient; and
-    by no more than the root of `tolerance` times its own norm, so that a wrong gradient does not
-    hide behind larger ones. What is as small as the rounding of the whole, a tenth of `tolerance`
-    times its norm, is not judged. Two right formulas may differ by more where a sigmoid saturates,
-    since one of them keeps more digits there; so compare at weights of an ordinary size.
+    The gradient of a parameter may differ by `tolerance` times the norm of the whole gradient, but
+    by no more than the square root of `tolerance` times its own norm, so that a wrong gradient
+    cannot hide behind larger ones. A difference as small as the rounding of the whole, a tenth of
+    `tolerance` times its norm, does not count. Two correct formulas may differ by more where a
+    sigmoid saturates, since one of them keeps more digits there; so compare at ordinary weights.
 
     Args:
         f, g: the two functions, such as ``partial(byhand.vae.loss_and_grads, **model.terms)`` and
             ``value_and_grad(model.loss)``.
         p: the parameters.
-        data: what else both functions take, noise included.
-        tolerance: 1e-12 for float64 and 1e-5 for float32, if it is not given.
+        data: whatever else both functions take, noise included.
+        tolerance: by default 1e-12 for float64 and 1e-5 for float32.
 
     Raises:
         GradientError: the losses or gradients differ, or are not finite. The message names the
-            worst parameter, the worst index in it, the ratio of both numbers there, and the
+            worst parameter, the worst index in it, the ratio of the two numbers there, and the
             parameters whose gradients agree: a mistake lies between these and the others. Also
-            if a function changes what it was given, since then the other one sees something else.
+            if a function changes its arguments, since the other would then see something else.
         ValueError: they differ, and a function returns something else when it is called again.
 
     >>> f = lambda p, x: (p["W"] * x, {"W": x})
@@ -108,7 +108,7 @@ def _compared(
     rounding = tolerance / 10
 
     difference, size = abs(J - K), max(abs(J), abs(K))
-    if not difference <= tolerance * size + rounding or size == np.inf:  # nan is not, either
+    if not difference <= tolerance * size + rounding or size == np.inf:  # NaN is refused, too
         ratio = f", ratio {J / K:.6g}" if K else ""
         raise GradientError(f"the first loss is {J:.12g}, the second {K:.12g}{ratio}")
     for name, b in of_g.items():
@@ -132,7 +132,7 @@ def _compared(
 def _called(
     which: str, function: Callable[..., Any], p: Mapping[str, Any], data: tuple[Any, ...]
 ) -> tuple[float, dict[str, Any]]:
-    """What a function returns, copied to the host: the other one may write to the same memory."""
+    """What a function returns, copied to the host: the other may write to the same memory."""
     before = [np.array(x) for x in _arrays((p, data))]
     result = function(p, *data)
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
@@ -179,7 +179,7 @@ def _norm(*arrays: Any) -> float:
     largest = max(float(np.max(np.abs(a), initial=0)) for a in arrays)
     if not 0 < largest < np.inf:
         return largest
-    # Of numbers up to 1: squares of others might overflow, or vanish.
+    # Scaled to at most 1, as squares of other numbers might overflow or vanish.
     squares = (np.square(np.abs(a) / largest, dtype=np.float64).sum() for a in arrays)
     return largest * float(np.sqrt(sum(squares)))
 

@@ -1,7 +1,7 @@
 """Derivatives beyond the gradient, from backward passes alone: Jacobians, and products with them.
 
 ``f(x, *data)`` is a function of a `Parameters`, a mapping of names to arrays, a list or tuple of
-arrays, or a single array, which it gets as Tensors; x and a direction v have one layout.
+arrays, or a single array, which it gets as Tensors; x and a direction v have the same layout.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def jvp(f: Callable[..., Tensor], x: Any, v: Any, *data: Any) -> Array:
 
 
 def hvp(f: Callable[..., Tensor], x: Layout, v: Any, *data: Any) -> Layout:
-    """The Hessian of a single number ``f(x)`` times `v`, in the layout of `x` (Pearlmutter 1994).
+    """The Hessian of a scalar ``f(x)`` times `v`, in the layout of `x` (Pearlmutter 1994).
 
     This is how the gradient changes as `x` moves along `v`.
 
@@ -102,7 +102,7 @@ def _named(several: Any, layout: Any) -> dict[Any, Any]:
 
 
 def _inner(g: Any, v: Any) -> Tensor:
-    """The inner product of two of one layout."""
+    """The inner product of `g` and `v`, which must have one layout."""
     g, along = _named(g, g), _named(v, g)
     expected = {k: np.shape(raw(dx)) for k, dx in g.items()}
     fits = along.keys() == g.keys()

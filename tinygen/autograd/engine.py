@@ -1,10 +1,10 @@
 """Reverse-mode automatic differentiation: computations with tensors are recorded and walked back.
 
-A `Tensor` is an array that knows which `Op` computed it, from which other tensors. An `Op` knows
+A `Tensor` is an array that knows which `Op` computed it and from which other tensors. An `Op` knows
 its own partial derivatives and nothing else. `grad` goes back over the record and applies the chain
-rule once to each tensor. docs/autograd.md works an example through this file.
+rule once to each tensor. docs/autograd.md follows an example through this file.
 
-What the syntax of Python does with a Tensor is in operators.py.
+What Python's syntax does with a Tensor is in operators.py.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Tensor(Operators):
             x = array_of_list(x, np.float32)
         elif isinstance(x, np.generic):
             x = np.asarray(x)
-        backend_of(x)  # refuses what is no array
+        backend_of(x)  # refuses anything but an array
         if x.dtype.kind not in "fiub":
             raise TypeError(f"Tensor: expected an array of real numbers, got {_kind(x)}")
         self.array = x
@@ -79,7 +79,7 @@ class Tensor(Operators):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether a gradient is computed for this tensor; of a leaf it can be set."""
+        """Whether a gradient is computed for this tensor; can be set on a leaf."""
         return self._requires_grad
 
     @requires_grad.setter
@@ -115,8 +115,8 @@ class Tensor(Operators):
             g: the gradient arriving here, of this tensor's shape; 1 for a single number.
             create_graph: record the gradients, so that they can be differentiated.
             retain_graph: keep the graph for a second call.
-            accumulate: add to the ``.grad`` that is there. By default it is replaced, so that no
-                ``zero_grad()`` can be forgotten.
+            accumulate: add to the existing ``.grad``. By default it is replaced, so there is no
+                ``zero_grad()`` to forget.
         """
         nodes = topological_order(self)
         wanted = [t for t in nodes if t._op is None or t._retains]
@@ -126,7 +126,7 @@ class Tensor(Operators):
             t.grad = t.grad + new if accumulate and t.grad is not None else new
 
     def retain_grad(self) -> Tensor:
-        """Ask `backward` to leave ``.grad`` at this interior tensor as well; returns it."""
+        """Ask `backward` to leave ``.grad`` on this interior tensor, too; returns the tensor."""
         self._retains = True
         return self
 
@@ -146,7 +146,7 @@ class Tensor(Operators):
         raise TypeError("a Tensor has no subclasses: ops recognise it by its exact type")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A leaf is copied, and pickled, as a new leaf; a graph is neither."""
+        """A leaf is copied or pickled as a new leaf; a graph can be neither."""
         if not self.is_leaf:
             raise TypeError(
                 f"the result of {self._op} cannot be copied or pickled without its graph; "
@@ -180,11 +180,11 @@ def leaves(parameters: Any) -> dict[str, Tensor]:
 Partial = Callable[..., Any]
 
 LISTS = (list, tuple)
-"""What an op takes for an array."""
+"""What an op accepts as an array."""
 
 
 class _WithPosition:
-    """The partials of an op of ``*xs``: the last one stands for all xs, and is told which it is."""
+    """The partials of an op of ``*xs``: the last serves for all xs, and is told which one."""
 
     def __init__(self, partials: tuple[Partial | None, ...]) -> None:
         self.first, self.of_any = partials[:-1], partials[-1]
@@ -199,7 +199,7 @@ class Op:
     """A differentiable function of arrays.
 
     Called with arrays it computes at array speed and records nothing. Called with a Tensor it also
-    records itself, so that the backward pass can ask for its partials. The decorator `op` makes it.
+    records itself, so that the backward pass can ask for its partials. The decorator is `op`.
 
     >>> import tinygen as tg
     >>> tg.power.name, tg.power.arguments, tg.power(3.0, 2.0)
@@ -217,7 +217,7 @@ class Op:
         self.arguments = [p.name for p in signature if p.kind != p.KEYWORD_ONLY]
         self.variadic = any(p.kind == p.VAR_POSITIONAL for p in signature)
         self.defaults = {p.name: p.default for p in signature if p.kind == p.KEYWORD_ONLY}
-        for p in signature:  # left out of a call, it would be left out of the partials' as well
+        for p in signature:  # left out of a call, it would be missing for the partials, too
             if p.kind != p.KEYWORD_ONLY and p.default is not p.empty:
                 raise TypeError(
                     f"op {self.name}: expected the argument {p.name} without a default, got "
@@ -238,7 +238,7 @@ class Op:
         )
 
     def _refuse_other_form(self, name: str, dx: Partial | None) -> None:
-        """A partial that cannot be called is told now, not in a backward pass."""
+        """Report now, not in a backward pass, a partial that cannot be called."""
         with_position = self.variadic and name == "d" + self.arguments[-1]
         form = [*(["i"] if with_position else []), "g", "y", *self.arguments]
         try:
@@ -277,7 +277,7 @@ class Op:
             raise self._explain(error, [raw(x) for x in arguments]) from error
 
     def _record(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
-        """The result as a Tensor, which knows where it is from if a gradient may be asked for."""
+        """The result as a Tensor, which knows its origin if a gradient may be asked for."""
         arrays, differentiable = [], False
         for x in arguments:
             if type(x) is Tensor:
@@ -287,7 +287,7 @@ class Op:
                 return self(*self._without_lists(arguments), **options)
             else:
                 if isinstance(x, np.ndarray):
-                    backend_of(x)  # refuses a matrix, which multiplies otherwise
+                    backend_of(x)  # refuses np.matrix, which multiplies differently
                 arrays.append(x)
         y = self.forward(*arrays, **options)
         if ENGINE.watch is not None:
@@ -296,8 +296,8 @@ class Op:
         t.array = y
         t._requires_grad = False
         t._number = next_number()
-        kind = y.dtype.kind if hasattr(y, "strides") else "no array"  # as a Tensor is none
-        # A result that is no float, as of astype(int), is constant: only floats have gradients.
+        kind = y.dtype.kind if hasattr(y, "strides") else "no array"  # such as a Tensor
+        # A result of integers, as of astype(int), is constant: only floats have gradients.
         if differentiable and ENGINE.recording and kind == "f":
             t._requires_grad = True
             t._op, t._parents, t._arrays = self, arguments, arrays
@@ -307,7 +307,7 @@ class Op:
         return t
 
     def _without_lists(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Lists become arrays of the dtype and the library of the arrays beside them."""
+        """Lists become arrays with the dtype and the library of the arrays beside them."""
         arrays = [raw(x) for x in arguments if hasattr(x, "dtype")]
         dtype = next((x.dtype for x in arrays if x.dtype.kind == "f"), np.float32)
         backend = backend_of(arrays[0] if arrays else 0)
@@ -316,7 +316,7 @@ class Op:
         )
 
     def _by_position(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Arrays that were given by the names of the arguments, put into their order."""
+        """Put arrays that were passed by keyword into the order of the arguments."""
         signature = inspect.signature(self.forward)
         for name in options:
             if name not in self.defaults and (self.variadic or name not in self.arguments):
@@ -337,7 +337,7 @@ class Op:
                 f"by keyword it takes {', '.join(self.defaults) or 'nothing'}"
             )
         got = ", ".join(f"{self.argument(i)} is {_kind(x)}" for i, x in enumerate(arrays))
-        # What lacks an attribute, such as ndim, is of the wrong type.
+        # An argument that lacks an attribute, such as ndim, is of the wrong type.
         kind = next((k for k in (IndexError, ValueError) if isinstance(error, k)), TypeError)
         return kind(f"{self.name}: {got and got + '; '}{error}")
 
@@ -353,7 +353,7 @@ class Op:
 
 
 def op(*others: Any, **partials: Partial | None) -> Callable[[Callable[..., Any]], Op]:
-    """Turn a function of arrays into an op; its partials stand on it in the order of its arguments.
+    """Turn a function of arrays into an op, given its partials in the order of its arguments.
 
     The function takes arrays by position and everything else by keyword. A partial of an argument
     ``x`` is called ``dx`` and has the form ``dx(g, y, *arguments, **options)``:
@@ -364,7 +364,7 @@ def op(*others: Any, **partials: Partial | None) -> Callable[[Callable[..., Any]
     - it is written with ops and operators only, so that with Tensors it is itself recorded;
     - None instead of a function says that no gradient flows to this argument.
 
-    A function of ``*xs`` has one partial with the position in front: ``dxs(i, g, y, *xs)``.
+    A function of ``*xs`` has one partial, which gets the position first: ``dxs(i, g, y, *xs)``.
 
     >>> @op(dx=lambda g, y, x: 3.0 * x * x * g)
     ... def cube(x):
@@ -384,7 +384,7 @@ def op(*others: Any, **partials: Partial | None) -> Callable[[Callable[..., Any]
 
     def decorate(forward: Callable[..., Any]) -> Op:
         new = Op(forward, partials)
-        # A cell of a notebook may be run again; a relu of one's own leaves tinygen's in the table.
+        # A notebook cell may be run again; a relu of your own leaves tinygen's in the table.
         if OPS.setdefault(new.name, new).__module__ == new.__module__:
             OPS[new.name] = new
         return new
@@ -404,9 +404,9 @@ def _kind(x: Any) -> str:
 
 @op(dz=lambda g, y, z, x: g, dx=None)
 def gradient_of(z: Array, x: Array) -> Array:
-    """A copy of `z`, as a function of `x` as well, with respect to which its derivative is 0.
+    """A copy of `z` that also counts as a function of `x`, with derivative 0.
 
-    So a gradient that happens to be constant, as of relu, can be differentiated once more.
+    This lets a gradient that happens to be constant, such as relu's, be differentiated once more.
     """
     return namespace(z).array(z)
 
@@ -430,7 +430,7 @@ def grad(
         wrt: a Tensor, leaf or interior, or a list, tuple or mapping of Tensors.
         g: the cotangent, of the shape of `y`; may be left out if `y` is a single number.
         create_graph: record the gradients as Tensors, so that they can be differentiated again.
-        retain_graph: keep the graph behind `y`, so that it can be walked once more.
+        retain_graph: keep the graph behind `y`, so that it can be walked again.
 
     Returns:
         A gradient, or a list, tuple or dict of them, as `wrt` is: arrays of their own, or Tensors
@@ -459,8 +459,8 @@ def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]
     """Turn ``f(parameters, *data) -> loss`` into ``(parameters, *data) -> (loss, gradients)``.
 
     The parameters are a `Parameters`, a mapping of names to arrays, a list or tuple of arrays, or a
-    single array; the gradients have the same layout. With `Parameters`, ``out=`` takes those of an
-    earlier step, to write into.
+    single array; the gradients have the same layout. With `Parameters`, ``out=`` takes gradients of
+    an earlier step, to write into.
     Further keywords go to `f`.
 
     >>> import numpy as np
@@ -494,7 +494,7 @@ def value_and_grad(f: Callable[..., Tensor]) -> Callable[..., tuple[Array, Any]]
             out[name][...] = by_id.get(id(leaf), 0)
         return loss.array, out
 
-    with_gradients.__wrapped__ = f  # type: ignore[attr-defined]  # for who wants its graph
+    with_gradients.__wrapped__ = f  # type: ignore[attr-defined]  # for callers who want its graph
     return with_gradients
 
 
@@ -531,9 +531,9 @@ def in_container_of(several: Any, values: list[Any]) -> Any:
 
 
 def refuse_outer_leaves(nodes: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
-    """To a leaf from outside, such as an outer value_and_grad's, the result is a constant.
+    """Refuse leaves from outside, such as an outer value_and_grad's: to them the result is fixed.
 
-    It is older than the parameters' leaves; what the function makes for itself is younger.
+    They are older than the parameters' leaves; what the function makes for itself is younger.
     """
     first = min((t._number for t in wanted), default=0)
     for t in nodes:
@@ -590,7 +590,7 @@ def walk_back(
 
 
 def topological_order(y: Tensor) -> list[Tensor]:
-    """`y` and all that it depends on and that requires a gradient, parents before children.
+    """`y` and everything it depends on that requires a gradient, parents before children.
 
     A tensor is numbered after its parents, so the order of the numbers is such an order.
     """
@@ -633,7 +633,7 @@ def _needed(nodes: list[Tensor], wanted: Sequence[Tensor]) -> set[int]:
 
 
 def _vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> list[tuple[int, Any]]:
-    """What `t` adds to the gradients of its parents, by their number: ``g`` times a Jacobian."""
+    """What `t` adds to the gradients of its parents, by their position: ``g`` times a Jacobian."""
     op: Any = t._op
     parents: Any = t._parents
     if t._number < WRITES.latest:
@@ -656,7 +656,7 @@ def _vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> list[tuple[
 
 
 def _watched_vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> Any:
-    """The same while somebody looks at every result, or follows them from node to node."""
+    """The same, shown to whoever watches every result or follows them from node to node."""
     products = _vjp(t, g, needed, create_graph)
     if ENGINE.watch is not None:
         for _, dx in products:
@@ -669,7 +669,7 @@ def _watched_vjp(t: Tensor, g: Any, needed: set[int], create_graph: bool) -> Any
 def _accumulate(gradients: Gradients, owned: set[int], key: int, dx: Any) -> None:
     """Add `dx` to the gradient that has arrived at a tensor before.
 
-    A partial may hand one array to both parents, or a view of another: it is not owned to write
+    A partial may hand the same array to both parents, or a view of another: it is not ours to write
     into. The sum of two is, unless it is a Tensor, whose graph needs it.
     """
     if key in owned:
@@ -681,14 +681,14 @@ def _accumulate(gradients: Gradients, owned: set[int], key: int, dx: Any) -> Non
 
 
 NUMPYS = (np.ndarray, np.generic)
-"""What NumPy computes: of 0-d arrays, scalars."""
+"""What NumPy's functions return: scalars for 0-d arrays."""
 
 
 def _of_another_type(dx: Any, x: Tensor, g: Any, op: Op, i: int) -> Any:
     """A partial may be the number 0, or a NumPy scalar for a 0-d array.
 
-    A Tensor among arrays would be returned to the user; an array among Tensors has no derivative;
-    and one on the host among those of a GPU would end up there.
+    Anything else is refused: a Tensor among arrays would be returned to the user, an array among
+    Tensors has no derivative, and a host array among a GPU's would stay on the host.
     """
     recorded = type(g) is Tensor
     if isinstance(dx, (int, float)) and dx == 0:
@@ -703,7 +703,7 @@ def _of_another_type(dx: Any, x: Tensor, g: Any, op: Op, i: int) -> Any:
 
 
 def _converted(dx: Any, x: Tensor, op: Op, i: int) -> Any:
-    """`dx` in the dtype of `x`: a complex number would lose its imaginary part."""
+    """`dx` in the dtype of `x`; complex numbers, which would lose a part, are refused."""
     if dx.dtype.kind not in "fiub":
         raise TypeError(
             f"{op}: the partial d{op.argument(i)} returned {_kind(dx)}; expected real numbers"
@@ -714,7 +714,7 @@ def _converted(dx: Any, x: Tensor, op: Op, i: int) -> Any:
 def _unbroadcast(dx: Any, y: Any, i: int, arguments: Sequence[Any], op: Op) -> Any:
     """Sum `dx` over the axes along which argument i was repeated.
 
-    It was repeated to the shape of the result, or else to lengths that another argument has.
+    It was repeated to the shape of the result, or else to the lengths of another argument.
     """
     shape = arguments[i].shape
     lengths = {1}.union(*(getattr(x, "shape", ()) for j, x in enumerate(arguments) if j != i))
@@ -783,7 +783,7 @@ def _arrays_in(value: Any) -> Iterator[Any]:
 
 
 def _run_hooks(t: Tensor, g: Any) -> Any:
-    """The gradient that the hooks of `t` make of `g`, which belongs to them: they may write."""
+    """What the hooks of `t` make of the gradient `g`; it is theirs, so they may write into it."""
     for hook in tuple(t._hooks or ()):
         new = hook(g)
         if new is None:

@@ -20,7 +20,7 @@ STEPS = (1, 0.1, 10, 0.01, 100, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 
 
 STREAM = 2718281828
-"""Sets the draws apart from those of ``default_rng(seed)``, where the inputs may be from."""
+"""Keeps the draws apart from those of ``default_rng(seed)``, which may have made the inputs."""
 
 
 class GradientError(AssertionError):
@@ -28,11 +28,11 @@ class GradientError(AssertionError):
 
     Attributes:
         name: the parameter or input whose gradient it is; "" if no array can be named.
-        losses: those of both functions, where two were compared; or None.
-        got: the gradients by name, those of the first function where two were compared.
-        expected: those of the second function; None where finite differences are expected.
-        function: of Tensors by name, the number that finite differences were taken of; or None.
-        arrays: where, by name.
+        losses: the losses of both functions if two were compared, else None.
+        got: the gradients by name; if two functions were compared, those of the first.
+        expected: those of the second function; None if the check was by finite differences.
+        function: the number that was differenced, as a function of Tensors by name; or None.
+        arrays: the point at which it was differenced, by name.
 
     >>> import numpy as np
     >>> from tinygen.autograd import compare_gradients
@@ -58,10 +58,10 @@ class GradientError(AssertionError):
 def derivatives_along(
     v: Any, x: Any, g: Any, s: Callable[[Any], float], h: float
 ) -> tuple[float, float]:
-    """All of the check that is mathematics: two derivatives of ``s(x)`` along the direction `v`.
+    """The mathematics of the check: two derivatives of ``s(x)`` along the direction `v`.
 
-    The one that the gradient `g` claims, ``<g, v>``, and the one that is measured, by a central
-    difference. They agree up to terms of order ``h^2`` and rounding, if `g` is right. Where `s` is
+    One is claimed by the gradient `g`, ``<g, v>``; the other is measured, by a central difference.
+    If `g` is right, they agree up to terms of order ``h^2`` and rounding. Where `s` is
     ``<c, f(x)>``, `g` is a vector-Jacobian product of `f`, and this checks its partials.
     """
     low, high = x - h * v, x + h * v
@@ -71,13 +71,13 @@ def derivatives_along(
 
 @dataclass
 class GradientReport:
-    """What a check saw.
+    """What a check found.
 
     Attributes:
         checks: how many derivatives were compared.
         worst: the largest disagreement among those that passed, relative to the derivative.
-        kinks: where the function has a corner and the gradient lies between the derivatives of both
-            sides, but is not their mean, such as relu's at 0; one line each.
+        kinks: where the function has a corner and the gradient lies between the one-sided
+            derivatives, but is not their mean, such as relu's at 0; one line each.
     """
 
     checks: int = 0
@@ -104,7 +104,7 @@ def check_gradients(
     The output is contracted with a random cotangent ``c``, so that ``s(x) = sum(c * f(x))`` is a
     number and no error hides in a symmetry. Along random directions ``v`` it then compares
     ``<gradient, v>`` with ``(s(x + h v) - s(x - h v)) / 2h``, in float64. The shapes and dtypes of
-    the gradients are checked for the inputs as they are given.
+    the gradients are checked for the inputs as given.
 
     Args:
         f: a function of Tensors that returns a Tensor of any shape, or a list of Tensors.
@@ -118,14 +118,14 @@ def check_gradients(
         seed: of the cotangent and the directions.
 
     Returns:
-        A report. A corner, such as that of relu at 0, is listed there and is no failure, if the
-        gradient with respect to that element lies between the derivatives of both sides.
+        A report. A corner, such as that of relu at 0, is listed there and is not a failure if the
+        gradient with respect to that element lies between the one-sided derivatives.
 
     Raises:
         GradientError: naming the input, the index, and both derivatives.
-        ValueError: `f` returns something else when it is called again, so nothing can be said of
-            its gradient; noise and dropout masks must be inputs, or drawn before. Or it writes into
-            its inputs, or its last partial into `g`.
+        ValueError: `f` returns something else when it is called again, so nothing can be said about
+            its gradient; noise and dropout masks must be inputs, or drawn beforehand. Or it writes
+            into its inputs, or its last partial into `g`.
 
     >>> from tinygen.ops import tanh
     >>> check_gradients(lambda x: tanh(x * x), np.float64([0.5, -2.0])).checks
@@ -168,7 +168,7 @@ class _Checker:
         xs = [Tensor(a, requires_grad=True) for a in arrays]
         outputs = _listed(call(xs))
         cotangents = [_like(self.random.standard_normal(y.shape), y.array) for y in outputs]
-        times = None  # by what s multiplies f, if that is a single number
+        times = None  # the factor of f in s, if f is a single number
         if not what and [y.array.size for y in outputs] == [1]:
             cotangents = [abs(cotangents[0])]
             times = float(cotangents[0].sum())
@@ -181,7 +181,7 @@ class _Checker:
             gradients = [namespace(a).zeros(a.shape, a.dtype) for a in arrays]
         else:
             gradients = grad(total, xs)
-        # The numbers that are summed to s, rounded each.
+        # The terms of the sum s, each of which is rounded.
         terms = sum(float(abs(y.array * c).sum()) for y, c in zip(outputs, cotangents, strict=True))
         for k, name in enumerate(self.names):
             one = _OneInput(s, arrays, k, gradients[k], terms, self.tolerance, times)
@@ -213,7 +213,7 @@ class _Checker:
             report.checks += 1
             if not one.agrees_along(v, report) and not one.is_corner_along(v, where, report):
                 raise GradientError(f"{where}: {one.both_along(v)}")
-        # A corner of one element is one of every direction; then the elements have decided.
+        # A corner in one element is one in every direction; then the elements have decided.
         if len(report.kinks) == corners:
             for v in failed:
                 if not one.is_corner_along(v, f"{name}, a direction", report):
@@ -224,7 +224,7 @@ class _Checker:
 
 
 class _OneInput:
-    """The derivatives of ``s`` with respect to input k, measured and as its gradient `g` claims."""
+    """The derivatives of ``s`` with respect to input k, measured and as its gradient claims."""
 
     def __init__(
         self,
@@ -254,14 +254,14 @@ class _OneInput:
         return f"expected {measured:.12g} by central differences, got {claimed:.12g}{what}"
 
     def derivatives(self, v: Any, factor: float = 1.0) -> tuple[float, float]:
-        """Those along `v`, claimed and measured, with so many times the usual step."""
+        """Those along `v`, claimed and measured, with `factor` times the usual step."""
         return derivatives_along(v, self.x, self.g, self._at, factor * self.step)
 
     def agrees_along(self, v: Any, report: GradientReport) -> bool:
         """Whether the claimed derivative along `v` is the measured one.
 
-        If not by the usual step, then by another: a function may curve within the one or drown in
-        rounding with a smaller. A right gradient agrees at some step; a wrong one at none.
+        If not with the usual step, then with another: a function may curve within one and drown in
+        rounding with a smaller one. A right gradient agrees at some step, a wrong one at none.
         """
         scale = float(np.sqrt(np.square(self.g * v).sum()))
         allowed = self.tolerance * scale + self.noise
@@ -273,7 +273,7 @@ class _OneInput:
             claimed, measured = self.derivatives(v, factor)
             error = abs(claimed - measured)
             usual = min(usual, error) if factor == 1 else usual
-            if not error <= allowed:  # Richardson: two steps tell the term of order h^2
+            if not error <= allowed:  # Richardson: two steps give the term of order h^2
                 claimed_2h, measured_2h = self.derivatives(v, 2 * factor)
                 error = abs(4 * (claimed - measured) - (claimed_2h - measured_2h)) / 3
             if error <= allowed < np.inf:
@@ -283,7 +283,7 @@ class _OneInput:
         return False
 
     def is_corner_along(self, v: Any, where: str, report: GradientReport) -> bool:
-        """Whether s has a corner, and the gradient lies between the derivatives of both sides."""
+        """Whether s has a corner, and the gradient lies between the one-sided derivatives."""
         middle = self._at(self.x)
 
         def sides(h: float) -> tuple[float, float]:
@@ -311,7 +311,7 @@ class _OneInput:
 def check_one_gradient(s: Callable[[Any], Any], x: Array, g: Array) -> None:
     """Check the gradient `g` of a function of one array that returns a number, without the engine.
 
-    So the ops with which `check_gradients` itself computes can be checked one by one.
+    This is how the ops that `check_gradients` itself computes with can be checked one by one.
 
     Raises:
         GradientError: as `check_gradients` does; its input is called 0.
@@ -329,10 +329,10 @@ def check_one_gradient(s: Callable[[Any], Any], x: Array, g: Array) -> None:
 
 
 def _gradient_of(call: Callable[..., Any], random: np.random.Generator) -> Callable[..., Any]:
-    """A function that returns the gradients of a number, recorded themselves.
+    """A function that returns the gradients of a number, which are themselves recorded.
 
     The number is ``sum(c y) + sum(y^2) / (2 max|y|)``. Because of its second term the gradient that
-    arrives at `call` depends on the inputs, as it does inside of a network.
+    arrives at `call` depends on the inputs, as it does inside a network.
     """
     cotangents: list[Any] = []
     sizes: list[float] = []
@@ -363,10 +363,10 @@ def _contracted(ys: list[Tensor], cotangents: list[Array]) -> Tensor:
 def _refuse_unrepeatable(
     call: Callable[..., Any], names: Sequence[str], arrays: list[Array]
 ) -> None:
-    """Differences of a function that draws its own noise are those of the noise.
+    """Refuse a function that draws its own noise: its differences are those of the noise.
 
-    Where a function writes into its input, the next call is at another point, and a partial that
-    writes into the gradient is right alone and wrong in a graph where others get that gradient too.
+    If it writes into its input, the next call is at another point; and a partial that writes into
+    the gradient is right alone and wrong in a graph where others get that gradient, too.
     """
     before = [namespace(a).array(a) for a in arrays]
     first, second = (

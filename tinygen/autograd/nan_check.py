@@ -27,9 +27,9 @@ class NonFiniteError(ArithmeticError):
 
 @contextmanager
 def stop_at_nonfinite() -> Iterator[None]:
-    """Look at the result of every op inside, forward and backward.
+    """Check the result of every op inside, forward and backward.
 
-    Each look waits for a GPU, so this is for finding a fault, not for training.
+    Each check waits for a GPU, so this is for finding a fault, not for training.
 
     Raises:
         NonFiniteError: at the first op whose result is not finite.

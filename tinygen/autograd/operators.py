@@ -1,7 +1,7 @@
 """What Python's syntax and NumPy's functions do with a Tensor: they call ops by their names.
 
-So a formula serves arrays and Tensors alike. Nothing here knows of gradients, except to say where
-one would be lost.
+So a formula serves arrays and Tensors alike. Nothing here knows about gradients, except to say
+where one would be lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Axis = int | tuple[int, ...] | None
 
 
 class Operators:
-    """The base of Tensor, which alone derives from it."""
+    """The base of Tensor, its only subclass."""
 
     array: Any
     _requires_grad: bool
@@ -80,7 +80,7 @@ class Operators:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Each row, of many out of blocks: its gradient is as large as what it is taken from."""
+        """Each row; many are cut from blocks: a gradient is as large as what its row is cut from."""
         n, size = len(self), 128
         blocks = [self] if n <= size else [self[i : i + size] for i in range(0, n, size)]
         return (block[i] for block in blocks for i in range(len(block)))
@@ -99,7 +99,7 @@ class Operators:
         return number
 
     def _warn_of_a_lost_gradient(self) -> None:
-        """``a[i] = x`` of an array, or math.exp(x), asks for a number, and nobody sees it."""
+        """``a[i] = x`` on an array, or math.exp(x), asks for a number without anybody noticing."""
         if self._requires_grad and ENGINE.recording:
             warnings.warn(
                 "a Tensor became a plain number, through which no gradient flows: use x.item() to "
@@ -119,7 +119,7 @@ class Operators:
         )
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        """``array * x`` and ``np.exp(x)`` are the ops of these names; a question is answered."""
+        """``array * x`` and ``np.exp(x)`` call the ops of these names; tests give booleans."""
         if method == "__call__" and not options:
             if ufunc.__name__ in OPS:
                 return OPS[ufunc.__name__](*inputs)
@@ -131,7 +131,7 @@ class Operators:
         raise TypeError(_no_gradient(f"np.{ufunc.__name__}{how}"))
 
     def __array_function__(self, function: Any, _: Any, inputs: Any, options: Any) -> Any:
-        """``np.sum(x, 0)`` is the op of this name."""
+        """``np.sum(x, 0)`` calls the op of this name."""
         name = NUMPYS_NAMES.get(function.__name__, function.__name__)
         known = COMPOSED.get(name) or OPS.get(name)
         if function.__module__ in ("numpy", "numpy.linalg") and known:
@@ -142,7 +142,7 @@ class Operators:
     __hash__ = object.__hash__
 
     # Arithmetic, reductions and shapes are ops, which tinygen.ops defines; here they are called by
-    # their names, so that a formula serves arrays and Tensors.
+    # name, so that a formula serves arrays and Tensors.
 
     def __add__(self, other: Any) -> Tensor:
         return OPS["add"](self, other)
@@ -210,7 +210,7 @@ class Operators:
         return self._in_place("matmul", operator.imatmul, other)
 
     def _in_place(self, name: str, write: Callable[[Any, Any], Any], other: Any) -> Any:
-        """A leaf is written; where a gradient flows, the name goes to a new tensor instead."""
+        """Write into a leaf; where a gradient flows, return a new tensor for the name instead."""
         recorded = ENGINE.recording and (self._requires_grad or has_gradient(other))
         if recorded and self._requires_grad and self._op is None:
             raise ValueError(
@@ -300,7 +300,7 @@ class Operators:
         return OPS["reshape"](self, shape=_as_tuple(shape))
 
     def astype(self, dtype: Any) -> Tensor:
-        """The values as another dtype."""
+        """The values in another dtype."""
         return OPS["astype"](self, dtype=dtype)
 
 

@@ -8,7 +8,7 @@ from threading import local
 
 
 class _Engine(local):
-    """What the engine is doing now; each thread has its own."""
+    """The state of the engine; each thread has its own."""
 
     recording = True
     watch: Callable[..., None] | None = None

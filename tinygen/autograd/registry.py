@@ -1,6 +1,6 @@
-"""Every function of Tensors by its name, and what becomes of arguments that none of them has.
+"""Every function of Tensors by name, and what happens to arguments that none of them has.
 
-Operators and methods of a Tensor, NumPy's functions, and messages look here.
+The operators and methods of a Tensor, NumPy's functions and error messages look names up here.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numpy as np
 
 OPS: dict[str, Any] = {}
-"""Every `Op` by its name, the first that had it."""
+"""Every `Op` by name, the first one that had it."""
 
 COMPOSED: dict[str, Callable[..., Any]] = {}
-"""Functions that are put together from ops, by name."""
+"""Functions composed of ops, by name."""
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
 def composed(f: Callable[P, Result]) -> Callable[P, Result]:
-    """A function that calls ops, and so needs no partials; its arguments are checked as an op's."""
+    """A function that calls ops, and so needs no partials; arguments are checked like an op's."""
     known = inspect.signature(f).parameters
     takes_one = next(iter(known.values())).kind != inspect.Parameter.VAR_POSITIONAL
 
@@ -45,13 +45,13 @@ NUMPYS_NAMES = {
     "dim": "axis", "dims": "axes", "keepdim": "keepdims", "correction": "ddof", "var": "variance",
     "a_min": "min", "a_max": "max", "pad_width": "widths", "constant_values": "value",
 }  # fmt: skip
-"""What a name of PyTorch's or NumPy's is here, where it is another one."""
+"""The names that PyTorch or NumPy have for things, and tinygen's where they differ."""
 
 
 def as_keywords(known: Any, function: Any, inputs: Any, options: Any) -> tuple[Any, Any]:
-    """NumPy's function takes by position what the `known` one, which stands for it, takes by name.
+    """Name what NumPy's function takes by position, as the `known` one that stands for it requires.
 
-    Those of several arrays take any number of arrays by position, and nothing else.
+    Functions of several arrays take any number of arrays by position, and nothing else.
     """
     kinds = [p.kind for p in inspect.signature(known).parameters.values()]
     n = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -72,13 +72,13 @@ def unexpected_keyword(f: Callable[..., Any], name: str) -> TypeError:
 
 
 def signature_of(f: Callable[..., Any]) -> inspect.Signature:
-    """The names and defaults of its arguments, for messages: without types."""
+    """The names and defaults of its arguments, without types, for messages."""
     parameters = inspect.signature(f).parameters.values()
     return inspect.Signature([p.replace(annotation=p.empty) for p in parameters])
 
 
 def array_of_list(x: Any, dtype: Any) -> Any:
-    """Python's numbers take the `dtype`; arrays in a list, or in lists of it, keep theirs."""
+    """Python numbers take the `dtype`; arrays in a list, or in lists inside it, keep theirs."""
     return np.asarray(x, None if _holds_arrays(x) else dtype)
 
 
