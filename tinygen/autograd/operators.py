@@ -80,7 +80,7 @@ class Operators:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Each row; many are cut from blocks: a gradient is as large as what its row is cut from."""
+        """Each row; many are cut from blocks: a gradient is as large as what its row is from."""
         n, size = len(self), 128
         blocks = [self] if n <= size else [self[i : i + size] for i in range(0, n, size)]
         return (block[i] for block in blocks for i in range(len(block)))

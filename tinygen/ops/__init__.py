@@ -1,4 +1,4 @@
-"""Every differentiable operation, each with its partial derivatives standing on it."""
+"""Every differentiable operation, each with its partial derivatives above it."""
 
 from tinygen.ops.activations import (
     ACTIVATIONS,

@@ -107,7 +107,7 @@ def _gated_partial(g: Array, x: Array) -> Array:
 
 
 def _normal_cdf(x: Array) -> Array:
-    """Phi(x), the probability that a standard normal number is below `x`."""
+    """Phi(x), the probability that a standard normal variable is below `x`."""
     return 0.5 * (1 + erf(x / sqrt(2)))
 
 
@@ -117,7 +117,7 @@ def gelu(x: Array, *, approximate: bool = True) -> Array:
 
     ``dx = g * (s + x * s'), where y = x * s``.
 
-    Both are by Hendrycks and Gimpel (2016); they differ by less than 0.0005. The tanh form is
+    Both are from Hendrycks and Gimpel (2016); they differ by less than 0.0005. The tanh form is
     computed as ``x sigmoid(2 u)``, which is the same as ``0.5 x (1 + tanh(u))``.
 
     >>> import numpy as np

@@ -132,7 +132,7 @@ def exp(x: Array) -> Array:
 
 @op(dx=fused(lambda g, y, x: g * (y + 1)))
 def expm1(x: Array) -> Array:
-    """``e ** x - 1``, exact for small `x`.
+    """``e ** x - 1``, accurate for small `x`.
 
     >>> import numpy as np
     >>> x = np.array(1e-12)
@@ -157,7 +157,7 @@ def log(x: Array) -> Array:
 
 @op(dx=fused(lambda g, y, x: g / (1 + x)))
 def log1p(x: Array) -> Array:
-    """``log(1 + x)``, exact for small `x`.
+    """``log(1 + x)``, accurate for small `x`.
 
     >>> import numpy as np
     >>> x = np.array(1e-12)
@@ -241,7 +241,7 @@ def logaddexp(x: Array, z: Array) -> Array:
     dz=fused(lambda g, y, x, z: g * _fraction(z > x, x == z, y)),
 )
 def maximum(x: Array, z: Array) -> Array:
-    """The larger of both; where they are equal, each gets half of the gradient.
+    """The larger of the two; where they are equal, each gets half of the gradient.
 
     ``dx = g where x > z, g / 2 where x = z, else 0`` and
     ``dz = g where z > x, g / 2 where x = z, else 0``.
@@ -260,7 +260,7 @@ def maximum(x: Array, z: Array) -> Array:
     dz=fused(lambda g, y, x, z: g * _fraction(z < x, x == z, y)),
 )
 def minimum(x: Array, z: Array) -> Array:
-    """The smaller of both; where they are equal, each gets half of the gradient.
+    """The smaller of the two; where they are equal, each gets half of the gradient.
 
     ``dx = g where x < z, g / 2 where x = z, else 0`` and
     ``dz = g where z < x, g / 2 where x = z, else 0``.
@@ -276,7 +276,7 @@ def minimum(x: Array, z: Array) -> Array:
 
 @composed
 def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
-    """`x`, but not below `min` and not above `max`; where it is equal to one, see `maximum`.
+    """`x`, but not below `min` and not above `max`; where it equals either, see `maximum`.
 
     >>> import tinygen as tg
     >>> x = tg.Tensor([-3.0, 0.5, 7.0], requires_grad=True)
@@ -311,7 +311,7 @@ def where(condition: Array, x: Array, z: Array) -> Array:
 
 @op(dx=lambda g, y, x, *, dtype: g)
 def astype(x: Array, *, dtype: object) -> Array:
-    """`x` as another dtype. The engine gives the gradient the dtype of `x` again.
+    """`x` in another dtype. The engine converts the gradient back to the dtype of `x`.
 
     >>> import tinygen as tg
     >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
@@ -338,7 +338,7 @@ def _log_unless_0(x: Array) -> Array:
 
 
 def _array_of(x: Array, z: Array) -> Array:
-    """Whichever of both is not a plain Python number; it knows the namespace."""
+    """Whichever of the two is not a plain Python number; it knows the namespace."""
     return z if isinstance(x, (int, float)) else x
 
 

@@ -1,4 +1,4 @@
-"""Ops on images ``(n, h, w, c)``: their windows, and what is made of these."""
+"""Ops on images ``(n, h, w, c)``: their windows, and what is computed from them."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def patches(x: Array, *, kernel: int, stride: int = 1, padding: Padding = 0) -> 
     )
 )
 def fold(p: Array, *, size: Size, kernel: int, stride: int = 1, padding: Padding = 0) -> Array:
-    """Rows added up to images, each at its window: ``(n, oh, ow, k k c) -> (n, h, w, c)``.
+    """Rows summed into images, each at its window: ``(n, oh, ow, k k c) -> (n, h, w, c)``.
 
     ``dp = patches(g)``.
 
-    What `patches` does, transposed, so that a transposed convolution is ``fold(x @ W)``.
+    This is the transpose of `patches`, so that a transposed convolution is ``fold(x @ W)``.
 
     >>> import numpy as np
     >>> fold(np.ones((1, 2, 2, 4)), size=(3, 3), kernel=2)[0, :, :, 0]
@@ -57,7 +57,7 @@ def fold(p: Array, *, size: Size, kernel: int, stride: int = 1, padding: Padding
 def average_pool(x: Array, *, kernel: int, stride: int | None = None) -> Array:
     """The mean of each window, in each channel: ``(n, h, w, c) -> (n, oh, ow, c)``.
 
-    By default windows lie side by side; rows and columns that fill none are left out.
+    By default windows lie side by side; rows and columns that fill none of them are left out.
 
     >>> import numpy as np
     >>> average_pool(np.arange(16.0).reshape(1, 4, 4, 1), kernel=2)[0, :, :, 0]
@@ -71,8 +71,8 @@ def average_pool(x: Array, *, kernel: int, stride: int | None = None) -> Array:
 def max_pool(x: Array, *, kernel: int, stride: int | None = None) -> Array:
     """The largest number of each window, in each channel: ``(n, h, w, c) -> (n, oh, ow, c)``.
 
-    Several equal ones in a window each get an equal part of its gradient, as in `max` (in PyTorch
-    the first has all of it). By default windows lie side by side; rows and columns that fill none
+    Equal largest numbers of a window share its gradient equally, as in `max` (in PyTorch the first
+    gets all of it). By default windows lie side by side; rows and columns that fill none of them
     are left out.
 
     >>> import numpy as np
@@ -108,6 +108,6 @@ def upsample(x: Array, *, factor: int) -> Array:
             f"got {shape or x!r} and {factor!r}"
         )
     n, h, w, c = x.shape
-    factor = int(factor)  # NumPy's of 8 bits have no room for products
+    factor = int(factor)  # products would overflow NumPy's 8-bit integers
     y = broadcast_to(reshape(x, shape=(n, h, 1, w, 1, c)), shape=(n, h, factor, w, factor, c))
     return reshape(y, shape=(n, h * factor, w * factor, c))

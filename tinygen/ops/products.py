@@ -82,7 +82,7 @@ def einsum(subscripts: str, *xs: Array) -> Array:
     inputs, result = _subscripts(subscripts, xs)
     if any(len(s) != len({*s}) for s in inputs):
         raise ValueError(f"{subscripts!r} names an axis twice in one operand")
-    # Of three and more in one go, each letter would be one more loop around all others.
+    # With three or more at once, each letter would be one more loop around all others.
     return namespace(xs[0]).einsum(",".join(inputs) + "->" + result, *xs, optimize=len(xs) > 2)
 
 
@@ -136,7 +136,7 @@ def _column(W: Array) -> Array:
 
 
 def _matrix_of(g: Array, x: Array, W: Array) -> Array:
-    """The gradient of ``x @ W`` with the axes that a vector on either side has left out."""
+    """The gradient of ``x @ W`` with the axes restored that a vector on either side leaves out."""
     if x.ndim > 1 and W.ndim > 1:
         return g
     columns = g.shape[-1:] if W.ndim > 1 else (1,)
@@ -145,5 +145,5 @@ def _matrix_of(g: Array, x: Array, W: Array) -> Array:
 
 
 def _like(W: Array, dW: Array) -> Array:
-    """The gradient of a column as that of the vector which it is."""
+    """The gradient of a column in the shape of the vector that it stands for."""
     return dW if W.ndim > 1 else reshape(dW, shape=dW.shape[:-1])

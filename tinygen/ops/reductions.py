@@ -18,7 +18,7 @@ LARGEST_FLOAT16 = 65504
 
 
 def allowed_axis(x: Array, axis: Axis) -> Axis:
-    """`axis` as every library takes it: a number has no axis, but NumPy's sum takes 0 and -1."""
+    """`axis` as every library takes it: a scalar has no axis, but NumPy's sum accepts 0 and -1."""
     return axis if getattr(x, "ndim", 0) or axis not in (0, -1) else None
 
 
@@ -42,7 +42,7 @@ def _count(x: Array, axis: Axis) -> Any:
 
 
 def wide_sum(x: Array, axis: Axis, keepdims: bool = True) -> Array:
-    """The sum over `axis`, of float16 in float32, where more than 65,504 ones have a sum."""
+    """The sum over `axis`; float16 is summed in float32, as float16 ends at 65,504."""
     return namespace(x).sum(x, axis=allowed_axis(x, axis), keepdims=keepdims, dtype=_wide(x))
 
 
@@ -98,7 +98,7 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * _winners(x, y, axis))
 def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The largest element along `axis`; several equal ones each get an equal part of the gradient.
+    """The largest element along `axis`; several equal ones share the gradient equally.
 
     ``dx = g / k at the k elements that are the largest, else 0``.
 
@@ -113,7 +113,7 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @op(dx=lambda g, y, x, *, axis, keepdims: _with_axes(g, x, axis) * _winners(x, y, axis))
 def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The smallest element along `axis`; several equal ones each get an equal part of the gradient.
+    """The smallest element along `axis`; several equal ones share the gradient equally.
 
     ``dx = g / k at the k elements that are the smallest, else 0``.
 
@@ -128,7 +128,7 @@ def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @op(dx=None)
 def argmax(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
-    """The index of the largest element along `axis`, the first of several: an integer.
+    """The index of the largest element along `axis`, of the first if several are equal: an integer.
 
     >>> import tinygen as tg
     >>> tg.argmax(tg.Tensor([[1.0, 5.0, 2.0], [7.0, 0.0, 3.0]]), axis=1).array.tolist()
@@ -154,7 +154,7 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     return y if keepdims else xp.squeeze(y, axis=_axes(x, axis))
 
 
-# At 0 the norm has no derivative. There the divisor is 1, and the gradient that of the point: 0.
+# At 0 the norm has no derivative. There the divisor is 1, so the gradient is the point itself: 0.
 @op(dx=lambda g, y, x, *, axis, keepdims: (
         _with_axes(g, x, axis) * (x / _with_axes(y + (raw(y) == 0), x, axis))
     )
@@ -181,7 +181,7 @@ def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     )
 )  # fmt: skip
 def cumsum(x: Array, *, axis: int | None = None) -> Array:
-    """The sums of the elements up to each one along `axis`; with None, of all in a row.
+    """The sums of the elements up to each one along `axis`; with None, of the flattened array.
 
     ``dx = g, summed from each element to the last``.
 
@@ -212,7 +212,7 @@ def variance(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int =
 
 @composed
 def std(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Array:
-    """The root of `variance`; where that is 0, the derivative is taken to be 0, as of `norm`.
+    """The square root of `variance`; where it is 0, the derivative is taken to be 0, as for `norm`.
 
     >>> import numpy as np
     >>> round(float(std(np.array([1.0, 3.0]))), 4)

@@ -17,7 +17,7 @@ from tinygen.backend import Array, backend_of, namespace
 Shape = tuple[int, ...]
 
 MANY = 128
-"""So many arrays are concatenated by one op."""
+"""How many arrays one op concatenates at most."""
 
 
 @op(dx=lambda g, y, x, *, shape: reshape(g, shape=x.shape))
@@ -88,7 +88,7 @@ def squeeze(x: Array, *, axis: int | Shape | None = None) -> Array:
 
 @op(dx=lambda g, y, x, *, axis: reshape(g, shape=x.shape))
 def expand_dims(x: Array, *, axis: int | Shape) -> Array:
-    """`x` with an axis of length 1 more, which is number `axis` of the result.
+    """`x` with an additional axis of length 1, which is number `axis` of the result.
 
     ``dx = g in the shape of x``.
 
@@ -126,7 +126,7 @@ def _inside(x: Array, widths: Any) -> tuple[slice, ...]:
 
 @composed
 def split(x: Array, sections: int | Sequence[int], *, axis: int = 0) -> list[Array]:
-    """`x` cut along `axis` into that many equal parts, or in front of the given indices.
+    """`x` cut along `axis` into so many equal sections, or before each of the given indices.
 
     >>> import numpy as np
     >>> mu, log_var = split(np.array([[1.0, 2.0, 3.0, 4.0]]), 2, axis=1)  # as a VAE's encoder ends
@@ -150,7 +150,7 @@ def split(x: Array, sections: int | Sequence[int], *, axis: int = 0) -> list[Arr
 
 
 def _cut(x: Array, axis: int, bounds: list[tuple[int, int]]) -> list[Array]:
-    """Slices, many of them out of blocks: a gradient is as large as what its part is cut from."""
+    """Slices; many are cut from blocks: a gradient is as large as what its part is cut from."""
     if len(bounds) <= MANY:
         before = (slice(None),) * axis
         return [getitem(x, index=(*before, slice(*bound))) for bound in bounds]
@@ -173,7 +173,7 @@ def _members(name: str, xs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _in_groups(join: Op) -> Callable[..., Any]:
-    """`join` for any number of arrays: n partials, each of which is given all n, would be n^2."""
+    """`join` for any number of arrays: n partials that each get all n would cost n^2."""
 
     @wraps(join.forward)
     def joined(*xs: Array, **options: Any) -> Array:
@@ -189,7 +189,7 @@ def _in_groups(join: Op) -> Callable[..., Any]:
 @_in_groups
 @op(dxs=lambda i, g, y, *xs, axis: _slab(i, g, xs, axis))
 def concatenate(*xs: Array, axis: int | None = 0) -> Array:
-    """The arrays, or those in one list, one behind the other along `axis`.
+    """The arrays, or those in one list, one after another along `axis`.
 
     ``dxs = the part of g where this array lies``.
 
@@ -232,7 +232,7 @@ def getitem(x: Array, *, index: Any) -> Array:
 
     ``dx = g at [index], zeros elsewhere``.
 
-    An index out of range is refused on every backend (CuPy by itself wraps it around). For indices
+    An index out of range is refused on every backend (CuPy alone wraps it around). For indices
     that lie on a GPU this check waits for the device; slices and indices on the host do not.
 
     >>> import tinygen as tg
@@ -246,7 +246,7 @@ def getitem(x: Array, *, index: Any) -> Array:
 
 @op(dx=lambda g, y, x, *, index, shape: getitem(g, index=index))
 def scatter(x: Array, *, index: Any, shape: Shape) -> Array:
-    """Zeros of `shape` to which `x` is added at `index`: what `getitem` does, the other way.
+    """Zeros of `shape` to which `x` is added at `index`: the transpose of `getitem`.
 
     ``dx = g[index]``.
 
@@ -279,7 +279,7 @@ def _slab(i: int, g: Array, xs: tuple[Array, ...], axis: int | None) -> Array:
 
 
 def flipped(x: Array, axis: int | None) -> Array:
-    """The elements along `axis` in the other order."""
+    """The elements along `axis` in reverse order."""
     before = (slice(None),) * (0 if axis is None else axis % x.ndim)
     return getitem(x, index=(*before, slice(None, None, -1)))
 
@@ -293,7 +293,7 @@ def _has_array(index: Any) -> bool:
 
 
 def _checked(index: Any, x: Array) -> Any:
-    """`index` with its arrays on the backend of `x`, after a look at their range.
+    """`index` with its arrays on the backend of `x`, after a check of their range.
 
     Raises:
         IndexError: an index is out of range.
@@ -311,7 +311,7 @@ def _checked(index: Any, x: Array) -> Any:
             axis += x.ndim - used
         elif _is_mask(part):
             if isinstance(part, np.ndarray) and part.ndim and not isinstance(x, np.ndarray):
-                # Where a mask on the host is true is known here; on a GPU one would wait for it.
+                # Where a mask on the host is true is known here; one on a GPU would make us wait.
                 _refuse_other_mask(part, axis, x)
                 checked += [backend_of(x).asarray(i) for i in part.nonzero()]
                 axis += part.ndim

@@ -1,7 +1,7 @@
 """Special functions: the integral of the normal density, and the logarithm of the factorial.
 
-NumPy has neither, and takes `erf` and `lgamma` from Python's math, element by element: a GELU by
-`erf` costs some fifteen times that by tanh. CuPy has kernels of both.
+NumPy has neither, so for NumPy `erf` and `lgamma` are those of Python's math, called element by
+element: a GELU with `erf` costs some fifteen times one with tanh. CuPy has kernels for both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tinygen.backend import Array, backend_of, float_namespace, require_floats
 from tinygen.ops.arithmetic import exp
 
 STEPS = 16
-"""By so much the argument of a polygamma function is raised before its series is summed."""
+"""How much the argument of a polygamma function is raised before its series is summed."""
 BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
 """The Bernoulli numbers B_2, B_4, ..., B_14."""
 
@@ -46,8 +46,8 @@ def lgamma(x: Array) -> Array:
 def polygamma(x: Array, *, order: int) -> Array:
     """The derivative of order ``order + 1`` of `lgamma`, for ``x > 0``; NaN below.
 
-    Order 0 is the digamma function. By the recurrence and the asymptotic series of Abramowitz and
-    Stegun (1964), 6.4.6 and 6.4.11, to the precision of the dtype.
+    Order 0 is the digamma function. It is computed by the recurrence and the asymptotic series of
+    Abramowitz and Stegun (1964), 6.4.6 and 6.4.11, to the precision of the dtype.
 
     >>> import numpy as np
     >>> float(polygamma(np.array(1.0), order=1).round(4))  # pi^2 / 6
