@@ -1,8 +1,8 @@
-"""Layers of images ``(n, h, w, c)``: a convolution, and its transpose.
+"""Layers for images ``(n, h, w, c)``: a convolution, and its transpose.
 
 A convolution is a dense layer that is applied to every window of an image. As a map of whole
-images, each a row, that is a product with a matrix, too, sparse and with the same few numbers in
-every column; a transposed convolution multiplies by a matrix of this kind transposed.
+images, each a row, it is again a product with a matrix, sparse and with the same few numbers in
+every column; a transposed convolution multiplies by the transpose of such a matrix.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Conv(Dense):
         inputs, outputs: the numbers of channels.
         kernel: the height and width of a window.
         stride: how far apart windows are.
-        padding: how many zeros are put on each side; "same" puts so many that a stride of 1 keeps
-            the size, and one of s divides it by s, rounded up.
-        weights, biases: as of `Dense`; weights are drawn as ``(kernel, kernel, inputs, outputs)``.
+        padding: how many zeros are put on each side; "same" puts enough that a stride of 1 keeps
+            the size, and a stride of s divides it by s, rounded up.
+        weights, biases: as in `Dense`; weights are drawn as ``(kernel, kernel, inputs, outputs)``.
 
     Raises:
-        InputError: a number makes no sense, or the input has other channels.
+        InputError: a number is invalid, or the input has another number of channels.
         ValueError: the window does not fit into the input.
 
     >>> Conv(1, 16, kernel=3, stride=2, padding=1).shapes
@@ -89,16 +89,16 @@ class Conv(Dense):
 class ConvTranspose(Conv):
     """``fold(x W) + b``: ``(n, oh, ow, inputs) -> (n, h, w, outputs)``.
 
-    W is ``(inputs, kernel kernel outputs)``. Without b, this is the transposed matrix of the `Conv`
-    with the same kernel, stride and padding and the transposed W (it is not its inverse). Of the
-    sizes from which that one makes ``oh`` by ``ow``, this gives the smallest.
+    W is ``(inputs, kernel kernel outputs)``. Without b, its matrix is the transpose of that of the
+    `Conv` with the same kernel, stride and padding and the transposed W (not the inverse). Of the
+    sizes from which that `Conv` makes ``oh`` by ``ow``, it gives the smallest.
 
     Args:
-        output_padding: how many rows and columns more, below and on the right: less than the
+        output_padding: how many rows and columns to add, below and on the right, fewer than the
             stride; a number, or one for rows and one for columns.
-        weights: drawn as those of that `Conv`. So their variance suits the gradients that go back,
-            where "he_normal" suits the values of a `Conv`; either will do (He et al. 2015, section
-            2.2), and PyTorch and Keras have it this way.
+        weights: drawn like those of that `Conv`. So "he_normal" suits the gradients going back,
+            where in a `Conv` it suits the values going forward; either will do (He et al. 2015,
+            section 2.2), and PyTorch and Keras do the same.
 
     >>> ConvTranspose(16, 1, kernel=3, stride=2, padding=1, output_padding=1).shapes
     {'W': (16, 9), 'b': (1,)}

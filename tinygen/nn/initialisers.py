@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-# In quotes: looking np.random up would import it, a tenth of the time of `import tinygen`.
+# In quotes: looking up np.random would import it, a tenth of the time of `import tinygen`.
 Draw = Callable[["np.random.Generator", tuple[int, ...]], Any]
 """``(generator, (inputs, outputs)) -> float64 host array`` of that shape.
 
@@ -21,9 +21,9 @@ The weights of a convolution are drawn as ``(kernel, kernel, inputs, outputs)``.
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Of how many inputs an output is the sum, and into how many outputs an input goes.
+    """How many inputs an output sums (fan-in), and how many outputs an input goes into (fan-out).
 
-    With a stride above 1 the latter are fewer; here they are counted as PyTorch and Keras do it.
+    With a stride above 1 the latter are fewer; here they are counted as in PyTorch and Keras.
     """
     *window, inputs, outputs = shape
     return prod(window) * inputs, prod(window) * outputs
@@ -58,7 +58,7 @@ def _lecun(inputs: int, outputs: int) -> float:
     return 1 / inputs
 
 
-# partial and no closure, so that a layer can be pickled.
+# partial rather than a closure, so that a layer can be pickled.
 WEIGHTS: dict[str, Draw] = {
     "glorot_normal": partial(_normal, _glorot),
     "glorot_uniform": partial(_uniform, _glorot),
@@ -91,4 +91,4 @@ BIASES: dict[str, Draw] = {
     "uniform": small_uniform,
     "normal": small_normal,
 }
-"""Initialisers of biases; they are passed ``(inputs, outputs)``, how many inputs an output has."""
+"""Initialisers of biases; they are passed ``(inputs, outputs)``, where inputs is the fan-in."""

@@ -52,7 +52,7 @@ class Layer:
         return f"{type(self).__name__}({', '.join(self._arguments())})"
 
     def _arguments(self) -> list[str]:
-        """Those of the layer, as one would write them."""
+        """The layer's arguments, as they are written in a call."""
         return []
 
 
@@ -61,8 +61,8 @@ class Dense(Layer):
 
     Args:
         inputs, outputs: the widths, at least 1.
-        weights: a name in `tinygen.nn.WEIGHTS`, or an initialiser of one's own.
-        biases: a name in `tinygen.nn.BIASES`, or an initialiser of one's own; None is no bias, as
+        weights: a name in `tinygen.nn.WEIGHTS`, or an initialiser of your own.
+        biases: a name in `tinygen.nn.BIASES`, or an initialiser of your own; None is no bias, as
             before a batch norm, which would subtract it again.
 
     Raises:
@@ -144,10 +144,10 @@ class Maxout(Dense):
 class Dropout(Layer):
     """Drops each element with probability `rate` while training, and scales up the others.
 
-    Of images it drops whole channels, since a pixel's neighbours tell what it does (Tompson et al.
-    2015; PyTorch calls this Dropout2d).
+    In images it drops whole channels, since a pixel's neighbours give it away (Tompson et al. 2015;
+    PyTorch calls this Dropout2d).
 
-    The mask is an input, drawn beforehand by `Sequential.draw_masks`, so that every way to compute
+    The mask is an input, drawn beforehand by `Sequential.draw_masks`, so every way of computing
     the gradient sees the same draw (Srivastava et al. 2014, in the inverted form: the scaling
     happens in training, and the trained network needs none).
 
@@ -172,7 +172,7 @@ class Dropout(Layer):
 
 
 class Reshape(Layer):
-    """Rows as images, images as rows: ``(n, ...) -> (n, *shape)``.
+    """Rows to images, or images to rows: ``(n, ...) -> (n, *shape)``.
 
     >>> Reshape(7, 7, 32)({}, np.zeros((5, 1568))).shape
     (5, 7, 7, 32)
@@ -234,12 +234,12 @@ class LayerNorm(Layer):
 class BatchNorm(Layer):
     """Normalises each column to mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
 
-    Of images a column is a channel, over all pixels of the batch.
+    For images a column is a channel, over all pixels of the batch.
 
     In training it uses the statistics of the batch, through which the gradient flows, and updates
-    their running averages; outside of training it uses those averages. They are the only state
+    their running averages; outside training it uses those averages. They are the only state
     that a layer has, and `Sequential.statistics` returns them to be saved. With momentum 0 there
-    are none: outside of training the layer needs the statistics that `Sequential.calibrate`
+    are none: outside training the layer needs the statistics that `Sequential.calibrate`
     returns. ``(n, width) -> (n, width)`` or ``(n, h, w, width) -> (n, h, w, width)``.
 
     Raises:
@@ -348,14 +348,14 @@ def require_float_dtype(what: str, dtype: Any) -> None:
     """Masks and parameters are floats.
 
     Raises:
-        TypeError: `dtype` is another one.
+        TypeError: `dtype` is of another kind.
     """
     if np.dtype(dtype).kind != "f":
         raise TypeError(f"{what}: expected a dtype of floats, got {np.dtype(dtype)}")
 
 
 def whole_numbers(where: str, *numbers: Any, what: str = "widths") -> tuple[int, ...]:
-    """Widths, or others, as Python's integers: NumPy's are good, but JSON has none."""
+    """Widths or other numbers as Python integers: NumPy's are accepted, but not by JSON."""
     if not all(isinstance(n, Integral) and type(n) is not bool and int(n) >= 1 for n in numbers):
         given = " and ".join(map(repr, numbers))
         raise InputError(f"{where}: {what} must be whole numbers, at least 1, got {given}")

@@ -1,7 +1,7 @@
 """Networks of the usual shapes: dense layers, with convolutions before or after them.
 
 Convolutions have a stride of 2, which halves the height and width of an image (rounded up), and
-zeros around it, "same". Transposed ones double them, and give back exactly the sizes that a
+"same" zero padding. Transposed convolutions double them, and restore exactly the sizes that a
 mirrored network of convolutions went through.
 """
 
@@ -43,7 +43,7 @@ class _Style(NamedTuple):
     norm: str = "none"
 
     def check(self, dense: bool = True) -> None:
-        """Refuse names that are unknown, and what does not go together."""
+        """Refuse unknown names, and options that do not go together."""
         if not callable(self.activation):
             refuse_unknown("activation", self.activation, (*ACTIVATIONS, "maxout"))
         refuse_unknown("norm", self.norm, NORMS)
@@ -61,12 +61,12 @@ class _Style(NamedTuple):
         return [self.layer(kind, inputs, outputs, *window), *self._after(outputs)]
 
     def layer(self, kind: Callable[..., Dense], *sizes: Any, last: bool = False) -> Dense:
-        """A layer alone; only before a batch norm it has no bias."""
+        """A layer alone, which lacks a bias only before a batch norm."""
         biases = None if self.norm == "batch" and not last else self.biases
         return kind(*sizes, weights=self.weights, biases=biases)
 
     def _after(self, outputs: int) -> list[Any]:
-        """The norm, the activation and the dropout of so many units or channels."""
+        """The norm, the activation and the dropout for so many units or channels."""
         layers: list[Any] = []
         if self.norm == "batch":
             layers.append(BatchNorm(outputs, momentum=0))
@@ -91,12 +91,12 @@ def mlp(
 
     Args:
         sizes: the widths, two or more.
-        activation: a name in `tinygen.ops.ACTIVATIONS`, a function of one array, or "maxout", of 5
-            pieces.
+        activation: a name in `tinygen.ops.ACTIVATIONS`, a function of one array, or "maxout", with
+            5 pieces.
         dropout: the probability with which a hidden unit, or a channel of images, is dropped.
         weights, biases: names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
-        norm: one of `NORMS`, between a hidden layer and its activation. A batch norm is one
-            without running averages; see `Sequential.calibrate`.
+        norm: one of `NORMS`, between a hidden layer and its activation. A batch norm here has no
+            running averages; see `Sequential.calibrate`.
 
     >>> mlp([784, 512, 32]).shapes
     {'W1': (784, 512), 'b1': (512,), 'W2': (512, 32), 'b2': (32,)}
@@ -115,14 +115,14 @@ def mlp(
 def convolutional(
     image: Sequence[int], channels: Sequence[int], kernel: int, sizes: Sequence[int], **options: Any
 ) -> Sequential:
-    """Convolutions of images, and behind them dense layers: ``(n, h w c) -> (n, outputs)``.
+    """Convolutions of images, then dense layers: ``(n, h w c) -> (n, outputs)``.
 
     Args:
         image: ``(h, w, c)``; images come as rows.
         channels: of each convolution's output, one or more.
         kernel: the height and width of all windows.
         sizes: the widths of the dense layers, the last of which is the output.
-        options: `activation` and so on, as of `mlp`; all layers but the last are hidden ones.
+        options: `activation` and so on, as in `mlp`; all layers but the last are hidden.
 
     >>> convolutional((28, 28, 1), (16, 32), 3, [10]).shapes
     {'W1': (9, 16), 'b1': (16,), 'W2': (144, 32), 'b2': (32,), 'W3': (1568, 10), 'b3': (10,)}
@@ -145,7 +145,7 @@ def deconvolutional(
     Args:
         sizes: the widths of the dense layers, the first of which is the input.
         channels: of each transposed convolution's input, one or more.
-        kernel, image, options: as of `convolutional`.
+        kernel, image, options: as in `convolutional`.
 
     >>> deconvolutional([10], (32, 16), 3, (28, 28, 1)).shapes
     {'W1': (10, 1568), 'b1': (1568,), 'W2': (32, 144), 'b2': (16,), 'W3': (16, 9), 'b3': (1,)}
@@ -178,7 +178,7 @@ def stages_of(image: Sequence[int], channels: Sequence[int]) -> list[tuple[int, 
 
 
 def _refuse_sizes(image: Sequence[int], kernel: int, sizes: Sequence[int]) -> None:
-    """Refuse windows that are twice as large as the image, and a network without its end."""
+    """Refuse windows twice as large as the image, and a network without dense layers."""
     as_window(kernel, STRIDE, PADDING, where="convolutions: ")
     if not np.iterable(sizes) or not len(sizes):
         raise InputError(f"expected the width of one dense layer or more, got {sizes}")

@@ -20,11 +20,11 @@ class Sequential:
     The parameters of the k-th layer that has any are called ``W1``, ``b1``, ``gamma2`` and so on.
 
     Args:
-        layers: `Layer` objects, other `Sequential` ones, or functions of one array, such as
+        layers: `Layer` or `Sequential` objects, or functions of one array, such as
             ``partial(max_pool, kernel=2)``.
 
     Attributes:
-        layers: all of them in a list, those of other `Sequential` ones by themselves.
+        layers: all of them in one list, with those of inner `Sequential` objects unpacked.
         names: for each layer what its parameters are called, such as ``{"W": "W1", "b": "b1"}``.
         shapes: of all parameters, by name.
 
@@ -99,7 +99,7 @@ class Sequential:
     def draw_masks(self, generator: Any, n: int, dtype: Any = np.float32) -> tuple[Array, ...]:
         """A mask ``(n, width)`` for every `Dropout` layer, for one training step.
 
-        The width of images are their channels.
+        For images the width is their number of channels.
         """
         masks = []
         width = None
@@ -186,19 +186,19 @@ class Sequential:
             yield x
 
     def _other_names(self, p: Mapping[str, Any]) -> InputError:
-        """What is said of parameters among which one of the network's is missing."""
+        """The error for parameters among which one of the network's is missing."""
         expected, given = (", ".join(names) or "none" for names in (self.shapes, p))
         return InputError(f"Sequential: expected the parameters {expected}, got {given}")
 
     def calibrate(self, p: Mapping[str, Any], x: Any) -> dict[str, dict[str, Array]]:
         """The statistics of each `BatchNorm` on the rows of `x`; pass them as ``calibrated=``.
 
-        They suit parameters that were in no training step, such as a moving average of them.
+        They suit parameters that no training step has used, such as a moving average.
         """
         calibrated: dict[str, dict[str, Array]] = {}
         for k, (layer, names) in enumerate(zip(self.layers, self.names, strict=True)):
             if isinstance(layer, BatchNorm):
-                # The layers before are run again: their norms have to be calibrated first.
+                # The layers before it are run again: their norms have to be calibrated first.
                 before = Sequential(*self.layers[:k])
                 calibrated[names["gamma"]] = layer.calibrate(before(p, x, calibrated=calibrated))
         return calibrated
