@@ -1,4 +1,4 @@
-"""The adversarial autoencoder's three losses with their gradients, of which none is new.
+"""The adversarial autoencoder's three losses with their gradients, none of which is new.
 
 Phase 1 is `tinygen.byhand.autoencoder`; phases 2 and 3 are the two players of `tinygen.byhand.gan`,
 where the encoder is the generator. docs/derivations/aae.md says what stands for what, and why. The
@@ -34,7 +34,7 @@ def reconstruction_loss_and_grads(
 
     Args:
         p: encoder.W1, encoder.b1, ..., decoder.W1, ...: ``parameters.only("encoder.", "decoder.")``
-            of a model's.
+            of the model's parameters.
         x: images (n, d).
         activation, output, reconstruction: as in `tinygen.models.AdversarialAutoencoder`.
         encoder_geometry, decoder_geometry: as in `tinygen.byhand.autoencoder.loss_and_grads`.
@@ -44,9 +44,9 @@ def reconstruction_loss_and_grads(
         The loss, without waiting for the device, and the gradient; both of the dtype of `x`.
 
     Raises:
-        ValueError, TypeError: as `tinygen.byhand.autoencoder.loss_and_grads`, in its words.
+        ValueError, TypeError: as `tinygen.byhand.autoencoder.loss_and_grads`, with its messages.
 
-    The example of the derivation, images 1 and -1 of one pixel, the code x + 1, the image code / 2:
+    The derivation's example: images 1 and -1 of one pixel, code x + 1, reconstruction code / 2:
 
     >>> import numpy as np
     >>> shapes = {f"{side}.{name}1": s for side in ("encoder", "decoder")
@@ -77,11 +77,11 @@ def discriminator_loss_and_grads(
 ) -> tuple[Array, Parameters]:
     """Phase 2: the discriminator's loss and its gradient with respect to the parameters `d`.
 
-    It is that of a GAN's discriminator, to which draws of the prior are real, and codes are fake.
+    It is that of a GAN's discriminator, to which draws of the prior are real and codes are fake.
 
     Args:
         d: W1 (c, o), b1 (o,), ..., WL (i, 1), bL.
-        z, codes: draws of the prior and codes of images, (n, c), data both of them.
+        z, codes: draws of the prior and codes of images, (n, c); both are data.
         alpha: (n, 1) in [0, 1], for "wasserstein-gp".
         loss, penalty, discriminator_activation: as in `tinygen.models.AdversarialAutoencoder`.
         out: as in `reconstruction_loss_and_grads`.
@@ -91,9 +91,9 @@ def discriminator_loss_and_grads(
 
     Raises:
         ValueError, TypeError: z and codes do not suit each other or the discriminator; or as
-            `tinygen.byhand.gan.discriminator_loss_and_grads`, in its words.
+            `tinygen.byhand.gan.discriminator_loss_and_grads`, with its messages.
 
-    The example of the derivation goes on: draws 1 and -1, codes 2 and -1, the logit is the number:
+    The example continued: draws 1 and -1, codes 2 and -1, each of which is its own logit:
 
     >>> import numpy as np
     >>> d = Parameters({"W1": (1, 1), "b1": (1,)}, np.array([1.0, 0.0]))
@@ -122,9 +122,9 @@ def encoder_loss_and_grads(
     encoder_geometry: Geometry = (),
     out: Parameters | None = None,
 ) -> tuple[Array, Parameters]:
-    """Phase 3: the encoder's loss before the discriminator and its gradient with respect to `e`.
+    """Phase 3: the encoder's loss against the discriminator and its gradient with respect to `e`.
 
-    It is that of a GAN's generator whose noise are images and whose images are codes.
+    It is that of a GAN's generator whose noise is images and whose images are codes.
 
     Args:
         e: W1 (d, o), b1 (o,), ..., WK (i, c), bK.
@@ -139,9 +139,9 @@ def encoder_loss_and_grads(
 
     Raises:
         ValueError, TypeError: the images do not suit the encoder; or as
-            `tinygen.byhand.gan.generator_loss_and_grads`, in its words.
+            `tinygen.byhand.gan.generator_loss_and_grads`, with its messages.
 
-    The example of the derivation ends: codes 3/2 x + 1/2, of which the logits are 1/4 - 3/4 code:
+    The example concluded: codes 3/2 x + 1/2, whose logits are 1/4 - 3/4 code:
 
     >>> import numpy as np
     >>> shapes = {"W1": (1, 1), "b1": (1,)}

@@ -81,7 +81,7 @@ def loss_and_grads(
     >>> print(loss, gradients["decoder.W1"], gradients["encoder.b1"])
     2.5 [[2. 4.]] [3.]
     """
-    weight_decay, code_l1 = float(weight_decay), float(code_l1)  # a np.float64 would spread
+    weight_decay, code_l1 = float(weight_decay), float(code_l1)  # an np.float64 would spread
     checks.autoencoder(
         parameters, x, corrupted, masks, activation, output, reconstruction, encoder_geometry,
         decoder_geometry,
@@ -121,7 +121,7 @@ def decoder_loss_and_grads(
 
     Args:
         parameters: W1 (c, o), b1 (o,), ..., WM (i, d), bM.
-        x: the images (n, d) that the codes are those of.
+        x: the images (n, d) whose codes they are.
         codes: (n, c); data, so that no gradient reaches whatever they came from.
         masks, activation, output, reconstruction, out: as in `loss_and_grads`.
         geometry: as `decoder_geometry` there.

@@ -9,8 +9,8 @@ Layers are counted k = 1..L. The letters::
     q, p[k]          the gradient of a function P of v with respect to e[k] and t[k]
     c[k]             and to a[k], but only by way of f[k]
 
-Each is a matrix with one example in each row, also where the rows are images, whose pixels lie one
-after another, each with its channels. A layer is `Dense` or one of `tinygen.byhand.conv`.
+Each is a matrix with one example in each row. An image is a row, too: its pixels lie one after
+another, each with its channels. A layer is `Dense` or one of `tinygen.byhand.conv`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def names_of_layers(names: tuple[str, ...], prefix: str) -> list[list[str]]:
 
 
 class Cache(NamedTuple):
-    """What a forward pass leaves for the way back.
+    """What a forward pass leaves for the backward pass.
 
     >>> import numpy as np
     >>> layers_ = {1: [np.ones((1, 2)), np.zeros(2)], 2: [np.ones((2, 1)), np.zeros(1)]}
@@ -112,7 +112,7 @@ def chain(
     *,
     geometry: Geometry = (),
 ) -> tuple[Array, Cache]:
-    """What the last layer makes of `x` (n, i), and the cache for `chain_backward`.
+    """The last layer's output for `x` (n, i), and the cache for `chain_backward`.
 
     The activation follows every layer but the last, and that one, too, if it is not `linear`; a
     dropout mask (n, o) follows each activation, if there are masks; for images a mask is
@@ -159,11 +159,11 @@ def chain_backward(
     """From the gradient of the chain's result, `dh` (n, o), to that of its input, (n, i).
 
     Args:
-        dh, layers, cache: the result's gradient, and what the forward pass had and left.
-        gradients: those of the layers, which are filled. With batch norm they are needed.
-        also: gradients with respect to some h[k] that come by another path.
+        dh, layers, cache: the result's gradient, and what the forward pass was given and left.
+        gradients: those of the layers, to be filled in. With batch norm they are needed.
+        also: gradients with respect to some h[k] that arrive by another path.
         to_input: whether the input's gradient is wanted. Where the input is data it is not, and
-            the gradient that comes back is that of h[1].
+            the gradient that is returned is that of h[1].
 
     The example of `chain`: two paths of weight 1 where relu is open, and none where it is not:
 
@@ -203,8 +203,8 @@ def input_derivative(
 ) -> tuple[Array, tuple[dict[int, Array], dict[int, Array]]]:
     """v (n, i), the derivative of each row's output with respect to that row; and e and t.
 
-    v is what `chain_backward` returns for dh = 1; here the way is remembered. The last layer has to
-    be linear, and no layer has batch norm.
+    v is what `chain_backward` returns for dh = 1; here the steps are kept. The last layer has to be
+    linear, and no layer has batch norm.
 
     >>> import numpy as np
     >>> D = {1: [np.array([[2.0]]), np.zeros(1)], 2: [np.array([[3.0]]), np.zeros(1)]}
@@ -231,7 +231,7 @@ def input_derivative_backward(
 ) -> None:
     """Add to the layers' gradients that of a function P of v, given dv; `path` is e and t.
 
-    Of P = v^2 / 2 with v = W1 W2, so that dv = v = 6, and dW1 = 6 W2:
+    For P = v^2 / 2 with v = W1 W2, so that dv = v = 6, and dW1 = 6 W2:
 
     >>> import numpy as np
     >>> D = {1: [np.array([[2.0]]), np.zeros(1)], 2: [np.array([[3.0]]), np.zeros(1)]}

@@ -1,4 +1,4 @@
-"""The door of each model by hand: one call refuses what does not fit, before anything is computed.
+"""The checks of each model by hand: one call refuses what does not fit, before any computation.
 
 No check reads a value of an array, so nothing waits for a device. Every message begins with the
 model's name, and says what was expected and what it got. Checks raise
@@ -35,7 +35,7 @@ Shapes = tuple[tuple[int, ...], ...]
 Masks = Sequence[Array]
 
 
-# The doors.
+# One for each function.
 
 
 def autoencoder(
@@ -49,7 +49,7 @@ def autoencoder(
     encoder_geometry: Geometry = (),
     decoder_geometry: Geometry = (),
 ) -> None:
-    """That of `tinygen.byhand.autoencoder.loss_and_grads`."""
+    """The check of `tinygen.byhand.autoencoder.loss_and_grads`."""
     refuse_reconstruction(activation, output, reconstruction)
     E, D = encoder_and_decoder("autoencoder", tuple(p))
     refuse_rows("autoencoder", "x", x, "images in rows (n, d)")
@@ -76,7 +76,7 @@ def decoder(
     reconstruction: str,
     geometry: Geometry = (),
 ) -> None:
-    """That of `tinygen.byhand.autoencoder.decoder_loss_and_grads`."""
+    """The check of `tinygen.byhand.autoencoder.decoder_loss_and_grads`."""
     refuse_reconstruction(activation, output, reconstruction)
     D = dense_names("autoencoder", tuple(p))
     refuse_rows("autoencoder", "x", x, "images in rows (n, d)")
@@ -104,7 +104,7 @@ def vae(
     encoder_geometry: Geometry = (),
     decoder_geometry: Geometry = (),
 ) -> None:
-    """That of `tinygen.byhand.vae.loss_and_grads`."""
+    """The check of `tinygen.byhand.vae.loss_and_grads`."""
     refuse_unknown("vae", "activation", activation, DENSE)
     refuse_unknown("vae", "likelihood", likelihood, LIKELIHOODS)
     refuse_unknown("vae", "objective", objective, OBJECTIVES)
@@ -149,7 +149,7 @@ def classifier(
     reads: str,
     geometry: Geometry = (),
 ) -> None:
-    """That of `tinygen.byhand.classifier.loss_and_grads`."""
+    """The check of `tinygen.byhand.classifier.loss_and_grads`."""
     refuse_unknown("classifier", "activation", activation, DENSE)
     refuse_unknown("classifier", "reads", reads, READS)
     names = dense_names("classifier", tuple(p))
@@ -181,7 +181,7 @@ def discriminator(
     norm: str,
     geometry: Geometry = (),
 ) -> None:
-    """That of `tinygen.byhand.gan.discriminator_loss_and_grads`."""
+    """The check of `tinygen.byhand.gan.discriminator_loss_and_grads`."""
     refuse_unknown("gan", "loss", loss, LOSSES)
     names = player_names("discriminator", tuple(d), activation, norm)
     refuse_rows("gan", "real", real, "images in rows")
@@ -214,7 +214,7 @@ def generator(
     norm: str,
     geometry: Geometry = (),
 ) -> int:
-    """That of `tinygen.byhand.gan.generate`; returns how many pixels an image has."""
+    """The check of `tinygen.byhand.gan.generate`; returns how many pixels an image has."""
     names = player_names("generator", tuple(g), activation, norm)
     refuse_unknown("gan", "output", output, OUTPUTS)
     refuse_rows("gan", "z", z, "noise in rows")
@@ -241,7 +241,7 @@ def players(
     generator_geometry: Geometry = (),
     discriminator_geometry: Geometry = (),
 ) -> None:
-    """That of `tinygen.byhand.gan.generator_loss_and_grads`."""
+    """The check of `tinygen.byhand.gan.generator_loss_and_grads`."""
     pixels = generator(
         g, z, labels, output, generator_activation, generator_norm, generator_geometry
     )
@@ -256,7 +256,7 @@ def players(
 
 
 def adversaries(z: Array, codes: Array, d: Mapping[str, Array]) -> None:
-    """That of `tinygen.byhand.aae.discriminator_loss_and_grads`, before that of the GAN's."""
+    """The check of `tinygen.byhand.aae.discriminator_loss_and_grads`, before the GAN's."""
     if codes.shape != z.shape:
         raise ValueError(f"aae: z is {z.shape}, codes are {codes.shape}; they need one shape")
     refuse_mixtures("aae", z, {"codes": codes}, "z")
@@ -289,7 +289,7 @@ def refuse_unknown(model: str, what: str, value: str, known: Collection[str]) ->
 
 
 def refuse_reconstruction(activation: str, output: str, reconstruction: str) -> None:
-    """What an autoencoder may be asked for."""
+    """Refuse options that an autoencoder cannot have."""
     refuse_unknown("autoencoder", "activation", activation, DENSE)
     refuse_unknown("autoencoder", "output", output, OUTPUTS)
     refuse_unknown("autoencoder", "reconstruction", reconstruction, ("mse", "bce"))
@@ -300,7 +300,7 @@ def refuse_reconstruction(activation: str, output: str, reconstruction: str) -> 
 
 
 def refuse_norm(player: str, norm: str) -> None:
-    """Of the norms, there is by hand only the batch norm of the generator."""
+    """By hand there is only one norm, the batch norm of the generator."""
     refuse_unknown("gan", f"{player} norm", norm, ("none", "batch", "layer"))
     if norm == "layer" or (norm == "batch" and player == "discriminator"):
         raise InputError(
@@ -313,7 +313,7 @@ def refuse_norm(player: str, norm: str) -> None:
 
 
 def pairs(names: tuple[str, ...], side: str = "") -> Names:
-    """The names that the layers should have, one for each W that there is."""
+    """The names that the layers should have, a W and a b for each W that there is."""
     L = sum(name.startswith(f"{side}W") for name in names)
     return tuple((f"{side}W{k}", f"{side}b{k}") for k in range(1, L + 1))
 
@@ -387,7 +387,7 @@ def refuse_sizes(
 
 
 def shapes(p: Mapping[str, Array], names: Names) -> Shapes:
-    """Of all parameters of these layers, one after another."""
+    """The shapes of all parameters of these layers, one after another."""
     return tuple([p[name].shape for layer in names for name in layer])  # quicker than a generator
 
 
@@ -400,7 +400,7 @@ def widths(
     activation: str = "",
     geometry: tuple[Dense, ...] = (),
 ) -> list[int]:
-    """How wide the output of each layer is, the first of which has an input of that width."""
+    """How wide the output of each layer is, if the first one's input has that width."""
     if geometry and len(geometry) != len(names):
         raise ValueError(
             f"{model}: expected a geometry of {len(names)} layers, got one of {len(geometry)}"
@@ -415,7 +415,7 @@ def widths(
 
 
 def width_of(model: str, shapes: Mapping[str, tuple[int, ...]], kind: Dense, width: int) -> int:
-    """How wide the output of a layer is, whose W must suit an input of that width."""
+    """How wide the output of a layer is; its W must suit an input of that width."""
     (w, W), *vectors = shapes.items()
     pixels, rows = size_in(kind)
     channels, left = divmod(width, pixels)
@@ -454,7 +454,7 @@ def size_out(kind: Dense) -> tuple[int, int]:
 
 
 def maxout_units(model: str, w: str, kind: Dense, width: int) -> int:
-    """How many units so many sums are."""
+    """How many units so many sums make."""
     if kind != Dense():
         raise InputError(f"{model}: maxout needs dense layers, got {kind}")
     units, left = divmod(width, SUMS)
@@ -497,7 +497,7 @@ def refuse_dropout(
     activation: str,
     geometry: Geometry,
 ) -> None:
-    """Of a discriminator, whose maxout units have a mask, not their sums."""
+    """The dropout masks of a discriminator; maxout has one for its units, not for their sums."""
     if len(masks):
         sums = SUMS if activation == "maxout" else 1
         hidden = [columns // sums for columns in units(d, names, geometry)[:-1]]
@@ -513,7 +513,7 @@ def refuse_other_judge(
     pack: int,
     geometry: Geometry,
 ) -> None:
-    """A discriminator must take so many columns an image, and `pack` must divide the n images."""
+    """A discriminator must take `columns` for each image, and `pack` must divide the n images."""
     if not isinstance(pack, Integral) or pack < 1 or n % pack:
         raise InputError(f"gan: pack is {pack}; it needs to divide the {n} images of a batch")
     given = refuse_sizes("gan", d, names, pack * columns, activation, geometry)
@@ -522,7 +522,7 @@ def refuse_other_judge(
 
 
 def classes(labels: Array | None, n: int) -> int:
-    """How many there are; the labels must have a row for each image."""
+    """The number of classes; the labels must have a row for each image."""
     if labels is None:
         return 0
     if labels.ndim != 2 or len(labels) != n:
@@ -534,7 +534,7 @@ def classes(labels: Array | None, n: int) -> int:
 
 
 def named(masks: Masks) -> dict[str, Array]:
-    """Masks by the name that a message gives them."""
+    """Masks by the names that messages give them."""
     return {f"masks[{i}]": mask for i, mask in enumerate(masks)}
 
 

@@ -41,20 +41,20 @@ def loss_and_grads(
 
         J = -1 / n sum t log q + weight_decay / 2 sum W^2          q = softmax(F W + b)
 
-    With a single layer this is softmax regression: `x` may be what a frozen encoder says of images,
-    and then no gradient goes any further.
+    With a single layer this is softmax regression: `x` may be the features of a frozen encoder, and
+    then no gradient goes any further.
 
     Args:
         parameters: W1 (d, o), b1 (o,), ..., WL (f, c), bL (c,). `activation` follows every layer
-            but the last one, and but the one before it if that is `linear`.
+            except the last one, and except the one before it if that is `linear`.
         x: images (n, d).
-        labels: (n, c), rows of probabilities. A row that sums to something else than 1 counts that
-            many times.
+        labels: (n, c), rows of probabilities. A row counts as many times as its sum, which need
+            not be 1.
         masks: a dropout mask (n, o) for each activated layer, its entries 0 or 1 / (1 - p); empty
             for no dropout.
         activation: one of `tinygen.byhand.checks.DENSE`.
         linear: the layer before the last one is the code of an encoder, and has no activation.
-        reads: the softmax reads what the "last" layer before it says, or "all" of them do.
+        reads: whether the softmax reads the "last" layer before it or "all" of them.
         weight_decay: the weight of half the sum of all squared W (not b).
         geometry: for each layer with weights but the last: Dense(), Conv(...); empty where all
             are dense.
@@ -78,7 +78,7 @@ def loss_and_grads(
     >>> print(f"{J:.4f} = log 2", gradients["W2"], gradients["b1"])
     0.6931 = log 2 [[-1.5  1.5]] [0.]
     """
-    weight_decay = float(weight_decay)  # a np.float64 would spread
+    weight_decay = float(weight_decay)  # an np.float64 would spread
     checks.classifier(parameters, x, labels, masks, activation, linear, reads, geometry)
     gradients = parameters.room_for_gradients(out)
     every, devery = layers(parameters), layers(gradients)

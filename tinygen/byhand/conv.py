@@ -2,11 +2,11 @@
 
 (K1) at the end of a line is equation K1 of docs/derivations/conv.md, which that line computes.
 
-A convolution is a dense layer that gets the windows of an image in place of the image, `Conv`. Its
-transposed matrix adds windows up to an image, `ConvTranspose`. Both stand in a chain where
-`tinygen.byhand.pieces.Dense` stands otherwise; there an image is a row, (n, h w c). The pools,
-which are in no chain, take images (n, h, w, c). A batch norm over channels is that of
-`tinygen.byhand.pieces` with a row for each pixel.
+A convolution, `Conv`, is a dense layer that gets the windows of an image instead of the image. The
+transpose of its matrix, `ConvTranspose`, sums windows into an image. In a chain either takes the
+place of `tinygen.byhand.pieces.Dense`; there an image is a row, (n, h w c). The pools, which are in
+no chain, take images (n, h, w, c). A batch norm over channels is that of `tinygen.byhand.pieces`
+with a row for each pixel.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Conv(Dense):
         kernel, stride, padding: as in `tinygen.backend.patches`.
 
     Raises:
-        InputError: the kernel is larger than the images, or a number makes no sense.
+        InputError: the kernel is larger than the images, or a number is invalid.
 
-    One image of 3 x 3, whose windows of 2 x 2 are summed up:
+    One image of 3 x 3, whose windows of 2 x 2 are summed:
 
     >>> import numpy as np
     >>> conv, W = Conv(size=(3, 3), kernel=2), np.ones((4, 1))
@@ -58,7 +58,7 @@ class Conv(Dense):
 
     @property
     def windows(self) -> Size:
-        """How many there are, one below the other and side by side."""
+        """How many there are, down and across."""
         return output_size(self.size, self.kernel, self.stride, self.padding)
 
     def product(self, h: Array, W: Array) -> Array:
@@ -80,7 +80,7 @@ class Conv(Dense):
         return P.reshape(-1, P.shape[3])
 
     def fold(self, dP: Array) -> Array:
-        """The windows added up: (n oh ow, k k c) -> (n, h w c)."""
+        """The windows summed into images: (n oh ow, k k c) -> (n, h w c)."""
         windows = dP.reshape(-1, *self.windows, dP.shape[1])
         dx = fold(windows, self.size, self.kernel, self.stride, self.padding)  # (K2)
         return dx.reshape(len(dx), -1)
@@ -94,7 +94,7 @@ class Conv(Dense):
 class ConvTranspose(Conv):
     """The transposed convolution: each pixel gives a window, and an image is the windows' sum.
 
-    It takes what a `Conv` of the same settings gives, and gives what that takes. W is (c, k k o).
+    It takes what a `Conv` with the same settings gives, and gives what that takes. W is (c, k k o).
 
     Args:
         size: height and width of the images that come out.
@@ -121,7 +121,7 @@ class ConvTranspose(Conv):
         return super().product(da, W.T)  # (K4)
 
 
-# Pooling, and its opposite. No padding: a maximum must not see zeros that are no pixels.
+# Pooling, and its opposite. No padding: a maximum must not see zeros that are not pixels.
 
 
 def average_pool(x: Array, kernel: int, stride: int) -> Array:
@@ -155,7 +155,7 @@ def max_pool(x: Array, kernel: int, stride: int) -> Pair:
     """The largest number of each window, for each channel: (n, h, w, c) -> (n, oh, ow, c); and f.
 
     f (n, oh, ow, k k, c) is its derivative with respect to the numbers of the window. If several
-    are the largest, they divide the derivative equally, as in maxout.
+    are the largest, they share the derivative equally, as in maxout.
 
     >>> import numpy as np
     >>> y, _ = max_pool(np.arange(16.0).reshape(1, 4, 4, 1), 2, 2)

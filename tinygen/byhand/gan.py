@@ -73,8 +73,8 @@ def discriminator_loss_and_grads(
 
     Args:
         d: W1 (i, o), b1 (o,), ..., WL (i, 1), bL; the activation follows every layer but the last.
-        real, fake: images (n, pixels), data both of them.
-        labels: (n, classes), of the real images and of the fake ones; None for a model without.
+        real, fake: images (n, pixels); both are data.
+        labels: (n, classes), of the real images and of the fake ones; None without classes.
         alpha: (n / pack, 1) in [0, 1], for "wasserstein-gp".
         masks: dropout masks of the hidden layers, (n / pack, o) each, with entries 0 or
             1 / (1 - p): for the real images, for the fake ones, for the interpolates.
@@ -93,7 +93,7 @@ def discriminator_loss_and_grads(
         ValueError: an unknown option, or sizes that do not fit; the message says which.
         TypeError: arrays of several dtypes or libraries.
 
-    A critic (tanh(x)) 4 of one pixel, between log 3 and 0; the example of the derivation:
+    A critic 4 tanh(x) of one pixel, between log 3 and 0; the example of the derivation:
 
     >>> import numpy as np
     >>> shapes = {"W1": (1, 1), "b1": (1,), "W2": (1, 1), "b2": (1,)}
@@ -106,7 +106,7 @@ def discriminator_loss_and_grads(
     >>> print(f"{J:.4f}", gradients["W2"], gradients["b1"])
     0.8000 [[2.2]] [-9.44]
     """
-    penalty, smoothing = float(penalty), float(smoothing)  # a np.float64 would spread
+    penalty, smoothing = float(penalty), float(smoothing)  # an np.float64 would spread
     checks.discriminator(
         d, real, fake, labels, alpha, masks, loss, pack, discriminator_activation,
         discriminator_norm, discriminator_geometry,
@@ -148,7 +148,7 @@ def penalise(
 ) -> Array:
     """The penalty on the derivative of each logit with respect to its images; adds to `dD`.
 
-    A logit 3 x1 + 4 x2, of which the second input may be a label, whose derivative does not count:
+    A logit 3 x1 + 4 x2, whose second input may be a label; its derivative then does not count:
 
     >>> import numpy as np
     >>> D = {1: [np.array([[3.0], [4.0]]), np.zeros(1)]}
@@ -202,7 +202,7 @@ def generator_loss_and_grads(
             last. With batch norm W1, gamma2, beta2, W3, ..., and b in the last layer only.
         d: the discriminator's parameters, data here; they are left as they are.
         z: noise (n, latent).
-        labels: (n, classes), or None for a model without.
+        labels: (n, classes), or None without classes.
         masks: the discriminator's dropout masks, (n / pack, o) for each hidden layer.
         loss, pack, output: as in `tinygen.models.GAN`.
         generator_activation, discriminator_activation: one of
@@ -267,7 +267,7 @@ def generate(
 ) -> Array:
     """The images (n, pixels) that the generator makes of `z` in a training step.
 
-    The arguments are those of `generator_loss_and_grads`, of which some play no part.
+    The arguments are those of `generator_loss_and_grads`, some of which play no part.
 
     Raises:
         InputError, ValueError, TypeError: as `generator_loss_and_grads` does.
@@ -286,7 +286,7 @@ def generate(
 
 
 def interpolated(real: Array, fake: Array, alpha: Array) -> Array:
-    """Rows between fake and real ones, at a place `alpha` (m, 1) that each row has for itself.
+    """Rows between fake and real ones, each at its own place `alpha` (m, 1).
 
     >>> import numpy as np
     >>> real, fake = np.full((3, 1), 8.0), np.zeros((3, 1))
@@ -297,7 +297,7 @@ def interpolated(real: Array, fake: Array, alpha: Array) -> Array:
 
 
 def stacked(masks: Sequence[Masks]) -> Masks:
-    """The masks of each layer, given for several groups of rows, as one of all the rows.
+    """The masks of each layer, given for several groups of rows, as one mask for all rows.
 
     >>> import numpy as np
     >>> of_real, of_fake = [np.zeros((1, 3))], [np.ones((1, 3))]  # one hidden layer of three units
@@ -309,7 +309,7 @@ def stacked(masks: Sequence[Masks]) -> Masks:
 
 
 def rows(x: Array, labels: Array | None, pack: int) -> Array:
-    """Each image with its class beside it, and `pack` of those beside each other.
+    """Each image with its class beside it, and `pack` of those side by side.
 
     >>> import numpy as np
     >>> images, labels = np.array([[0.1, 0.2], [0.3, 0.4]]), np.array([[1.0, 0.0], [0.0, 1.0]])

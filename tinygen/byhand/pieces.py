@@ -6,9 +6,9 @@ A name with a d before it is the gradient of the loss with respect to what has t
 shape: dW, dz. Where each entry or row of the result depends on its own entry or row alone, a piece
 returns value and derivative at once, since many share an exponential: ``h, f = tanh(a)``. A piece
 writes into arrays that it made itself, and into the gradients that it is there to fill, and into
-nothing else; what it returns may be an argument itself (`identity`, `kl`), so nobody else writes
-there. ``namespace(a)`` is the library that `a` belongs to, NumPy or CuPy. What is `fused` a GPU
-computes as one kernel; it means the same without.
+nothing else; what it returns may be an argument itself (`identity`, `kl`), so callers do not write
+there. ``namespace(a)`` is the library that `a` belongs to, NumPy or CuPy. A GPU computes a `fused`
+function as one kernel; its meaning does not change.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ALPHA = 0.01
 C, B = sqrt(2 / pi), 0.044715
 """The constants of GELU's tanh approximation (Hendrycks and Gimpel 2016)."""
 SUMS = 5
-"""Of a maxout unit: so many sums, of which it hands on the largest."""
+"""How many sums a maxout unit has; it hands on the largest."""
 EPSILON = 1e-5
 """Added to a variance by batch norm."""
 TINY = 1e-12
@@ -91,7 +91,7 @@ def bias_gradient(da: Array, out: Array | None = None) -> Array:
     return da.sum(axis=0, out=out)  # (P3)
 
 
-# Activations: h = phi(a) and f = phi'(a), entry by entry. At a kink, a = 0, f is that of the left.
+# Activations: h = phi(a) and f = phi'(a), entry by entry. At a kink, a = 0, f is the left-hand one.
 
 
 def identity(a: Array) -> Pair:
@@ -365,7 +365,7 @@ def activation_backward(dh: Array, f: Array) -> Array:
 
 
 def activation_jvp(q: Array, f: Array, units: int) -> Array:
-    """``q f``, the Jacobian-vector product: how much h changes, when `a` changes by a little q.
+    """``q f``, the Jacobian-vector product: how much h changes when `a` changes by a small q.
 
     The sums of a maxout unit are added up.
 
@@ -499,7 +499,7 @@ def softmax_cross_entropy(a: Array, t: Array) -> Pair:
 def bernoulli(a: Array, x: Array) -> Pair:
     """log p(x), (k, n), of pixels x (n, d) that are white with probability sigmoid(a), a (k, n, d).
 
-    And its derivative with respect to `a`. It also takes one draw, without the axis k.
+    It also returns the derivative with respect to `a`. A single draw may come without the axis k.
 
     >>> import numpy as np
     >>> log_p, da = bernoulli(np.zeros((1, 1, 2)), np.array([[1.0, 0.0]]))
@@ -530,7 +530,7 @@ def bernoulli_of_each_pixel(a: Array, x: Array) -> Pair:
 def gaussian(a: Array, s: Array, x: Array) -> tuple[Array, Array, Array]:
     """log p(x), (k, n), of pixels x (n, d) from N(a, exp(s)), a (k, n, d), s (1,).
 
-    And its derivatives with respect to `a` and to `s`.
+    It also returns the derivatives with respect to `a` and to `s`.
 
     >>> import numpy as np
     >>> log_p, da, ds = gaussian(np.zeros((1, 1, 1)), np.zeros(1), np.array([[2.0]]))
@@ -582,7 +582,7 @@ def kl(mu: Array, v: Array) -> tuple[Array, Array, Array]:
     >>> KL, dmu, dv  # 0 where it is the prior already; mu^2 / 2 where only the mean differs
     (array([[0. , 4.5]]), array([[0., 3.]]), array([[0., 0.]]))
     """
-    excess = namespace(v).expm1(v)  # exp(v) - 1, with more digits of a small one
+    excess = namespace(v).expm1(v)  # exp(v) - 1, accurate for small v
     return 0.5 * (excess - v + mu * mu), mu, 0.5 * excess  # (P56) (P57) (P58)
 
 

@@ -67,15 +67,15 @@ def loss_and_grads(
             decoder.W1 (c, o), ..., decoder.WM (i, d), decoder.bM, and for "gaussian" s, which is
             decoder.log_var (1,). `activation` follows every layer except encoder K, whose columns
             are first mu and then v, and decoder M.
-        x: the images (n, d), which the encoder sees and which are the target. For "bernoulli" they
-            lie in [0, 1].
+        x: the images (n, d), both the encoder's input and the target. For "bernoulli" they lie in
+            [0, 1].
         noise: standard normal numbers (k, n, c): k codes are drawn for each image.
         beta: the weight of the KL in this step.
         activation: one of `tinygen.byhand.checks.DENSE`.
         likelihood: "bernoulli", or "gaussian" with one learned variance for all pixels.
         objective: "elbo" (Kingma and Welling 2014), with the KL in closed form, or "iwae" (Burda et
             al. 2016).
-        free_bits: nats below which a dimension's KL, a mean over the batch, costs no less and has
+        free_bits: nats below which a dimension's KL, averaged over the batch, costs no less and has
             no gradient (Kingma et al. 2016); "elbo" only.
         encoder_geometry, decoder_geometry: for each layer with weights: Dense(), Conv(...);
             empty where all are dense.
@@ -101,7 +101,7 @@ def loss_and_grads(
     >>> print(f"{loss:.4f} = log 2 + 2 - log 2", gradients["encoder.b1"], gradients["decoder.b1"])
     2.0000 = log 2 + 2 - log 2 [0. 2.] [-0.5]
     """
-    beta, free_bits = float(beta), float(free_bits)  # a np.float64 would spread
+    beta, free_bits = float(beta), float(free_bits)  # an np.float64 would spread
     checks.vae(
         parameters, x, noise, beta, activation, likelihood, objective, free_bits, encoder_geometry,
         decoder_geometry,
@@ -139,9 +139,9 @@ def loss_and_grads(
 
 
 class Direct(NamedTuple):
-    """What arrives at z without the decoder, and at mu and v without z.
+    """The gradients that reach z not through the decoder, and mu and v not through z.
 
-    0 where nothing does; dv is (n, 1) where it is the same in all dimensions.
+    0 where there are none; dv is (n, 1) where it is the same in all dimensions.
 
     >>> import numpy as np
     >>> zero = np.zeros((1, 1))
