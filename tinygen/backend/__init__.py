@@ -59,12 +59,12 @@ def get_backend(name: str, local_rank: int | None = None) -> Backend:
     """The backend called `name`, one of `NAMES`.
 
     Args:
-        local_rank: which this is of the processes on this machine, from 0: each takes a GPU of its
-            own, as long as there are any; by default CuPy's current one.
+        local_rank: the number of this process on its machine, from 0: each takes a GPU of its own,
+            as long as there are any; by default CuPy's current one.
 
     Raises:
         InputError: the name is unknown, or CuPy is not installed or does not work; the message says
-            how to mend that.
+            how to fix that.
 
     >>> get_backend("numpy").asarray([1.0, 2.0])
     array([1., 2.])
@@ -93,8 +93,8 @@ def namespace(x: Any) -> ModuleType:
 def float_namespace(x: Any) -> ModuleType:
     """The same for an array that has to hold floats.
 
-    Integers would compute something else, and no error tells: the negative of a byte is positive,
-    the exponential of one is a float16, and pixels from 0 to 255 are no probabilities.
+    Integers would compute something else without any error: the negative of a byte is positive, the
+    exponential of one is a float16, and pixels from 0 to 255 are not probabilities.
 
     Raises:
         TypeError: it holds integers, booleans, complex numbers or objects.
@@ -107,7 +107,7 @@ def float_namespace(x: Any) -> ModuleType:
         if x.dtype.kind != "f":
             raise TypeError(_EXPECTED_FLOATS.format(x.dtype))
     except AttributeError:
-        pass  # a Python number, which takes any dtype; anything else is no array
+        pass  # a Python number, which takes any dtype; anything else is not an array
     return namespace(x)
 
 
@@ -152,7 +152,7 @@ def backend_of(x: Any) -> Backend:
 
 
 def to_host(x: Any) -> np.ndarray:
-    """The array as one of NumPy, on the host. On a GPU this waits for the device.
+    """The array as a NumPy array, on the host. On a GPU this waits for the device.
 
     >>> import numpy as np
     >>> to_host(np.ones(2))
@@ -163,12 +163,12 @@ def to_host(x: Any) -> np.ndarray:
 
 def _recognise(x: Any) -> Backend:
     if isinstance(x, np.ndarray) and not isinstance(x, np.memmap):
-        raise TypeError(  # matrices multiply otherwise, and masks get lost on the way
+        raise TypeError(  # matrices multiply differently, and masks get lost
             f"expected a plain array, got {type(x).__name__}; np.asarray(x) is one, without a mask"
         )
     if isinstance(x, (int, float, np.generic, np.memmap)):
         return NUMPY
-    cupy = sys.modules.get("cupy")  # an array of CuPy can only exist once CuPy was imported
+    cupy = sys.modules.get("cupy")  # a CuPy array can only exist once CuPy is imported
     if isinstance(x, getattr(cupy, "ndarray", ())):
         return get_backend("cupy")
     raise TypeError(f"expected an array or a number, got {type(x).__name__}")

@@ -20,7 +20,7 @@ that of `tinygen.backend.philox`."""
 def seed_sequence(seed: int | Sequence[int]) -> np.random.SeedSequence:
     """The seed of a stream that no other seed gives.
 
-    NumPy by itself gives 7, (7,) and (7, 0) one stream: then the noise of step 0 would be that from
+    NumPy by itself gives 7, (7,) and (7, 0) the same stream: the noise of step 0 would be that from
     which the weights were drawn. Here all but the first number are a key, as in `spawn`.
     """
     first, *key = seed if isinstance(seed, Sequence) else (seed,)
@@ -28,7 +28,7 @@ def seed_sequence(seed: int | Sequence[int]) -> np.random.SeedSequence:
 
 
 class Backend(Protocol):
-    """One array library. `test_backend.py` asserts that all have these very signatures.
+    """One array library. `test_backend.py` asserts that all have exactly these signatures.
 
     >>> from tinygen.backend import get_backend
     >>> backend = get_backend("numpy")
@@ -67,11 +67,11 @@ class Backend(Protocol):
         """The same function computed as one kernel, where there are kernels; see `fused`."""
 
     def record(self, function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
-        """Record what `function` gives a GPU to do, as one graph: its result, and its launch.
+        """Record what `function` gives a GPU to do as one graph; returns its result and its launch.
 
-        It is called twice. Each launch writes the result anew, into the memory in which it is, from
-        what is then in the arrays that the function has read. Nothing but that may differ between
-        two launches: a Python number stays what it was, and so does a random number.
+        It is called twice. Each launch computes the result anew, in the same memory, from what the
+        arrays that the function has read hold at that time. Nothing else may differ between two
+        launches: a Python number stays what it was, and so does a random number.
 
         Raises:
             RuntimeError: it cannot be recorded, or the backend records nothing.

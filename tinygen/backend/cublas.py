@@ -1,10 +1,10 @@
-"""cuBLAS in a graph: the calls that CuPy makes for a product, without its refusal to be recorded.
+"""cuBLAS in a graph: the calls that CuPy makes for a product, without its refusal to record them.
 
 CuPy 14.2 sets the stream of cuBLAS before each call, and refuses while that stream is capturing:
 `setStream` in cupy_backends/cuda/libs/cublas.pyx, whose comment says that most of cuBLAS could be
 captured, and that it is switched off until that can be tested. NVIDIA's manual says what can be:
 https://docs.nvidia.com/cuda/cublas/#cuda-graphs-support. So here the stream is set once, before
-anything is captured, and while a function is recorded, CuPy's products call the library itself, at
+anything is captured, and while a function is recorded, CuPy's products call the library directly:
 the same function, with the same arguments.
 """
 
@@ -16,7 +16,7 @@ from ctypes import c_int, c_size_t, c_void_p
 from typing import Any
 
 WORKSPACE = 32 * 2**20
-"""Bytes in which cuBLAS may compute: as many as its manual recommends for the largest need."""
+"""Bytes of workspace for cuBLAS: the largest number that its manual recommends."""
 
 I, P = c_int, c_void_p  # noqa: E741
 CALLS = {
@@ -31,7 +31,7 @@ CALLS = {
 
 `tensordot_core_v11` in cupy/_core/_routines_linalg.pyx calls `gemmEx` for a product of matrices,
 `dot` in cupy/cublas.py the others; both look them up in the module each time. Products of stacks of
-matrices have other functions, and are still refused.
+matrices use other functions, and are still refused.
 """
 
 
@@ -44,12 +44,12 @@ def unrefused(
     Args:
         cublas: CuPy's module ``cupy_backends.cuda.libs.cublas``.
         library: the same cuBLAS, opened by ctypes.
-        handle: that of CuPy for this thread; calls with another one go on as ever.
-        stream: its address.
+        handle: CuPy's for this thread; calls with another one go on as before.
+        stream: the stream's address.
         workspace, size: memory that the graph holds. Otherwise cuBLAS would reserve some for each
             graph by itself.
     """
-    # Afterwards CuPy's next call sets the stream anew, by which cuBLAS forgets the workspace.
+    # Afterwards CuPy's next call sets the stream anew, which makes cuBLAS forget the workspace.
     cublas.setStream(handle, stream)
     set_workspace = library.cublasSetWorkspace_v2
     set_workspace.argtypes = P, P, c_size_t
@@ -67,12 +67,12 @@ def unrefused(
 def _direct(
     library: Any, name: str, kinds: tuple[Any, ...], handle: int, otherwise: Callable[..., Any]
 ) -> Callable[..., None]:
-    """A function of the library, for one handle; for the others it is `otherwise`."""
+    """A function of the library, for one handle; for other handles it is `otherwise`."""
     function = getattr(library, name)
     function.argtypes = kinds
 
     def call(of: int, *arguments: Any) -> None:
-        if of != handle:  # another thread's, which records nothing
+        if of != handle:  # that of another thread, which records nothing
             otherwise(of, *arguments)
         else:
             _check(function(of, *arguments), name)

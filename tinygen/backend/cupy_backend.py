@@ -53,8 +53,8 @@ FAILURES = {
         '`python -c "import cupy; cupy.show_config()"` prints what CuPy works with',
     ),
 }
-"""What stands in CuPy's message, or in the name of its error; what is needed then, and how to get
-it. The first that fits counts.
+"""What to look for in CuPy's message or the name of its error; what is needed then, and how to get
+it. The first match counts.
 
 The names are those of CUDA's runtime (cudaErrorNoDevice) and driver (CUDA_ERROR_NO_DEVICE), which
 `cupy_backends/cuda/api` puts before its messages. Libraries are loaded when they are first used
@@ -69,15 +69,15 @@ def connect(local_rank: int | None = None) -> CupyBackend:
 
     Args:
         local_rank: makes another GPU the current one, before anything is allocated; with more
-            processes than GPUs, some have the same.
+            processes than GPUs, some share one.
 
     Raises:
         InputError: CuPy is not installed or too old, or its first operations fail; the message
-            says how to mend that.
+            says how to fix that.
     """
     try:
         import cupy
-    except Exception as error:  # absent, broken, or for another NumPy: that is no ImportError
+    except Exception as error:  # absent, broken, or for another NumPy, which is not an ImportError
         raise _refusal(
             "CuPy", 'install it with pip install "cupy-cuda12x[ctk]>=14.1", or cupy-cuda13x', error
         ) from error
@@ -103,7 +103,7 @@ def connect(local_rank: int | None = None) -> CupyBackend:
 
 
 def _refusal(needed: str, mend: str, error: Exception | None = None) -> InputError:
-    """One sentence, with the first line of what CuPy says itself."""
+    """One sentence, with the first line of CuPy's own message."""
     # Where CuPy explains at length, the error that made it do so is shorter.
     lines = str((error and error.__cause__) or error or "").strip().splitlines()
     said = f" ({lines[0].rstrip()})" if lines else ""
@@ -129,7 +129,7 @@ class CupyBackend:
 
     def generator(self, seed: int | Sequence[int]) -> Generator:
         # CuPy's own has a state on the GPU, 64 bytes for each thread that it can run: making one
-        # writes it all, and so does a draw; and of the seed it takes 32 bits.
+        # writes all of it, and so does a draw; and it takes only 32 bits of the seed.
         return PhiloxGenerator(self.xp, self._draws, seed)
 
     @cached_property
@@ -137,7 +137,7 @@ class CupyBackend:
         return kernels(self.xp)
 
     def erf(self, x: Array) -> Array:
-        return self._special.erf(x).astype(x.dtype, copy=False)  # of float16 it is wider
+        return self._special.erf(x).astype(x.dtype, copy=False)  # for float16 it is wider
 
     def lgamma(self, x: Array) -> Array:
         return self._special.gammaln(x).astype(x.dtype, copy=False)
@@ -152,7 +152,7 @@ class CupyBackend:
         x = x.ravel()
         if x.dtype.char not in "fd":
             return (x * x).sum()
-        return self._dot(x, x)  # of `x @ x` CuPy makes a product, a sum and a copy
+        return self._dot(x, x)  # CuPy turns `x @ x` into a product, a sum and a copy
 
     @cached_property
     def _dot(self) -> Any:
@@ -163,7 +163,7 @@ class CupyBackend:
     def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def traced(*proxies: Any) -> Any:
             # CuPy finds out what is computed by calling the function once for each combination of
-            # dtypes and numbers of axes, with what only stands for arrays.
+            # dtypes and numbers of axes, with proxies for the arrays.
             for proxy in proxies:
                 register(type(proxy), self)
             return function(*proxies)
@@ -173,8 +173,8 @@ class CupyBackend:
 
     def record(self, function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
         cupy, cuda = self.xp, self.xp.cuda
-        # Memory that the function asks for is used by every launch. From a pool of its own nobody
-        # else gets any, though CuPy takes it for free when the function returns.
+        # Every launch uses the memory that the function asks for. It is from a pool of its own, so
+        # nobody else gets it, though CuPy counts it as free when the function returns.
         pool, stream = _PoolOfAGraph(cuda), cuda.Stream(non_blocking=True)
         self.synchronize()  # the new stream does not wait for what others have queued
         with stream, cuda.using_allocator(pool.malloc):
@@ -186,7 +186,7 @@ class CupyBackend:
                 try:
                     y = function()
                 except BaseException:
-                    with suppress(RuntimeError):  # what was invalidated says so at its end, too
+                    with suppress(RuntimeError):  # an invalidated capture raises at its end, too
                         stream.end_capture()
                     raise
                 graph = stream.end_capture()
@@ -194,7 +194,7 @@ class CupyBackend:
 
     @property
     def _cublas(self) -> tuple[Any, Any, int]:
-        """CuPy's module, the library that it calls, and its handle of this thread."""
+        """CuPy's module, the library that it calls, and its handle for this thread."""
         from cuda import pathfinder  # with which CuPy finds the library, too
         from cupy_backends.cuda.libs import cublas
 
@@ -240,7 +240,7 @@ class CupyBackend:
 
 
 class _PoolOfAGraph:
-    """A memory pool of CuPy that neither takes memory from a graph nor loses it afterwards.
+    """A CuPy memory pool that neither takes memory from a graph nor leaks it afterwards.
 
     CuPy 14.2 does both (cupy/cuda/memory.pyx). When the GPU is full, `_try_malloc` frees what the
     pool does not use just then, and a graph that is being recorded may compute there. And when a
@@ -257,7 +257,7 @@ class _PoolOfAGraph:
 
 
 def _reserve(cuda: Any, size: int) -> Any:
-    """Memory of the GPU, or an error that makes no pool free its blocks."""
+    """GPU memory, or an error that makes no pool free its blocks."""
     try:
         memory = cuda.Memory(size)
     except cuda.runtime.CUDARuntimeError as error:

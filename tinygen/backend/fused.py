@@ -1,8 +1,8 @@
 """Functions of arrays that a GPU computes as one kernel; NumPy calls them as they are written.
 
-A GPU is given one kernel for each operation, and to launch one takes longer than to compute a small
+A GPU is given one kernel for each operation, and launching one takes longer than computing a small
 array: ``1 - y * y`` is two. Marked with `fused`, a function stays what it is, code for NumPy that
-can be read, called and differentiated, and CuPy makes one kernel of it.
+can be read, called and differentiated, and CuPy turns it into one kernel.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def fused(function: F) -> F:
-    """One kernel on a GPU: every element of the result depends on its own elements alone.
+    """Make a function one kernel on a GPU: each element of the result needs only its own elements.
 
-    So the function can be fused it
+    To be fused, a function
 
-    - takes arrays, the first of all, and numbers by position;
+    - takes arrays, the first argument being one, and numbers by position;
     - computes with operators, ``astype``, functions of `namespace` that work element by element,
-      and other fused functions; it asks for the dtype of an array, and not for its shape;
-    - may write in place into what it made itself, and into nothing else;
+      and other fused functions; it may ask for the dtype of an array, but not for its shape;
+    - writes in place only into what it made itself;
     - returns one array or several, each of the shape to which all its arguments are broadcast;
-      or it ends in one ``sum`` over an axis, times a constant perhaps.
+      or it ends in one ``sum`` over an axis, perhaps times a constant.
 
-    What is fused and breaks one of these rules is refused by the strict backend of the tests. With
-    a Tensor among its arguments it is a function like any other, and each of its ops is recorded.
+    A fused function that breaks one of these rules is refused by the strict backend of the tests.
+    With a Tensor among its arguments it is a function like any other, and each op is recorded.
 
     >>> @fused
     ... def derivative_of_tanh(y):

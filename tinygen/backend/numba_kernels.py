@@ -1,8 +1,8 @@
 """Compiled loops over memory, for the NumPy backend where numba is installed.
 
-Adam's update reads and writes four vectors once; NumPy walks over them a dozen times. Windows of
-images are short, and NumPy spends more time on getting from one to the next than on their numbers.
-One thread does either: the loops are as fast as the memory, and threads of their own would wait for
+Adam's update passes once over its four vectors; NumPy passes over them a dozen times. Windows of
+images are short, and NumPy spends more time getting from one to the next than on their numbers.
+Both run in one thread: the loops are as fast as the memory, and threads of their own would wait for
 those of BLAS.
 """
 
@@ -17,7 +17,7 @@ def adam_numba(x, g, m, v, rate, beta1, beta2, epsilon, decay) -> None:
     _adam(x, g, m, v, s(rate), s(1 - beta1), s(1 - beta2), s(epsilon), s(1 - decay))
 
 
-# "contract" lets a product and a sum become one instruction. No other relaxation is taken:
+# "contract" lets a product and a sum become one instruction. No other relaxation is made:
 # a NaN stays a NaN, so that a diverged run is seen.
 @numba.njit(fastmath={"contract"}, error_model="numpy")
 def _adam(x, g, m, v, rate, one_minus_beta1, one_minus_beta2, epsilon, keep):

@@ -81,7 +81,7 @@ class NumpyBackend:
 
                 x, g, m, v = np.ones((4, 1), np.float32)
                 adam_numba(x, g, m, v, 0.1, 0.9, 0.999, 1e-8, 0.0)
-            except Exception:  # absent, or not fit for this machine: whatever it says, NumPy can
+            except Exception:  # absent, or unfit for this machine: whatever the error, NumPy works
                 self._adam = adam_numpy
             else:
                 self._adam = adam_numba
@@ -112,7 +112,7 @@ def adam_numpy(
     epsilon: float,
     decay: float,
 ) -> None:
-    """Adam's update in plain NumPy, block by block; the reference of the compiled kernels."""
+    """Adam's update in plain NumPy, block by block; the reference for the compiled kernels."""
     scratch = np.empty(min(BLOCK, x.size), x.dtype)
     for start in range(0, x.size, BLOCK):
         block = slice(start, start + BLOCK)

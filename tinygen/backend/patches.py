@@ -1,14 +1,14 @@
-"""Each window of an image as a row of numbers, and such rows added up to an image.
+"""Each window of an image as a row of numbers, and such rows summed into an image.
 
-Both are linear, and each is the transposed matrix of the other: at the place from which `patches`
-copies a number, `fold` adds it. So a convolution is ``patches(x) @ W``, a transposed convolution
+Both are linear, and each is the transpose of the other: where `patches` copies a number from,
+`fold` adds it. So a convolution is ``patches(x) @ W``, a transposed convolution
 ``fold(x @ W)``, and the gradient of either needs only the other one. (Elsewhere they are called
 im2col and col2im, or unfold and fold.)
 
 Images are ``(n, h, w, c)``, channels last. ``kernel`` is the height and the width of a window,
 ``stride`` how far apart windows are, and ``padding`` how many zeros are put on each side of an
-image. "same" puts so many that there are ``ceil(h / stride)`` by ``ceil(w / stride)`` windows;
-where they are odd in number, bottom and right get one more (as in TensorFlow).
+image. "same" puts enough that there are ``ceil(h / stride)`` by ``ceil(w / stride)`` windows; if
+their number is odd, bottom and right get one more (as in TensorFlow).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Padding = int | str
 Loop = Callable[[Array, Array, int], None]
 
 MANY = 2**17
-"""Numbers in windows from which on a compiled loop is worth the second that compiling takes."""
+"""How many numbers in windows make a compiled loop worth the second that compiling takes."""
 
 
 def patches(x: Array, kernel: int, stride: int = 1, padding: Padding = 0) -> Array:
@@ -40,8 +40,8 @@ def patches(x: Array, kernel: int, stride: int = 1, padding: Padding = 0) -> Arr
     A row has the window's rows, columns and channels in this order.
 
     Raises:
-        InputError: `x` is no batch of images, or the window does not fit into them.
-        TypeError: `x` is no array.
+        InputError: `x` is not a batch of images, or the window does not fit into them.
+        TypeError: `x` is not an array.
 
     >>> import numpy as np
     >>> x = np.arange(9.0).reshape(1, 3, 3, 1)
@@ -68,17 +68,17 @@ def patches(x: Array, kernel: int, stride: int = 1, padding: Padding = 0) -> Arr
 
 
 def fold(p: Array, size: Size, kernel: int, stride: int = 1, padding: Padding = 0) -> Array:
-    """Rows added up to images, each at its window: ``(n, oh, ow, k k c) -> (n, h, w, c)``.
+    """Rows summed into images, each at its window: ``(n, oh, ow, k k c) -> (n, h, w, c)``.
 
-    What would lie on the padding is left out.
+    Whatever falls on the padding is left out.
 
     Args:
         p: one row for each window of images of that size.
-        size: ``(h, w)``, which stride and padding leave open: 3 rows of windows of 1 with a stride
-            of 2 belong to 5 rows or to 6.
+        size: ``(h, w)``, which stride and padding leave open: 3 windows of height 1 with a stride
+            of 2 belong to 5 rows of pixels or to 6.
 
     Raises:
-        InputError: images of that size have other windows.
+        InputError: images of that size have other numbers of windows.
         TypeError: `p` does not hold floats.
 
     >>> import numpy as np
@@ -117,7 +117,7 @@ def copy_windows(x: Array, p: Array, stride: int) -> None:
 
 
 def add_windows(x: Array, p: Array, stride: int) -> None:
-    """``x[:, stride a + i, stride b + j] += p[:, a, b, i, j]``, the other way."""
+    """``x[:, stride a + i, stride b + j] += p[:, a, b, i, j]``, the other way round."""
     _, oh, ow, k, _, _ = p.shape
     for i in range(k):
         for j in range(k):
@@ -125,10 +125,10 @@ def add_windows(x: Array, p: Array, stride: int) -> None:
 
 
 def output_size(size: Size, kernel: int, stride: int = 1, padding: Padding = 0) -> Size:
-    """How many windows there are below and beside each other.
+    """How many windows there are down and across.
 
     Raises:
-        InputError: a window does not fit, or a number is none that makes sense.
+        InputError: a window does not fit, or a number is invalid.
 
     >>> output_size((28, 21), kernel=3, stride=2, padding=1)
     (14, 11)
@@ -148,7 +148,7 @@ def output_size(size: Size, kernel: int, stride: int = 1, padding: Padding = 0) 
 
 
 def smallest_size(windows: Size, kernel: int, stride: int = 1, padding: Padding = 0) -> Size:
-    """The size of the smallest images that have so many windows; the largest have stride - 1 more.
+    """The size of the smallest images with so many windows; the largest are stride - 1 larger.
 
     >>> smallest_size((4, 4), kernel=3, stride=2, padding=1), output_size((8, 8), 3, 2, 1)
     ((7, 7), (4, 4))
@@ -175,13 +175,13 @@ def margins(size: Size, kernel: int, stride: int, padding: Padding) -> tuple[Siz
 
 
 def as_window(kernel: Any, stride: Any, padding: Any, where: str = "") -> tuple[int, int, Padding]:
-    """Kernel, stride and padding as Python's numbers: NumPy's of 8 bits have no room for products.
+    """Kernel, stride and padding as Python numbers: products would overflow NumPy's 8-bit integers.
 
     Args:
         where: what the message begins with.
 
     Raises:
-        InputError: a number is none that makes sense.
+        InputError: a number is invalid.
 
     >>> as_window(np.int8(16), np.uint8(2), padding="same")
     (16, 2, 'same')
@@ -201,7 +201,7 @@ def as_window(kernel: Any, stride: Any, padding: Any, where: str = "") -> tuple[
 
 
 def _loops(p: Array) -> tuple[Loop, Loop]:
-    """`copy_windows` and `add_windows`, compiled where numba is there and windows are many."""
+    """`copy_windows` and `add_windows`, compiled if there is numba and windows are many."""
     if type(p) is not np.ndarray or p.size < MANY or p.dtype not in (np.float32, np.float64):
         return copy_windows, add_windows
     return _compiled()
@@ -216,13 +216,13 @@ def _compiled() -> tuple[Loop, Loop]:
         x, p = np.zeros((1, 1, 1, 1), np.float32), np.zeros((1, 1, 1, 1, 1, 1), np.float32)
         copy_windows_numba(x, p, 1)
         add_windows_numba(x, p, 1)
-    except Exception:  # absent, or not fit for this machine: whatever it says, NumPy can
+    except Exception:  # absent, or unfit for this machine: whatever the error, NumPy works
         return copy_windows, add_windows
     return copy_windows_numba, add_windows_numba
 
 
 def _shape_of(x: Any) -> tuple[int, ...]:
-    """That of an array, which is all that images can be."""
+    """The shape of an array; images can be nothing else."""
     if not hasattr(x, "shape"):
         raise TypeError(f"expected an array, got {type(x).__name__}")
     return x.shape

@@ -1,9 +1,9 @@
-"""Random numbers on the GPU: an element depends on the seed and on its number in the stream alone.
+"""Random numbers on the GPU: an element depends only on the seed and its number in the stream.
 
-No state lies on the device. Philox 4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random
+The device holds no state. Philox 4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random
 numbers: as easy as 1, 2, 3" (2011), section 3.3, is a cipher of ten rounds: its plain text is the
 number of the element, its key comes from the seed, and its cipher text is 128 random bits, whose
-first and second half are `a` and `b` here. Which bits an element gets depends on no GPU.
+first and second half are `a` and `b` here. An element gets the same bits on every GPU.
 
 The code is plain C as well as CUDA, so that tests can compile it for the processor.
 """
@@ -56,7 +56,7 @@ DISTRIBUTIONS = {
     # Some of the n numbers are likelier than others, by n / 2^64 of their probability.
     "integers": (", int64 low, uint64 n", "x = (T)(low + (long long)(a % n));"),
 }
-"""Of each distribution, what its kernel takes besides, and its element `x` from `a` and `b`."""
+"""For each distribution, its kernel's further arguments, and its element `x` from `a` and `b`."""
 
 
 def kernels(cupy: Any) -> dict[str, Any]:

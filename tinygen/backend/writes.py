@@ -1,8 +1,8 @@
 """Which memory was written in place, and when, so that no gradient is computed from changed values.
 
-Whoever writes through tinygen notes it: a Tensor, an optimiser, the restoring of a checkpoint. The
-backward pass asks. Both go by addresses, so it does not matter through which view, copy or second
-Tensor the memory was written. A graph that is younger than the last write costs nothing.
+Whatever in tinygen writes in place notes it: a Tensor, an optimiser, the restoring of a checkpoint.
+The backward pass asks. Both go by addresses, so it does not matter through which view, copy or
+second Tensor the memory was written. A graph that is younger than the last write costs nothing.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import numpy as np
 from tinygen.backend import Array, backend_of
 
 next_number = count(1).__next__
-"""Numbers tensors, and writes into memory, in the order in which they happen."""
+"""Numbers tensors and writes into memory in the order in which they happen."""
 
 Span = tuple[int, int]
-"""The address of an array's first byte, and the one behind its last byte."""
+"""The address of an array's first byte, and the one after its last byte."""
 
 
 class Writes:
     """The last write into each piece of memory that was written and still exists.
 
     Attributes:
-        latest: the number of the last write of all; a tensor with a larger one needs no look.
+        latest: the number of the last write of all; a tensor with a larger one needs no check.
     """
 
     def __init__(self) -> None:
@@ -64,11 +64,11 @@ class Writes:
 
 
 WRITES = Writes()
-"""Those of this process; threads share memory, so they share this."""
+"""The writes of this process; threads share memory, so they share this."""
 
 
 def span_of(x: Array) -> Span:
-    """From where to where the elements of `x` lie; nowhere, if it has none or is a NumPy scalar."""
+    """Where the elements of `x` begin and end; nowhere, if it has none or is a NumPy scalar."""
     if isinstance(x, np.generic) or not x.size:
         return 0, 0
     low = high = backend_of(x).address(x)
@@ -81,7 +81,7 @@ def span_of(x: Array) -> Span:
 
 
 def _owner(x: Array) -> Any:
-    """The array that lives as long as the memory does; None if that is no array, such as a buffer.
+    """The array that lives as long as the memory does; None if it is not one, but a buffer, say.
 
     A write into memory whose end cannot be noticed is never forgotten.
     """
