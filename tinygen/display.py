@@ -1,4 +1,4 @@
-"""How things show themselves: sizes in words, and in a notebook a small table, and images."""
+"""How things are displayed: sizes in words and, in a notebook, a small table and images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def times(shape: Iterable[int]) -> str:
 
 
 def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table in HTML; whatever is in it is text.
+    """A table in HTML; whatever is in it is escaped as text.
 
     >>> html_table("p", ["name"], [["<b>"]])
     '<table><caption>p</caption><tr><th>name</th></tr><tr><td>&lt;b&gt;</td></tr></table>'

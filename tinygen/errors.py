@@ -16,10 +16,10 @@ class InputError(ValueError):
 
 
 def require_seed(seed: object) -> None:
-    """Random numbers are those of a seed, which NumPy would refuse without its name.
+    """Refuse an invalid seed by name, which NumPy would not do.
 
     Raises:
-        InputError: it is no whole number, or it is negative.
+        InputError: it is not a whole number, or it is negative.
 
     >>> require_seed(-1)
     Traceback (most recent call last):
@@ -47,12 +47,12 @@ def refuse_unknown(what: str, name: object, names: Collection[str]) -> None:
 
 
 def did_you_mean(name: object, names: Collection[str]) -> str:
-    """What to put behind a name that does not exist: the most similar of those that do, if any.
+    """What to put after a name that does not exist: the most similar of those that do, if any.
 
     >>> did_you_mean("ReLu", ["elu", "relu", "tanh"]), did_you_mean("sine", ["elu"])
     (" (did you mean 'relu'?)", '')
     """
-    from difflib import get_close_matches  # for messages alone; `import tinygen` is to be quick
+    from difflib import get_close_matches  # for messages only; `import tinygen` should be quick
 
     bare = {other.lstrip("-"): other for other in names}  # what all flags begin with says nothing
     similar = get_close_matches(str(name).lower().lstrip("-"), bare, n=1)

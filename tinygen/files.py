@@ -72,7 +72,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 
 def _replace(unfinished: Path, path: Path) -> None:
-    """Rename a file; for a second, as Windows refuses while another process reads the old one."""
+    """Rename a file; try for a second, as Windows refuses while a process reads the old one."""
     for seconds in (0.01, 0.04, 0.2, 0.75):
         with suppress(PermissionError):
             os.replace(unfinished, path)
@@ -82,6 +82,6 @@ def _replace(unfinished: Path, path: Path) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replace the file at `path` by `text`, in UTF-8; what that has no code for becomes a "?"."""
+    """Replace the file at `path` with `text`; what UTF-8 cannot encode becomes a "?"."""
     with replacing(path) as file:
         file.write(text.encode(errors="replace"))

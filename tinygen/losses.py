@@ -1,7 +1,7 @@
 """Losses: single numbers that say how far a network's output is from what it should be.
 
-They look at shapes and dtypes, and never at values, for which a training step would have to wait:
-that pixels are in [0, 1] is checked where data are loaded.
+They check shapes and dtypes but never values, for which a training step would have to wait: that
+pixels are in [0, 1] is checked where data are loaded.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def bernoulli_nll(z: Array, t: Array) -> Array:
 @fused
 def _nats_of_rows(z: Array, t: Array) -> Array:
     xp = namespace(z)
-    # log(1 + e), not log1p(e), which NumPy computes seven times slower: the sum over the columns
+    # log(1 + e), not log1p(e), which takes NumPy seven times as long: the sum over the columns
     # cannot show what is lost, half a unit in the last place of 1, and the gradient has no log.
     nats = (xp.maximum(z, 0) - z * t) + xp.log(1 + xp.exp(-xp.absolute(z)))
     return xp.sum(nats, axis=-1)
@@ -193,7 +193,7 @@ def cross_entropy(z: Array | Tensor, labels: Any) -> Array | Tensor:
     """
     require_floats(z, where="cross_entropy")
     t, shape = _as_labels(labels), _shape(z)
-    rows = len(shape) == 2 and shape[0] > 0  # the mean over none is no number
+    rows = len(shape) == 2 and shape[0] > 0  # the mean over no rows is NaN
     if t.dtype.kind in "iu" and rows and t.shape == shape[:1]:
         t = one_hot(raw(t), shape[1], z.dtype)
     elif t.dtype.kind != "f" or not rows or t.shape != shape:
@@ -201,7 +201,7 @@ def cross_entropy(z: Array | Tensor, labels: Any) -> Array | Tensor:
             f"cross_entropy: logits are {shape}, labels are {t.shape} {t.dtype}; "
             "expected logits (n, k) and one integer a row, or k floats a row, its probabilities"
         )
-    if type(t) is not Tensor and t is not labels:  # built here, on the host perhaps
+    if type(t) is not Tensor and t is not labels:  # built here, perhaps on the host
         t = backend_of(raw(z)).asarray(t, z.dtype)
     log_p = log_softmax(z)
     if type(t) is not Tensor:
@@ -215,7 +215,7 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
     For labels on a GPU the check of their range waits for the device, once.
 
     Raises:
-        ValueError: the labels are no vector of integers, or one is not in ``0 .. classes-1``.
+        ValueError: the labels are not a vector of integers, or one is not in ``0 .. classes-1``.
 
     >>> one_hot([0, 2], classes=3)
     array([[1., 0., 0.],
@@ -261,7 +261,7 @@ def l2(x: Array) -> Array:
 
 
 def _per_row(g: Any) -> Any:
-    """A gradient with respect to each row's number, so that it broadcasts along the row."""
+    """The gradient of each row's number, shaped so that it broadcasts along the row."""
     return reshape(g, shape=(*g.shape, 1))
 
 

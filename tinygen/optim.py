@@ -1,4 +1,4 @@
-"""Optimisers, in place on flat vectors, and the learning rates they are given.
+"""Optimisers, which work in place on flat vectors, and the learning rates they are given.
 
 An optimiser is made for one `Parameters`. ``update(parameters, gradients, rate)`` takes one step;
 the rate comes in at every step, from a schedule, so there is nothing to forget.
@@ -27,7 +27,7 @@ class Optimizer:
         state: vectors by name, all that a checkpoint must keep besides `steps`.
         steps: the number of updates so far.
 
-    One of your own says in ``_step`` how it changes `x` in place, given the gradient `g`:
+    One of your own defines in ``_step`` how it changes `x` in place, given the gradient `g`:
 
     >>> import numpy as np
     >>> class SignDescent(Optimizer):
@@ -103,7 +103,7 @@ class Optimizer:
 class SGD(Optimizer):
     """Gradient descent with momentum: ``m <- momentum m + g``, ``x <- x - rate m``.
 
-    This is the form of Polyak (1964) as PyTorch has it: the rate stands outside of `m`. With
+    This is the form of Polyak (1964) as PyTorch has it: the rate stands outside `m`. With
     `nesterov`, the step is ``x <- x - rate (momentum m + g)``: Nesterov's (1983), in the form of
     Sutskever et al. (2013), with the gradient at `x`.
 
@@ -139,7 +139,7 @@ class SGD(Optimizer):
 class RMSProp(Optimizer):
     """``v <- decay v + (1 - decay) g^2``, ``x <- x - rate g / (sqrt(v) + epsilon)``.
 
-    Tieleman and Hinton (2012), with epsilon outside of the root.
+    Tieleman and Hinton (2012), with epsilon outside the root.
 
     >>> import numpy as np
     >>> p = Parameters({"x": (2,)}, np.array([4.0, 400.0]))
@@ -167,7 +167,7 @@ class RMSProp(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015, algorithm 1: epsilon outside of the root).
+    """Adam (Kingma and Ba 2015, algorithm 1: epsilon outside the root).
 
     ::
 
@@ -216,7 +216,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: ``x <- (1 - rate weight_decay) x`` beside the step.
+    """Adam with decoupled weight decay: ``x <- (1 - rate weight_decay) x`` besides the step.
 
     Loshchilov and Hutter (2019), with the decay multiplied by the rate as in PyTorch. It decays
     every parameter, biases too.
@@ -249,15 +249,15 @@ OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSProp, "sgd": SGD}
 
 
 class MovingAverage:
-    """An exponential moving average of parameters, which `update` lets follow them.
+    """An exponential moving average of parameters, which `update` moves towards them.
 
-    ``a <- a + (1 - d) (x - a)``, where d is `decay`, and less in the beginning, since where the
-    parameters began is worth nothing (Polyak and Juditsky 1992; in this form Tarvainen and Valpola
+    ``a <- a + (1 - d) (x - a)``, where d is `decay`, but smaller at the beginning, as the initial
+    parameters are worth nothing (Polyak and Juditsky 1992; in this form Tarvainen and Valpola
     2017).
 
     Args:
         parameters: where the average begins.
-        decay: how much of the average an update leaves, such as 0.99.
+        decay: how much of the average an update keeps, such as 0.99.
 
     Attributes:
         average: in memory of its own, in the layout of the parameters.
@@ -289,7 +289,7 @@ def clip_by_norm(gradients: Parameters, limit: float) -> Array:
         limit: above 0; ``inf`` only measures the norm.
 
     Returns:
-        The norm before, a 0-d array; nothing waits for a GPU. Of float16 it is a float32, since
+        The norm before, a 0-d array; nothing waits for a GPU. For float16 it is a float32, as
         the squares of 256 and more are infinite in float16.
 
     >>> import numpy as np
@@ -322,7 +322,7 @@ def constant(rate: float) -> Schedule:
 
 
 def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
-    """`rate`, multiplied by `factor` after every so many steps.
+    """`rate`, multiplied by `factor` whenever `every` steps have passed.
 
     >>> rate = step_decay(1.0, every=10, factor=0.5)
     >>> rate(0), rate(9), rate(10), rate(20)
@@ -332,7 +332,7 @@ def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
 
 
 def linear(rate: float, steps: int) -> Schedule:
-    """From `rate` down to zero in a line, which it would reach after the last step.
+    """From `rate` linearly down to zero, which it would reach after the last step.
 
     >>> rate = linear(1.0, steps=4)
     >>> rate(0), rate(1), rate(3)
@@ -348,7 +348,7 @@ def stages(rate: float, steps: int) -> Schedule:
     from the eighth stage on 0.1.
 
     Args:
-        steps: of the first stage: an epoch.
+        steps: the length of the first stage, an epoch.
 
     >>> rate = stages(1.0, steps=100)
     >>> rate(0), rate(100), rate(400)  # which last 100, 300 and 900 steps
@@ -369,7 +369,7 @@ def cosine(rate: float, steps: int, final: float = 0.0) -> Schedule:
 
 
 def warm_up(schedule: Schedule, steps: int) -> Schedule:
-    """A rise in a line over the first `steps` steps to where `schedule` begins, then that.
+    """A linear rise over the first `steps` steps to where `schedule` begins, then `schedule`.
 
     >>> rate = warm_up(constant(1.0), steps=4)
     >>> [rate(step) for step in range(6)]
@@ -383,7 +383,7 @@ def one_cycle(
 ) -> Schedule:
     """Up to `rate` and down again, both along half a cosine.
 
-    Smith and Topin (2018) in PyTorch's form: from ``first * rate`` up during the fraction `rise` of
+    Smith and Topin (2018) in PyTorch's form: up from ``first * rate`` during the fraction `rise` of
     the `steps`, then down to ``last * rate``.
 
     >>> rate = one_cycle(1.0, steps=11)

@@ -1,8 +1,8 @@
 """A model's parameters: one flat vector with named views.
 
-``parameters["W1"]`` is a view of ``parameters.flat``, so whoever writes one writes the other. A
-gradient, or Adam's moments, are `Parameters` of the same layout; a norm, a check or an update then
-is one line on ``flat``.
+``parameters["W1"]`` is a view of ``parameters.flat``, so writing to one writes to the other. A
+gradient and Adam's moments are `Parameters` of the same layout; a norm, a check or an update is
+then one line on ``flat``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Parameters(Mapping[str, Array]):
-    """Named arrays that lie one behind the other in a single vector.
+    """Named arrays that lie one after another in a single vector.
 
     Args:
         shapes: the shape of each name, in the order in which they lie.
@@ -50,7 +50,7 @@ class Parameters(Mapping[str, Array]):
 
     @property
     def flat(self) -> Array:
-        """The vector; what is assigned is written into it, so that the views show it."""
+        """The vector; assigning writes into it, so that the views change, too."""
         return self._flat
 
     @flat.setter
@@ -96,14 +96,14 @@ class Parameters(Mapping[str, Array]):
         return out
 
     def note_write(self) -> None:
-        """To be called by whoever has written into `flat`, so that a stale graph is noticed."""
+        """To be called after writing into `flat`, so that a stale graph is noticed."""
         WRITES.note(self.flat)
 
     def gathered(self, named: Mapping[str, Array]) -> Parameters:
         """Arrays by name, such as gradients of `leaves`, copied into the layout of these.
 
         Raises:
-            ValueError: the names or shapes are others.
+            ValueError: the names or shapes are different.
         """
         shapes = {name: getattr(x, "shape", None) for name, x in named.items()}
         if shapes != self.shapes:
@@ -155,7 +155,7 @@ class Parameters(Mapping[str, Array]):
         return self.like(backend.asarray(host, dtype or self.flat.dtype))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # copy.deepcopy and pickle would otherwise copy flat and its views each by itself.
+        # copy.deepcopy and pickle would otherwise copy flat and each of its views separately.
         return type(self), (self.shapes, self.flat)
 
     def __getitem__(self, name: str) -> Array:
@@ -209,7 +209,7 @@ def refuse_other_types(where: str, parameters: object) -> None:
 
 
 def refuse_unnamed(parameters: object) -> None:
-    """Whoever passes the data first is told so.
+    """Say so if the data are passed first.
 
     >>> import numpy as np
     >>> refuse_unnamed(np.zeros(3))
@@ -224,7 +224,7 @@ def refuse_unnamed(parameters: object) -> None:
 
 
 def _shape_of(x: Any) -> tuple[int, ...]:
-    """That of an array of any backend, or of Python's numbers in lists."""
+    """The shape of an array of any backend, or of Python numbers in lists."""
     return x.shape if hasattr(x, "shape") else np.shape(x)
 
 
