@@ -1,9 +1,9 @@
-"""The adversarial autoencoder: an autoencoder whose codes a discriminator drives to a prior.
+"""The adversarial autoencoder: an autoencoder whose codes a discriminator drives towards a prior.
 
-Makhzani et al. (2015). Its codes are to be standard normal, so that a decoded draw of the prior is
-a new image. It takes three losses, all of which are there already: that of an autoencoder, and
-those of a GAN's two players, in which the encoder is the generator and an image its noise. Each is
-a function of its own parameters alone, and everything else is data.
+Makhzani et al. (2015). Its codes should be standard normal, so that a decoded draw of the prior is
+a new image. It needs three losses, all of which exist already: that of an autoencoder, and those of
+a GAN's two players, where the encoder is the generator and an image its noise. Each is a function
+of its own parameters alone, and everything else is data.
 
 The same losses by hand are in `tinygen.byhand.aae`; docs/derivations/aae.md says why these three.
 """
@@ -70,7 +70,7 @@ class AdversarialAutoencoder(EncoderDecoder):
         discriminator_activation: a name in `tinygen.ops.ACTIVATIONS`, or "maxout".
         loss, penalty: of discriminator and encoder, as in `tinygen.models.GAN`.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
-        channels, kernel, image: of encoder and decoder, as of an `Autoencoder`.
+        channels, kernel, image: of encoder and decoder, as in `Autoencoder`.
 
     Raises:
         InputError: a width, a name or a combination of options is invalid.

@@ -1,4 +1,4 @@
-"""Whether a model's networks are dense or begin with convolutions: what its options ask for."""
+"""Whether a model's networks are dense or begin with convolutions, as its options ask."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KERNEL = 3
 
 
 class Options(Protocol):
-    """What a model says of its images, and of the convolutions on them.
+    """What a model says about its images, and about the convolutions on them.
 
     Attributes:
         pixels: the width of an image.
@@ -69,7 +69,7 @@ class SeveralNetworks(WithoutWeights):
 
 
 def convolutions_of(model: Options) -> dict[str, Any]:
-    """A model's options for convolutions, as the keywords of another model that is to have them."""
+    """A model's options for convolutions, as keywords for another model."""
     image = () if needs_shape(model) and not model.channels else model.image
     return {"channels": model.channels, "kernel": model.kernel, "image": image}
 
@@ -82,7 +82,7 @@ def needs_shape(model: Options) -> bool:
 def image_option(needed: Any, shape: Sequence[int]) -> tuple[int, ...]:
     """The option `image` for images of a data set, (h, w) or (h, w, c); none if not `needed`.
 
-    Convolutions need it, and a distortion.
+    Convolutions need it, and distortions.
     """
     return (*shape, 1)[:3] if needed else ()
 
@@ -95,7 +95,7 @@ def from_images(
     Args:
         sizes: the widths of the dense layers.
         inputs: the width of a row, if it holds more than the pixels of an image.
-        style: as of `tinygen.nn.mlp`.
+        style: as in `tinygen.nn.mlp`.
     """
     if model.channels:
         return convolutional(shape_of(model), model.channels, model.kernel, sizes, **style)
@@ -113,7 +113,7 @@ def to_images(model: Options, sizes: Sequence[int], **style: Any) -> Sequential:
 
 
 def _refuse_without_channels(model: Options) -> None:
-    """Options of convolutions of which there are none would be ignored."""
+    """Without convolutions, the options for them would be ignored."""
     if (model.image and not needs_shape(model)) or model.kernel != KERNEL:
         raise InputError(
             f"kernel and image are options of convolutions; expected channels, such as (32, 64), "
@@ -129,7 +129,7 @@ def widths_of_stages(model: Options) -> list[int]:
 
 
 def multiplications_of_convolutions(model: Options) -> list[int]:
-    """Those of each convolution for an image: each number that it gives is a sum over a window."""
+    """The multiplications of each convolution for an image: each output is a sum over a window."""
     stages = pairwise(stages_of(shape_of(model), model.channels))
     return [larger[2] * model.kernel**2 * prod(smaller) for larger, smaller in stages]
 
@@ -156,7 +156,7 @@ def shape_of(model: Options) -> tuple[int, ...]:
     """The shape of the images that are convolved or distorted, (h, w, c).
 
     Raises:
-        InputError: it has other pixels, or it is unknown and no grey square either.
+        InputError: it has another number of pixels, or it is unknown and not a grey square.
     """
     side = isqrt(max(model.pixels, 0))
     shape = model.image or (side, side, 1)

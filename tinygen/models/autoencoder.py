@@ -35,8 +35,8 @@ class Autoencoder(EncoderDecoder):
         output: "sigmoid", or "none" for a linear output.
         reconstruction: "mse", the mean over pixels and images; or "bce", cross-entropy in nats per
             image, which needs the sigmoid.
-        weight_decay: times half the sum of all squared weights (not biases) is added to the loss.
-        code_l1: times the sum of ``|code|``, averaged over the images, is added (sparse).
+        weight_decay: this times half the sum of squared weights (not biases) is added to the loss.
+        code_l1: this times the sum of ``|code|``, averaged over the images, is added (sparse).
         input_noise: the standard deviation of normal noise on the encoder's input (denoising); the
             target stays clean.
         dropout: the probability with which a hidden unit is dropped in a training step.

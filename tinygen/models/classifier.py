@@ -38,19 +38,19 @@ class Classifier(Network):
     Args:
         pixels: the width of an image.
         hidden: the widths of the hidden layers, or one; without any it is softmax regression.
-        classes: how many there are.
+        classes: the number of classes.
         activation: a name in `tinygen.ops.ACTIVATIONS`.
         dropout: the probability with which a hidden unit is dropped in a training step.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
-        latent: the width of a linear layer after the hidden ones, as an encoder's code layer; 0 for
-            none.
+        latent: the width of a linear layer after the hidden ones, like an encoder's code layer; 0
+            for none.
         reads: the features of the softmax, the "last" of these layers or "all" of them
             concatenated.
         input_noise: the standard deviation of normal noise on the images of a training step.
-        input_distortion: how far they are turned, stretched, sheared and moved at random before;
-            the `strength` of `tinygen.models.distortion.distorted`.
-        weight_decay: times half the sum of all squared weights (not biases) is added to the loss.
-        channels, kernel, image: as of an `Encoder`; a distortion needs the image's shape, too.
+        input_distortion: how far they are turned, stretched, sheared and moved at random before
+            that; the `strength` of `tinygen.models.distortion.distorted`.
+        weight_decay: this times half the sum of squared weights (not biases) is added to the loss.
+        channels, kernel, image: as in `Encoder`; a distortion needs the image's shape, too.
 
     Raises:
         InputError: a width or a name is invalid.
@@ -86,7 +86,7 @@ class Classifier(Network):
         refuse_unknown("activation", self.activation, ACTIVATIONS)
         refuse_unknown("reads", self.reads, READS)
         if self.input_distortion:
-            shape_of(self)  # which refuses another one than the images'
+            shape_of(self)  # which refuses a shape that is not the images'
         _ = self.net  # building it checks the widths and the other names
 
     @cached_property
@@ -152,7 +152,7 @@ class Classifier(Network):
     def copy_encoder(self, p: Parameters, encoder: Encoder, weights: Mapping[str, Array]) -> None:
         """Write an encoder's layers into `p`, and 0 into the softmax layer: a uniform prediction.
 
-        Of a VAE's code layer it copies the means.
+        From a VAE's code layer it copies the means.
 
         Raises:
             InputError: the encoder has other layers, or is for images of another shape.
@@ -205,7 +205,7 @@ class Classifier(Network):
         outputs = self.body.outputs(p, x, training=bool(masks), masks=masks)
         hidden: list[Any] = []
         for layer, h in zip(self.body.layers, outputs, strict=True):
-            if isinstance(layer, Dense):  # or a convolution, which is one of windows
+            if isinstance(layer, Dense):  # or a convolution, which is one on windows
                 hidden.append(h)
             elif hidden:  # what follows it: its activation, its dropout
                 hidden[-1] = h
@@ -231,7 +231,7 @@ class Classifier(Network):
 
 
 def _layers_of(model: Classifier | Encoder, latent: int) -> tuple[Any, ...]:
-    """What two models have in common if the one can take over the layers of the other."""
+    """What two models have in common if one can take over the layers of the other."""
     image = shape_of(model) if model.channels else model.pixels
     return image, model.channels, model.kernel, model.hidden, model.activation, latent
 

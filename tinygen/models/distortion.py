@@ -1,4 +1,4 @@
-"""Images that are slightly turned, stretched, sheared and moved: more of them to learn from."""
+"""Images that are slightly turned, stretched, sheared and moved: more to learn from."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def distorted(x: Array, shape: Sequence[int], strength: float, generator: Any) -
     bilinear interpolation; what lies outside is black. A is the identity plus uniform draws from
     -strength to strength, and t such draws times half the image's height and width.
 
-    Simard et al. (2003) showed how much such images help where a network does not know that a
-    digit that is moved is the same digit.
+    Simard et al. (2003) showed how much such images help a network that does not know that a digit
+    that is moved is the same digit.
 
     Args:
         shape: that of an image, ``(h, w, c)``.
@@ -27,7 +27,7 @@ def distorted(x: Array, shape: Sequence[int], strength: float, generator: Any) -
     draws = (2 * generator.random((6, n, 1, 1), dtype=x.dtype) - 1) * strength
     rows = v + (draws[0] * v + draws[1] * u + draws[2] * (h / 2)) + (h - 1) / 2
     columns = u + (draws[3] * v + draws[4] * u + draws[5] * (w / 2)) + (w - 1) / 2
-    # A black margin, in which everything lies that is taken from outside; one row more for i + 1.
+    # A black margin, in which everything taken from outside lies; one row more for i + 1.
     rows, columns = xp.clip(rows + 1, 0, h + 1), xp.clip(columns + 1, 0, w + 1)
     pixels = xp.pad(x.reshape(n, h, w, c), ((0, 0), (1, 2), (1, 2), (0, 0))).reshape(-1, c)
     i, j = xp.floor(rows), xp.floor(columns)

@@ -134,9 +134,9 @@ class Decoder(Network):
         reconstruction: "mse", the mean over pixels and images; or "bce", cross-entropy in nats per
             image, which needs the sigmoid.
         weights, biases: initialisers, names in `tinygen.nn.WEIGHTS` and `tinygen.nn.BIASES`.
-        channels: those of the encoder that this mirrors, in its order; without any the network is
-            dense.
-        kernel, image: as of an `Encoder`.
+        channels: those of the encoder that this mirrors, in the encoder's order; without any the
+            network is dense.
+        kernel, image: as in `Encoder`.
 
     Raises:
         InputError: a width, a name or a combination of options is invalid.
@@ -270,7 +270,7 @@ class EncoderDecoder(SeveralNetworks):
 
     @property
     def geometry_terms(self) -> dict[str, Any]:
-        """The keywords by hand that say which layers are convolutions."""
+        """The keywords of the losses by hand that say which layers are convolutions."""
         return {
             "encoder_geometry": geometry(self.encoder.net),
             "decoder_geometry": geometry(self.decoder.net),

@@ -159,7 +159,7 @@ class GAN(SeveralNetworks):
 
     @property
     def weight(self) -> float:
-        """Of the gradient penalty: `penalty`, or the usual one; 0 if the loss has no penalty."""
+        """The gradient penalty's: `penalty`, or the usual one; 0 if the loss has no penalty."""
         return PENALTIES.get(self.loss, 0.0) if self.penalty is None else self.penalty
 
     @cached_property
@@ -314,7 +314,7 @@ class GAN(SeveralNetworks):
     def calibrate(
         self, d: Mapping[str, Array], x: Array, labels: Array | None = None
     ) -> dict[str, dict[str, Array]]:
-        """The batch-norm statistics of these images, for `logits` outside of training.
+        """The batch-norm statistics of these images, for `logits` outside training.
 
         They make the logit of an image independent of which other images are evaluated with it.
         """

@@ -56,11 +56,11 @@ def of_one_loss(how: str, model: Any, by_hand: LossAndGrads) -> LossAndGrads:
 
 
 def geometry(net: Sequential) -> chain.Geometry:
-    """For each layer with weights its kind, by hand; empty if all are dense.
+    """The kind of each layer with weights, by hand; empty if all are dense.
 
     Raises:
         InputError: the network has a function that `tinygen.byhand.chain` does not know, a pool,
-            or a convolution of what is no image.
+            or a convolution of what is not an image.
     """
     kinds: list[pieces.Dense] = []
     size: Size | None = None

@@ -21,12 +21,12 @@ FUNCTIONS = [*ACTIVATIONS.items(), *WEIGHTS.items(), *BIASES.items()]
 def convert_options(model: Any) -> None:
     """Give each option of a frozen dataclass the type of its field, if it is clear what is meant.
 
-    A NumPy number becomes Python's (a float64 would widen float32), a list of widths, or a single
-    one, a tuple, and an activation or an initialiser its name.
+    A NumPy number becomes Python's (a float64 would widen float32); a list of widths, or a single
+    width, becomes a tuple; and an activation or an initialiser becomes its name.
 
     Raises:
         InputError: an option is of another type, a float is negative or not finite, or a whole
-            number is below 1; below 0 where that is the default and stands for none.
+            number is below 1, or below 0 where 0 is the default and stands for none.
     """
     for field in fields(model):
         name, kind = field.name, str(field.type)
@@ -38,7 +38,7 @@ def convert_options(model: Any) -> None:
 
 
 def option_for_any_numbers(model: Any) -> str:
-    """The option with which a model that answers in [0, 1] would answer any number; else "".
+    """The option with which a model whose outputs are in [0, 1] would give any number; else "".
 
     Images of such a model are probabilities, or grey values from 0 to 1.
     """

@@ -11,12 +11,12 @@ from tinygen.errors import InputError, refuse_unknown
 KINDS: dict[str, Any] = {
     name: getattr(models, name)
     for name in models.__all__
-    if name != "Frozen"  # it holds arrays beside its options
+    if name != "Frozen"  # it holds arrays besides its options
 }
 """The models that can be restored from a checkpoint, by name."""
 
 MOST_LAYERS, LARGEST = 1000, 2**53
-"""Limits of a credible description: more layers cost memory, larger integers are no exact float."""
+"""Limits of a credible description: more layers cost memory, larger integers are inexact floats."""
 
 
 def describe(model: Any) -> dict[str, Any] | None:

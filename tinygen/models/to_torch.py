@@ -1,8 +1,8 @@
-"""A network for PyTorch: the line of Python that builds it there, and its weights by their names.
+"""A network for PyTorch: the Python expression that builds it there, and its weights by name.
 
-PyTorch is not needed for it. There a dense layer's weight is ``(outputs, inputs)`` and a
+PyTorch is not needed for this. There a dense layer's weight is ``(outputs, inputs)`` and a
 convolution's ``(outputs, inputs, k, k)``, and images are ``(n, c, h, w)``, channels first. So where
-rows become images, or images rows, the units of the dense layer beside them have another order.
+rows become images, or images rows, the units of the adjacent dense layer have another order.
 """
 
 from __future__ import annotations
@@ -88,15 +88,15 @@ def to_torch(model: Any, parameters: Mapping[str, Any] | None = None) -> TorchNe
         net.eval()
 
     A model of several networks becomes an ``nn.ModuleDict`` of them, such as ``net["encoder"]``; a
-    decoder ends with its sigmoid if it has one. The output of a VAE's encoder are the means and
-    then the logarithms of the variances. A batch norm of a generator is calibrated as for sampling;
-    one of a discriminator uses the statistics of its batch.
+    decoder ends with its sigmoid if it has one. The output of a VAE's encoder is the means and then
+    the logarithms of the variances. A batch norm of a generator is calibrated as for sampling; one
+    of a discriminator uses the statistics of its batch.
 
-    Images go in and come out as rows, like here; but before a convolution, and behind one, a row is
-    ``c h w``, as an image of PyTorch is, and not ``h w c``. With one channel that is the same.
+    Images go in and come out as rows, as here; but before and after a convolution a row is
+    ``c h w``, as an image in PyTorch is, and not ``h w c``. With one channel these are the same.
 
     Raises:
-        InputError: PyTorch has no such layer, the layers are no chain, or there are no parameters.
+        InputError: PyTorch has no such layer, the layers form no chain, or there are no parameters.
 
     >>> net = Sequential(Dense(2, 3), relu)
     >>> p = net.initialise(seed=0)
@@ -139,7 +139,7 @@ def to_torch(model: Any, parameters: Mapping[str, Any] | None = None) -> TorchNe
 def _network(
     net: Sequential, p: Mapping[str, Any], norms: Mapping[str, Mapping[str, Any]] | None = None
 ) -> TorchNetwork:
-    """A network, and the statistics of its batch norms as `Sequential.calibrate` gives them."""
+    """A network, given its batch norms' statistics as `Sequential.calibrate` returns them."""
     walk = _Walk(norms or {})
     for k, layer in enumerate(net.layers):
         arrays = {short: _copied(p[name]) for short, name in net.names[k].items()}
@@ -154,7 +154,7 @@ def _network(
 
 
 class _Walk:
-    """Goes through the layers; what is known of their input so far.
+    """Goes through the layers, and keeps what is known of their input so far.
 
     Attributes:
         modules: the source of each module of PyTorch, and its arrays.
@@ -173,7 +173,7 @@ class _Walk:
     def add(
         self, layer: Any, arrays: Arrays, names: Mapping[str, str], rest: Sequence[Any]
     ) -> None:
-        """One layer more, with its arrays, their names in the network, and the layers behind it."""
+        """Add a layer, given its arrays, their names in the network, and the layers after it."""
         if isinstance(layer, Maxout):
             raise _no_counterpart(layer)
         if isinstance(layer, ConvTranspose):
@@ -242,7 +242,7 @@ class _Walk:
         self.image = (*output_size(size, k, layer.stride, layer.padding), layer.outputs)
 
     def _conv_transpose(self, layer: ConvTranspose, arrays: Arrays) -> None:
-        """PyTorch takes away as much on both sides; where that is not so, the rest is cut off."""
+        """PyTorch crops both sides equally; where they differ, the result is cropped afterwards."""
         (oh, ow), k, stride = self._size(layer), layer.kernel, layer.stride
         h, w = smallest_size((oh, ow), k, stride, layer.padding)
         h, w = h + layer.output_padding[0], w + layer.output_padding[1]
@@ -288,12 +288,12 @@ TORCH = {"mean": "mean", "variance": "var"}
 
 
 def _order(image: Sequence[int]) -> np.ndarray:
-    """Where the numbers of an image, channels first, stand in one of channels last."""
+    """Where the numbers of a channels-first image stand in a channels-last one."""
     return np.arange(np.prod(image)).reshape(image).transpose(2, 0, 1).ravel()
 
 
 def _order_behind(layers: Sequence[Any]) -> np.ndarray | None:
-    """The order of a dense layer's outputs: that of images, if they become some."""
+    """The order of a dense layer's outputs: that of images, if they become images."""
     for layer in layers:
         if isinstance(layer, Reshape):
             return _order(layer.shape) if len(layer.shape) == 3 else None

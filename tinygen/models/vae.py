@@ -101,7 +101,7 @@ class VAE(EncoderDecoder):
         refuse_unknown("likelihood", self.likelihood, LIKELIHOODS)
         refuse_unknown("objective", self.objective, OBJECTIVES)
         if self.input_distortion:
-            shape_of(self)  # which refuses another one than the images'
+            shape_of(self)  # which refuses a shape that is not the images'
         if self.distorted_steps and not self.input_distortion:
             raise InputError(
                 "a number of distorted steps or epochs changes nothing without an input distortion"
@@ -137,7 +137,7 @@ class VAE(EncoderDecoder):
 
     @cached_property
     def evaluated(self) -> VAE:
-        """The same model as test figures have it: images as they are, and one code for each."""
+        """The same model as used for test figures: images as they are, and one code for each."""
         as_they_are = {"input_distortion": 0.0, "distorted_steps": 0, **convolutions_of(self)}
         return replace(self, samples=1, **as_they_are)
 
@@ -229,7 +229,7 @@ class VAE(EncoderDecoder):
         return mean(nll, axis=0), gaussian_kl(mu, log_var), mu
 
     def log_weights(self, p: Mapping[str, Any], x: Array, noise: Array) -> Any:
-        """``log [p(x, z) / q(z | x)]`` of k draws an image: noise (k, n, latent) -> (k, n)."""
+        """``log [p(x, z) / q(z | x)]`` of k draws per image: noise (k, n, latent) -> (k, n)."""
         mu, log_var = self.encode(p, x)
         z = reparameterise(mu, log_var, noise)
         return log_ratio(z, log_var, noise) - self.reconstruction(p, x, z)
@@ -243,7 +243,7 @@ def reparameterise(mu: Any, log_var: Any, noise: Any) -> Any:
 
     Raises:
         ValueError: the shapes do not fit; broadcasting would correlate the draws.
-        TypeError: its dtype does not fit.
+        TypeError: the dtype of the noise does not fit.
     """
     if log_var.shape != mu.shape:
         raise ValueError(

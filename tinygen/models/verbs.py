@@ -1,4 +1,4 @@
-"""What a model answers to whoever takes it for a trained one: where the weights are."""
+"""What a model says to those who take it for a trained one: where the weights are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class WithoutWeights:
-    """A base of models: a verb that only a trained one has is no plain misspelling."""
+    """A base of models: asked for a verb of a trained model, it says what is missing."""
 
     if not TYPE_CHECKING:  # to a type checker it would have every attribute
 
@@ -25,7 +25,7 @@ class WithoutWeights:
 
 
 def of_parameters(verb: Method) -> Method:
-    """A verb as a function of parameters and data, which says so if it is called without them.
+    """A verb as a function of parameters and data that complains if it is called without them.
 
     >>> @of_parameters
     ... def encode(self, p, x): ...
