@@ -16,7 +16,7 @@ class InputError(ValueError):
 
 
 def require_seed(seed: object) -> None:
-    """Refuse an invalid seed by name, which NumPy would not do.
+    """Refuse an invalid seed; NumPy's own message would not say that it is the seed.
 
     Raises:
         InputError: it is not a whole number, or it is negative.

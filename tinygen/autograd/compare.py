@@ -18,7 +18,7 @@ float32."""
 
 @dataclass(frozen=True)
 class GradientComparison:
-    """How far apart two gradients are that agree.
+    """How far apart two agreeing gradients are.
 
     Attributes:
         loss: the difference of the losses, relative to the larger one.

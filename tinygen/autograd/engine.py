@@ -199,7 +199,7 @@ class Op:
     """A differentiable function of arrays.
 
     Called with arrays it computes at array speed and records nothing. Called with a Tensor it also
-    records itself, so that the backward pass can ask for its partials. The decorator is `op`.
+    records itself, so that the backward pass can ask for its partials. Made by the decorator `op`.
 
     >>> import tinygen as tg
     >>> tg.power.name, tg.power.arguments, tg.power(3.0, 2.0)
@@ -531,7 +531,7 @@ def in_container_of(several: Any, values: list[Any]) -> Any:
 
 
 def refuse_outer_leaves(nodes: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
-    """Refuse leaves from outside, such as an outer value_and_grad's: to them the result is fixed.
+    """Refuse outer leaves, such as another value_and_grad's: to them the result is constant.
 
     They are older than the parameters' leaves; what the function makes for itself is younger.
     """

@@ -77,7 +77,7 @@ def connect(local_rank: int | None = None) -> CupyBackend:
     """
     try:
         import cupy
-    except Exception as error:  # absent, broken, or for another NumPy, which is not an ImportError
+    except Exception as error:  # absent, broken, or for another NumPy: not always an ImportError
         raise _refusal(
             "CuPy", 'install it with pip install "cupy-cuda12x[ctk]>=14.1", or cupy-cuda13x', error
         ) from error

@@ -7,8 +7,8 @@ im2col and col2im, or unfold and fold.)
 
 Images are ``(n, h, w, c)``, channels last. ``kernel`` is the height and the width of a window,
 ``stride`` how far apart windows are, and ``padding`` how many zeros are put on each side of an
-image. "same" puts enough that there are ``ceil(h / stride)`` by ``ceil(w / stride)`` windows; if
-their number is odd, bottom and right get one more (as in TensorFlow).
+image. "same" puts enough zeros for ``ceil(h / stride)`` by ``ceil(w / stride)`` windows; where the
+number of zeros is odd, bottom and right get one more (as in TensorFlow).
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def bias_gradient(da: Array, out: Array | None = None) -> Array:
     return da.sum(axis=0, out=out)  # (P3)
 
 
-# Activations: h = phi(a) and f = phi'(a), entry by entry. At a kink, a = 0, f is the left-hand one.
+# Activations: h = phi(a) and f = phi'(a), entry by entry. At a kink, a = 0, f is from the left.
 
 
 def identity(a: Array) -> Pair:

@@ -232,7 +232,7 @@ def getitem(x: Array, *, index: Any) -> Array:
 
     ``dx = g at [index], zeros elsewhere``.
 
-    An index out of range is refused on every backend (CuPy alone wraps it around). For indices
+    An index out of range is refused on every backend (CuPy itself wraps it around). For indices
     that lie on a GPU this check waits for the device; slices and indices on the host do not.
 
     >>> import tinygen as tg

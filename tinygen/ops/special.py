@@ -1,7 +1,7 @@
 """Special functions: the integral of the normal density, and the logarithm of the factorial.
 
 NumPy has neither, so for NumPy `erf` and `lgamma` are those of Python's math, called element by
-element: a GELU with `erf` costs some fifteen times one with tanh. CuPy has kernels for both.
+element: a GELU with `erf` costs some fifteen times as much as with tanh. CuPy has kernels of both.
 """
 
 from __future__ import annotations
