@@ -1,7 +1,7 @@
 """A checkpoint: arrays and a description in one file, complete or not there at all.
 
 The file is a zip of ``.npy`` arrays, as `numpy.savez` makes it, with the description as
-``meta.json``. None of it is believed before it is checked: nothing is ever unpickled, nothing is
+``meta.json``. Nothing in it is trusted before it is checked: nothing is ever unpickled, nothing is
 compressed, and no more is read than was expected, whatever sizes the file claims.
 """
 
@@ -23,7 +23,7 @@ from tinygen.files import replacing
 FORMAT = "tinygen checkpoint 1"
 META = "meta.json"
 MOST_META = 1 << 24
-"""The most bytes of a description: some 50,000 epochs."""
+"""The largest description in bytes, enough for some 50,000 epochs."""
 
 
 def save(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
@@ -39,17 +39,17 @@ def read_meta(path: Path) -> dict[str, Any]:
     """The description alone.
 
     Raises:
-        InputError: there is no file, or it is no complete checkpoint.
+        InputError: there is no file, or it is not a complete checkpoint.
     """
     with _opened(path) as archive:
         return _meta(archive, path)
 
 
 def load(path: Path, like: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Host arrays of the names, shapes and dtypes of those in `like`, and the description.
+    """Host arrays with the names, shapes and dtypes of those in `like`, and the description.
 
     Raises:
-        InputError: there is no file, it is damaged, or an array is missing or not like that.
+        InputError: there is no file, it is damaged, or an array is missing or does not match.
     """
     with _opened(path) as archive:
         meta = _meta(archive, path)
@@ -63,7 +63,7 @@ def damaged(path: Path, why: str) -> InputError:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """An open zip file; every fault of it is reported in one sentence."""
+    """An open zip file; any fault in it is reported in one sentence."""
     if not path.exists():
         raise InputError(f"{path}: there is no checkpoint")
     if not path.is_file():  # opening a pipe would wait for its other end
@@ -101,17 +101,17 @@ def _array(archive: zipfile.ZipFile, path: Path, name: str, like: Any) -> Any:
         if fortran:
             raise InputError(f"{path}: its {name} is {dtype}, expected {like.dtype}")
         size = dtype.itemsize * like.size
-        data = file.read(size + 1)  # one more, so that the end is reached and its sum is checked
+        data = file.read(size + 1)  # one more, to reach the end, where the CRC is checked
         if len(data) != size:
             raise damaged(path, f"{name} has {len(data)} bytes, expected {size}")
     return np.frombuffer(data, dtype).reshape(shape).copy()
 
 
 def refuse_other(path: Path, name: str, shape: Any, dtype: Any, like: Any) -> None:
-    """An array of a file has to be of the shape and dtype of the one that it is read for.
+    """An array in a file must have the shape and dtype of the one that it is read for.
 
     Raises:
-        InputError: it is not.
+        InputError: it does not.
     """
     if shape != tuple(like.shape):
         raise InputError(

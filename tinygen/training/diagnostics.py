@@ -1,4 +1,4 @@
-"""Diagnoses of an adversarial training that is stuck, each with what to try."""
+"""Diagnoses of adversarial training that is stuck, each with what to try."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Sequence
 from typing import Any
 
 SURE = 0.98
-"""D's accuracy on real images and on fake ones from which on it is called perfect."""
+"""D is called perfect if its accuracy reaches this on real images and on fake ones."""
 FAINT, NOTHING = 0.01, 1e-6
-"""The norm of G's gradient below which it has vanished: of its largest epoch's mean, and at all."""
+"""G's gradient has vanished below this fraction of its largest epoch mean, or below this norm."""
 FELL = 0.7
-"""The fraction of the best coverage below which it has collapsed."""
+"""The generator has collapsed if coverage is below this fraction of its best."""
 ENOUGH = 0.05
-"""The fraction of good samples above which coverage means something: a few may hit any mode, so
-their number of modes is luck."""
+"""The fraction of good samples from which coverage means something: how many modes a few of them
+hit is luck."""
 PATIENCE = 3
-"""Epochs in which less than half may be covered."""
+"""The generator is stuck if it covers less than half for this many epochs in a row."""
 
 
 def diagnoses(
     history: Sequence[dict[str, Any]], covered: str, total: int, critic: bool = False
 ) -> dict[str, str]:
-    """What is wrong after the last epoch of a history, by a short name, with what to try.
+    """What is wrong after the last epoch of a history, by a short name, and what to try.
 
     Args:
         history: rows with ``real_accuracy``, ``fake_accuracy``, ``train_generator_norm``; and
-            with ``good_samples`` where samples may be bad, that is cover nothing.
-        covered: the key of what is to be covered, such as "digits_covered".
-        total: how many of these there are.
-        critic: the discriminator is a critic, which does no harm when it is sure.
+            with ``good_samples`` where samples may be bad, that is, cover nothing.
+        covered: the key of the number covered, such as "digits_covered".
+        total: how many there are to cover.
+        critic: whether the discriminator is a critic, which does no harm when it is sure.
     """
     now, diagnosed = history[-1], {}
     most = max((row[covered] for row in history if row.get("good_samples", 1) >= ENOUGH), default=0)
@@ -61,7 +61,7 @@ def diagnoses(
 def new_diagnoses(
     history: Sequence[dict[str, Any]], covered: str, total: int, critic: bool = False
 ) -> list[str]:
-    """Those that did not hold one epoch before, so that each is reported once."""
+    """The diagnoses that did not hold one epoch earlier, so that each is reported once."""
     before = diagnoses(history[:-1], covered, total, critic) if len(history) > 1 else {}
     now = diagnoses(history, covered, total, critic)
     return [text for name, text in now.items() if name not in before]

@@ -1,9 +1,9 @@
 """Data-parallel training: the processes that `mpiexec` has started differentiate a batch together.
 
-Each of them, a rank, is a whole run: it has all parameters, all images and all random numbers. It
-differs from a run alone in two things. Its gradients are computed from its rows of a batch, and
-averaged with those of the others, so that all take the same step; and it ends when any of them
-does. docs/data-parallel.md derives why the average is the gradient of the whole batch.
+Each of these processes, a rank, is a whole run: it has all parameters, all images and all random
+numbers. It differs from a single run in two ways. Its gradients are computed from its rows of a
+batch and averaged with those of the others, so that all take the same step; and it ends when any
+of them does. docs/data-parallel.md derives why the average is the gradient of the whole batch.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from tinygen.training.trainer import Ended
 A = TypeVar("A")
 
 PATIENCE, PATIENCE_AT_THE_END = 10.0, 600.0
-"""Seconds that a rank with an error waits for the others to leave, too, before it ends them. A run
-that has `Ended` has ended for all, but one may have a slower disk to save the checkpoint on."""
+"""Seconds that a rank with an error waits for the others to leave before it ends them. A run that
+has `Ended` has ended on all ranks, but one may take longer to save the checkpoint."""
 
 
 class Ranks:
     """The processes that train together, seen from one of them.
 
     Args:
-        communicator: of mpi4py, such as ``MPI.COMM_WORLD``.
+        communicator: one of mpi4py's, such as ``MPI.COMM_WORLD``.
         scratch: an empty folder of this process.
         local_rank: which one this is among those on its machine, from 0.
-        reads_gpus: whether MPI takes arrays of CuPy; else they are copied to the host and back.
+        reads_gpus: whether MPI takes CuPy arrays; else they are copied to the host and back.
 
     Attributes:
         rank, size: which one this is, from 0, and how many there are.
@@ -71,9 +71,9 @@ class Ranks:
         return f"{self.size}, which average gradients in {where}"
 
     def averaged(self, loss_and_grads: LossAndGrads) -> LossAndGrads:
-        """The same function of a whole batch, of which each rank differentiates its rows.
+        """The same function of a whole batch, each rank differentiating its own rows of it.
 
-        All ranks have to call it together, with the same arguments; all get the same result.
+        All ranks must call it together, with the same arguments; all get the same result.
 
         Args:
             loss_and_grads: ``(parameters, *data, out=None) -> (loss, gradients)`` of a loss that is
@@ -86,7 +86,7 @@ class Ranks:
             weight = (rows.stop - rows.start) / n
             backend = backend_of(p.flat)
             there, to_there = (backend, backend.asarray) if self._reads_gpus else (NUMPY, to_host)
-            part = there.xp.zeros(p.flat.size + 2, p.flat.dtype)  # gradient, loss, and a wish
+            part = there.xp.zeros(p.flat.size + 2, p.flat.dtype)  # gradient, loss, a wish to stop
             if weight:  # a last batch may have fewer images than there are ranks
                 loss, out = loss_and_grads(p, *rows_of(data, n, rows), out=out)
                 there.xp.multiply(to_there(out.flat), weight, out=part[:-2])
@@ -95,7 +95,7 @@ class Ranks:
                 out = p.room_for_gradients(out)
             part[-1] = self._asked()
             total = there.xp.empty_like(part)
-            there.synchronize()  # MPI would not wait for what a GPU still has to do
+            there.synchronize()  # MPI would not wait for work queued on a GPU
             self._communicator.Allreduce(part, total)
             self._stop = bool(total[-1])
             out.flat = backend.asarray(total[:-2])
@@ -107,8 +107,8 @@ class Ranks:
     def noted(self) -> Iterator[Callable[[], bool]]:
         """As `stopping.noted`, but the answer is the same on all ranks, which ask together.
 
-        Otherwise one would stop, and the others wait for its gradients. The answer comes with the
-        gradients of a step; only where there was no step, as after an evaluation, it costs a
+        Otherwise one would stop while the others wait for its gradients. The answer comes with the
+        gradients of a step; only where there was no step, as after an evaluation, does it cost a
         message of its own.
         """
 
@@ -120,12 +120,12 @@ class Ranks:
             yield asked_of_any
 
     def together(self, begin: Callable[[], A]) -> A:
-        """What a function returns that may refuse to begin; it is called on rank 0 first.
+        """Call a function that may refuse to begin, on rank 0 first, and return its result.
 
-        The others then have what rank 0 has downloaded.
+        The others then find what rank 0 has downloaded.
 
         Raises:
-            InputError: any rank refused, so that none waits for it in vain.
+            InputError: on all ranks if any refused, so that none waits for it in vain.
         """
         result, refused = None, None
         for mine in (self.rank == 0, self.rank > 0):
@@ -139,10 +139,10 @@ class Ranks:
         return result  # type: ignore[return-value]
 
     def refuse_different(self, what: str, value: Any) -> None:
-        """All ranks need the same of something, such as flags and data.
+        """Something, such as flags or data, must be the same on all ranks.
 
         Raises:
-            InputError: on all ranks, if one has another.
+            InputError: on all ranks, if it differs on one.
         """
         values = self._communicator.allgather(value)
         if others := [rank for rank in range(self.size) if values[rank] != values[0]]:
@@ -151,10 +151,10 @@ class Ranks:
             )
 
     def folder(self, out: Path, resume: bool) -> Path:
-        """Where this rank writes: `out` on rank 0, elsewhere a folder that is removed in the end.
+        """Where this rank writes: `out` on rank 0, elsewhere a folder that is removed at the end.
 
         Args:
-            resume: whether a checkpoint in `out` is copied there, so that all go on from it.
+            resume: whether a checkpoint in `out` is copied there, so that all continue from it.
         """
         there = RunDir(out).checkpoint
         copied = there.read_bytes() if resume and self.rank == 0 and there.is_file() else None
@@ -167,7 +167,7 @@ class Ranks:
 
 
 def rows_of_rank(n: int, rank: int, size: int) -> slice:
-    """Which of n rows a rank has; each has one rank, and all ranks have nearly as many.
+    """Which of n rows a rank has; each row belongs to one rank, and all have nearly equally many.
 
     >>> [rows_of_rank(10, rank, 3) for rank in range(3)]
     [slice(0, 3, None), slice(3, 6, None), slice(6, 10, None)]
@@ -176,10 +176,10 @@ def rows_of_rank(n: int, rank: int, size: int) -> slice:
 
 
 def rows_of(data: Any, n: int, rows: slice) -> Any:
-    """Some rows of all that a step on n images takes.
+    """Some rows of everything that a step on n images takes.
 
     Rows are the last axis but one: of images ``(n, pixels)``, labels ``(n, classes)``, dropout
-    masks ``(n, width)`` and a VAE's noise ``(samples, n, latent)``. What is no array stays.
+    masks ``(n, width)`` and a VAE's noise ``(samples, n, latent)``. Anything else stays as it is.
 
     Raises:
         ValueError: an array has no such axis.
@@ -199,7 +199,7 @@ def rows_of(data: Any, n: int, rows: slice) -> Any:
 
 
 def refuse_other_than_means(model: Any) -> None:
-    """The loss has to be one mean over images: only then the mean of its parts is that of all.
+    """The loss must be one mean over images: only then is the mean of the parts that of all.
 
     Raises:
         InputError: it is not.
@@ -218,14 +218,14 @@ def refuse_other_than_means(model: Any) -> None:
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """The ranks, of which 0 speaks for all; an error that only one of them has ends the others.
+    """The ranks, of which 0 speaks for all; an error on only one of them ends the others.
 
     Raises:
-        InputError: there is no MPI, or another version of tinygen on another rank.
+        InputError: there is no MPI, or tinygen's version is not the same on all ranks.
     """
     try:
         from mpi4py import MPI
-    except (ImportError, RuntimeError) as error:  # the latter if it finds no library of MPI
+    except (ImportError, RuntimeError) as error:  # the latter if mpi4py finds no MPI library
         raise InputError(
             "--distributed needs mpi4py and a library of MPI, such as MPICH: "
             f"pip install tinygen[mpi] ({error})"
@@ -244,14 +244,14 @@ def joined() -> Iterator[Ranks]:
 def _ending_together(communicator: Any) -> Iterator[None]:
     """No rank is left waiting for one that has gone, and what all have to say is said once.
 
-    Whoever leaves tells so, and whether with an error, by a message of which it waits for the other
-    half: without an error for as long as the others take. With one it cannot, since they may
-    be waiting for its gradients; if they do not leave within a moment, it ends them.
+    A rank that leaves tells the others so, and whether it has an error, and waits until they leave
+    too. Without an error it waits for as long as they take. With one it cannot, since they may be
+    waiting for its gradients; if they do not leave within a moment, it ends them.
     """
     from mpi4py.run import set_abort_status
 
     rank, size = communicator.rank, communicator.size
-    leaving = communicator.Dup()  # where no other message can be taken for this one
+    leaving = communicator.Dup()  # so that no other message is mistaken for this one
     failed = np.zeros(size, np.intc)
     streams = sys.stdout, sys.stderr
     if rank:
@@ -262,7 +262,7 @@ def _ending_together(communicator: Any) -> Iterator[None]:
         while not request.Test():
             if time.monotonic() > end + patience:
                 return False
-            time.sleep(0.01)  # rank 0 may be drawing, and need the core
+            time.sleep(0.01)  # rank 0 may be drawing and need the core
         return True
 
     try:
@@ -284,7 +284,7 @@ def _ending_together(communicator: Any) -> Iterator[None]:
 
 
 def _threads(neighbours: int) -> Any:
-    """A context in which the ranks of a machine do not ask BLAS for more threads than it has."""
+    """A context in which a machine's ranks do not ask BLAS for more threads than it has cores."""
     now = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     most = max(1, (os.cpu_count() or 1) // neighbours)
     return threadpool_limits(min([most, *now]), user_api="blas")

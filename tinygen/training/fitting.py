@@ -46,7 +46,7 @@ COLUMNS = {
 }
 
 Evaluate = Callable[[TrainedModel], Mapping[str, float]]
-"""Figures of a model that is in training, by name."""
+"""Takes a model in training and returns figures by name."""
 
 
 def fit(
@@ -74,29 +74,29 @@ def fit(
     Args:
         model: an `Autoencoder`, `VAE`, `GAN`, `AdversarialAutoencoder` or `Classifier`. It holds no
             weights; what comes back does.
-        images: a data set, whose test images then are evaluated after each epoch; or images
+        images: a data set, whose test images are then evaluated after each epoch; or images
             ``(n, h, w)`` or ``(n, h, w, c)`` of uint8, or rows ``(n, d)`` of floats.
-        labels: ``(n,)``, for a classifier, or a GAN with classes; those of a data set are its own.
+        labels: ``(n,)``, for a classifier, or a GAN with classes; a data set has its own.
         epochs: how often each image is seen.
         batch_size: 128 by default, or all images if there are fewer, which makes an epoch one step:
             few images want small batches.
-        rate: of learning, at its highest; by default that of the command which trains such a model.
+        rate: the highest learning rate; by default that of the command that trains such a model.
         optimizer: makes one for the parameters of a player, such as `tinygen.SGD` or
             ``functools.partial(tinygen.Adam, beta1=0.0)``; by default that command's Adam.
         gradients: "autograd" or "by-hand".
         evaluate: takes the model as it is after each epoch, a `TrainedModel`, and returns figures
-            by name, which are printed and stand in the history.
+            by name, which are printed and recorded in the history.
         seed: of the initial weights, the order of the images and the noise; the same seed gives the
             same model on the same machine.
         backend: "numpy" or "cupy".
-        out: a folder for the checkpoint and the figures of each epoch, as of a run; by default none
-            is left behind.
+        out: a folder for the checkpoint and the figures of each epoch, as a run leaves them; by
+            default nothing is left behind.
         restart: replace a run that is in `out`.
         quiet: print and show nothing.
 
     Raises:
-        InputError: anything is not as it is expected to be.
-        Interrupted: by Ctrl-C; the model as it was then is in `out`.
+        InputError: an argument is not what is expected.
+        Interrupted: on Ctrl-C; the model as it was then is in `out`.
         Diverged: the loss is not finite.
 
     >>> from tinygen.data import stroke_digits
@@ -137,14 +137,14 @@ def fit(
             checkpoint = diverged.checkpoint if out else None
             less = f"a rate below {rate:g} may get further"
             raise Diverged(f"{diverged}; {less}", checkpoint=checkpoint) from None
-        trained = load(folder, backend)  # with a generator's average in its place
+        trained = load(folder, backend)  # with a generator's average in place of the generator
     return trained if out is not None else replace(trained, path=None)
 
 
 def _plan(
     model: Any, data: Dataset, epochs: int, batch_size: int, seed: int, rate: float, warm_up: float
 ) -> Plan:
-    """The rate rises over a part of all steps, `warm_up`, and then falls to 0."""
+    """The rate rises over the fraction `warm_up` of all steps, and then falls to 0."""
     numbers = {"epochs": epochs, "batch_size": batch_size, "lr": rate, "seed": seed}
     plan = Plan(
         epochs, batch_size, seed, show_every=50, schedule=optim.constant(rate),
@@ -156,7 +156,7 @@ def _plan(
 
 
 def _train(trainer: Trainer, data: Dataset, evaluate: Evaluate | None) -> None:
-    """Until the last epoch, with the figures of the model after each."""
+    """Train until the last epoch, recording the figures of the model after each."""
     learner, plan, backend = trainer.learner, trainer.plan, trainer.backend
     model = learner.model
     has_tests = bool(plan.data["test"]) and isinstance(model, VERBS["loss"])
@@ -192,7 +192,7 @@ def _progress(epochs: int, quiet: bool) -> Progress:
 
 @contextmanager
 def _folder(out: str | os.PathLike[str] | None, restart: bool) -> Iterator[Path]:
-    """That of the run; if none was asked for, one that goes away."""
+    """The folder of the run; if none was asked for, a temporary one."""
     if out is None:
         with TemporaryDirectory() as temporary:
             yield Path(temporary)
@@ -207,7 +207,7 @@ def _folder(out: str | os.PathLike[str] | None, restart: bool) -> Iterator[Path]
 
 
 def _dataset(images: Any, labels: Any) -> Dataset:
-    """The images as a data set; alone they have no test images, for which they stand themselves."""
+    """The images as a data set; without test images, the training images stand in for them."""
     if isinstance(images, Dataset):
         if labels is not None:
             raise InputError("fit: expected no labels beside a Dataset, which has its own")
@@ -218,7 +218,7 @@ def _dataset(images: Any, labels: Any) -> Dataset:
 
 
 def _refuse_other_models(model: Any) -> None:
-    """What is no model that can be trained here; the images, say, or a class."""
+    """Refuse what is not a model that can be trained here, such as images, or a class."""
     if type(model) in RECIPES:
         return
     kinds = ", ".join(kind.__name__ for kind in RECIPES)
@@ -229,7 +229,7 @@ def _refuse_other_models(model: Any) -> None:
 
 
 def _refuse_other_images(model: Any, data: Dataset) -> None:
-    """Images of another size, or without the labels that are needed."""
+    """Refuse images of the wrong size, or without the labels that are needed."""
     if data.pixels != model.pixels:
         way = f"{type(model).__name__}(pixels={data.pixels}) is for these"
         if data.train_images.size == model.pixels:
@@ -237,7 +237,7 @@ def _refuse_other_images(model: Any, data: Dataset) -> None:
         raise InputError(
             f"fit: expected images of {model.pixels} pixels, got {times(data.image_shape)}; {way}"
         )
-    shape = (*data.image_shape, 1)[:3]  # of a grey image, too; of rows there is none
+    shape = (*data.image_shape, 1)[:3]  # for a grey image too; rows have none
     if needs_shape(model) and len(shape) == 3 and shape_of(model) != shape:
         raise InputError(
             f"fit: expected images of {times(shape_of(model))} (image={shape_of(model)}), got "
@@ -259,7 +259,7 @@ def _a(model: Any) -> str:
 
 
 def _refuse_numbers(images: int, epochs: Any, batch_size: Any, rate: Any) -> None:
-    """Numbers with which nothing could be learned."""
+    """Refuse numbers with which nothing could be learned."""
     if not isinstance(epochs, Integral) or int(epochs) < 1:
         raise InputError(f"fit: expected epochs of at least 1, a whole number, got {epochs!r}")
     if not isinstance(batch_size, Integral) or not 1 <= int(batch_size) <= images:
@@ -280,7 +280,7 @@ def _learner(model: Any, p: Parameters, optimizer: MakeOptimizer, how: str) -> L
 
 
 def _averaged(learner: Learner) -> Parameters:
-    """A copy of the parameters; a part that has an average is that, as in a checkpoint."""
+    """A copy of the parameters, with the average of a part that has one, as in a checkpoint."""
     p = learner.parameters.copy()
     if learner.averaged is not None:
         p.part(learner.averaged).flat[...] = learner.vectors["average"]
@@ -288,7 +288,7 @@ def _averaged(learner: Learner) -> Parameters:
 
 
 def _as_figures(figures: Any) -> dict[str, float]:
-    """What an `evaluate` returned, as it goes into the row of an epoch, which has names already."""
+    """What an `evaluate` returned, for the row of an epoch, whose own names are taken."""
     if not isinstance(figures, Mapping) or not all(
         isinstance(name, str) and isinstance(x, Real) for name, x in figures.items()
     ):

@@ -1,10 +1,10 @@
 """Gradients by CUDA graphs: what a function launches is recorded, and then launched as a whole.
 
 A GPU waits for Python, which launches kernel after kernel: docs/backends.md. A graph is one launch.
-It can do nothing but what was recorded, from the memory and with the numbers of that time. A
-function ``(parameters, *data, out=None) -> (loss, gradients)`` is made for it, as all that differs
-between two steps are its arguments: parameters stay where they are, data are copied to where they
-were when it was recorded. The learning rate, the noise, and whatever Python counts stay outside.
+It can only repeat what was recorded, on the same memory and with the same numbers. A function
+``(parameters, *data, out=None) -> (loss, gradients)`` suits it, as only its arguments differ
+between two steps: parameters stay where they are, and data are copied to where they were when it
+was recorded. The learning rate, the noise, and whatever Python counts stay outside.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from tinygen.parameters import Parameters
 
 
 def by_graphs(gradients: Any) -> Any:
-    """The gradients of a model, each of its functions by graphs: see `Graphed`.
+    """The gradients of a model, with each of its functions run by graphs: see `Graphed`.
 
     Args:
-        gradients: ``model.gradients(how)``: one function, or one for each player.
+        gradients: ``model.gradients(how)``, one function or one for each player.
     """
     if isinstance(gradients, tuple):
         return gradients._make(map(Graphed, gradients))  # type: ignore[attr-defined]
@@ -35,19 +35,19 @@ def by_graphs(gradients: Any) -> Any:
 class Graphed:
     """A function of parameters and data, which it computes by a CUDA graph where it can.
 
-    A kind of call is the shapes and dtypes of its data, its numbers, and where its parameters lie.
-    The first call of a kind is an ordinary one. A second in a row is recorded. The third is
-    computed both ways, from other data than those of the recording; if the results agree, all later
-    ones are launches of the graph. A number that changes with each step, such as a weight that
-    rises, is another kind each time, and never recorded.
+    The shapes and dtypes of its data, its numbers, and where its parameters lie make a kind of
+    call. The first call of a kind is an ordinary one. A second in a row is recorded. The third is
+    computed both ways, from other data than the recording; if the results agree, all later calls
+    are launches of the graph. A number that changes with each step, such as a weight that rises,
+    makes another kind each time, which is never recorded.
 
     Where it cannot be recorded, or the results differ, it warns, and all calls are ordinary ones.
 
     Args:
-        function: of arrays, `Parameters`, numbers and tuples of them. ``out=`` is where it writes
-            gradients. It must not draw random numbers, nor count, nor write anything else.
+        function: of arrays, `Parameters`, numbers and tuples of them. It writes gradients to
+            ``out=``. It must not draw random numbers, count, or write anything else.
 
-    NumPy launches nothing, and says so:
+    NumPy launches nothing, so there is a warning:
 
     >>> import numpy as np
     >>> import tinygen as tg
@@ -95,8 +95,8 @@ class Graphed:
         backend = backend_of(_data_of(_arrays_in(arguments)[0]))
         try:
             result, launch = backend.record(partial(self._function, *places, **options))
-            _kind_of(result)  # what is in a dict would be neither compared nor copied
-        except Exception as error:  # whatever it is, an ordinary call goes another way
+            _kind_of(result)  # a dict's content would be neither compared nor copied
+        except Exception as error:  # whatever it is, an ordinary call needs no recording
             self._refuse(str(error).partition("\n")[0])
         else:
             out = options.get("out")
@@ -106,7 +106,7 @@ class Graphed:
         """Whether a launch gives what an ordinary call gives. This waits for the GPU."""
         expected = [to_host(_data_of(x)).copy() for x in _arrays_in(ordinary())]
         if not all(np.isfinite(x).all() for x in expected):
-            return False  # nothing can be said; perhaps of the next
+            return False  # nothing to compare; perhaps in the next call
         recording.launch(arguments)
         launched = [to_host(_data_of(x)) for x in _arrays_in(recording.result)]
         recording.compared = all(map(_agree, launched, expected))
@@ -127,9 +127,9 @@ class _Recording:
     """A graph, with what it reads and writes.
 
     Attributes:
-        places: the arguments of the recording; the arrays among them are copies, for those of a
-            call to be written into.
-        result: what was returned, which a launch writes anew.
+        places: the arguments of the recording; the arrays among them are copies, into which those
+            of a call are written.
+        result: what was returned, which a launch overwrites.
         start: launches the graph.
         out: the `Parameters` of the result that belong to the caller.
         compared: whether a launch has given what an ordinary call gives.
@@ -149,7 +149,7 @@ class _Recording:
 
 
 def _kind_of(x: Any) -> Any:
-    """What must be the same for a graph to compute it; a key of a dictionary."""
+    """What must be the same for a graph to compute a call; a dictionary's key."""
     if isinstance(x, Parameters):
         layout = tuple(x.shapes.items())
         return backend_of(x.flat).address(x.flat), layout, str(x.flat.dtype)
@@ -167,14 +167,14 @@ def _is_array(x: Any) -> bool:
 
 
 def _mapped(f: Callable[[Any], Any], x: Any) -> Any:
-    """`x` with f of each array, and of each Parameters."""
+    """`x` with f applied to each array and each Parameters in it."""
     if isinstance(x, (tuple, list)):
         return getattr(x, "_make", type(x))(_mapped(f, part) for part in x)
     return f(x) if isinstance(x, Parameters) or _is_array(x) else x
 
 
 def _arrays_in(x: Any) -> list[Any]:
-    """The arrays, and the Parameters, in their order."""
+    """The arrays and the Parameters, in order."""
     arrays: list[Any] = []
     _mapped(arrays.append, x)
     return arrays
@@ -185,6 +185,6 @@ def _data_of(x: Any) -> Array:
 
 
 def _agree(x: np.ndarray, expected: np.ndarray) -> bool:
-    """In the first half of their digits, by norms: sums may have been added in another order."""
+    """Whether half their digits agree, by norms: sums may have been added in another order."""
     tolerance = np.sqrt(np.finfo(expected.dtype).eps) * np.linalg.norm(expected)
     return bool(np.linalg.norm(x - expected) <= tolerance)

@@ -1,4 +1,4 @@
-"""The curve of a training in a notebook, which grows with each epoch."""
+"""The loss curve of a training run in a notebook, which grows with each epoch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CURVES = {
 
 
 class LiveProgress(Progress):
-    """A `Progress` whose lines of epochs are one picture, drawn anew in its place."""
+    """A `Progress` that shows one picture, redrawn in place, instead of a line for each epoch."""
 
     def __init__(self, epochs: int, columns: dict[str, str]) -> None:
         super().__init__(epochs, columns)
@@ -28,7 +28,7 @@ class LiveProgress(Progress):
         self._shown: Any = None
 
     def row(self, row: dict[str, Any]) -> None:
-        """The curves until this epoch, below its line."""
+        """Draw the curves up to this epoch, below its line."""
         self._history.append(row)
         curves = {key: label for key, label in CURVES.items() if key in row}
         figure: Any = loss_curves(self._history, {"loss": curves})

@@ -1,4 +1,4 @@
-"""A trained model, as a checkpoint gives it back: what it is, and what it has learned."""
+"""A trained model, as loaded from a checkpoint: what it is, and what it has learned."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from tinygen.training import checkpoint, tensors
 from tinygen.training.run_dir import RunDir
 
 FORMATS: dict[str, ModuleType] = {".npz": checkpoint, ".safetensors": tensors}
-"""What reads and writes a file, by the ending of its name."""
+"""What reads and writes a file, by the suffix of its name."""
 BY_NAME = "by name"
-"""What the description of a file of `save` says of its arrays, which in a run's are one vector."""
+"""How the description of a file of `save` names its arrays; in a run's they are one vector."""
 DTYPES = ("float32", "float64")
 ROWS = 1000
-"""Images or codes that go through a model at a time, so that memory stays flat."""
+"""Images or codes that go through a model at a time, so that memory use stays flat."""
 TEST_STREAM = 2
-"""Of the seed, for the noise of test images, as in the figures of a run."""
+"""The stream of the seed for the noise of test images, as in the figures of a run."""
 
 VERBS: dict[str, tuple[type, ...]] = {
     "encode": (EncoderDecoder, Encoder),
@@ -57,7 +57,7 @@ VERBS: dict[str, tuple[type, ...]] = {
     "loss": (Autoencoder, VAE, Classifier),
     "classify": (Classifier,),
 }
-"""What a trained model can be asked for, and which models have an answer."""
+"""What a trained model can be asked for, and which models can answer."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,18 +66,18 @@ class TrainedModel:
 
     Attributes:
         model: such as a `tinygen.models.Autoencoder`.
-        parameters: as they were when they were saved, on `backend`.
+        parameters: as they were when saved, on `backend`.
         data: what it was trained on: the data set's name, source and hashes, the shape of an
             image, and how pixels became numbers.
         config: the flags of its run.
-        path: its file; None if it is in none.
-        history: the figures of each epoch of its run, as in ``metrics.jsonl``; empty for a file of
-            `tinygen.save`. `tinygen.plots.loss_curves` draws them.
+        path: its file, or None.
+        history: the figures of each epoch of its run, as in ``metrics.jsonl``; empty for a file
+            written by `tinygen.save`. `tinygen.plots.loss_curves` draws them.
 
-    What it can be asked for are the verbs `encode`, `posterior`, `decode`, `reconstruct`, `sample`,
-    `loss` and `classify`, from host arrays to host arrays; `VERBS` says which models have which.
-    Images are what `prepare` takes; those that come back have the shape ``(n, h, w)`` of the
-    training, or are rows ``(n, d)`` if it had rows.
+    It can be asked to `encode`, `posterior`, `decode`, `reconstruct`, `sample`, `loss` and
+    `classify`, from host arrays to host arrays; `VERBS` says which models have which verb. Images
+    are what `prepare` takes; images that are returned have the shape ``(n, h, w)`` of the training
+    images, or are rows ``(n, d)`` if it was trained on rows.
 
     >>> from tinygen.data import stroke_digits
     >>> from tinygen.training import fit
@@ -87,8 +87,8 @@ class TrainedModel:
     >>> codes.shape, trained.decode(codes).shape, trained.sample(4, seed=1).shape
     ((10, 3), (10, 28, 28), (4, 28, 28))
 
-    It, its encoder and its decoder are also functions of arrays on the backend of the parameters
-    and of their dtype, as a training step needs them, such as ``trained.prepare(images)``.
+    The model, its encoder and its decoder are also functions of arrays with the backend and dtype
+    of the parameters, as a training step needs them, such as ``trained.prepare(images)``.
     """
 
     model: Any
@@ -111,7 +111,7 @@ class TrainedModel:
         return str(self.path or f"the trained {type(self.model).__name__}")
 
     def _facts(self) -> dict[str, str]:
-        """What a reader wants to know of it, in a few words each."""
+        """What a reader wants to know about it, in a few words each."""
         p, options = self.parameters.flat, {f.name: f.default for f in fields(self.model)}
         own = {name: getattr(self.model, name) for name in options}
         changed = [f"{name}={x!r}" for name, x in own.items() if x != options[name]]
@@ -149,28 +149,28 @@ class TrainedModel:
         if model is None:
             raise InputError(f"{self._name}: {type(self.model).__name__} has no {name}")
         p = self.parameters.part(f"{name}.")
-        own = {n: p.shapes[n] for n in model.shapes}  # a VAE's decoder has a variance beside it
+        own = {n: p.shapes[n] for n in model.shapes}  # a VAE has a variance beside its decoder
         flat = p.flat[: sum(map(prod, own.values()))]
         return replace(self, model=model, parameters=Parameters(own, flat))
 
     def to(self, backend: Backend, dtype: Any) -> TrainedModel:
-        """The same in another place, or in another arithmetic."""
+        """The same model on another backend, or in another dtype."""
         return replace(self, parameters=self.parameters.to(backend, dtype), backend=backend)
 
     def prepare(self, images: Any) -> Array:
         """Host images as rows of floats in [0, 1] on the model's backend, ``(n, d)``.
 
-        They are of uint8, or of floats in [0, 1]; in the shape of those of the training, of which
-        grey ones may have an axis of one channel or none, or rows of their pixels. A model that was
-        trained on rows of floats takes images of any shape. If some of those floats were outside of
-        [0, 1], only whoever made them knows how pixels become such numbers: uint8 is refused then,
-        and floats that are far from those of the training are warned of.
+        They are uint8, or floats in [0, 1]; in the shape of the training images, where grey ones
+        may have an axis of one channel or none, or as rows of their pixels. A model that was
+        trained on rows of floats takes images of any shape. If some of those floats were outside
+        [0, 1], only whoever made them knows how pixels become such numbers: then uint8 is an error,
+        and floats far from those of the training give a warning.
 
         A VAE that was trained on black and white pixels gets grey ones. Ink on white paper, given
-        to a model of bright digits on a dark background, or the other way round, is warned of.
+        to a model of bright digits on a dark background, or the other way round, gives a warning.
 
         Raises:
-            InputError: they have another size than those that it was trained on, or another type.
+            InputError: their size or type differs from that of the training images.
         """
         images = images if hasattr(images, "shape") else np.asarray(images)
         self._refuse_other_size(images)
@@ -188,7 +188,7 @@ class TrainedModel:
         return as_floats(self.backend.asarray(rows), self.parameters.flat.dtype)
 
     def _refuse_other_size(self, images: Any) -> None:
-        """Images have the shape of those of the training, and rows none."""
+        """Images must have the shape of the training images; rows have none."""
         shape, row, got = self.data.get("shape"), [self.model.pixels], images.shape[1:]
         expected = shape if isinstance(shape, list) else []
         as_images = _without_grey(got) == _without_grey(expected)
@@ -205,7 +205,7 @@ class TrainedModel:
         )
 
     def _compare_range(self, images: Any) -> None:
-        """Refuse bytes, and warn of floats, if rows of the training were scaled otherwise."""
+        """Refuse bytes, and warn of floats, if the rows of the training were scaled differently."""
         require_finite("images", images)
         least, most, of = -inf, inf, ""  # older checkpoints do not say
         trained = self.data.get("range")
@@ -228,7 +228,7 @@ class TrainedModel:
             )
 
     def _compare_background(self, images: Any) -> None:
-        """Warn of images that are dark where those of the training are bright."""
+        """Warn of images that are dark where the training images are bright, or vice versa."""
         trained = self.data.get("background")  # older checkpoints do not say
         has_border = images.dtype == np.uint8 and images.ndim > 2 and images.size
         if not isinstance(trained, float) or not has_border:
@@ -242,7 +242,7 @@ class TrainedModel:
             )
 
     def __call__(self, *arrays: Array) -> Any:
-        """The model's answer to arrays such as those of `prepare`.
+        """The model's output for arrays such as those of `prepare`.
 
         Raises:
             InputError: an array is not of floats.
@@ -260,7 +260,7 @@ class TrainedModel:
     # The verbs.
 
     def encode(self, images: Any) -> np.ndarray:
-        """The codes of images, a VAE's the means: ``(n, h, w)`` to ``(n, latent)``."""
+        """The codes of images, for a VAE the means: ``(n, h, w)`` to ``(n, latent)``."""
         self._require("encode")
         encoder = self if isinstance(self.model, Encoder) else self.encoder
         return self._in_pieces(encoder, images, self.prepare)
@@ -269,7 +269,7 @@ class TrainedModel:
         """The distribution of each image's code: means and log-variances, ``(n, latent)`` each.
 
         ``tg.gaussian_kl(*trained.posterior(images)).mean(axis=0)`` is the KL of each dimension, in
-        nats: what it says of an image.
+        nats: what it tells about an image.
         """
         self._require("posterior")
         encoder = self.encoder
@@ -279,7 +279,7 @@ class TrainedModel:
         return mean, log_var
 
     def decode(self, codes: Any) -> np.ndarray:
-        """The images of codes, floats: ``(n, latent)`` to ``(n, h, w)``."""
+        """The images decoded from codes, floats: ``(n, latent)`` to ``(n, h, w)``."""
         self._require("decode")
         decoder = self if isinstance(self.model, Decoder) else self.decoder
         codes, latent = np.asarray(codes), decoder.model.latent
@@ -288,7 +288,7 @@ class TrainedModel:
         return self._as_images(self._in_pieces(decoder, codes, self._on_backend))
 
     def reconstruct(self, images: Any) -> np.ndarray:
-        """Images decoded from their codes, a VAE's from the means: ``(n, h, w)``, floats.
+        """Images decoded from their codes, for a VAE the means: ``(n, h, w)``, floats.
 
         ``trained.model.reconstruct(trained.parameters, x)`` takes and returns rows ``(n, pixels)``.
         """
@@ -298,12 +298,12 @@ class TrainedModel:
     def sample(self, n: int = 1, seed: int = 0, labels: Any = None) -> np.ndarray:
         """New images ``(n, h, w)``, floats: decoded draws of the prior, or generated from noise.
 
-        After a training on rows they are rows ``(n, d)``.
+        They are rows ``(n, d)`` if the model was trained on rows.
 
-        The draws are the same on every backend. Of a VAE's pixels these are the means.
+        The draws are the same on every backend. For a VAE these are the means of the pixels.
 
         Args:
-            labels: whole numbers, one or (n,): which classes, of a GAN that has some; without
+            labels: whole numbers, one or (n,): which classes, for a GAN that has some; without
                 them it shows its classes in turn.
         """
         self._require("sample")
@@ -336,10 +336,10 @@ class TrainedModel:
         return self._as_images(self._in_pieces(conditional, rows, self._on_backend))
 
     def loss(self, images: Any, labels: Any = None, seed: int = 0) -> float:
-        """The loss of images, the mean over them, as a run's test figures have it.
+        """The mean loss of images, as in a run's test figures.
 
-        Nothing is distorted or dropped. A VAE's is its bound in nats, with a weight of 1 for the
-        KL and no free bits, whatever it was trained with; `seed` is that of its noise.
+        Nothing is distorted or dropped. A VAE's loss is its bound in nats, with a weight of 1 for
+        the KL and no free bits, whatever it was trained with; `seed` is that of its noise.
 
         Args:
             labels: ``(n,)``, for a classifier.
@@ -379,7 +379,7 @@ class TrainedModel:
         return self._in_pieces(classes, images, self.prepare)
 
     def _require(self, verb: str) -> None:
-        """Refuse a verb that the model has not."""
+        """Refuse a verb that the model does not have."""
         if not isinstance(self.model, VERBS[verb]):
             *some, last = [name for name, kind in KINDS.items() if issubclass(kind, VERBS[verb])]
             can = f"{', '.join(some)} and {last} have" if some else f"{last} has"
@@ -388,7 +388,7 @@ class TrainedModel:
     def _in_pieces(
         self, function: Callable[[Array], Array], rows: Any, to_backend: Callable[[Any], Array]
     ) -> np.ndarray:
-        """What a function makes of host rows, which go to the backend piece by piece; host."""
+        """A function of host rows, computed on the backend piece by piece; returns a host array."""
         pieces = (function(to_backend(rows[k : k + ROWS])) for k in _starts(rows))
         return np.concatenate([self.backend.to_numpy(y) for y in pieces])
 
@@ -397,7 +397,7 @@ class TrainedModel:
 
     @property
     def _image_shape(self) -> tuple[int, ...]:
-        """Of an image of the training; of a checkpoint that does not say, that of a row."""
+        """The shape of a training image; that of a row if the checkpoint does not say."""
         shape, pixels = self.data.get("shape"), int(self.model.pixels)
         if isinstance(shape, list) and all(type(n) is int for n in shape):
             return tuple(shape) if prod(shape) == pixels else (pixels,)
@@ -425,11 +425,11 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
 
     Args:
         path: the folder of the run, or a file; ~ is the home folder.
-        backend: where its parameters shall lie.
+        backend: where its parameters are put.
 
     Returns:
         The model as it was after the last step that was saved. Where a run keeps a moving average
-        of a part, as that of a GAN's generator, the average stands in the place of the part.
+        of a part, such as a GAN's generator, the average takes the place of that part.
 
     Raises:
         InputError: there is no checkpoint, it is damaged, or it does not say which model it holds.
@@ -465,19 +465,19 @@ def load(path: str | os.PathLike[str], backend: Backend | str = "numpy") -> Trai
 
 
 def _starts(rows: Any) -> range:
-    """Where each piece of some rows begins, of which there is at least one."""
+    """Where each piece of some rows begins; there is at least one piece."""
     if not len(rows):
         raise InputError("expected at least one image or code, got none")
     return range(0, len(rows), ROWS)
 
 
 def _count(n: Any) -> int:
-    """How many samples are asked for."""
+    """The number of samples, if it is a valid one."""
     if not isinstance(n, Integral) or n < 1:
         raise InputError(f"sample: expected a whole number of images, at least 1, got {n!r}")
     return int(n)
 
 
 def _without_grey(shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of an image without its axis of channels if there is only one."""
+    """The shape of an image without its channel axis if there is only one channel."""
     return tuple(shape[:2] if len(shape) == 3 and shape[2] == 1 else shape)

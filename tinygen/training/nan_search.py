@@ -1,7 +1,7 @@
 """Finds the first op that gave NaN or infinity, by repeating the steps since the checkpoint.
 
-Training looks at the loss now and then, and at nothing else, which keeps it fast. So the first
-fault is behind it when it is noticed.
+Training looks only at the loss, and only now and then, which keeps it fast. So the first fault is
+some steps back when it is noticed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def first_fault(trainer: Trainer) -> str:
-    """Take the trainer back to its last checkpoint, which is good, and to the step of the fault.
+    """Take the trainer back to its last checkpoint, which is good, and on to the step of the fault.
 
     Returns:
-        What the first fault was, for a sentence.
+        What the first fault was, for use in a sentence.
     """
     state, bad = trainer.state, trainer.state.step
     trainer.restore()

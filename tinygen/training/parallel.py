@@ -1,4 +1,4 @@
-"""Independent trainings, several at a time, each in a process with one core; Ctrl-C stops all."""
+"""Independent training runs, several at a time, each a process on one core; Ctrl-C stops all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinygen.training.trainer import Interrupted
 
 
 def default_jobs(backend: str) -> int:
-    """How many trainings at a time: one for each core, but one in all on a GPU.
+    """How many training runs at a time: one for each core, but only one on a GPU.
 
     There each process has a CUDA context of its own, which takes memory, and contexts take turns.
     """
@@ -33,25 +33,25 @@ def train_in_processes(
     jobs: int,
     finished: Callable[[Any, Any], None],
 ) -> None:
-    """Do all of the trainings, `jobs` at a time.
+    """Do all training runs, `jobs` at a time.
 
-    Whatever ends this process, a signal that it cannot catch included, ends the others: each saves
-    a checkpoint of the training that it is at, and goes.
+    Whatever ends this process, even a signal that it cannot catch, ends the others: each saves a
+    checkpoint of its current run, and exits.
 
     Args:
-        prepare: called once in each process; returns the function that does a training. It goes to
-            the processes, as the trainings do, so it must be something that can be pickled, such
+        prepare: called once in each process; returns the function that does one run. It is sent to
+            the processes, as the trainings are, so it must be something that can be pickled, such
             as a `functools.partial` of a module's function.
-        trainings: what the function is called with; each can be a key of a dictionary.
+        trainings: what the function is called with; each must be hashable.
         finished: called in this process, with a training and with what the function returned.
 
     Raises:
-        KeyboardInterrupt, Interrupted: on Ctrl-C, or if a process was killed, after the trainings
-            that had begun have saved their checkpoints; no other begins. An error of a training is
-            raised here, too.
+        KeyboardInterrupt, Interrupted: on Ctrl-C, or if a process was killed, after the runs that
+            had begun have saved their checkpoints; no other begins. An error in a run is raised
+            here too.
     """
     spawn = multiprocessing.get_context("spawn")
-    # Nothing is ever sent: what waits at one end learns that the other one is closed, or dead.
+    # Nothing is ever sent: whoever waits at one end learns that the other is closed, or dead.
     end, ours = spawn.Pipe(duplex=False)
     with end, ours, ProcessPoolExecutor(jobs, spawn, _begin, (prepare, end)) as pool:
         try:
@@ -71,7 +71,7 @@ def train_in_processes(
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Signals wait: those to a process that is started here until it is ready, and one's own."""
+    """Signals wait: those to this process, and those to one started here until it is ready."""
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
@@ -90,7 +90,7 @@ _at_work = threading.Lock()
 
 def _begin(prepare: Callable[[], Callable[[Any], Any]], end: Any) -> None:
     global _train_one
-    # A terminal sends a signal to all of its processes. The parent obeys, and this one follows it.
+    # A terminal sends a signal to all of its processes. The parent obeys, and this one follows.
     for number in stopping.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
@@ -100,19 +100,19 @@ def _begin(prepare: Callable[[], Callable[[Any], Any]], end: Any) -> None:
 
 
 def _go_with_the_parent(end: Any) -> None:
-    """Wait for its end, stop the training, and leave, as nobody may be there who says when."""
+    """Wait for the parent's end, stop the training and exit: nobody else may be left to say so."""
     connection.wait([end])
     stopping.requested.set()
     with _at_work:
         pass  # no other training begins
     if parent := multiprocessing.parent_process():
-        parent.join(10)  # if it lives, it ends this process in the usual way
+        parent.join(10)  # if it is alive, it ends this process in the usual way
     os._exit(1)
 
 
 def _train(training: Any) -> Any:
     with _at_work:
-        if stopping.requested.is_set():  # trainings wait in a process for their turn
+        if stopping.requested.is_set():  # it was queued before the request to stop
             raise Interrupted(f"{training} was not begun")
         try:
             return _train_one(training)

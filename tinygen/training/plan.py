@@ -1,4 +1,4 @@
-"""How long and how a run trains: what is decided before it begins and never changes."""
+"""How a run trains, and for how long: what is decided before it begins and never changes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tinygen.optim import Schedule
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how to train.
+    """How to train, and for how long.
 
     Attributes:
         epochs, batch_size, seed: as on the command line.
-        show_every: steps between two looks at the loss, the only times when a GPU is waited for.
+        show_every: steps between two looks at the loss, the only times when Python waits for a GPU.
         schedule: the learning rate of each step.
         config: written into the checkpoint; a run can only be resumed with the same.
-        drop_last: an epoch leaves out its last images if they do not fill a batch.
+        drop_last: whether an epoch leaves out its last images if they do not fill a batch.
         data: what the checkpoint says of the images.
 
     >>> from tinygen import optim
@@ -44,7 +44,7 @@ class Plan:
         return n // self.batch_size if self.drop_last else math.ceil(n / self.batch_size)
 
     def batches(self) -> dict[str, Any]:
-        """What decides which images and which noise a step gets, so that it cannot be changed."""
+        """What decides which images and noise a step gets, and so must not change on resuming."""
         return {
             "batch_size": int(self.batch_size),
             "seed": int(self.seed),
@@ -52,6 +52,6 @@ class Plan:
         }
 
     def has_frame(self, epoch: int, most: int) -> bool:
-        """Whether an epoch, counted from 1, gives one of the at most so many frames of a film."""
+        """Whether an epoch, counted from 1, has a frame in a film of at most so many."""
         frames = min(most, self.epochs)
         return frames * epoch // self.epochs > frames * (epoch - 1) // self.epochs

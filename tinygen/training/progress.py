@@ -1,6 +1,6 @@
 """Shows how a run is getting on: a bar on a terminal, and a line for every epoch.
 
-A notebook shows none: there a bar is an output for each of its refreshes.
+A notebook shows no bar: each refresh would be another output there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 ONE = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}"
 SEVERAL = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
-"""A bar with one figure, and with more, beside which 80 columns have no room for a rate."""
+"""A bar with one figure, and with several, which leave no room for a rate in 80 columns."""
 
 
 class Progress:
@@ -34,9 +34,9 @@ class Progress:
         self._figures: dict[str, float] = {}
 
     def epoch(self, epoch: int, images: int, done: int) -> Bar:
-        """A bar for the images of one epoch, `done` of which were seen before a resume.
+        """A bar for the images of one epoch, `done` of which were seen before resuming.
 
-        It begins with the figures that the one before it ended with, but for the first epoch's.
+        Except in the first epoch, it begins with the figures with which the bar before it ended.
         """
         if not epoch:
             self._figures.clear()
@@ -72,23 +72,23 @@ class Progress:
         self.say(self.line(row))
 
     def line(self, row: dict[str, Any]) -> str:
-        """That of an epoch."""
+        """The line of an epoch."""
         parts = [form.format(row[key]) for key, form in self.columns.items() if key in row]
         return f"epoch {row['epoch']:>{len(str(self.epochs))}}  " + "  ".join(parts)
 
     def say(self, text: str) -> None:
-        """A line for the user, unless they want none."""
+        """Print a line, unless the user wants none."""
         if not self.quiet:
             print(text, flush=True)
 
 
 def in_notebook() -> bool:
-    """Whether there is one, which shows pictures, but is no terminal."""
+    """Whether Python runs in a notebook, which shows pictures but is not a terminal."""
     return "ipykernel" in sys.modules
 
 
 def warn(line: str) -> None:
-    """A line that must be known even in a quiet run."""
+    """Print a line that must be seen even in a quiet run."""
     if sys.stderr is not None:  # a daemon may have closed it
         print(line, file=sys.stderr, flush=True)
 
@@ -97,8 +97,8 @@ class Bar:
     """A bar that grows.
 
     Args:
-        bar: of tqdm.
-        figures: those that are known already; what `show` is told is added.
+        bar: one of tqdm's.
+        figures: those that are known already; `show` adds to them.
     """
 
     def __init__(self, bar: Any, figures: dict[str, float] | None = None) -> None:
@@ -110,9 +110,9 @@ class Bar:
         self._bar.update(done)
 
     def show(self, figures: dict[str, float]) -> None:
-        """Put figures behind the bar; of those that are not among them, the last ones stay.
+        """Put figures after the bar; those not among them keep their last values.
 
-        A generator that moves in every third step has none in the others.
+        A generator that moves in every third step has no figures in the others.
         """
         self._figures.update(figures)
         digits = 5

@@ -1,4 +1,4 @@
-"""How fast each kind of model learns, unless one says otherwise."""
+"""How fast each kind of model learns by default."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ RECIPES: dict[type, Recipe] = {
     Classifier: Recipe(lr=1e-3),
     GAN: Recipe(beta1=0.5, beta2=0.99, warm_up=0.0),
 }
-"""By the flags' names; `tg.fit` and the commands take them from here."""
+"""The defaults of `tg.fit` and the commands, under the flags' names."""
 AVERAGE = 0.999
 """The decay of the moving average of a GAN's generator."""

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: a line an epoch, a summary, a checkpoint, and the pictures."""
+"""What a run leaves in its folder: a line per epoch, a summary, a checkpoint, and the pictures."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ EXPERIMENTS = {
     "encoder_generator": ("encoder", "generator", "adversarial"),
     "gan_seeds": ("seed-*",),
 }
-"""The experiments that are many trainings, with the folders in which these leave checkpoints."""
+"""The experiments of many training runs, with the folders in which these leave checkpoints."""
 
 _claimed: dict[Path, tuple[FileLock, list[Path]]] = {}
-"""The folders that are this process's own: their locks, and what it has made of the paths there."""
+"""The folders claimed by this process: their locks, and the paths created for them."""
 
 
 class RunDir:
@@ -54,7 +54,7 @@ class RunDir:
         self.folder = folder
 
     def open(self) -> None:
-        """Make the folder if it is not there.
+        """Create the folder if it is not there.
 
         Raises:
             InputError: the folder cannot be created or written into.
@@ -71,8 +71,8 @@ class RunDir:
     def claim(self, task: str) -> None:
         """Open the folder for one task, and keep other processes out until `release_claims`.
 
-        The system lets go of the lock when this process dies, whatever it dies of. A run may claim
-        a folder again that its own process has.
+        The system releases the lock when this process dies, however it dies. A run may claim again
+        a folder that its own process holds.
 
         Raises:
             InputError: the folder cannot be written into, another process is writing into it, or it
@@ -110,7 +110,7 @@ class RunDir:
                 left.unlink()
 
     def _task_of_summary(self) -> str | None:
-        """Of which task the folder has a finished run, as far as one can tell."""
+        """The task of the finished run in the folder, as far as one can tell."""
         with suppress(OSError, ValueError, AttributeError):
             task = json.loads(self.summary.read_bytes()).get("task")
             return task if isinstance(task, str) else None
@@ -126,13 +126,13 @@ class RunDir:
 
     @property
     def holds(self) -> str:
-        """What a new run would replace: "a finished run", "an unfinished run", or "", nothing."""
+        """What a new run would replace: "a finished run", "an unfinished run", or ""."""
         if self.summary.exists():
             return "a finished run"
         return "an unfinished run" if self.checkpoint.exists() else ""
 
     def refuse_earlier(self) -> None:
-        """A new run replaces none unasked, least of all one that could still go on.
+        """A new run replaces no other unasked, least of all one that could still continue.
 
         Raises:
             InputError: there is one.
@@ -141,11 +141,11 @@ class RunDir:
             raise self._earlier(self.holds)
 
     def refuse_experiment(self, resume: bool, restart: bool, trainings: Iterable[Path]) -> None:
-        """An experiment of many trainings goes on only where there is one, and overwrites none.
+        """An experiment of many training runs resumes only where there is one, and overwrites none.
 
         Args:
             resume, restart: whether the user said so.
-            trainings: paths in the folder, one of which exists as soon as a training has begun.
+            trainings: paths in the folder, one of which exists as soon as a run has begun.
 
         Raises:
             InputError: the folder is that of a single run; there is nothing to resume; or there is
@@ -164,12 +164,12 @@ class RunDir:
         self.summary.unlink(missing_ok=True)
 
     def write_history(self, rows: Sequence[dict[str, Any]]) -> None:
-        """``metrics.jsonl``: one line an epoch, written whole so that none is ever half."""
+        """``metrics.jsonl``: one line per epoch, written as a whole so that no line is cut off."""
         text = "".join(json.dumps(row) + "\n" for row in rows)
         write_text(self.folder / "metrics.jsonl", text)
 
     def write_summary(self, **entries: Any) -> None:
-        """``summary.json``; its presence says that the run is complete."""
+        """``summary.json``; its presence means that the run is complete."""
         write_text(self.summary, json.dumps(entries, indent=2) + "\n")
 
     def saved_configuration(self) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class RunDir:
         return config
 
     def saved_data(self) -> dict[str, Any]:
-        """What the run's checkpoint records of its data, as `about` has it."""
+        """What the run's checkpoint records about its data, as returned by `about`."""
         data = checkpoint.read_meta(self.checkpoint).get("data")
         return data if isinstance(data, dict) else {}
 
@@ -211,7 +211,7 @@ class RunDir:
 
 @atexit.register
 def release_claims() -> None:
-    """Leave the folders that were claimed to others; those in which nothing was left are removed.
+    """Release the folders that were claimed; those in which nothing was left are removed.
 
     `command_line.run` calls it at the end of a run, and Python at the end of a script.
     """
@@ -226,7 +226,7 @@ def release_claims() -> None:
 
 
 def about(dataset: Dataset) -> dict[str, Any]:
-    """What a run records of its data."""
+    """What a run records about its data."""
     images = dataset.train_images
     floats = images.dtype.kind == "f"
     return {
@@ -234,7 +234,7 @@ def about(dataset: Dataset) -> dict[str, Any]:
         "source": dataset.source,
         "sha256": dataset.sha256,
         "train": len(images),
-        # Images alone, given to `tinygen.fit`, stand for test images, and are none.
+        # Images given to `tinygen.fit` without test images stand in for them, but are not.
         "test": 0 if dataset.test_images is images else len(dataset.test_images),
         "shape": list(images.shape[1:]),
         "preprocessing": "none" if floats else "uint8 / 255",
@@ -244,7 +244,7 @@ def about(dataset: Dataset) -> dict[str, Any]:
 
 
 def versions(backend: Backend) -> dict[str, str]:
-    """What the figures of a run depend on, besides its configuration."""
+    """The versions that the figures of a run depend on, besides its configuration."""
     return {
         "tinygen": tinygen.__version__,
         "python": platform.python_version(),

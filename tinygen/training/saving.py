@@ -1,4 +1,4 @@
-"""Writes a model with its parameters into one file, which `tinygen.load` reads, and others can.
+"""Writes a model with its parameters to one file, for `tinygen.load` and for other programs.
 
 docs/layout.md says what is in it.
 """
@@ -30,20 +30,20 @@ def save(
     parameters: Parameters | None = None,
     data: Dataset | Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model and its parameters into a file, which replaces an older one once it is whole.
+    """Write a model and its parameters to a file, which replaces an older one once it is complete.
 
     Args:
         path: ends in .npz, or in .safetensors, which needs the package of this name.
-        model: of one of the kinds in `tinygen.models`; or a trained one, which has all the rest.
+        model: of one of the kinds in `tinygen.models`; or a `TrainedModel`, which has all the rest.
         parameters: in the layout of the model, on any backend.
         data: what it was trained on, or the `data` of a loaded model: the shape of an image and the
-            brightness of its border, which `tinygen.load` compares with new images. Without it an
+            brightness of its border, with which a loaded model compares new images. Without it an
             image is the model's `image`, or else a grey square.
 
     Raises:
-        InputError: the model is of no such kind, the parameters are not the model's, of another
-            dtype or not finite, or the file is that of a run, which could not go on without it.
-        OSError: it cannot be written; what was there stays.
+        InputError: the model is of no such kind, the parameters are not the model's, not finite or
+            of another dtype, or the file is that of a run, which could not resume without it.
+        OSError: the file cannot be written; what was there stays.
 
     >>> from tempfile import TemporaryDirectory
     >>> from tinygen.models import VAE
@@ -100,16 +100,16 @@ def _on_host(model: Any, parameters: Parameters) -> dict[str, np.ndarray]:
 
 
 def _images_of(model: Any) -> dict[str, Any]:
-    """What is known of a model's images by its options alone."""
+    """What a model's options alone tell about its images."""
     try:
         h, w, c = shape_of(model)
-    except InputError:  # rows that are no images
+    except InputError:  # rows that are not images
         return {"shape": [int(model.pixels)]}
     return {"shape": [h, w] if c == 1 else [h, w, c]}
 
 
 def _refuse_run(path: Path) -> None:
-    """A run that was interrupted goes on from its checkpoint, which holds more than a model."""
+    """Refuse to replace the checkpoint of a run, which holds more than a model and is needed."""
     try:
         meta = checkpoint.read_meta(path)
     except InputError:  # there is none

@@ -28,8 +28,8 @@ class State:
 
     Attributes:
         step: how many steps were taken.
-        totals: for each figure of this epoch's steps, the sum over their images, 0-d, and how many
-            images these were.
+        totals: for each figure of this epoch's steps, the sum over their images, 0-d, and the
+            number of these images.
         history: one row for each finished epoch.
         seconds: training time before this process, for a run that was resumed.
     """
@@ -40,7 +40,7 @@ class State:
     seconds: float = 0.0
 
     def add(self, figures: dict[str, Any], images: int) -> None:
-        """Let the figures of a step on so many images, 0-d arrays, count in the epoch's means."""
+        """Add the figures of a step on so many images, 0-d arrays, to the epoch's means."""
         for name, figure in figures.items():
             total, seen = self.totals.get(name, (0.0, 0))
             self.totals[name] = _added(figure, images, total), seen + images
@@ -57,10 +57,10 @@ class State:
         config: Mapping[str, Any],
         about: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """Write a checkpoint of a learner and this state; the one before survives until it is done.
+        """Write a checkpoint of a learner and this state; the previous one stays until it is done.
 
         Args:
-            config: with which alone the run can be resumed.
+            config: the only one with which the run can be resumed.
             about: what else its description says, for those who `load` it.
         """
         host = {name: backend.to_numpy(array) for name, array in learner.vectors.items()}
@@ -78,14 +78,14 @@ class State:
         checkpoint.save(path, host, meta)
 
     def restore(self, path: Path, learner: Learner, backend: Backend) -> None:
-        """Put a learner and this state where the checkpoint was saved.
+        """Put a learner and this state back to where the checkpoint was saved.
 
         Raises:
             InputError: it is damaged, or of another model; then nothing has changed.
         """
         meta = checkpoint.read_meta(path)
         _refuse_other_shapes(meta.get("shapes"), learner.parameters.shapes, path)
-        if meta.get("model") is not None:  # else it is of none that can be described
+        if meta.get("model") is not None:  # else the model is of no kind that can be described
             _refuse_other_model(meta["model"], learner.model, path)
         arrays, _ = checkpoint.load(path, learner.vectors)
         scalar = learner.parameters.flat.dtype.type
@@ -114,7 +114,7 @@ def _refuse_other_shapes(saved: Any, expected: Shapes, path: Path) -> None:
 
 
 def _refuse_other_model(saved: Any, model: Any, path: Path) -> None:
-    """Networks of the same shapes can differ in what no shape shows, such as the activation."""
+    """Networks of the same shapes can differ in what shapes do not show, such as the activation."""
     was, now = describe(from_description(saved)), describe(model)
     if was != now:
         there, here = ({"kind": d["kind"], **d["options"]} if d else {} for d in (was, now))
@@ -123,10 +123,10 @@ def _refuse_other_model(saved: Any, model: Any, path: Path) -> None:
 
 
 def _refuse_nonsense(meta: Mapping[str, Any], largest: float, path: Path) -> None:
-    """The entries that `State.restore` takes must be what `State.save` can have written.
+    """The entries that `State.restore` takes must be such as `State.save` could have written.
 
     Args:
-        largest: number of the parameters' dtype.
+        largest: the largest number of the parameters' dtype.
     """
     step, totals, history = (meta.get(key) for key in ("step", "totals", "history"))
     if not (
@@ -142,7 +142,7 @@ def _refuse_nonsense(meta: Mapping[str, Any], largest: float, path: Path) -> Non
 
 
 def _is_row(row: Any, epoch: int) -> bool:
-    """Whether it can be the row that the trainer wrote after that epoch."""
+    """Whether this can be the row that the trainer wrote after that epoch."""
     return (
         isinstance(row, dict)
         and row.get("epoch") == epoch
@@ -152,7 +152,7 @@ def _is_row(row: Any, epoch: int) -> bool:
 
 
 def _is_total(total: Any, largest: float) -> bool:
-    """Whether it can be a figure's sum and its number of images."""
+    """Whether this can be a figure's sum and its number of images."""
     return (
         isinstance(total, list)
         and len(total) == 2

@@ -19,14 +19,14 @@ requested = threading.Event()
 """Asks the training of this process to stop, as a signal does."""
 
 Noted = Callable[[], AbstractContextManager[Callable[[], bool]]]
-"""What `noted` is: a context with a function that says whether the run was asked to stop."""
+"""The type of `noted`: a context with a function that says whether the run was asked to stop."""
 
 
 @contextmanager
 def noted() -> Iterator[Callable[[], bool]]:
     """A function that says whether the run was asked to stop; the same signal again stops at once.
 
-    Another signal does not: a system may send several, and a terminal as well as a parent.
+    A different signal does not: a system may send several, and so may a terminal and a parent.
     """
     received: set[int] = set()
 
@@ -41,16 +41,16 @@ def noted() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def as_ctrl_c() -> Iterator[None]:
-    """Every one of the signals raises KeyboardInterrupt."""
+    """Each of the signals raises KeyboardInterrupt."""
     with _handled_by(signal.default_int_handler):
         yield
 
 
 @contextmanager
 def _handled_by(handler: Callable[[int, Any], Any]) -> Iterator[None]:
-    """Those of the signals that are not ignored, as SIGHUP is under nohup, get a handler."""
+    """Give a handler to the signals that are not ignored, as SIGHUP is under nohup."""
     before = {}
-    if threading.current_thread() is threading.main_thread():  # signals arrive nowhere else
+    if threading.current_thread() is threading.main_thread():  # the only one that handles signals
         before = {s: signal.getsignal(s) for s in SIGNALS}
         before = {s: was for s, was in before.items() if was not in (signal.SIG_IGN, None)}
     for number in before:

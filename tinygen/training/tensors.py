@@ -1,6 +1,6 @@
-"""Arrays and a description in a .safetensors file, by the package safetensors, if it is there.
+"""Arrays and a description in a .safetensors file, by the package safetensors, if it is installed.
 
-It reads and writes what `tinygen.training.checkpoint` does, for programs that know this format.
+It reads and writes the same as `tinygen.training.checkpoint`, for programs that know this format.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tinygen.files import replacing
 from tinygen.training.checkpoint import FORMAT, damaged, refuse_other
 
 KEY = "tinygen"
-"""Of the file's metadata, under which the description stands as JSON."""
+"""The key of the file's metadata under which the description is stored as JSON."""
 
 
 def save(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def read_meta(path: Path) -> dict[str, Any]:
     """The description alone.
 
     Raises:
-        InputError: there is no file, or none that `save` wrote.
+        InputError: there is no file, or not one that `save` wrote.
     """
     with _opened(path) as file:
         meta = json.loads((file.metadata() or {}).get(KEY, "{}"))
@@ -44,10 +44,10 @@ def read_meta(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path, like: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Host arrays of the names, shapes and dtypes of those in `like`, and the description.
+    """Host arrays with the names, shapes and dtypes of those in `like`, and the description.
 
     Raises:
-        InputError: there is no file, it is damaged, or an array is missing or not like that.
+        InputError: there is no file, it is damaged, or an array is missing or does not match.
     """
     meta = read_meta(path)
     with _opened(path) as file:
@@ -59,7 +59,7 @@ def load(path: Path, like: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """An open file; every fault of it is reported in one sentence."""
+    """An open file; any fault in it is reported in one sentence."""
     package = _package(path)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")

@@ -1,4 +1,5 @@
-"""How many threads BLAS has for a training: one, where products are too small to pay for more."""
+"""How many threads BLAS uses in training: one, where matrix products are too small to gain by more.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ from tinygen.models.architecture import multiplications_of_convolutions
 from tinygen.training.learners.learner import Learner
 
 SMALL = 2**22
-"""Multiplications of a product of matrices up to which a second thread is not worth it.
+"""Multiplications in a matrix product up to which a second thread is not worth it.
 
-It gains nothing to speak of there. While other programs run, threads wait for one another, and the
+It hardly gains anything there. While other programs run, threads wait for one another, and the
 product takes many times as long; docs/results.md has the measurements.
 """
 
@@ -24,7 +25,7 @@ def enough_threads(learner: Learner, batch_size: int) -> Any:
     Otherwise nothing is changed: the environment decides (OPENBLAS_NUM_THREADS and the like).
     """
     model = learner.model
-    rows = batch_size * getattr(model, "samples", 1)  # a VAE draws several codes an image
+    rows = batch_size * getattr(model, "samples", 1)  # a VAE draws several codes per image
     products = [prod(shape) for shape in learner.parameters.shapes.values() if len(shape) == 2]
     if getattr(model, "channels", ()):
         products += multiplications_of_convolutions(model)

@@ -1,8 +1,8 @@
-"""The trainer: batches in, a step of the learner each; a checkpoint after every epoch.
+"""The trainer: one step of the learner for each batch; a checkpoint after every epoch.
 
-Everything that changes while training belongs to the learner or is in `State`, and all randomness
-is derived from ``(seed, epoch)`` or ``(seed, step)``. So a run that was interrupted anywhere goes
-on to the same end, bit for bit.
+Everything that changes during training belongs to the learner or is in `State`, and all randomness
+is derived from ``(seed, epoch)`` or ``(seed, step)``. So a run that was interrupted anywhere
+continues to the same end, bit for bit.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from tinygen.training.state import State
 from tinygen.training.threads import enough_threads
 
 Batch = tuple[Array, ...]
-"""Images ``(n, d)`` as floats; and their labels, if there are any."""
+"""Images ``(n, d)`` as floats, and their labels, if there are any."""
 
 
 class Ended(Exception):
-    """A run has ended before its time.
+    """A run has ended early.
 
     Attributes:
-        checkpoint: the last good one, if there is one; what can be done with it, whoever started
-            the run has to say: `tinygen.fit`, or a command.
+        checkpoint: the last good one, if there is one; whoever started the run, `tinygen.fit` or a
+            command, must say what can be done with it.
     """
 
     def __init__(self, *message: str, checkpoint: Path | None = None) -> None:
@@ -49,7 +49,7 @@ class Ended(Exception):
 
 
 class Interrupted(Ended):
-    """The run was asked to stop, as by Ctrl-C, and was saved.
+    """The run was asked to stop, for instance by Ctrl-C, and was saved.
 
     >>> import numpy as np
     >>> import tinygen as tg
@@ -84,17 +84,17 @@ class Trainer:
     """Trains a learner, and saves how far it is after every epoch.
 
     Args:
-        learner: a model with its parameters and optimizers; what a step is.
-        plan: how long and how to train.
+        learner: a model with its parameters and optimisers; it defines a step.
+        plan: how to train, and for how long.
         run_dir: the folder for the checkpoint and for the rows of the epochs.
         progress: shows a bar while an epoch is trained, and a line after it.
         backend: where images and parameters are.
-        noted: the context in which it trains, with a function that says whether it shall stop.
+        noted: the context in which it trains, with a function that says whether to stop.
 
     Attributes:
         state: how far the run is.
 
-    Two epochs, each of two batches; then a second trainer goes on from the checkpoint:
+    Two epochs, each of two batches; then a second trainer continues from the checkpoint:
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
@@ -143,13 +143,14 @@ class Trainer:
         Args:
             images: ``(n, h, w)`` uint8 on `backend`, or rows ``(n, d)`` of floats.
             evaluate: figures on the test set, for the row of an epoch.
-            labels: ``(n, ...)`` on `backend`; those of a batch go with it to ``learner.draw``.
+            labels: ``(n, ...)`` on `backend`; a batch's go with it to ``learner.draw``.
 
         Raises:
             Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with a checkpoint saved.
             Diverged: the loss is not finite; the last good checkpoint stays.
             InputError: `state` was restored from a checkpoint of another run, no batch is full, or
-                `images` hold what the model cannot learn: NaN, or 200 where it answers in [0, 1].
+                `images` hold what the model cannot learn: NaN, or 200 where its outputs are in
+                [0, 1].
         """
         require_finite("images", images, option_for_any_numbers(self.learner.model))
         if labels is not None:
@@ -163,10 +164,10 @@ class Trainer:
         self._start = time.perf_counter() - self.state.seconds
         if not self.state.step:
             self.save()
-            self.run_dir.forget_summary()  # of an earlier run, whose place the new one now takes
+            self.run_dir.forget_summary()  # of an earlier run, which this one replaces
         # The last row is missing if the process was killed before it was written.
         self.run_dir.write_history(self.state.history)
-        # NumPy need not warn of overflow: the trainer looks for NaN and infinity itself.
+        # NumPy need not warn of overflow: the trainer itself looks for NaN and infinity.
         with (
             self.noted() as self.interrupted,
             enough_threads(self.learner, self.plan.batch_size),
@@ -175,11 +176,11 @@ class Trainer:
             while len(self.state.history) < self.plan.epochs and not self.interrupted():
                 self._train_epoch()
                 self._end_epoch(evaluate())
-        if self.interrupted():  # asked here, as also after the last epoch none may be lost
+        if self.interrupted():  # here, so that a request in the last epoch counts too
             raise self._stopped()
 
     def save(self) -> None:
-        """Write a checkpoint; the one before survives until it is complete."""
+        """Write a checkpoint; the previous one stays until it is complete."""
         self.state.seconds = self._seconds()
         about = {
             "model": describe(self.learner.model),
@@ -193,8 +194,8 @@ class Trainer:
         """Go back to the checkpoint.
 
         Raises:
-            InputError: it is damaged, of another model, or of a run that has other batches;
-                then nothing has changed.
+            InputError: it is damaged, of another model, or of a run with other batches; then
+                nothing has changed.
         """
         saved, now = checkpoint.read_meta(self.run_dir.checkpoint).get("plan"), self.plan.batches()
         if saved not in (None, now):  # older checkpoints do not say
@@ -207,7 +208,7 @@ class Trainer:
     # An epoch.
 
     def _train_epoch(self) -> None:
-        """Take the steps that are left of the epoch, all of them unless it was interrupted."""
+        """Take the steps that are left in the epoch, all of them unless it was interrupted."""
         state, done = self.state, self._steps_into_epoch()
         if not done:
             state.totals = {}
@@ -242,7 +243,7 @@ class Trainer:
         self.progress.row(row)
 
     def batches(self) -> Iterator[Batch]:
-        """What is left of the epoch."""
+        """The batches that are left in the epoch."""
         plan, images, labels = self.plan, self.images, self.labels
         order = self.backend.asarray(epoch_order(len(images), plan.seed, len(self.state.history)))
         first, last = self._steps_into_epoch(), self.steps_per_epoch
@@ -252,7 +253,7 @@ class Trainer:
             yield (x,) if labels is None else (x, labels[index])
 
     def _steps_into_epoch(self) -> int:
-        """Not 0 after a run was resumed within an epoch."""
+        """Not 0 if a run was resumed in the middle of an epoch."""
         return self.state.step - len(self.state.history) * self.steps_per_epoch
 
     # A step.
@@ -265,24 +266,24 @@ class Trainer:
         return figures
 
     def draw(self, batch: Batch) -> Any:
-        """What the step takes; its draws depend on nothing but the seed and the step."""
+        """The data of a step; its draws depend on nothing but the seed and the step."""
         (x, *labels), step = batch, self.state.step
         generator = self.backend.generator((self.plan.seed, 1, step))
         return self.learner.draw(x, generator, step, *labels)
 
     def _shown(self, figures: dict[str, Array]) -> dict[str, float]:
-        """What the bar shows of a step, which may not have all figures."""
+        """The figures of a step that the bar shows; a step may not have all of them."""
         labels = self.learner.figures.items()
         return {label: self._number(k, figures[k]) for k, label in labels if k in figures}
 
     def _number(self, name: str, figure: Array) -> float:
-        """A figure as a number, which waits for a GPU."""
+        """A figure as a number; this waits for a GPU."""
         value = float(figure)
         if not math.isfinite(value):
             raise self._diverged(f"the {name.replace('_', ' ')} became {value}")
         return value
 
-    # Only what is finite is saved.
+    # Only finite numbers are saved.
 
     def _refuse_nonfinite(self) -> None:
         for name, (total, _) in self.state.totals.items():
@@ -304,7 +305,7 @@ class Trainer:
         return Diverged(f"{what}: {first_fault(self)}", checkpoint=self.run_dir.checkpoint)
 
     def _refuse_other_run(self) -> None:
-        """A checkpoint must lie within this plan, and have the figures that are shown."""
+        """A checkpoint must lie within this plan and have the figures that are shown."""
         state, path, per_epoch = self.state, self.run_dir.checkpoint, self.steps_per_epoch
         epochs, done = len(state.history), self._steps_into_epoch()
         most = per_epoch if epochs < self.plan.epochs else 0

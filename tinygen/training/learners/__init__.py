@@ -1,4 +1,4 @@
-"""What a `tinygen.training.Trainer` trains: each learner owns parameters and their optimizers."""
+"""What a `tinygen.training.Trainer` trains: each learner owns parameters and their optimisers."""
 
 from tinygen.training.learners.aae import AAELearner
 from tinygen.training.learners.adversarial_step import AdversarialLearner

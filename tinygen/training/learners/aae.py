@@ -15,14 +15,14 @@ from tinygen.training.learners.learner import MakeOptimizer, named
 class AAELearner:
     """Encoder and decoder learn to reconstruct; then the encoder plays a game for its codes.
 
-    Each phase has an optimizer of its own, and the encoder is moved by two of them. An optimizer
-    remembers the gradients of its own loss: with moments in common, the loss with the larger
+    Each phase has an optimiser of its own, and the encoder is updated by two of them. An optimiser
+    remembers the gradients of its own loss: with shared moments, the loss with the larger
     gradients would set the size of the other's steps.
 
     Args:
-        model: a `tinygen.models.AdversarialAutoencoder`, or what offers the same.
+        model: a `tinygen.models.AdversarialAutoencoder`, or one with the same methods.
         parameters: called ``encoder.*``, ``decoder.*`` and ``discriminator.*``.
-        optimizer: makes an optimizer for the parameters of one phase.
+        optimizer: makes an optimiser for the parameters of one phase.
         gradients: of the three losses, ``model.gradients(how)``.
         ratio: the learning rates of the game divided by that of the reconstruction.
 
@@ -90,15 +90,16 @@ class AAELearner:
     def step(self, data: Any, rate: float) -> dict[str, Array]:
         p, d, e, (x, z, alpha) = self.p, self.d, self.e, data
 
-        # First the reconstruction, which moves the encoder: whatever was known of its codes
-        # before is out of date after it.
+        # First the reconstruction, which changes the encoder: what was known of its codes before
+        # is out of date afterwards.
         with named("reconstruction"):
             R, _ = self.gradients.reconstruction(p, x, out=self._dp)
             self.p_optimizer.update(p, self._dp, rate)
 
         # Then the discriminator, on the codes as they are now. They are computed before anything
-        # is differentiated: to it they are data like the draws of the prior, and its gradient
-        # ends there. An encoder that followed it would move its codes to where they are told apart.
+        # is differentiated: to the discriminator they are data like the draws of the prior, and
+        # its gradient ends there. Following it, the encoder would make its codes easier to tell
+        # apart.
         with named("codes"):
             codes = self.gradients.encode(e, x)
         with named("discriminator's step"):

@@ -1,4 +1,4 @@
-"""A training step of two players: what each of them sees, in which order, and why."""
+"""A training step of two players: what each sees, in which order, and why."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tinygen.parameters import Parameters
 from tinygen.training.learners.learner import MakeOptimizer, named
 
 AVERAGED_EVERY = 10
-"""Steps of the generator between two of its average, which would be a pass over memory in each."""
+"""Steps of the generator for one update of its average, which costs a pass over memory."""
 
 
 class AdversarialLearner:
     """The discriminator learns to tell real images from fake ones, the generator to mislead it.
 
     Args:
-        model: a `tinygen.models.GAN`, or what offers the same.
+        model: a `tinygen.models.GAN`, or one with the same methods.
         parameters: of both players, called ``generator.*`` and ``discriminator.*``.
-        optimizer: makes an optimizer for the parameters of one player.
+        optimizer: makes an optimiser for the parameters of one player.
         gradients: of both losses, ``model.gradients(how)``.
         ratio: the generator's learning rate divided by the discriminator's.
-        critic_steps: steps of the discriminator for one of the generator.
+        critic_steps: steps of the discriminator for each one of the generator.
         average: how much of the generator's moving average remains after a step, such as 0.999; 0
             keeps none.
 
@@ -110,7 +110,7 @@ class AdversarialLearner:
     def step(self, data: Any, rate: float) -> dict[str, Array]:
         g, d, (seen_by_d, seen_by_g) = self.g, self.d, data
 
-        # First the discriminator, so that the generator learns from one that has seen its present
+        # First the discriminator, so that the generator learns from one that has seen its current
         # images. They are computed before anything is differentiated: to the discriminator they
         # are data like the real ones, and its gradient ends there.
         with named("generator's images"):
@@ -127,7 +127,7 @@ class AdversarialLearner:
 
         # Then the generator, with new noise: images that the discriminator has just learned from
         # would teach it less. The gradient passes through the discriminator as it is now, whose
-        # parameters are data here: it has none of its own from this loss, and stays what it is.
+        # parameters are data here: they get no gradient from this loss, and do not change.
         with named("generator's step"):
             loss_g, _ = self.gradients.generator(g, d, *seen_by_g, out=self._dg)
             self.g_optimizer.update(g, self._dg, rate * self.ratio)
@@ -136,7 +136,7 @@ class AdversarialLearner:
             return figures | {"generator_loss": loss_g, "generator_norm": self._norm(self._dg)}
 
     def update_average(self) -> None:
-        """Let the average move towards the generator, if it is time to."""
+        """Move the average towards the generator, if it is time to."""
         count, rest = divmod(self.g_optimizer.steps, AVERAGED_EVERY)
         if self._moving is not None and not rest:
             self._moving.update(self.g, count)
@@ -157,5 +157,5 @@ def _norm(gradients: Parameters) -> Array:
 
 
 def _watched_norm(gradients: Parameters) -> Array:
-    """The same by ops of a Tensor: a norm may overflow though the gradient does not."""
+    """The same by Tensor ops: a norm may overflow though the gradient does not."""
     return ops.sqrt(ops.sum(ops.square(Tensor(gradients.flat)))).array

@@ -1,4 +1,4 @@
-"""What all learners have in common, beginning with what the trainer needs to know of one."""
+"""What all learners have in common, beginning with what the trainer needs of one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinygen.optim import Optimizer
 from tinygen.parameters import Parameters
 
 MakeOptimizer = Callable[[Parameters], Optimizer]
-"""Makes an optimizer for the parameters that it will update, such as `tinygen.Adam`."""
+"""Makes an optimiser for the parameters that it will update, such as `tinygen.Adam`."""
 
 
 class Learner(Protocol):
@@ -43,7 +43,7 @@ class Learner(Protocol):
 
     @property
     def vectors(self) -> dict[str, Array]:
-        """By name the vectors that a checkpoint keeps: "parameters", moments, averages."""
+        """The vectors that a checkpoint keeps, by name: "parameters", moments, averages."""
 
     @property
     def averaged(self) -> str | None:
@@ -54,11 +54,11 @@ class Learner(Protocol):
 
     @property
     def steps(self) -> int:
-        """How many steps were taken, as the optimizers count them."""
+        """How many steps were taken, as the optimisers count them."""
 
     @steps.setter
     def steps(self, steps: int) -> None:
-        """Set every optimizer's count, after `vectors` were restored from a checkpoint."""
+        """Set every optimiser's count, after `vectors` were restored from a checkpoint."""
 
     def draw(self, x: Array, generator: Any, step: int, *labels: Array) -> Any:
         """The data of one step on the batch `x`, random numbers included."""
@@ -67,7 +67,7 @@ class Learner(Protocol):
         """Take one step; the figures are 0-d arrays, so nothing waits for the device."""
 
     def watched(self) -> Learner:
-        """This learner, sharing its parameters and optimizers, with gradients by autograd.
+        """This learner with gradients by autograd, sharing its parameters and optimisers.
 
         The search for NaN looks at the result of every op, and only autograd has ops.
         """
@@ -75,7 +75,7 @@ class Learner(Protocol):
 
 @contextmanager
 def named(what: str) -> Iterator[None]:
-    """Say in which part of a step an op gave NaN."""
+    """Add to an error in which part of a step an op gave NaN."""
     try:
         yield
     except NonFiniteError as error:

@@ -1,4 +1,4 @@
-"""A training step that learns from few labels, and from many images that have none."""
+"""A training step that learns from a few labels, and from many images that have none."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from tinygen.training.learners.learner import MakeOptimizer
 from tinygen.training.learners.single_step import SingleLossLearner
 
 THRESHOLD = 0.95
-"""The probability from which on a class is taken for the label of an image that has none."""
+"""The probability from which a class is taken as the label of an image that has none."""
 RARE = 1e-3
-"""The least frequency of a class that predictions are divided by: else a class that is hardly
-predicted any more would win every image."""
+"""The least frequency that the predictions of a class are divided by: otherwise a class that is
+hardly predicted any more would win every image."""
 TINY = 1e-30
-"""Where the whole of a prediction is a class without labels, 0 is divided by this, and not by 0."""
+"""Where a prediction is entirely a class without labels, 0 is divided by this and not by 0."""
 
 
 class PseudoLabelLearner(SingleLossLearner):
     """Cross-entropy on images with labels, and with pseudo-labels on images without.
 
-    Where the moving average of the classifier is sure of an image without a label, its class is
-    the label that the classifier has to predict when it is perturbed. So labels spread to images
-    that look like the labelled ones, and from there on. (Pseudo-labels of Lee 2013; predicted on
-    clean images and learned on perturbed ones, as Sohn et al. 2020; by an average, as Tarvainen and
-    Valpola 2017.) A class that it predicts more often than there are labels of it would draw ever
-    more images to itself; so its predictions are first aligned with the labels' frequencies, which
-    are taken for those of the other images, too (Berthelot et al. 2020).
+    Where the moving average of the classifier is sure of an image without a label, the class it
+    predicts is the label that the classifier must predict when the image is perturbed. So labels
+    spread to images that look like the labelled ones, and on from there. (Pseudo-labels of Lee
+    2013; predicted on clean images and learned on perturbed ones, as in Sohn et al. 2020; by an
+    average, as in Tarvainen and Valpola 2017.) A class that is predicted more often than it occurs
+    among the labels would draw ever more images to itself; so predictions are first aligned with
+    the labels' frequencies, which are assumed for the other images too (Berthelot et al. 2020).
 
     Args:
         model: its `input_distortion`, `input_noise` and `dropout` are the perturbation.
         parameters: of the classifier; a step changes them in place.
-        optimizer: makes an optimizer for them.
+        optimizer: makes an optimiser for them.
         gradients: of its loss, ``model.gradients(how)``.
         images: those with labels, uint8 on the backend.
-        labels: ``(n, classes)``, of these.
+        labels: ``(n, classes)``, of these images.
         batch_size: how many of them are in a step; those without labels come from the trainer.
         ramp_up: steps over which the weight of the images without labels rises to 1.
-        decay: how much of the averages a step leaves, such as 0.99.
+        decay: how much of the averages a step keeps, such as 0.99.
 
     Attributes:
-        average: the moving average of the parameters, by which the classifier is evaluated.
-        frequencies: ``(classes,)``, the moving average of its predictions, which begins with the
+        average: the moving average of the parameters, with which the classifier is evaluated.
+        frequencies: ``(classes,)``, the moving average of its predictions, which begins at the
             labels' frequencies.
 
     >>> import numpy as np
@@ -97,9 +97,9 @@ class PseudoLabelLearner(SingleLossLearner):
         """What `step` takes on images `x` without labels.
 
         Returns:
-            ``(x, seen, labels, masks, weight)``: the images as they are; labelled ones and, below
-            them, these, all perturbed, with a dropout mask for each row; the labels of the former;
-            and the weight of the latter.
+            ``(x, seen, labels, masks, weight)``: the images as they are; labelled images with these
+            below them, all perturbed; the labels of the former; a dropout mask for each row; and
+            the weight of the latter.
         """
         n, xp = len(self.images), namespace(x)
         index = (generator.random(self.batch_size, dtype=xp.float64) * n).astype(xp.int64)
@@ -112,11 +112,11 @@ class PseudoLabelLearner(SingleLossLearner):
         p, xp = self.parameters, namespace(x)
 
         # Pseudo-labels are computed on clean images before anything is differentiated: to the loss
-        # they are labels like the others. Where the average is not sure, the row is zero and counts
-        # nothing.
+        # they are labels like the others. Where the average is not sure, the row is zero and does
+        # not count.
         q = self._aligned(self.model.probabilities(self.average, x))
         pseudo_labels = (q >= THRESHOLD).astype(x.dtype)
-        # The loss is a mean over all rows; so each kind is weighed to be a mean over its own.
+        # The loss is a mean over all rows; so each kind is weighted to be a mean over its own.
         n = len(seen)
         of_labelled = labels * (n / self.batch_size)
         of_others = pseudo_labels * (weight * n / len(x))

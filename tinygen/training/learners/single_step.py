@@ -12,13 +12,13 @@ from tinygen.training.learners.learner import MakeOptimizer
 
 
 class SingleLossLearner:
-    """One loss, its gradient, and one optimizer for all parameters.
+    """One loss, its gradient, and one optimiser for all parameters.
 
     Args:
         model: offers ``draw(x, generator, step)``, which gives the data of a step, and
             ``gradients(how)``.
         parameters: of the model; a step changes them in place.
-        optimizer: makes an optimizer for them.
+        optimizer: makes an optimiser for them.
         gradients: ``(parameters, *data, out=) -> (loss, gradients)``: ``model.gradients(how)``.
 
     >>> import numpy as np
@@ -63,6 +63,6 @@ class SingleLossLearner:
 
     def watched(self) -> SingleLossLearner:
         twin = copy(self)
-        if hasattr(self.model, "gradients"):  # else those that it has may be autograd's as well
+        if hasattr(self.model, "gradients"):  # else its gradients may be autograd's already
             twin.gradients = self.model.gradients("autograd")
         return twin
