@@ -1,5 +1,4 @@
-"""How many threads BLAS uses in training: one, where matrix products are too small to gain by more.
-"""
+"""How many threads BLAS uses in training: one, where matrix products are too small for more."""
 
 from __future__ import annotations
 
