@@ -1,4 +1,4 @@
-"""Data sets, read, downloaded or drawn, and the batches they are cut into."""
+"""Data sets that are read, downloaded or drawn, and the batches they are cut into."""
 
 from tinygen.data import binarized, idx, mixtures, strokes
 from tinygen.data.batches import as_floats, batches, epoch_order, in_order, index_batches

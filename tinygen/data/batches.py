@@ -1,4 +1,4 @@
-"""An epoch visits every image once, in an order that depends on the seed and the epoch only."""
+"""An epoch visits every image once, in an order that depends only on the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
     """The order of n images in an epoch: (n,) int64, a permutation of 0 .. n - 1 on the host.
 
     It is drawn on the host on every backend, so that NumPy and CuPy see the same batches, and from
-    (seed, epoch) alone, so that a run which is resumed sees those it would have seen.
+    (seed, epoch) alone, so that a resumed run sees the batches it would have seen.
 
     >>> sorted(epoch_order(5, seed=0, epoch=3).tolist())
     [0, 1, 2, 3, 4]
@@ -28,7 +28,7 @@ def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
 def index_batches(order: Array, batch_size: int) -> Iterator[Array]:
     """Cut an order (n,) into batches (b,), views of it; the last one holds what is left over.
 
-    The order may lie on any backend; put a whole epoch's there at once.
+    The order may be on any backend; move a whole epoch's there at once.
 
     Raises:
         InputError: the batch size is below 1.
@@ -44,11 +44,11 @@ def index_batches(order: Array, batch_size: int) -> Iterator[Array]:
 def as_floats(images: Array, dtype: Any = np.float32) -> Array:
     """Images of uint8 as rows of floats in [0, 1]: (b, h, w) -> (b, h w), or with channels last.
 
-    (b, h, w, c) -> (b, h w c). Rows (b, d) that are floats already, such as points, stay what they
+    (b, h, w, c) -> (b, h w c). Rows (b, d) that are floats already, such as points, stay as they
     are. All stay on their backend.
 
     Raises:
-        InputError: the images are neither, so that dividing by 255 would be wrong.
+        InputError: the images are neither, so dividing by 255 would be wrong.
 
     >>> as_floats(np.array([[[0, 51], [204, 255]]], np.uint8)).tolist()
     [[0.0, 0.20000000298023224, 0.800000011920929, 1.0]]
@@ -67,15 +67,15 @@ def as_floats(images: Array, dtype: Any = np.float32) -> Array:
 def require_finite(what: str, rows: Array, unit_interval: bool | str = False) -> None:
     """Refuse rows of floats with a NaN or an infinity, once, before a model sees them.
 
-    It looks at all values, so it waits for a GPU; pixels of uint8 need no look.
+    It looks at all values, so it waits for a GPU; pixels of uint8 need no check.
 
     Args:
         what: the rows' name, for the message.
-        unit_interval: whether values must lie in [0, 1], too, as probabilities do; or the option
+        unit_interval: whether values must also lie in [0, 1], as probabilities do; or the option
             of a model with which they need not.
 
     Raises:
-        InputError: they do not; the message says where.
+        InputError: the rows fail this; the message says where.
 
     >>> require_finite("images", np.array([[0.5, 200.0]]), unit_interval=True)
     Traceback (most recent call last):
@@ -112,9 +112,9 @@ def background(images: np.ndarray) -> float:
 
 
 def in_order(images: Array, dtype: Any = np.float32, size: int = 1000) -> Iterator[Array]:
-    """All images in their order, as the rows of floats of `as_floats`, `size` at a time: (b, d).
+    """All images in order, as the rows of floats of `as_floats`, `size` at a time: (b, d).
 
-    For evaluating a model: memory stays flat, and nothing is shuffled or left out.
+    For evaluating a model: memory use stays flat, and nothing is shuffled or left out.
 
     >>> [x.shape for x in in_order(np.zeros((5, 2, 3), np.uint8), size=2)]
     [(2, 6), (2, 6), (1, 6)]
@@ -127,12 +127,12 @@ def batches(
 ) -> Iterator[Array]:
     """An epoch's batches: images and an order (n,) -> the rows of floats of `as_floats`, (b, d).
 
-    The order lies on the images' backend, and may be what is left of an epoch that was interrupted.
+    The order is on the images' backend, and may be what is left of an epoch that was interrupted.
     Pixels are floats in [0, 1] of `dtype`. The last batch is smaller where the batch size does not
     divide the number of images. Each batch is a fresh array.
 
     Raises:
-        InputError: the batch size is below 1 or above the number of images, or they are not uint8.
+        InputError: the batch size is below 1 or above the number of images, or these are not uint8.
 
     >>> images = np.full((5, 28, 28), 255, np.uint8)
     >>> [(x.shape, float(x.max())) for x in batches(images, np.arange(5), 2)]
@@ -141,5 +141,5 @@ def batches(
     n = len(images)
     if batch_size > n:
         raise InputError(f"batch size: expected 1 to {n}, the number of images, got {batch_size}")
-    as_floats(images[:1], dtype)  # refused here and now rather than at the first batch
+    as_floats(images[:1], dtype)  # raises here and now rather than at the first batch
     return (as_floats(images[index], dtype) for index in index_batches(order, batch_size))

@@ -1,9 +1,9 @@
-"""MNIST drawn to black and white once and for all, so that published likelihoods can be compared.
+"""MNIST binarised once and for all, so that published likelihoods can be compared.
 
-Larochelle's three files, a line of 784 numbers 0 or 1 for each image, were published at
+Larochelle's three files, with a line of 784 numbers 0 or 1 for each image, were published at
 http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/ with Larochelle and Murray
-(2011); each pixel is one draw with the probability of its grey value (Salakhutdinov and Murray
-2008). They are never shipped nor downloaded here.
+(2011); each pixel is drawn once, white with the probability of its grey value (Salakhutdinov and
+Murray 2008). They are neither shipped nor downloaded here.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ LINES = {
     "binarized_mnist_valid.amat": 10_000,
     "binarized_mnist_test.amat": 10_000,
 }
-"""The files and their lengths. Training images are the first two, as many as MNIST's own."""
+"""The files and their numbers of lines. The first two together are the training images."""
 
 SIDE = 28
 BLOCK = 1000
-"""Lines or images that are looked at at once, so that memory stays flat."""
+"""Lines or images that are processed at a time, so that memory use stays flat."""
 
 _NUMBERS = b" ".join([b"0"] * SIDE * SIDE)
 _ENDS = (b"\n", b" \n", b"\r\n", b" \r\n")
 
 
 def static(dataset: Dataset, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
-    """Put Larochelle's black and white images in place of MNIST's grey ones.
+    """Replace MNIST's grey images by Larochelle's black and white ones.
 
     The files, plain or gzipped, are looked for where MNIST is: in DIR/mnist and DIR, where DIR is
     `data_dir` and then $TINYGEN_DATA_DIR, or else in the user's cache. Pixels are 0 or 255. The
     hashes of the three files are added to those of MNIST.
 
-    The files have no labels, but their images are MNIST's in MNIST's order. Where that is seen to
-    be true, because no black pixel became white and no white one black in any image, MNIST's labels
-    are kept; else the labels are None.
+    The files have no labels, but their images are MNIST's in MNIST's order. Where the pixels
+    confirm this, as no black one became white and no white one black in any image, MNIST's labels
+    are kept; otherwise the labels are None.
 
     Raises:
-        InputError: the data set is not MNIST, a file is missing, or it is not what it should be.
+        InputError: the data set is not MNIST, or a file is missing or not what it should be.
     """
     if dataset.name != "mnist":
         raise InputError(
@@ -81,8 +81,8 @@ def _find(data_dir: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Path
         places.append(folder)
         for file in LINES:
             for path in (folder / f"{file}.gz", folder / file):
-                if os.path.lexists(path):  # a dangling link is refused when it is read
-                    paths[file] = path  # of two, the plain one
+                if os.path.lexists(path):  # reading a dangling link fails later
+                    paths[file] = path  # the plain one if there are two
         if paths:
             break
     missing = [file for file in LINES if file not in paths]
@@ -115,20 +115,20 @@ def _read(path: Path, lines: int) -> tuple[np.ndarray, str]:
             block = images[start : start + BLOCK]
             content = stream.read(len(block) * width)
             sha256.update(content)
-            if len(content) == len(block) * width - len(end):  # the last line may go without
+            if len(content) == len(block) * width - len(end):  # the last line may have none
                 content += end
             if len(content) < len(block) * width:
                 whole_lines = start + len(content) // width
                 raise InputError(f"{path}: expected {lines} lines, got {whole_lines}")
             block[:] = _pixels(path, start, content, end)
-        # The last read also makes gzip compare its checksum, which stands at the end of the file.
+        # The last read also makes gzip compare its checksum, which is at the end of the file.
         if stream.read(1):
             raise InputError(f"{path}: expected {lines} lines, got more")
     return images, sha256.hexdigest()
 
 
 def _line_end(path: Path, stream: Stream) -> bytes:
-    """How the first line ends, and so every line: with a space or without, as Unix or Windows."""
+    """How the first line, and so every line, ends: with a space or not, as on Unix or Windows."""
     line = stream.readline(len(_NUMBERS) + max(map(len, _ENDS)))
     stream.seek(0)
     end = line[len(_NUMBERS) :]
@@ -143,7 +143,7 @@ def _line_end(path: Path, stream: Stream) -> bytes:
 def _pixels(path: Path, start: int, content: bytes, end: bytes) -> np.ndarray:
     """Lines, the first of which is the file's line `start`, as pixels ``(lines, 28, 28)``.
 
-    All lines are equally long and look alike: where "0" and "1" differ, one bit is free.
+    All lines must be equal but for the bit in which "0" and "1" differ.
     """
     zeros = np.frombuffer(_NUMBERS + end, np.uint8)
     differ = np.frombuffer(content, np.uint8).reshape(-1, len(zeros)) ^ zeros
@@ -158,7 +158,7 @@ def _pixels(path: Path, start: int, content: bytes, end: bytes) -> np.ndarray:
 
 
 def _drawn_from(grey: np.ndarray, binary: np.ndarray) -> bool:
-    """Whether each image can be a draw from the grey one in its place, which 0 and 255 decide."""
+    """Whether each image can be a draw from the grey one at its index; only 0 and 255 can tell."""
     if grey.shape != binary.shape:
         return False
     for start in range(0, len(grey), BLOCK):

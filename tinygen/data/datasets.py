@@ -1,7 +1,7 @@
-"""A data set is images, with labels or without, whose origin is known.
+"""A data set is images of known origin, with or without labels.
 
-`DATASETS` is the table of those that can be downloaded. Another one that is published as MNIST is,
-in four IDX files, is one more entry there, and the command line offers it. None is ever shipped.
+`DATASETS` is the table of those that can be downloaded. Any other that is published as MNIST is, in
+four IDX files, needs one more entry there, and the command line offers it. None is ever shipped.
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ from tinygen.display import html_images, html_table, times
 from tinygen.errors import InputError, refuse_unknown, require_seed
 
 SHOWN = 10
-"""Images of a data set that a notebook shows of it."""
+"""How many images a notebook shows of a data set."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Images and labels to train on and to test on, and where they come from.
 
-    Images are (n, h, w) or (n, h, w, c) of uint8, with n of their own for training and testing;
+    Images are (n, h, w) or (n, h, w, c) of uint8, where n may differ between training and testing;
     points, or any other rows, are (n, d) of floats. Labels are (n,) of whole numbers, or None for
-    data that has none. `source` is one printable phrase; `sha256` maps each file to the hash of its
-    uncompressed bytes, or "train" and "test" to the hash of the pixels that were drawn. Of images
-    that were drawn the factors are known: name -> (n,) float32, see `tinygen.data.strokes.FACTORS`.
+    data that have none. `source` is one printable phrase; `sha256` maps each file to the hash of
+    its uncompressed bytes, or "train" and "test" to the hash of the pixels that were drawn. For
+    images that were drawn, the factors are known: name -> (n,) float32, see
+    `tinygen.data.strokes.FACTORS`.
 
-    `from_arrays` makes one of images, and `from_folder` of pictures.
+    `from_arrays` makes one from arrays, and `from_folder` from pictures.
 
     Raises:
-        InputError: images are of another kind, or not all of one shape; one is NaN or infinite;
-            there are none; or there is not one label for each, a whole number.
+        InputError: images are of another kind, or not all of one shape; a value is NaN or infinite;
+            there are no images; or there is not one label, a whole number, for each.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Dataset:
         return table + (html_images(self.train_images[:SHOWN]) if is_pictures else "")
 
     def _facts(self) -> dict[str, str]:
-        """What a reader wants to know of it, in a few words each."""
+        """What a reader wants to know about it, in a few words each."""
         train, test, labels = self.train_images, self.test_images, self.train_labels
         return {
             "name": self.name,
@@ -116,7 +117,7 @@ class Dataset:
 
 
 def require_images(what: str, images: np.ndarray, labels: np.ndarray | None) -> None:
-    """What a `Dataset` promises of its images, of which each part has at least one."""
+    """Check what a `Dataset` promises about the images of one part, of which none may be empty."""
     if not isinstance(images, np.ndarray) or isinstance(images, np.ma.MaskedArray):
         way = "; np.stack(images) makes one of images of one size" * isinstance(images, list)
         if isinstance(images, (str, os.PathLike)):
@@ -152,7 +153,7 @@ def require_images(what: str, images: np.ndarray, labels: np.ndarray | None) -> 
 
 
 def as_pixels(images: np.ndarray) -> str:
-    """How numbers of another kind that can be pixels become some, for the end of a message.
+    """How to make pixels of numbers of another type, where that is possible, to end a message.
 
     >>> as_pixels(np.array([[[False, True]]]))
     '; 255 * x.astype(np.uint8) makes pixels of them'
@@ -163,11 +164,11 @@ def as_pixels(images: np.ndarray) -> str:
     least, most = images.min(), images.max()  # NaN is in no interval
     if not 0 <= least <= most or (kind == "f" and most > 255):
         return ""
-    if most <= 1:  # 0 and 1, or what is between them
+    if most <= 1:  # 0 and 1, or numbers between them
         way = "(255 * x).round().astype(np.uint8)" if kind == "f" else "255 * x.astype(np.uint8)"
     elif most <= 255:
         way = "x.astype(np.uint8)"
-    else:  # of a camera with 10, 12 or 16 bits
+    else:  # from a camera with 10, 12 or 16 bits
         way = f"(x * (255 / {2 ** int(most).bit_length() - 1})).round().astype(np.uint8)"
     return f"; {way} makes pixels of them"
 
@@ -181,10 +182,10 @@ class Source:
     """A published data set of four IDX files: where they are, and how they are recognised.
 
     `sha256` names four files and their hashes: training images, training labels, test images, test
-    labels. Under a name without .gz stands the hash of the uncompressed bytes, by which any copy is
-    recognised. Under a name that ends in .gz stands the hash of the published archive, by which
-    nothing else can be: a download must be that archive, whereas a copy that was put in place
-    unzipped or zipped anew is checked by its shape and by how many labels there are of each class.
+    labels. A name without .gz has the hash of the uncompressed bytes, which recognises any copy. A
+    name that ends in .gz has the hash of the published archive, which recognises nothing else: a
+    download must be that archive, whereas a copy that the user unzipped or compressed again is
+    checked by its shape and by how many labels there are of each class.
     """
 
     title: str
@@ -202,10 +203,9 @@ class Source:
         return tuple(file.removesuffix(".gz") for file in self.sha256)
 
 
-# The hashes of archives are those that TensorFlow Datasets (url_checksums/fashion_mnist.txt and
-# kmnist.txt) and torchvision (prototype/datasets/_builtin/mnist.py) give alike. The MD5 sums that
-# the README of Fashion-MNIST has are of the same files, as the two files of labels in its
-# repository show.
+# The hashes of archives are those on which TensorFlow Datasets (url_checksums/fashion_mnist.txt and
+# kmnist.txt) and torchvision (prototype/datasets/_builtin/mnist.py) agree. The MD5 sums in the
+# README of Fashion-MNIST are of the same files, as the two files of labels in its repository show.
 DATASETS = {
     "mnist": Source(
         title="MNIST",
@@ -271,10 +271,10 @@ DATASETS = {
         },
     ),
 }
-"""The data sets that can be downloaded; mirrors are tried in the order they stand in."""
+"""The data sets that can be downloaded; mirrors are tried in the order given."""
 
 BRIGHT = 0.75
-"""From here on a mean background is that of ink on paper; photographs have about 0.5, MNIST 0."""
+"""A mean background from here on is that of ink on paper; photographs have about 0.5, MNIST 0."""
 
 FILES = DATASETS["mnist"].files
 """What the four files of `--data idx` are called."""
@@ -293,31 +293,30 @@ def load(
     """Load the data set of that name, one of `CHOICES`.
 
     mnist, and any other in `DATASETS`
-        From the first folder that has any of its files: DIR/NAME, DIR/MNIST/raw (or what else
-        torchvision calls it; DIR may be its MNIST, too), DIR, where DIR is `data_dir` and then
-        $TINYGEN_DATA_DIR; or else the
-        user's cache, into which missing files are downloaded, and damaged ones once more. Since the
-        files of many are called alike, those of all but MNIST must be in a subfolder of
-        $TINYGEN_DATA_DIR. `Source` says how they are checked.
+        From the first folder that has any of its files: DIR/NAME, DIR/MNIST/raw (or whatever
+        torchvision calls it; DIR may itself be that MNIST folder), DIR, where DIR is `data_dir` and
+        then $TINYGEN_DATA_DIR; or else the user's cache, into which missing files are downloaded,
+        and damaged ones once more. Since many data sets have files of the same names, those of all
+        but MNIST must be in a subfolder of $TINYGEN_DATA_DIR. `Source` says how they are checked.
     idx
         Any other data in four such files, in `data_dir` or else $TINYGEN_DATA_DIR: images of one
         shape, (h, w) or (h, w, c), and a label for each image. `say` gets a line if they are dark
         on a bright background.
     npz
-        Any other data in one file, `data_dir`, that has the arrays ``x_train``, ``y_train``,
-        ``x_test`` and ``y_test``; without the labels, too.
+        Any other data in one file, `data_dir`, with the arrays ``x_train``, ``y_train``, ``x_test``
+        and ``y_test``; the labels may be missing.
     folder
         Pictures in a folder, `data_dir`, as `from_folder` reads them with `seed`.
     strokes
         Drawn here from `seed`: 60,000 and 10,000 stroke digits.
     auto
-        mnist, or strokes if that is nowhere and cannot be downloaded; `say` then gets two short
+        mnist, or strokes if it is not found and cannot be downloaded; `say` then gets two short
         lines.
 
     `progress` shows a bar while downloading, if on a terminal.
 
     Raises:
-        InputError: the data cannot be had, or a file is not what it should be. A bad file of the
+        InputError: the data cannot be found, or a file is not what it should be. A bad file of the
             user's is never skipped in favour of another place, nor changed.
 
     >>> from tempfile import TemporaryDirectory
@@ -341,7 +340,7 @@ def load(
     name = locations.DEFAULT if choice == "auto" else choice
     try:
         return _load_published(name, data_dir, say, progress)
-    except DownloadError:  # of which the message is long
+    except DownloadError:  # whose message is long
         if choice != "auto":
             raise
         title = DATASETS[name].title
@@ -351,7 +350,7 @@ def load(
 
 
 def stroke_digits(seed: int = 0, *, train: int = 60_000, test: int = 10_000) -> Dataset:
-    """Stroke digits, drawn in seconds; fewer of them are the first of more.
+    """Stroke digits, drawn in seconds; a smaller set is the start of a larger one.
 
     >>> stroke_digits(seed=1, train=20, test=10).train_images.shape
     (20, 28, 28)
@@ -379,7 +378,7 @@ def from_arrays(
     test_fraction: float = 0.1,
     seed: int = 0,
 ) -> Dataset:
-    """A data set of images, as a `Dataset` has them, a part of which is set apart for testing.
+    """A data set of images such as those of a `Dataset`, some of which are set apart for testing.
 
     Args:
         images, labels: ``(n, ...)`` and ``(n,)``, in any order; which ones are set apart depends on
@@ -387,8 +386,8 @@ def from_arrays(
         test_fraction: of the images, rounded; at least one is set apart, and one is left.
 
     Raises:
-        InputError: the images or labels are not what a `Dataset` has, there is only one image, or
-            the fraction is not between 0 and 1.
+        InputError: the images or labels are not such as a `Dataset` has, there is only one image,
+            or the fraction is not between 0 and 1.
 
     >>> from_arrays(np.zeros((50, 4, 3), np.uint8), test_fraction=0.2)
     Dataset(arrays; 40 to train on, 10 to test on; 4 x 3 of uint8; no labels; arrays)
@@ -416,8 +415,8 @@ def from_folder(
     """A data set of the pictures in a folder, PNG or JPEG; some are set apart for testing.
 
     They are in the folder itself, or in a sub-folder for each class: the sub-folders, in the order
-    of their names, have the labels 0, 1, ... Grey pictures are ``(n, h, w)``; if one has colours,
-    all are ``(n, h, w, 3)``. All must be of one size; transparency is left out.
+    of their names, have the labels 0, 1, ... Grey pictures are ``(n, h, w)``; if one is in colour,
+    all are ``(n, h, w, 3)``. All must be of one size; transparency is dropped.
 
     Args:
         test_fraction, seed: as in `from_arrays`.
@@ -454,7 +453,7 @@ def mixture_points(name: str, train: int, test: int, seed: int = 0) -> Dataset:
 
 
 def _hashes(train: np.ndarray, test: np.ndarray) -> dict[str, str]:
-    """What stands for the files of data that were drawn."""
+    """The hashes of data that were drawn, in place of those of files."""
     return {"train": hashlib.sha256(train.data).hexdigest(),
             "test": hashlib.sha256(test.data).hexdigest()}  # fmt: skip
 
@@ -493,7 +492,7 @@ def _load_folder(data_dir: str | os.PathLike[str] | None, seed: int) -> Dataset:
 
 
 def _refuse_path(choice: Any) -> None:
-    """Where images are is said by `data_dir`, and what they are by `choice`."""
+    """Refuse a path as `choice`: `data_dir` says where images are, `choice` only what they are."""
     if choice in CHOICES or not isinstance(choice, (str, os.PathLike)):
         return
     if os.path.isdir(choice):
@@ -553,7 +552,7 @@ def _load_published(
         except InputError as problem:
             raise InputError(f"{damage}; it could not be fetched again ({problem})") from None
         archive = cache / f"{file}.gz"
-        if path != archive:  # or it would be preferred next time
+        if path != archive:  # else it would be preferred next time
             with suppress(OSError):
                 path.unlink()
         return read(file, archive)
@@ -598,7 +597,7 @@ def _kind(file: str) -> idx.Kind:
 
 
 def _read_own(file: str, path: Path) -> tuple[np.ndarray, str]:
-    """A file of the user's, of which no hash is known that would tell an old one."""
+    """A file of the user's; no known hash tells which of two differing copies is old."""
     array, sha256 = idx.read_hashed(path, expect=_kind(file))
     zipped = path.with_name(f"{path.name}.gz")
     if zipped.exists() and idx.read_hashed(zipped, expect=_kind(file))[1] != sha256:
@@ -609,10 +608,10 @@ def _read_own(file: str, path: Path) -> tuple[np.ndarray, str]:
 def _read_published(
     name: str, file: str, path: Path, *, downloaded: bool = False
 ) -> tuple[np.ndarray, str]:
-    """A file of a published data set, with the hash of its uncompressed bytes.
+    """A file of a published data set, and the hash of its uncompressed bytes.
 
     Raises:
-        InputError: it is not that file, as far as `Source` says that this can be known.
+        InputError: it is not that file, as far as the hashes of `Source` can tell.
     """
     source = DATASETS[name]
     array, sha256 = idx.read_hashed(
@@ -637,7 +636,7 @@ def _read_published(
 
 
 def _owner(sha256: str, archive_sha256: str) -> tuple[str, str] | None:
-    """The title of the published data set, and its file, that has either hash."""
+    """The title of the published data set with a file of either hash, and that file's name."""
     for source in DATASETS.values():
         for key, expected in source.sha256.items():
             if expected == (archive_sha256 if key.endswith(".gz") else sha256):

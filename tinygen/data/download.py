@@ -29,18 +29,18 @@ def download(
     say: Callable[[str], object] = print,
     progress: bool = True,
 ) -> None:
-    """Download files into a folder of the cache, each from the first mirror that has it right.
+    """Download files into a folder of the cache, each from the first mirror with the right one.
 
-    A mirror that fails once is asked for no other file: waiting for it once is enough. Nothing is
-    left of a download that fails or is interrupted; files that were complete before it stay.
+    A mirror that fails once is not asked for other files: waiting for it once is enough. A download
+    that fails or is interrupted leaves nothing; files that were complete before it stay.
 
     Args:
         files: their names; `mirrors`: what to put before a name, ending in a slash.
-        check: is called with a name and the path of what was sent; raises InputError to refuse it.
-        progress: whether to show a bar, which is seen on a terminal only.
+        check: called with a name and the path of what was sent; raises InputError to refuse it.
+        progress: whether to show a bar, which appears on a terminal only.
 
     Raises:
-        DownloadError: each mirror, and why it did not do.
+        DownloadError: no mirror would do; the message says why for each.
         InputError: the folder cannot be written into.
     """
     make_in_cache(folder)
@@ -63,10 +63,10 @@ def download(
 
 
 def _require_connection(url: str) -> None:
-    """Raise OSError unless the host answers, soon.
+    """Raise OSError unless the host answers soon.
 
-    Without a network, requests would wait for each of a mirror's addresses in turn, and the large
-    hosts have many; one of each kind (IPv4, IPv6) tells as much. A proxy is asked by requests.
+    Without a network, requests would wait for each of a mirror's addresses in turn, and large hosts
+    have many; one of each kind (IPv4, IPv6) tells as much. A proxy is left to requests.
     """
     parts = urlsplit(url)
     if getproxies().keys() & {parts.scheme, "all"}:

@@ -1,4 +1,4 @@
-"""Pictures of a folder, read into one array of pixels."""
+"""The pictures in a folder, read into one array of pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinygen.errors import InputError
 ENDINGS = (".png", ".jpg", ".jpeg")
 GREY = ("1", "L", "LA")
 MODES = (*GREY, "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-"""The modes of Pillow that have 8 bits for a colour, or fewer; grey ones first."""
+"""The modes of Pillow with at most 8 bits per channel; grey ones first."""
 
 
 def read(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -26,7 +26,7 @@ def read(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
     Raises:
         InputError: there are none, some are beside the sub-folders, or one is damaged, has more
-            than 8 bits for a colour, or is of another size than the others.
+            than 8 bits per channel, or differs in size from the others.
     """
     try:
         flat, classes = _pictures(folder), sorted(p for p in folder.iterdir() if p.is_dir())
@@ -54,12 +54,12 @@ def _is_picture(file: Path) -> bool:
 
 
 def _files(folder: Path, depth: int) -> Iterator[Path]:
-    """What is in a folder and in those below it, without what cannot be read."""
+    """The contents of a folder and of those below it, without what cannot be read."""
     return chain.from_iterable(folder.glob("/".join("*" * k)) for k in range(1, depth + 1))
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """Those that are directly in it; names that begin with a dot are the system's own."""
+    """The pictures directly in a folder; names that begin with a dot are the system's own."""
     return sorted(
         file for file in folder.iterdir() if _is_picture(file) and not file.name.startswith(".")
     )

@@ -1,4 +1,4 @@
-"""An IDX file is an array with a short header, and none of it is believed before it is checked.
+"""An IDX file is an array with a short header; nothing in it is trusted before it is checked.
 
 The format, from the MNIST site: two zero bytes, a byte for the type (8 is uint8), a byte for the
 number of dimensions, each dimension as a big-endian uint32, then the values in C order.
@@ -34,7 +34,7 @@ _TYPES = {
 }
 _MOST_DIMENSIONS = 32
 MAX_BYTES = 1 << 32
-"""The most bytes of values that a file may hold, unless the caller says otherwise."""
+"""The most bytes of values that a file may hold by default."""
 
 _CHUNK = 1 << 18
 
@@ -45,8 +45,7 @@ def read(
     """Read an IDX file of uint8, gzipped or plain, as a writable array.
 
     `expect` demands images, (n, h, w) or (n, h, w, c), or labels, (n,). A header that promises more
-    than `max_bytes` of values, or other than what the file holds, is refused before memory is spent
-    on it.
+    than `max_bytes` of values, or not what the file holds, fails before memory is spent on it.
 
     Raises:
         InputError: the file cannot be read or is not what was expected; one sentence that names it.
@@ -64,7 +63,7 @@ def read_hashed(
 
 
 def write(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Write a uint8 array as an IDX file, gzipped if the name ends in .gz, wholly or not at all.
+    """Write a uint8 array as an IDX file, gzipped if the name ends in .gz, complete or not at all.
 
     Raises:
         InputError: the array is not uint8 with 1 to 32 dimensions, or the file cannot be written.
@@ -103,14 +102,14 @@ def _parse(
     values = _fill(stream, promised, sha256)
     if len(values) != promised:
         raise _length_error(path, shape, promised, len(values))
-    # The last read also makes gzip compare its checksum, which stands at the end of the file.
+    # The last read also makes gzip compare its checksum, which is at the end of the file.
     if stream.read(1):
         raise _length_error(path, shape, promised, "more")
     return np.frombuffer(values, np.uint8).reshape(shape), sha256.hexdigest()
 
 
 def _check_magic(path: Path, magic: bytes, expect: Kind | None) -> int:
-    """The number of dimensions that the first four bytes stand for."""
+    """The number of dimensions that the first four bytes give."""
     wanted = f"an IDX file of {expect or 'uint8'}"
     if not magic:
         raise InputError(f"{path}: expected {wanted}, got an empty file")
@@ -131,8 +130,8 @@ def _check_magic(path: Path, magic: bytes, expect: Kind | None) -> int:
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], limit: int) -> int:
-    """The number of values in `shape`, in Python's integers, which cannot overflow."""
-    # A zero must not hide the others: NumPy refuses (0, 2**32 - 1, 2**32 - 1) too.
+    """The number of values in `shape`, in Python integers, which cannot overflow."""
+    # A zero must not hide the others: NumPy also refuses (0, 2**32 - 1, 2**32 - 1).
     if prod(max(d, 1) for d in shape) > limit:
         raise InputError(
             f"{path}: expected at most {limit} bytes of values, "
@@ -142,7 +141,7 @@ def _check_shape(path: Path, shape: tuple[int, ...], limit: int) -> int:
 
 
 def _fill(stream: Stream, promised: int, sha256: hashlib._Hash) -> bytearray:
-    """Up to `promised` bytes, hashed on the way; memory grows with what has really been read."""
+    """Up to `promised` bytes, hashed on the way; memory grows only with what has been read."""
     values = bytearray()
     while len(values) < promised:
         chunk = stream.read(min(_CHUNK, promised - len(values)))

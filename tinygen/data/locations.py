@@ -10,14 +10,14 @@ from tempfile import TemporaryFile
 from tinygen.errors import InputError
 
 DEFAULT = "mnist"
-"""The data set that is meant where none is named."""
+"""The data set that is used if none is named."""
 
 TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
-"""What torchvision calls its folders of the data sets, in which ``raw`` has the files."""
+"""The names of torchvision's folders for the data sets, in which ``raw`` has the files."""
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path that a user named, with the home folder in the place of a leading ~ or ~name.
+    """A path that a user named, with a leading ~ or ~name replaced by the home folder.
 
     Raises:
         InputError: there is no such home folder, or the path is empty.
@@ -36,7 +36,7 @@ def named_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
     """The folder `data_dir`, or else that of $TINYGEN_DATA_DIR; None if neither is set.
 
     Raises:
-        InputError: it is the variable's, and is no folder.
+        InputError: the variable counts, and does not name a folder.
     """
     if data_dir:
         return expanded(data_dir)
@@ -52,13 +52,13 @@ def named_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
 def places(name: str, data_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
     """The folders that a user named, in the order in which they are searched.
 
-    Of DIR, which is `data_dir` and then $TINYGEN_DATA_DIR, first DIR/name, then torchvision's
-    folder in DIR, then DIR itself. The variable applies to every run, and many data sets have files
-    of the same names: so of the variable's DIR itself only the default data set is read, and all
-    others need a subfolder there.
+    For each DIR, `data_dir` and then $TINYGEN_DATA_DIR: first DIR/name, then torchvision's folder
+    in DIR, then DIR itself. The variable applies to every run, and many data sets have files of the
+    same names: so only the default data set is read from the variable's DIR itself, and all others
+    need a subfolder there.
 
     Raises:
-        InputError: when it is the variable's turn, and it names no folder.
+        InputError: when the variable's turn comes, if it does not name a folder.
     """
     if data_dir:
         folder = expanded(data_dir)
@@ -73,7 +73,7 @@ def places(name: str, data_dir: str | os.PathLike[str] | None) -> Iterator[Path]
 def _subfolders(name: str, folder: Path) -> list[Path]:
     theirs = TORCHVISION.get(name, name)
     below = [folder / name, folder / theirs / "raw"]
-    if folder.name == theirs:  # one may name that folder, too
+    if folder.name == theirs:  # DIR may itself be that folder
         below.append(folder / "raw")
     return [path for path in below if os.path.isdir(path)]
 
@@ -81,7 +81,7 @@ def _subfolders(name: str, folder: Path) -> list[Path]:
 def cache_folder() -> Path:
     """$TINYGEN_CACHE_DIR, or else the system's place for the caches of a user's programs.
 
-    That is what pooch.os_cache("tinygen") answers, without the time it takes to import pooch.
+    The latter is what pooch.os_cache("tinygen") returns, without the time it takes to import pooch.
 
     Raises:
         InputError: the variable begins with ~name, and there is no such home folder.
@@ -94,10 +94,10 @@ def cache_folder() -> Path:
 
 
 def make_in_cache(folder: Path) -> None:
-    """Make a folder of the cache, if it is not there, and see that it can be written into.
+    """Create a folder of the cache, if it is not there, and check that it can be written into.
 
     Raises:
-        InputError: it cannot; the message says how to have the cache elsewhere.
+        InputError: it cannot; the message says how to put the cache elsewhere.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def make_in_cache(folder: Path) -> None:
 
 
 def find(folder: Path, files: Collection[str]) -> dict[str, Path]:
-    """Which of the files a folder has, under any of the usual names: file -> path, in their order.
+    """Which of the files a folder has, under any of their usual names: file -> path, in order.
 
     Other names for train-images-idx3-ubyte have a dot before idx, end in .gz, or say idx4, since
     images with channels have four axes.

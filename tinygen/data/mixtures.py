@@ -1,4 +1,4 @@
-"""Points of the plane drawn from known mixtures, so that each mode that a model misses is seen.
+"""Points in the plane drawn from known mixtures, so that every mode a model misses shows.
 
 The ring and the grid are those of PacGAN (Lin et al. 2018, config.py).
 """
@@ -14,12 +14,12 @@ from tinygen.backend.base import seed_sequence
 from tinygen.errors import InputError, refuse_unknown
 
 STREAM = 22
-"""Keeps the points apart from everything else that is drawn from the same seed."""
+"""Keeps the points' random numbers apart from all others that are drawn from the same seed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Isotropic normals of means `centres` ``(k, 2)`` and one `std`, all equally likely.
+    """Isotropic normals with means `centres` ``(k, 2)`` and one `std`, all equally likely.
 
     >>> corners = Mixture("corners", np.array([[0.0, 0.0], [1.0, 1.0]]), std=0.01)
     >>> x = corners.draw(1000, np.random.default_rng(0))
@@ -55,7 +55,7 @@ def _grid() -> Mixture:
 
 
 MIXTURES = {mixture.name: mixture for mixture in (_ring(), _grid())}
-"""ring: 8 modes on a circle of radius 1, std .01. grid: 25 two apart, std .05."""
+"""ring: 8 modes on a circle of radius 1, std .01. grid: 25 modes, two apart, std .05."""
 
 
 def points(name: str, n: int, seed: int = 0, part: int = 0, dtype: Any = np.float64) -> Any:

@@ -1,4 +1,4 @@
-"""A data set in one .npz file, the four arrays that Keras and many others name alike."""
+"""A data set in one .npz file: four arrays, named as by Keras and many others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinygen.errors import InputError
 
 try:
     from lzma import LZMAError
-except ImportError:  # a Python built without it reads no member of LZMA, whole or damaged
+except ImportError:  # a Python built without it reads no LZMA member, whole or damaged
     LZMAError = zlib.error  # type: ignore[assignment,misc]
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, LZMAError, ValueError, EOFError, MemoryError)
@@ -25,8 +25,8 @@ IMAGES, LABELS = ("x_train", "x_test"), ("y_train", "y_test")
 def read_hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
     """The arrays of a file by name, and the file's SHA-256 in hexadecimal.
 
-    There may be no labels; those of shape (n, 1) become (n,). Pickled objects are not loaded, nor
-    arrays of more than `MAX_BYTES`.
+    Labels may be missing; those of shape (n, 1) become (n,). Neither pickled objects nor arrays of
+    more than `MAX_BYTES` are loaded.
 
     Raises:
         InputError: the file cannot be read, or has no such arrays; one sentence that names it.
@@ -53,7 +53,7 @@ def read_hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
 
 
 def _wanted(path: Path, sizes: dict[str, int]) -> tuple[str, ...]:
-    """The names of the arrays to be read, which are there and not too large."""
+    """The names of the arrays to read, if they are there and not too large."""
     wanted = IMAGES + (LABELS if {*LABELS} & {*sizes} else ())
     if missing := [key for key in wanted if key not in sizes]:
         raise InputError(

@@ -1,6 +1,6 @@
 """Stroke digits are drawn from known numbers, so that a model can be evaluated against the truth.
 
-Each digit is a few smooth strokes in two ways of writing it, and an image is those strokes blended,
+Each digit is a few smooth strokes in two ways of writing it, and an image is a blend of the two,
 bent, slanted, scaled and drawn with a round pen. Nothing is downloaded, and every number that
 shaped an image is returned.
 """
@@ -18,8 +18,8 @@ HALF_HEIGHT = 8.65  # pixels: with the pen's own width, a digit is as high as MN
 SOFTNESS = 1.3  # pixels over which the pen's edge fades, as wide as in MNIST
 SEGMENT = 0.3  # the length of the straight pieces of a stroke, in half digit heights
 
-# name: (centre, reach); a factor lies within centre +- reach, bell-shaped but for "form", which is
-# uniform.
+# name: (centre, reach); a factor lies within centre +- reach, with a bell-shaped distribution
+# except for "form", which is uniform.
 FACTORS = {
     "form": (0.5, 0.5),  # 0 is the first way to write the digit, 1 the second
     "slant": (0.12, 0.48),  # columns to the right for each row upwards
@@ -33,7 +33,7 @@ FACTORS = {
 }
 
 # For each digit its strokes, and for each stroke a first and a second way to write it: the points
-# "x y" that a smooth curve runs through, in hundredths of half the digit's height, y downwards. A
+# "x y" that a smooth curve passes through, in hundredths of half the digit's height, y downwards. A
 # curve that ends where it starts is smooth there too.
 _DIGITS: tuple[tuple[tuple[str, str], ...], ...] = (
     (  # 0
@@ -103,9 +103,9 @@ def generate(
     """Draw n stroke digits: images (n, 28, 28) and labels (n,), both uint8, and their factors.
 
     `factors` maps each name of `FACTORS` to (n,) float32, in the units given there; labels and
-    factors are independent of one another. Image i depends on (seed, part, i) alone: fewer images
-    are the first of more, and `block`, the number of images drawn at a time, changes the speed
-    only. Another `part` holds other images of the same kind: 0 is for training, 1 for testing.
+    factors are independent of one another. Image i depends on (seed, part, i) alone: a smaller set
+    is the start of a larger one, and `block`, the number of images drawn at a time, changes only
+    the speed. Another `part` holds other images of the same kind: 0 is for training, 1 for testing.
 
     Raises:
         InputError: n is below 1.
@@ -146,7 +146,7 @@ def _place(digit: int, f: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray
     """Both ends of every segment in pixels: two arrays (segments, 2 for x y, b).
 
     Sums over segments are taken one by one (Python's sum), since NumPy's order of summation depends
-    on how many images there are, and an image must come out the same, bit for bit, in any company.
+    on how many images there are, and an image must be the same, bit for bit, in any batch.
     """
     first, second = _drawing(digit)  # (segments, 2 ends, 2 for x y)
     points = first[..., None] + (second - first)[..., None] * f["form"]
@@ -169,13 +169,13 @@ def _place(digit: int, f: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray
 def _ink(start: np.ndarray, end: np.ndarray, thickness: np.ndarray) -> np.ndarray:
     """Draw segments with a round pen: (segments, 2, b) twice, (b,) -> uint8 images (b, 28, 28).
 
-    A pixel is as black as its distance to the nearest segment says. In coordinates along and across
-    a segment of half length h, measured from its middle,
+    How black a pixel is depends on its distance to the nearest segment. In coordinates along and
+    across a segment of half length h, measured from its middle,
 
         distance^2 = max(|along| - h, 0)^2 + across^2
 
-    and both coordinates are a term of the row plus a term of the column. Images lie on the last
-    axis, where all of that is contiguous.
+    and each coordinate is a term of the row plus a term of the column. Images are on the last axis,
+    so that all of this is contiguous.
     """
     step = end - start
     length = np.sqrt(step[:, 0] ** 2 + step[:, 1] ** 2)
@@ -210,7 +210,7 @@ def _drawing(digit: int) -> tuple[np.ndarray, np.ndarray]:
         ways = np.array([first.split(), second.split()], float).reshape(2, -1, 2) / 100
         t = np.linspace(0, ways.shape[1] - 1, 400)
         fine = _curve(ways, t)
-        # Cut into equal lengths, and both ways at the same parameters, so that blends stay smooth.
+        # Cut into equal lengths, both ways at the same parameters, so that blends stay smooth.
         steps = np.hypot(*np.diff(fine, axis=1).transpose(2, 0, 1)).mean(axis=0)
         travelled = np.concatenate([[0], np.cumsum(steps)])
         count = int(np.ceil(travelled[-1] / SEGMENT))

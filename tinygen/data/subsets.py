@@ -1,4 +1,4 @@
-"""A balanced subset is a few labels of a data set, equally many of each class."""
+"""A balanced subset is a few labels of a data set, the same number of each class."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def number_of_classes(labels: Any) -> int:
 
 
 def balanced_subset(labels: Any, n: int, seed: int, draw: int = 0) -> np.ndarray:
-    """The indices of n labels, as many of each class as of any other, or nearly: (n,) int64.
+    """The indices of n labels, the same number of each class, or nearly: (n,) int64.
 
-    Where n is no multiple of the number of classes, some classes, drawn by lot, get one more. A
-    class of which there are too few gives all that it has, and the others make up for it. If n is
-    all of them, the order is that of the data set.
+    Where n is not a multiple of the number of classes, some classes, drawn at random, get one more.
+    A class with too few labels gives all it has, and the others make up for it. If n is all of
+    them, the order is that of the data set.
 
     Args:
         labels: ``(m,)``, whole numbers from 0 on.

@@ -1,4 +1,4 @@
-"""A file is read through gzip if it begins like one, whatever its name says."""
+"""A file is read through gzip if it begins like a gzip file, whatever its name."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Stream = BinaryIO | gzip.GzipFile
 def unzipped(path: Path) -> Iterator[tuple[Stream, int | None]]:
     """Open a file to read its uncompressed bytes: ``(stream, size)``, no size if it is gzipped.
 
-    gzip compares its checksum when the end of the stream is read, so read on until nothing comes.
+    gzip compares its checksum when the end of the stream is read, so read until nothing is left.
 
     Raises:
-        InputError: the file cannot be read, also later, within the ``with``; one sentence that
+        InputError: the file cannot be read, now or later within the ``with``; one sentence that
             names it.
     """
     try:
