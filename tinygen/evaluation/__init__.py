@@ -1,7 +1,7 @@
 """What a trained model is judged by: scores, errors, distances and likelihoods.
 
-Models that others are measured against live in `tinygen.evaluation.reference_models`. It trains
-them, so it is imported only where it is asked for.
+Models that others are measured against are in `tinygen.evaluation.reference_models`. It trains
+them, so it is imported only on request.
 """
 
 from tinygen.evaluation.classification import confusion, most_wrong

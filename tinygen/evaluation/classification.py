@@ -14,7 +14,7 @@ def confusion(labels: Any, predictions: Any, classes: int) -> np.ndarray:
     fraction of all images off the diagonal.
 
     Raises:
-        ValueError: the shapes differ, or a class is no integer in ``0 .. classes-1``.
+        ValueError: the shapes differ, or a class is not an integer in ``0 .. classes-1``.
 
     >>> confusion([0, 0, 1], [0, 1, 1], classes=2).tolist()
     [[1, 1], [0, 1]]
@@ -40,7 +40,7 @@ def most_wrong(probabilities: Any, labels: Any, most: int) -> np.ndarray:
         most: how many to return at most.
 
     Raises:
-        ValueError: the shapes do not fit together, or the labels are no integers.
+        ValueError: the shapes do not fit together, or the labels are not integers.
 
     >>> most_wrong([[0.6, 0.4], [0.9, 0.1], [0.8, 0.2]], [1, 1, 0], most=5).tolist()
     [1, 0]
@@ -54,8 +54,8 @@ def most_wrong(probabilities: Any, labels: Any, most: int) -> np.ndarray:
 
 
 def _classes(name: str, labels: Any) -> Any:
-    """Labels as int64; floats would be cut off, and 0.7 be counted as class 0."""
+    """Labels as int64; floats would be truncated, and 0.7 counted as class 0."""
     labels = np.asarray(labels)
-    if labels.size and labels.dtype.kind not in "iu":  # an empty list is one of floats
+    if labels.size and labels.dtype.kind not in "iu":  # an empty list becomes floats
         raise ValueError(f"{name}: expected integers as classes, got {labels.dtype}")
     return labels.astype(np.int64)

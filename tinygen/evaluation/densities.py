@@ -1,6 +1,6 @@
 """Densities that are fitted to codes, so that new codes can be drawn from them.
 
-All arrays lie on the host, in float64. The letters::
+All arrays are on the host, in float64. The letters::
 
     x (n, c)      codes                            w (k,)        the components' weights
     m (k, c)      the components' means            S (k, c, c)   their covariances, S = L L^T
@@ -19,12 +19,12 @@ import numpy as np
 from tinygen.errors import InputError
 
 RIDGE = 0.01
-"""How many codes of isotropic variance each covariance is fitted to, besides its own codes."""
+"""How many codes of isotropic variance each covariance is fitted to besides its own codes."""
 TOLERANCE = 1e-3
-"""Nats per code: EM ends with the first step that gains less than that."""
+"""Nats per code: EM ends with the first step that gains less than this."""
 MAX_STEPS = 200
 EMPTY = 1e-6
-"""A component with fewer codes than that, by its responsibilities, is dropped."""
+"""A component with fewer codes than this, summed over its responsibilities, is dropped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,22 +68,21 @@ class GaussianMixture:
         where lambda is `ridge` times the variance of the codes, averaged over the dimensions. For
         given r, with ``n_k = sum_i r_ik``, the maximum is at
         ``S_k = (sum_i r_ik (x_i - m_k)(x_i - m_k)^T + lambda I) / n_k``: the more codes a component
-        has, the less the ridge counts.
+        has, the less the ridge matters.
 
-        A component that loses all its codes is dropped, and the result has fewer than asked for. A
-        strong ridge drops many, since it counts less for a few large components than for many
-        small ones.
+        A component that loses all its codes is dropped, so the result may have fewer than k. A
+        strong ridge drops many, since it costs a few large components less than many small ones.
 
         Args:
             x: codes ``(n, c)``, with at least as many distinct ones as components.
             components: k.
             generator: draws the initial centres.
-            tolerance: nats per code; the first step that gains less is the last.
+            tolerance: nats per code; the first step that gains less than this is the last.
 
         Raises:
             InputError: the codes are not a finite matrix, all the same, or too few; `components` or
-                `ridge` is out of range; or a covariance is singular, which only a ridge of 0
-                allows.
+                `ridge` is out of range; or a covariance is singular, which is possible only with a
+                ridge of 0.
         """
         x = _checked("mixture", x)
         if components < 1:
@@ -117,7 +116,7 @@ class GaussianMixture:
         """``log p(x)`` in nats: ``(n, c) -> (n,)``.
 
         Raises:
-            InputError: the codes are not a finite matrix, or of another width than the means.
+            InputError: the codes are not a finite matrix, or do not have the width of the means.
         """
         x = _checked("mixture", x)
         if x.shape[1] != self.means.shape[1]:
@@ -212,7 +211,7 @@ class GaussianPerClass:
 
         Args:
             label: the class of all of them, or of each one, ``(n,)``; without it classes are drawn
-                as often as the codes that were fitted had them.
+                as often as they occurred among the codes that were fitted.
 
         Raises:
             InputError: a class has no codes.
@@ -239,10 +238,10 @@ class GaussianPerClass:
 
 
 def _k_means_plus_plus(x: Any, k: int, generator: np.random.Generator) -> Any:
-    """Initial r, 1 for the nearest of k centres and 0 else: ``(n, c) -> (n, k)``.
+    """Initial r, 1 for the nearest of k centres and 0 otherwise: ``(n, c) -> (n, k)``.
 
-    The centres are codes that lie apart (Arthur and Vassilvitskii 2007): each one is drawn with a
-    probability proportional to the squared distance from the nearest centre so far.
+    The centres are codes far apart (Arthur and Vassilvitskii 2007): each one is drawn with a
+    probability proportional to its squared distance from the nearest centre so far.
     """
     nearest, owner = np.full(len(x), inf), np.zeros(len(x), int)
     chosen = int(generator.integers(len(x)))
@@ -261,7 +260,7 @@ def _k_means_plus_plus(x: Any, k: int, generator: np.random.Generator) -> Any:
 
 
 def _m_step(x: Any, r: Any, scale: float) -> tuple[Any, Any, Any]:
-    """w, m, S that maximise the objective for given r."""
+    """The w, m and S that maximise the objective for given r."""
     counts = r.sum(axis=0)
     nonempty = np.flatnonzero(counts > EMPTY)
     counts = counts[nonempty]
@@ -276,7 +275,7 @@ def _m_step(x: Any, r: Any, scale: float) -> tuple[Any, Any, Any]:
 
 
 def _prior_scale(name: str, x: Any, ridge: float) -> float:
-    """lambda."""
+    """The lambda of `GaussianMixture.fit`."""
     if not 0 <= ridge < inf:
         raise InputError(f"{name}: expected a ridge of at least 0, got {ridge}")
     if (x == x[0]).all():
@@ -289,7 +288,7 @@ def _prior_scale(name: str, x: Any, ridge: float) -> float:
 
 
 def _checked(name: str, x: Any) -> Any:
-    """`x` in float64, if it is a finite matrix."""
+    """`x` in float64 if it is a finite matrix."""
     x = np.asarray(x, np.float64)
     if x.ndim != 2 or not x.size:
         raise InputError(f"{name}: expected codes (n, c), got shape {x.shape}")

@@ -41,7 +41,7 @@ class ELBO:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What a run records of it."""
+        """What a run records about it."""
         return {
             "negative_elbo": self.negative_elbo,
             "reconstruction": self.reconstruction,
@@ -69,7 +69,7 @@ def evaluate_elbo(
     Raises:
         ValueError: there is no batch.
 
-    Of two images, whose codes differ in the first of two dimensions:
+    For two images whose codes differ in the first of two dimensions:
 
     >>> kl, means = np.array([[4.0, 0.0], [6.0, 0.0]]), np.array([[1.0, 0.0], [-1.0, 0.0]])
     >>> terms = lambda x: (np.array([90.0, 70.0]), kl, means)

@@ -1,9 +1,8 @@
 """Scores of generated images: how they compare with real ones, as seen by a classifier.
 
-Nothing here sees an image: the scores compare the class probabilities and the last features that a
-classifier computes of each one. So they depend on the classifier, and most of them on how many
-images there are: compare scores only if both are the same. All arrays lie on the host; sums are
-float64.
+Nothing here sees an image: the scores compare the class probabilities and last-layer features that
+a classifier computes for each. So they depend on the classifier, and most of them on the number of
+images: compare scores only if both are the same. All arrays are on the host; sums are in float64.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ BLOCK = 4_000_000
 
 @dataclass(frozen=True)
 class GenerationScores:
-    """The scores of a generator; each is explained at the function of its name.
+    """The scores of a generator; each is explained in the function of the same name.
 
     >>> scores = GenerationScores(9, 8.7, 12.5, inf, 0.9, 0.8)  # a digit that the data do not have
     >>> print(scores.metrics["histogram_kl"])
@@ -41,12 +40,12 @@ class GenerationScores:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """What a run records of them; None stands for infinity, which JSON does not have."""
+        """What a run records about them; None stands for infinity, which JSON does not have."""
         return {name: x if isfinite(x) else None for name, x in vars(self).items()}
 
     @classmethod
     def from_metrics(cls, metrics: Mapping[str, Any]) -> GenerationScores:
-        """The scores of which these are the `metrics`."""
+        """The scores whose `metrics` these are."""
         scores: dict[str, Any] = {n: inf if x is None else x for n, x in metrics.items()}
         return cls(**scores)
 
@@ -57,16 +56,16 @@ def evaluate_generation(
     """All scores of n generated images against m real ones.
 
     Args:
-        probabilities: ``(n, c)``, of each class; an image counts as the digit of the largest.
+        probabilities: ``(n, c)``, of each class; an image counts as its most probable digit.
         features: ``(n, f)``, of the same images.
         real_features: ``(m, f)``.
         real_labels: ``(m,)``, integers in ``0 .. c-1``, the true digits.
-        k: of `precision_recall`.
+        k: as in `precision_recall`.
 
     Raises:
         ValueError: shapes do not fit together, a number is not finite, or there are too few images.
 
-    Of the real images themselves, four of two digits, of which a classifier is sure:
+    For the real images themselves, four images of two digits, with a classifier that is sure:
 
     >>> probabilities = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
     >>> features = np.array([[0.0], [1], [8], [9]])
@@ -119,10 +118,10 @@ def inception_score(probabilities: Any) -> float:
 
         exp(mean KL(p(y|x) || p(y)))       p(y): the mean of p(y|x) over the images
 
-    Salimans et al. (2016), with another classifier in the place of Inception, and over all images
-    at once, where they average over ten parts. It is 1 if the images all look alike to the
-    classifier, and c if it is sure of each and all classes are equally frequent. It does not
-    compare with real images, so it does not notice if all images of a class are the same.
+    Salimans et al. (2016), with another classifier instead of Inception, and over all images at
+    once, where they average over ten parts. It is 1 if all images look alike to the classifier,
+    and c if it is sure of each and all classes are equally frequent. It does not compare with real
+    images, so it does not notice if all images of a class are the same.
 
     Raises:
         ValueError: the rows are not probabilities.
@@ -131,7 +130,7 @@ def inception_score(probabilities: Any) -> float:
     2.0
     """
     p = _matrix("inception_score", probabilities)
-    # Rows that a classifier computed in float32 sum to 1 within some 1e-6; logits do not.
+    # Probabilities computed in float32 sum to 1 within some 1e-6; logits do not.
     if p.min() < 0 or abs(p.sum(axis=1) - 1).max() > 1e-4:
         raise ValueError("inception_score: expected probabilities, rows that sum to 1")
     return float(np.exp(_entropy(p.mean(axis=0)) - _entropy(p).mean()))
@@ -144,16 +143,16 @@ def frechet_distance(a: Any, b: Any) -> float:
 
         |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))         (n, f) (m, f) -> at least 0
 
-    Heusel et al. (2017); covariances are the unbiased ones. Two sets of n images of one
-    distribution are not 0 apart, but up to about ``tr(C) (f + 5) / (2 n)``.
+    Heusel et al. (2017); covariances are the unbiased ones. Two sets of n images from the same
+    distribution have a distance not of 0, but of up to about ``tr(C) (f + 5) / (2 n)``.
 
     No matrix square root is computed. With ``C = R^T R``, the eigenvalues of ``C_a C_b`` are the
     squares of the singular values of ``R_a R_b^T``, so the trace of its square root is the sum of
     the singular values; R is the triangular factor in the QR decomposition of the centred features,
-    divided by ``sqrt(n - 1)``. Covariances may be singular: nothing is inverted, and no rounding
-    error of 1e-16 becomes 1e-8 by a square root. The trace as a whole is the minimum of
-    ``|R_a - Q R_b|^2`` over all orthogonal Q, so it is negative by rounding only, and then it is 0.
-    Where it overflows float64 it is infinite.
+    divided by ``sqrt(n - 1)``. Covariances may be singular: nothing is inverted, and no square root
+    turns a rounding error of 1e-16 into one of 1e-8. The trace as a whole is the minimum of
+    ``|R_a - Q R_b|^2`` over all orthogonal Q, so only rounding makes it negative; it is then set to
+    0. Where it overflows float64 it is infinite.
 
     Raises:
         ValueError: the shapes do not fit together, there are fewer than two rows, or a number is
@@ -179,9 +178,9 @@ def histogram_kl(labels: Any, reference: Any, classes: int = 10) -> float:
 
         KL(g || r) = sum_k g_k log(g_k / r_k)      g, r: the frequencies of the digits
 
-    g is that of the generated images. In this direction a digit that is never generated costs
-    ``-log(1 - r_k)`` if nothing else is wrong; in the other direction it would be infinite. Here it
-    is infinite if a digit is generated that the reference does not have.
+    g is for the generated images. In this direction a digit that is never generated costs
+    ``-log(1 - r_k)`` if nothing else is wrong; in the other direction the divergence would be
+    infinite. Here it is infinite if a digit is generated that the reference does not have.
 
     Raises:
         ValueError: labels are not a vector of integers in ``0 .. classes-1``, or there are none.
@@ -192,15 +191,15 @@ def histogram_kl(labels: Any, reference: Any, classes: int = 10) -> float:
     g = _counts("histogram_kl", labels, classes) / len(labels)
     r = _counts("histogram_kl", reference, classes) / len(reference)
     present = g > 0
-    with np.errstate(divide="ignore"):  # x / 0 is the infinity that is meant
+    with np.errstate(divide="ignore"):  # x / 0 is the intended infinity
         return float(np.sum(g[present] * np.log(g[present] / r[present])))
 
 
 def digits_covered(labels: Any, reference: Any, classes: int = 10, least: float = 0.1) -> int:
     """How many digits are generated at all: ``(n,) (m,) -> 0 .. classes``.
 
-    A digit counts if its frequency is at least `least` times its frequency in the reference, so of
-    10,000 images about 100 must show it; and if two images or more do. A single blob that is
+    A digit counts if its frequency is at least `least` times its frequency in the reference, so
+    about 100 of 10,000 images must show it, and if at least two images do: a single blob that is
     classified as an 8 does not cover it.
 
     Raises:
@@ -228,7 +227,7 @@ def precision_recall(real: Any, fake: Any, k: int = 3) -> tuple[float, float]:
         k: the number of neighbours, 3 in the paper.
 
     Raises:
-        ValueError: the shapes do not fit together, a set has no more than k rows, or a number is
+        ValueError: the shapes do not fit together, a set has only k rows or fewer, or a number is
             not finite.
 
     >>> precision_recall([[0.0], [1], [2], [3]], [[0.8], [0.9], [1], [1.1]], k=1)
@@ -240,7 +239,7 @@ def precision_recall(real: Any, fake: Any, k: int = 3) -> tuple[float, float]:
     fake = _matrix("precision_recall", fake, least=k + 1)
     _same_width("precision_recall", real, fake)
     real, fake, _ = _scaled(real, fake)
-    # Centred, as a large mean would cost digits of the distances.
+    # Centred, as a large mean would cost the distances precision.
     mean = real.mean(axis=0)
     real, fake = real - mean, fake - mean
     real_radius, fake_radius = _squared_radius(real, k), _squared_radius(fake, k)
@@ -254,7 +253,7 @@ def precision_recall(real: Any, fake: Any, k: int = 3) -> tuple[float, float]:
 def nearest(a: Any, b: Any) -> np.ndarray:
     """The index of the row of b that is nearest to each row of a: ``(n, d) (m, d) -> (n,)`` int64.
 
-    For a look at whether a generator has only learned training images by heart.
+    To check whether a generator has merely memorised training images.
 
     >>> nearest(np.array([[0.0, 1], [4, 4]]), np.array([[5.0, 4], [0, 0], [9, 9]])).tolist()
     [1, 0]
@@ -266,7 +265,7 @@ def nearest(a: Any, b: Any) -> np.ndarray:
 
 
 def squared_distances(a: Any, b: Any) -> Iterator[tuple[slice, Any]]:
-    """The squared distances of all rows of a from all of b, some of a at a time: ``(n, d) (m, d)``.
+    """The squared distances of rows of a from all rows of b, some at a time: ``(n, d) (m, d)``.
 
     ``|a|^2 + |b|^2 - 2 a b``, one matrix product; what rounding leaves below 0 is set to 0.
 
@@ -286,7 +285,7 @@ def squared_distances(a: Any, b: Any) -> Iterator[tuple[slice, Any]]:
 
 
 def _squared_radius(x: Any, k: int) -> Any:
-    """The squared distance of each row to its k-th nearest other row: ``(n, f) -> (n,)``."""
+    """The squared distance from each row to its k-th nearest other row: ``(n, f) -> (n,)``."""
     radius = np.empty(len(x))
     for rows, d2 in squared_distances(x, x):
         own = np.arange(rows.start, rows.stop)
@@ -319,7 +318,7 @@ def _counts(name: str, labels: Any, classes: int) -> Any:
 
 
 def _matrix(name: str, x: Any, least: int = 1) -> Any:
-    """`x` in float64, if it is a finite matrix of at least so many rows."""
+    """`x` in float64 if it is a finite matrix of at least so many rows."""
     x = np.asarray(x, np.float64)
     if x.ndim != 2 or len(x) < least or not x.shape[1]:
         rows = "a row" if least == 1 else f"{least} rows"
@@ -330,7 +329,7 @@ def _matrix(name: str, x: Any, least: int = 1) -> Any:
 
 
 def _scaled(a: Any, b: Any) -> tuple[Any, Any, float]:
-    """Both divided by a unit so that no square overflows; a power of 2, so no digit changes."""
+    """Both divided by a unit so that no square overflows; a power of 2, so nothing is rounded."""
     unit = 2.0 ** (frexp(max(abs(a).max(), abs(b).max()))[1] - 1)
     return a / unit, b / unit, unit
 

@@ -1,4 +1,4 @@
-"""The latent space: which of its dimensions a model uses, paths through it, and a view of it."""
+"""The latent space: which of its dimensions a model uses, paths through it, and views of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def active_units(means: Array, threshold: float = 0.01) -> np.ndarray:
     """The latent dimensions that depend on the image, by Burda et al. (2016), section 5.2.
 
     A unit is active if the variance of its posterior mean over the images is above `threshold`;
-    one that the model ignores stays at the prior, with the mean 0 for every image.
+    one that the model ignores stays at the prior, with mean 0 for every image.
 
     Args:
         means: ``(n, c)``, the posterior mean of each image's code, on any backend.
@@ -52,10 +52,10 @@ def neighbours(codes: Any, index: int, steps: Any, directions: int) -> dict[str,
 
     Args:
         codes: ``(n, c)`` host array.
-        index: of the image in the middle.
+        index: that of the image in the middle.
         steps: how far to go, in standard deviations of the codes along the direction.
-        directions: how many, those of the largest variance first; codes have at most c of them,
-            and n codes at most n.
+        directions: how many, those of the largest variance first; there are at most c of them, and
+            at most n.
 
     Returns:
         ``{"direction 1": (len(steps), c), ...}``
@@ -108,7 +108,7 @@ def interpolations(
 def prior_quantiles(n: int) -> np.ndarray:
     """n numbers in ascending order, one for each n-th of the standard normal's mass: ``(n,)``.
 
-    They are the medians of the parts, so codes on a grid of them are as dense as the prior is.
+    They are the medians of the parts, so codes on a grid of them are as dense as the prior.
 
     >>> prior_quantiles(3).round(2).tolist()
     [-0.97, 0.0, 0.97]
@@ -117,9 +117,9 @@ def prior_quantiles(n: int) -> np.ndarray:
 
 
 def plane_projection(codes: Any) -> Callable[[Any], np.ndarray]:
-    """A projection of codes to the plane, to look at them: the first two principal components.
+    """A projection of codes onto the plane, to look at them: the first two principal components.
 
-    Codes that are pairs stay as they are; those of one number get 0 as their second.
+    Codes that are pairs stay as they are; those of one number get 0 as a second.
 
     Args:
         codes: ``(n, c)`` host array, from which the components are computed.

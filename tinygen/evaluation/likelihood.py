@@ -11,9 +11,9 @@ import numpy as np
 from tinygen.backend import Array, Generator, to_host
 
 ROWS = 1000
-"""Codes of one image that are decoded at a time, at most. On one core any number from 400 to 5,000
-takes the same time, 17 microseconds a code for 50-200-200-784, and 1,000 take 13 MB. Each image is
-a call of its own even with fewer samples; a GPU would be faster with larger calls."""
+"""The most codes of one image that are decoded at a time. On one core any number from 400 to 5,000
+takes the same time, 17 microseconds per code for 50-200-200-784, and 1,000 take 13 MB. Each image
+is a call of its own even with fewer samples; a GPU would be faster with larger calls."""
 
 
 def negative_log_likelihood(
@@ -32,15 +32,15 @@ def negative_log_likelihood(
         log p(x) ~ log(1/k sum_i w_i)      w_i = p(x, z_i) / q(z_i | x)      z_i drawn from q(z | x)
 
     The expected value of the estimate is a lower bound on ``log p(x)``, which rises with k and
-    converges to it. Weights are summed in log space as they are drawn, so k may be a million, and
-    memory stays flat.
+    converges to it. Weights are summed in log space as they are drawn, so memory use stays flat
+    even if k is a million.
 
     Codes are drawn image by image, so the result does not depend on how images are cut into
-    batches; nor does it depend on `rows`, where a generator draws the same numbers in one call and
-    in several, as NumPy's does.
+    batches; nor does it depend on `rows` if the generator draws the same numbers in one call as in
+    several, as NumPy's does.
 
     Args:
-        log_weights: ``(x (1, d), k, generator) -> (k, 1)``, ``log w`` of k new draws for x.
+        log_weights: ``(x (1, d), k, generator) -> (k, 1)``, ``log w`` for k new draws given x.
         images: batches ``(b, d)``, whose rows `log_weights` gets one by one.
         samples: k.
         rows: the most draws in one call of `log_weights`.
@@ -48,15 +48,15 @@ def negative_log_likelihood(
 
     Returns:
         ``nll``: the mean over the images.
-        ``standard_error``: of that mean; the standard deviation over the n images by ``sqrt(n)``.
+        ``standard_error``: of that mean; the images' standard deviation divided by ``sqrt(n)``.
         ``effective_samples``: ``(sum w)^2 / sum w^2`` averaged over the images, from 1 to k; if it
         is near 1, one draw dominates, and the true ``-log p(x)`` is likely to be smaller.
 
     Raises:
-        ValueError: `samples` or `rows` is below 1, there are no images, or the weights have another
-            shape.
+        ValueError: `samples` or `rows` is below 1, there are no images, or the weights have the
+            wrong shape.
 
-    Two draws of the weights 0.1 and 0.3, whose mean is 1/5:
+    Two draws with the weights 0.1 and 0.3, whose mean is 1/5:
 
     >>> log_weights = lambda x, k, generator: np.log([[0.1], [0.3]])
     >>> images, generator = [np.zeros((1, 784))], np.random.default_rng(0)

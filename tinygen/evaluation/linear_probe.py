@@ -1,4 +1,4 @@
-"""A linear probe: what codes hold is what a linear map can predict from them.
+"""A linear probe: what a linear map can predict from codes is what they hold.
 
 The probe is least squares with a bias, which has a closed form: nothing is tuned, and the same
 codes always give the same result.
@@ -22,7 +22,7 @@ def linear_probe_r2(
         R^2 = 1 - sum (target - prediction)^2 / sum (target - mean)^2        on the test part
 
     1 means that a target is predicted exactly, 0 no better than by its mean; a probe that was
-    fitted to chance is below 0. All arrays lie on the host; sums are float64.
+    fitted to noise is below 0. All arrays are on the host; sums are in float64.
 
     Raises:
         ValueError: the shapes do not fit together, or a target is constant on the test part, which
@@ -51,11 +51,11 @@ def linear_probe_factors(
     test_codes: Any,
     test_factors: Mapping[str, Any],
 ) -> dict[str, float]:
-    """`linear_probe_r2` of each factor of drawn images that is a real number, by its name.
+    """`linear_probe_r2` for each factor of drawn images that is a real number, by name.
 
     Args:
         train_codes, test_codes: ``(n, c)`` and ``(m, c)``.
-        train_factors, test_factors: as in `tinygen.data.Dataset`; of the former the first n count.
+        train_factors, test_factors: as in `tinygen.data.Dataset`; of the former, the first n count.
 
     Raises:
         ValueError: as in `linear_probe_r2`.
@@ -79,9 +79,9 @@ def linear_probe_error(
 ) -> float:
     """The error rate of a linear classifier of codes: ``(n, c) (n,) (m, c) (m,)``.
 
-    The classifier has a closed form: least squares to one column for each class, 1 for the codes
-    of that class and 0 for all others, and the largest column wins. Logistic regression would do
-    somewhat better, at the price of a training run of its own. All arrays lie on the host.
+    The classifier has a closed form: least squares with one target column for each class, 1 for the
+    codes of that class and 0 for all others; the largest prediction wins. Logistic regression would
+    do somewhat better, at the cost of a training run of its own. All arrays are on the host.
 
     Raises:
         ValueError: the shapes do not fit together.
@@ -101,7 +101,7 @@ def _predict(z: Any, y: Any, test_z: Any) -> Any:
     """The predictions of least squares, fitted to `z` and `y`: ``(n, c) (n, t) (m, c) -> (m, t)``.
 
     Of all best fits it takes the one with the smallest weights, so units of the code that are
-    constant, or repeat one another, do no harm.
+    constant or repeat one another do no harm.
     """
     z_mean, y_mean = z.mean(axis=0), y.mean(axis=0)
     W = np.linalg.lstsq(z - z_mean, y - y_mean, rcond=None)[0]
@@ -109,7 +109,7 @@ def _predict(z: Any, y: Any, test_z: Any) -> Any:
 
 
 def _check(name: str, z: Any, y: Any, test_z: Any, test_y: Any, axes: int) -> None:
-    """Codes are matrices with a row for each target, and targets have one or two `axes`."""
+    """Codes must be matrices with a row for each target, and targets have one or two `axes`."""
     fits = (
         z.ndim == test_z.ndim == 2
         and y.ndim == test_y.ndim == axes

@@ -1,8 +1,8 @@
 """How many modes of a known mixture samples cover, by the protocol of PacGAN (Lin et al. 2018).
 
-There 2,500 samples are drawn. A sample is good if it lies within three standard deviations of the
-nearest mode, and a mode is covered if one good sample belongs to it, be it one of 2,500 that went
-astray; `ModeCoverage.counts` tells such modes apart.
+In the paper 2,500 samples are drawn. A sample is good if it lies within three standard deviations
+of the nearest mode, and a mode is covered if one good sample belongs to it, even one of 2,500 that
+strayed there by chance; `ModeCoverage.counts` shows such modes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ RADIUS = 3.0
 PERFECT_GOOD_SAMPLES = 1 - exp(-(RADIUS**2) / 2)
 """The fraction of good samples of a perfect generator, 98.89 %.
 
-The squared distance from a mode of the plane, in units of the variance, is above r^2 with
-probability exp(-r^2 / 2). A generator with more good samples than that is no better: its modes are
+The squared distance from a mode in the plane, in units of the variance, is above r^2 with
+probability exp(-r^2 / 2). A generator with more good samples than this is no better: its modes are
 narrower than those of the data.
 """
 
@@ -46,7 +46,7 @@ class ModeCoverage:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What a run records of it."""
+        """What a run records about it."""
         return {"modes": self.modes, "good_samples": self.good_samples}
 
     def __str__(self) -> str:
@@ -57,7 +57,7 @@ def mode_coverage(samples: Any, mixture: Mixture) -> ModeCoverage:
     """The modes of a mixture that samples ``(n, 2)`` on the host cover.
 
     Raises:
-        ValueError: the samples are not points of the plane, there are none, or one is not finite.
+        ValueError: the samples are not points in the plane, there are none, or one is not finite.
 
     >>> from tinygen.data import MIXTURES
     >>> coverage = mode_coverage([[1.0, 0.02], [0.99, 0], [0, 0]], MIXTURES["ring"])

@@ -3,9 +3,9 @@
 Each generated image becomes the centre of a normal distribution, and the result is the likelihood
 of test images under their mixture (Goodfellow et al. 2014: 225 +- 2 nats on MNIST). Theis et al.
 (2015) advise against it: even for patches of 6 x 6 pixels no affordable number of samples brings it
-near the likelihood of the model, and on MNIST the centres of k-means beat real images. Since
-pixels are grey it is a density, positive here, and must not be compared with a likelihood of binary
-pixels.
+near the likelihood of the model, and on MNIST the centres of k-means beat real images. Since pixels
+are grey it is a density, with a positive logarithm here, and must not be compared with a likelihood
+of binary pixels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tinygen.errors import InputError
 from tinygen.evaluation.generation import squared_distances
 
 SIGMAS = tuple(np.logspace(-1, 0, 10).tolist())
-"""The grid of Goodfellow et al., who chose by 1,000 validation images (parzen_ll.py)."""
+"""The grid of Goodfellow et al., who chose from it with 1,000 validation images (parzen_ll.py)."""
 VALIDATION = 1000
 
 
@@ -46,7 +46,7 @@ def parzen_estimate(
 ) -> ParzenEstimate:
     """The estimate of the paper, with the sigma under which the validation points are likeliest.
 
-    If it is the first or the last of `sigmas`, a better one may lie outside the grid.
+    If this is the first or the last of `sigmas`, a better one may lie outside the grid.
 
     Args:
         samples: generated points, ``(m, d)``; 10,000 in the paper.
@@ -68,17 +68,17 @@ def parzen_estimate(
 def parzen_beside_training(
     images: Any, real_images: Any, train_images: Any
 ) -> tuple[ParzenEstimate, ParzenEstimate]:
-    """The estimates from n generated images, and from the first n training images beside them.
+    """The estimates from n generated images, and from the first n training images for comparison.
 
-    Sigma is chosen by up to 1,000 of the last training images, none of which is among the first n.
+    Sigma is chosen with up to 1,000 of the last training images, none of them among the first n.
 
     Args:
         images: generated ones, ``(n, pixels)`` in [0, 1].
-        real_images: those whose likelihood it is, ``(m, h, w)`` of uint8.
-        train_images: as many as there are, of uint8.
+        real_images: those whose likelihood is estimated, ``(m, h, w)`` of uint8.
+        train_images: all of them, of uint8.
 
     Raises:
-        InputError: fewer than 100 training images are left to choose sigma by.
+        InputError: fewer than 100 training images are left to choose sigma with.
 
     A generator that only draws black, where the pixels of the data are uniform:
 

@@ -1,4 +1,4 @@
-"""Principal component analysis: the best linear bottleneck, and so the baseline of all others.
+"""Principal component analysis: the best linear bottleneck, and so the baseline for all others.
 
 No linear encoder and decoder of the same width reconstruct with a smaller squared error (Eckart and
 Young 1936), and a linear autoencoder converges to the same subspace (Baldi and Hornik 1989).
@@ -15,7 +15,7 @@ from tinygen.backend import require_floats
 from tinygen.data.batches import in_order
 
 BLOCK = 5000
-"""Images that are read at a time, so that memory stays flat."""
+"""Images that are read at a time, so that memory use stays flat."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class PCA:
         return cls(mean, vectors[:, ::-1][:, :k].T.copy(), variances[::-1][:k].copy())
 
     def encode(self, x: Any) -> Any:
-        """``(n, d) -> (n, k)``, of pixels in [0, 1]."""
+        """``(n, d) -> (n, k)``, for pixels in [0, 1]."""
         require_floats(x, where="PCA")
         return (x - self.mean) @ self.components.T
 
@@ -76,7 +76,7 @@ def principal_angles(A: Any, B: Any) -> np.ndarray:
 
     All are 0 if the subspaces are the same, whatever their bases. By Björck and Golub (1973): small
     angles are computed from their sines, because in finite precision the cosine of a small angle
-    does not determine it. In float64, and in ascending order.
+    does not determine it. They are float64, in ascending order.
 
     >>> principal_angles([[1, 0, 0], [0, 1, 0]], [[0, 2, 0], [0, 0, 3]]) / np.pi
     array([0. , 0.5])

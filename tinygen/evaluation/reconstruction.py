@@ -1,4 +1,4 @@
-"""The reconstruction error: what a bottleneck loses of its images."""
+"""The reconstruction error: how much of an image a bottleneck loses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def evaluate_reconstruction(
         ``mse``: that, divided by the number of pixels.
         ``pixel_accuracy``: the fraction of pixels on the same side of 0.5 in both images.
 
-    A black and a white pixel, which are both reconstructed as a dark grey:
+    A black and a white pixel, both reconstructed as a dark grey:
 
     >>> import numpy as np
     >>> images = np.array([[[0, 255]]], np.uint8)
@@ -46,7 +46,7 @@ def evaluate_reconstruction(
 
 
 def reconstruction_table(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """The figures of `evaluate_reconstruction` of several models, a named line for each.
+    """The figures of `evaluate_reconstruction` for several models, a named line for each.
 
     >>> figures = {"mse": 0.3125, "squared_error": 0.625, "pixel_accuracy": 0.5}
     >>> print(reconstruction_table({"dark grey": figures}))

@@ -1,8 +1,8 @@
 """Reference models, by which others are measured: trained once for a data set, then cached.
 
-Figures that were measured with another classifier do not compare. So there must be one for a data
-set, whoever trains it, and all that is done here is done in one way: on the host, by one thread of
-BLAS, which adds in another order with more, and without a compiled Adam, which rounds otherwise.
+Figures that were measured with different classifiers cannot be compared. So there must be one for a
+data set, whoever trains it, and everything is done here in one way: on the host, with one thread of
+BLAS, which sums in another order with more, and without a compiled Adam, which rounds differently.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ EPOCHS, SMOKE_EPOCHS = {"judge": 10, "vae": 10, "encoder": 30}, 4
 BATCH_SIZE, SEED = 128, 0
 PCA_CODES = 64
 FEWEST = {"test": 8, "training": 4}
-"""Images that scores of generated ones need: each needs three neighbours, also in a half of the
-test images."""
+"""The fewest images for scores of generated ones: each needs three neighbours, even in one half of
+the test images."""
 RECIPE = 2
-"""To be raised when a training here changes, so that what is in the cache is not taken for its
+"""Increase this when a training run here changes, so that what is in the cache is not taken for its
 result."""
 RATES = {"judge": 2e-3, "vae": 6e-3, "encoder": 4e-3}
 
@@ -60,7 +60,7 @@ class _Host(NumpyBackend):
 
 
 class _Adam(optim.Adam):
-    """Adam on that backend, which an array of NumPy does not lead to."""
+    """Adam on that backend, which cannot be inferred from a NumPy array."""
 
     def __init__(self, parameters: Parameters) -> None:
         super().__init__(parameters, beta2=0.95)
@@ -77,7 +77,7 @@ class Judge:
 
     Attributes:
         model, parameters: the classifier.
-        sha256: of the parameters, little-endian float32: the name under which scores compare.
+        sha256: of the parameters, little-endian float32; scores with the same one are comparable.
         error: the fraction of the test images that it gets wrong.
     """
 
@@ -87,7 +87,7 @@ class Judge:
     error: float
 
     def __call__(self, images: Any) -> tuple[Any, Any]:
-        """Of host images (n, pixels) the probabilities (n, classes) and features (n, f)."""
+        """The probabilities (n, classes) and features (n, f) of host images (n, pixels)."""
         return _classify(self.model, self.parameters, images)
 
     def score(self, images: Any, dataset: Dataset) -> tuple[Any, GenerationScores]:
@@ -102,7 +102,7 @@ class Judge:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """What a run records of it."""
+        """What a run records about it."""
         return {"sha256": self.sha256, "error": self.error}
 
 
@@ -144,10 +144,10 @@ def reference_vae(
 def denoising_autoencoder(
     dataset: Dataset, progress: Progress, smoke: bool = False, **network: Any
 ) -> TrainedModel:
-    """An autoencoder whose encoder others begin with, trained the first time it is asked for.
+    """An autoencoder whose encoder others start from, trained the first time it is asked for.
 
-    It learns to take away noise as strong as the images themselves. So it must know what digits
-    look like, and its layers represent them better than those of one that only has to copy.
+    It learns to remove noise as strong as the images themselves. So it must know what digits look
+    like, and its layers represent them better than those of one that only has to copy.
 
     Args:
         network: options of `tinygen.models.Autoencoder`, such as `channels`.
@@ -158,7 +158,7 @@ def denoising_autoencoder(
 
 
 def untrained_autoencoder(dataset: Dataset, **network: Any) -> TrainedModel:
-    """The same with random weights, for who needs to know its layers alone."""
+    """The same with random weights, for those who only need to know its layers."""
     model = Autoencoder(dataset.pixels, input_noise=1.0, **network)
     return TrainedModel(model, model.initialise(SEED), HOST, Path("untrained"), about(dataset))
 
@@ -173,7 +173,7 @@ def _trained(
     smoke: bool,
     labels: Array | None = None,
 ) -> Parameters:
-    """The parameters from the cache, or from a training that ends there."""
+    """The parameters from the cache, or from a training run whose result is kept there."""
     n = len(dataset.train_images)
     epochs, rate, size = SMOKE_EPOCHS if smoke else EPOCHS[name], RATES[name], min(BATCH_SIZE, n)
     steps = epochs * ceil(n / size)
@@ -184,7 +184,7 @@ def _trained(
     run_dir, bars = RunDir(_folder(name, config)), _Bars(epochs, {}, progress.quiet)
 
     def restored() -> Trainer:
-        """At the checkpoint, or at the beginning where there is none that is complete."""
+        """A trainer at the checkpoint, or at the beginning if there is no complete one."""
         p, how = model.initialise(SEED), model.gradients(gradients)
         trainer = Trainer(SingleLossLearner(model, p, _Adam, how), plan, run_dir, bars, HOST)
         with suppress(InputError, OSError):
@@ -193,7 +193,7 @@ def _trained(
 
     trainer = restored()
     if trainer.state.step == steps and len(trainer.state.history) == epochs:
-        return trainer.learner.parameters  # nobody writes them any more, so all may read them
+        return trainer.learner.parameters  # no longer written, so safe to read without the lock
     try:
         with _alone(run_dir.folder, f"trains the {name} of {dataset.name}", progress):
             run_dir.open()
@@ -213,7 +213,7 @@ def _trained(
 
 
 def _folder(name: str, config: dict[str, Any]) -> Path:
-    """The folder in the cache of what depends on nothing but `config`."""
+    """The folder in the cache for what depends on nothing but `config`."""
     return cache_folder() / "models" / f"{name}-{_digest(config)[:16]}"
 
 
@@ -224,7 +224,7 @@ def _digest(x: Any) -> str:
 
 @contextmanager
 def _alone(folder: Path, what: str, progress: Progress) -> Iterator[None]:
-    """Wait until no other process does the same; the system lets go of it when one dies."""
+    """Wait until no other process does the same; the system releases the lock of one that dies."""
     lock = FileLock(folder / "lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -259,11 +259,11 @@ def baselines(
 ) -> dict[str, GenerationScores]:
     """What a generator's figures are compared with, by the names of the rows of a table.
 
-    As many images as there are for testing: these themselves, one random half of them against the
-    other, training images, which are what the best generator would make, a normal distribution of
-    PCA's codes, and the VAE. The halves differ more, since they are smaller.
+    The rows are the test images themselves; one random half of them against the other; and as many
+    training images, which are what the best generator would make, images from a normal distribution
+    of PCA's codes, and images from the VAE. The halves differ more, as they are smaller.
 
-    They are measured once, and cached as the classifier is.
+    They are measured once, and cached like the classifier.
     """
     images = [len(dataset.train_images), len(dataset.test_images)]
     config = {"recipe": RECIPE, "judge": classifier.sha256, "vae": asdict(VAE(dataset.pixels)),
@@ -282,7 +282,7 @@ def baselines(
 
 
 def _rows(file: Path) -> dict[str, GenerationScores]:
-    """Those of the file; none if it is not there yet, or damaged."""
+    """The rows in the file; none if it is not there yet, or damaged."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         saved = json.loads(file.read_text())
         if saved["sha256"] == _digest(saved["rows"]):
@@ -322,7 +322,7 @@ def _measured(
 
 
 class _Bars(Progress):
-    """The bars of a training, without a line for each epoch."""
+    """The bars of a training run, without a line for each epoch."""
 
     def row(self, row: dict[str, Any]) -> None:
         pass

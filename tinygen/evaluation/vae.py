@@ -1,4 +1,4 @@
-"""A VAE on images, with the same noise each time, so that the figures of two epochs compare."""
+"""A VAE on images, with the same noise each time, so that figures of two epochs are comparable."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tinygen.evaluation.elbo import ELBO, evaluate_elbo
 from tinygen.evaluation.likelihood import negative_log_likelihood
 
 TEST_STREAM, NLL_STREAM = 2, 3
-"""Of the seed, for test images and for their likelihood; a training step's draws are stream 1."""
+"""Streams of the seed for test images and for their likelihood; training steps use stream 1."""
 
 
 class VAEEvaluator:
     """Figures and images of a VAE, whose parameters may still be in training.
 
     Binary pixels and noise depend on the seed and on the stream of it that is named. Images are
-    on the host, ``(n, h, w)`` of uint8, and so is what comes back.
+    on the host, ``(n, h, w)`` of uint8, and results are on the host too.
 
     Args:
         model: a `tinygen.models.VAE`; whatever its `samples`, one code is drawn for an image, which
             is not distorted.
-        parameters: of the model; they say on which backend and in which dtype it computes.
+        parameters: of the model; they decide on which backend and in which dtype it computes.
         seed: of the run.
 
-    One with all weights 0, to which each of 4 pixels is white with probability 1/2, so 4 log 2:
+    With all weights 0, each of 4 pixels is white with probability 1/2, so the loss is 4 log 2:
 
     >>> import tinygen as tg
     >>> model = tg.VAE(pixels=4, hidden=(3,), latent=2)
@@ -82,7 +82,7 @@ class VAEEvaluator:
         return self.backend.to_numpy(self.model.decode(self.parameters, z))
 
     def reconstruct(self, images: Any, n: int) -> Mapping[str, Any]:
-        """The first n images as the model sees them, and from the mean of their code."""
+        """The first n images as the model sees them, and decoded from the means of their codes."""
         x = next(self.draw(images))[0][:n]
         rows = {"original": x, "reconstruction": self.model.reconstruct(self.parameters, x)}
         return {name: self.backend.to_numpy(y) for name, y in rows.items()}
