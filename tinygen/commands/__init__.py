@@ -1,1 +1,1 @@
-"""What a user types: one module a command, and what they have in common."""
+"""What a user types: one module per command, and what they have in common."""

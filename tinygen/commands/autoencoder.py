@@ -29,8 +29,8 @@ COLUMNS = {
     "test_pixel_accuracy": "pixels {:.2%}",
 }
 CODES = 1000
-"""Test images whose codes say in which directions codes differ."""
-MOST_PIXELS = 4096  # PCA solves for a matrix of pixels by pixels; beyond, it takes minutes and GB
+"""Test images whose codes determine the directions in which codes vary."""
+MOST_PIXELS = 4096  # PCA decomposes a pixels x pixels matrix; above this it takes minutes and GB
 SMOKE = {"data": "strokes", "epochs": 3, "batch_size": 32, "hidden": (64,), "latent": 8}
 CONV = {"hidden": (256,), "activation": "gelu"}
 PRESETS = {
@@ -72,7 +72,7 @@ def evaluate(model: Autoencoder, parameters, images, dtype: str) -> dict[str, fl
 
 
 def report(run: Run, trainer: Trainer, test: dict[str, float]) -> None:
-    """The model beside PCA with as many components, in figures and in pictures."""
+    """Compare the model with PCA of as many components, in figures and in pictures."""
     dataset, folder, say = run.dataset, run.run_dir.folder, run.progress.say
     model, p = trainer.learner.model, trainer.learner.parameters
     x = as_floats(dataset.test_images[:14], run.args.dtype)
@@ -101,7 +101,7 @@ def report(run: Run, trainer: Trainer, test: dict[str, float]) -> None:
 
 
 def draw_inside(run: Run, model: Autoencoder, p) -> None:
-    """What the first layers see, what the next ones make of an image, and codes near its code."""
+    """Draw what the first layers see, what the next make of an image, and codes near its code."""
     dataset, folder, backend = run.dataset, run.run_dir.folder, run.backend
     shape, host = dataset.image_shape, backend.to_numpy
     plots.filters(host(p["encoder.W1"]), window(model, shape), path=folder / "filters.png")
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
         if args.output is None:
             linear = args.activation == "none" and args.reconstruction == "mse"
             args.output = "none" if linear else "sigmoid"
-        # Building it refuses what does not go together, before any data is read.
+        # Building it raises if flags do not go together, before any data are read.
         train(set_up_on(ranks, build(args), args, COLUMNS))
 
 

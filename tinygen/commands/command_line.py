@@ -1,4 +1,4 @@
-"""The flags that all trainings have in common, and the sentences with which they are refused."""
+"""The flags that all training commands share, and the messages for those that are wrong."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from tinygen.training.stopping import as_ctrl_c
 from tinygen.training.trainer import Diverged, Interrupted
 
 DATA = "data_sha256"
-"""The entry of a configuration that is no flag: the hashes of the data."""
+"""The entry of a configuration that is not a flag: the hashes of the data."""
 
 MOST_UNITS = 10**6
-"""The widest layer that can be asked for; beyond, products of widths are no sizes any more."""
+"""The widest layer that can be asked for; beyond it, products of widths are not valid sizes."""
 
 MOST_EPOCHS = 50_000
-"""The history of more would not fit into a checkpoint's description."""
+"""The history of more epochs would not fit into a checkpoint's description."""
 
 ARCHITECTURES = ("dense", "conv")
 CHANNELS = (32, 64)
-"""Of the convolutions, where none are asked for."""
+"""Channels of the convolutions by default."""
 MOST_KERNEL = 99
 UNKNOWN_SIZE = MOST_KERNEL, MOST_KERNEL
-"""That of images of which only the data will say it: large enough for every kernel."""
+"""The size of images until the data are known: large enough for every kernel."""
 BEFORE = {"architecture": "dense", "channels": [], "kernel": 3, "start": None}
-"""What runs from before these flags were there have done."""
+"""The values with which runs were trained before these flags existed."""
 SCHEDULES = ("linear", "cosine", "one-cycle", "step", "stages", "constant")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
 Needs = tuple[str, str, tuple[Any, ...]]
-"""A flag, and the values of another one without which it would change nothing; None: not given."""
+"""A flag, another, and the values of that one without which it has no effect; None: not given."""
 NEEDS: tuple[Needs, ...] = (
     ("channels", "architecture", ("conv",)),
     ("kernel", "architecture", ("conv",)),
@@ -57,11 +57,11 @@ NEEDS: tuple[Needs, ...] = (
     ("warm_up", "schedule", tuple(name for name in SCHEDULES if name != "stages")),
     *((flag, "optimizer", ("adam",)) for flag in ("beta1", "beta2", "epsilon")),
 )
-"""Those of all examples."""
+"""The needs of the flags of all examples."""
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Help of 78 columns that says a default where there is one to say."""
+    """Help of 78 columns that states defaults where there are any."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=24, width=78)
@@ -75,7 +75,7 @@ class _Formatter(argparse.HelpFormatter):
 
 
 def bare_parser(about: str | None, prog: str | None = None) -> argparse.ArgumentParser:
-    """A parser without any flags, which refuses as all examples do.
+    """A parser without any flags, which reports errors as all examples do.
 
     Args:
         about: the docstring of an example, whose first line is shown; ``python -OO`` has none.
@@ -98,10 +98,10 @@ def parser(
     Args:
         task: the example's name; its run goes to ``runs/<task>`` by default.
         about: as in `bare_parser`.
-        data: whether one can say which data to use.
+        data: whether the user can choose the data.
         prog: as in `bare_parser`.
-        distributed: whether one can ask for `setup.ranks_of`.
-        graphs: whether it takes its gradients from `setup.Run.gradients`.
+        distributed: whether the user can ask for `setup.ranks_of`.
+        graphs: whether the example takes its gradients from `setup.Run.gradients`.
     """
     p = bare_parser(about, prog)
     p.set_defaults(task=task)
@@ -168,20 +168,20 @@ def add_network_flags(p: argparse.ArgumentParser) -> Any:
 
 
 def add_start_flag(group: Any) -> None:
-    """The flag that `Run.trainer` looks at."""
+    """The flag ``--start``, which `Run.trainer` reads."""
     group.add_argument("--start", type=path, metavar="RUN",
         help="a run of the same network, whose parameters this one starts from")  # fmt: skip
 
 
 def add_distortion_flag(group: Any, default: float | None) -> None:
-    """The flag of an `input_distortion`."""
+    """The flag for an `input_distortion`."""
     about = "how far training images are rotated, stretched, sheared and shifted at random"
     kind = real(least=0, most=1)
     group.add_argument("--input-distortion", type=kind, default=default, metavar="X", help=about)
 
 
 def add_convolution_flags(group: Any, conv: dict[str, Any]) -> None:
-    """The flags of convolutions, which change other defaults to those of `conv`; see `parse`."""
+    """The flags for convolutions, which change other defaults to those of `conv`; see `parse`."""
     others = [f"{key.replace('_', ' ')} {_shown(value)}" for key, value in conv.items()]
     add = group.add_argument
     about = "dense, or conv: convolutions before (in a decoder after) dense layers"
@@ -200,13 +200,13 @@ def add_preset_flag(p: argparse.ArgumentParser, presets: dict[str, Any]) -> None
 
 
 def network(args: argparse.Namespace) -> dict[str, Any]:
-    """What `add_network_flags` asked for, as the keywords of a model."""
+    """The values of the flags of `add_network_flags`, as keywords for a model."""
     names = ("hidden", "latent", "activation", "weights", "biases")
     return {name: getattr(args, name) for name in names}
 
 
 def options(args: argparse.Namespace, model: type) -> dict[str, Any]:
-    """The flags that have the name of a field of a model's class, as its keywords."""
+    """The flags named like a field of a model's class, as keywords for it."""
     return {f.name: getattr(args, f.name) for f in fields(model) if f.name in args}
 
 
@@ -223,11 +223,11 @@ def parse(
     All pictures from now on have the ``--plot-style``.
 
     Args:
-        conv: other defaults with ``--architecture conv``, if there is `add_convolution_flags`.
+        conv: other defaults with ``--architecture conv``, if `add_convolution_flags` was used.
         needs: of the example's own flags.
 
     Raises:
-        InputError: a flag is unknown, its value makes no sense, or it would change nothing.
+        InputError: a flag is unknown, its value makes no sense, or it would have no effect.
     """
     if presets:
         add_preset_flag(p, presets)
@@ -247,7 +247,7 @@ def parse(
         _choose_architecture(args, preset, widths, given)
     if args.out is None:
         args.out = Path("runs") / (args.task + ("-smoke" if args.smoke else ""))
-        if args.smoke:  # nobody misses the run that was there
+        if args.smoke:  # an earlier run there may be replaced
             args.restart = not vars(args).get("resume")
     if "plot_style" in args:
         use_style(args.plot_style)
@@ -255,7 +255,7 @@ def parse(
 
 
 def _given(p: argparse.ArgumentParser, arguments: Sequence[str] | None) -> dict[str, Any]:
-    """What the user said, and no default."""
+    """The flags that the user gave, without defaults."""
     absent = object()
     every = argparse.Namespace(**{action.dest: absent for action in p._actions})
     return {k: x for k, x in vars(p.parse_args(arguments, every)).items() if x is not absent}
@@ -264,7 +264,7 @@ def _given(p: argparse.ArgumentParser, arguments: Sequence[str] | None) -> dict[
 def _refuse_ignored(
     args: argparse.Namespace, given: dict[str, Any], needs: Sequence[Needs]
 ) -> None:
-    """What the user said must not be passed over in silence."""
+    """A flag that the user gave must not be silently ignored."""
     for flag, other, values in needs:
         if flag in given and getattr(args, other) not in values:
             this, that = _flag(flag), _flag(other)
@@ -278,7 +278,7 @@ def _refuse_ignored(
 def _choose_architecture(
     args: argparse.Namespace, preset: dict[str, Any], widths: list[str], given: dict[str, Any]
 ) -> None:
-    """A preset's `widths` are of one architecture; for the other the user must say which."""
+    """A preset's `widths` are for one architecture; for the other the user must give them."""
     of_preset = preset.get("architecture", "dense")
     if args.architecture != of_preset and not {*widths} <= {*given}:
         raise InputError(
@@ -286,24 +286,24 @@ def _choose_architecture(
             f"{args.architecture} it needs {' and '.join(map(_flag, widths))}"
         )
     if args.architecture == "dense":
-        args.channels, args.kernel = (), KERNEL  # whatever the preset has
+        args.channels, args.kernel = (), KERNEL  # whatever the preset says
     elif not args.channels:
         raise InputError("--architecture conv needs --channels, one or more")
 
 
 def configuration(args: argparse.Namespace) -> dict[str, Any]:
     """All flags that a run's result depends on, as JSON-able values."""
-    # What a preset or --smoke sets is there by its own name, and the data by their hashes.
+    # What a preset or --smoke sets is there under its own name, and the data by their hashes.
     without = {"out", "resume", "restart", "quiet", "show_every", "data", "data_dir", "task"}
     without |= {"preset", "smoke", "plot_style", "distributed", "graphs"}
     return {k: _plain(v) for k, v in sorted(vars(args).items()) if k not in without}
 
 
 def refuse_other_configuration(saved: dict[str, Any], now: dict[str, Any], where: Path) -> None:
-    """A run goes on only as what it was.
+    """A run is resumed only with the flags it had.
 
     Raises:
-        InputError: naming each flag that differs, unless each has flags that the other one lacks.
+        InputError: naming each flag that differs, unless each has flags that the other lacks.
     """
     saved = {key: value for key, value in BEFORE.items() if key in now} | saved
     if {*saved} - {*now} and {*now} - {*saved}:
@@ -321,7 +321,7 @@ def refuse_other_configuration(saved: dict[str, Any], now: dict[str, Any], where
 
 
 def other_data(saved: dict[str, Any], now: dict[str, Any], where: Path) -> InputError:
-    """The error for a run that is resumed with other data, which both are what is recorded of."""
+    """The error for a run that is resumed with other data; both are what is recorded about them."""
     was, got = _data_in_words(saved), _data_in_words(now)
     got = got if got != was else "other images from there"
     return InputError(
@@ -339,9 +339,9 @@ def schedule(args: argparse.Namespace, steps: int) -> optim.Schedule:
     """The learning rate of each of the run's `steps`."""
     rising = round(args.warm_up * steps)
     falling = steps - rising
-    if args.schedule == "one-cycle":  # which has a rise of its own
+    if args.schedule == "one-cycle":  # it has a rise of its own
         return optim.one_cycle(args.lr, steps, rise=args.warm_up)
-    if args.schedule == "stages":  # which have none
+    if args.schedule == "stages":  # they have none
         return optim.stages(args.lr, steps // args.epochs)
     fall = {
         "constant": lambda: optim.constant(args.lr),
@@ -355,15 +355,15 @@ def schedule(args: argparse.Namespace, steps: int) -> optim.Schedule:
 def run(main: Callable[..., None], arguments: Sequence[str] | None = None) -> int:
     """Call `main` and turn what it raises into one sentence on stderr and an exit code.
 
-    The process is that of `main`: it keeps the memory that a training step frees for the next one.
+    The process belongs to `main`: it keeps the memory that a training step frees for the next one.
 
     Args:
-        main: takes the arguments; without any it is called without.
+        main: takes the arguments, or nothing if there are none.
 
     Returns:
-        0 done, 2 the input was refused, 130 stopped by Ctrl-C or another signal, 1 anything else.
+        0 done, 2 wrong input, 130 stopped by Ctrl-C or another signal, 1 anything else.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may have letters that it cannot encode
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it may be unable to encode a path
         sys.stdout.reconfigure(errors="backslashreplace")
     keep_freed_memory()
     try:
@@ -391,12 +391,12 @@ def run(main: Callable[..., None], arguments: Sequence[str] | None = None) -> in
 
 
 def _with(error: Interrupted | Diverged, way: str) -> str:
-    """What has ended a run; and what can be done with its checkpoint, if there is one."""
+    """What ended a run, and what can be done with its checkpoint, if there is one."""
     return f"{error}; {error.checkpoint} {way}" if error.checkpoint else str(error)
 
 
 def choice(names: Sequence[str], what: str, default: str | None = None) -> dict[str, Any]:
-    """The keywords of a flag that takes one of some names, the first one unless told otherwise."""
+    """The keywords for a flag that takes one of several names, by default the first."""
     help_ = f"{what}: {', '.join(names)}"
     about = {"default": default or names[0], "metavar": "NAME", "help": help_}
     return {"type": name_in(names), **about}
@@ -453,7 +453,7 @@ def real(
 
 
 def widths(text: str) -> tuple[int, ...]:
-    """A type for argparse: ``512,256``; an empty text is no layer."""
+    """A type for argparse: ``512,256``; an empty text means no layers."""
     if not text:
         return ()
     try:
@@ -467,7 +467,7 @@ def _flag(name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value of a flag as JSON has it."""
+    """The value of a flag as JSON represents it."""
     if isinstance(value, tuple):
         return list(value)
     return str(value) if isinstance(value, Path) else value

@@ -40,12 +40,12 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
 
 
 def parser_of_all() -> ArgumentParser:
-    """All commands below one parser, which is there to be read, not to parse."""
+    """All commands under one parser, which is meant to be read, not to parse."""
 
     def as_given(parser: ArgumentParser, **_: Any) -> ArgumentParser:
         return parser
 
-    kind: Any = as_given  # instead of a class of which argparse would make an empty parser
+    kind: Any = as_given  # instead of a class from which argparse would make an empty parser
     top, train = ArgumentParser("tinygen"), ArgumentParser("tinygen train")
     top.add_argument("--version", action="store_true", help="print the version")
     groups: dict[str, Any] = {"": top.add_subparsers(parser_class=kind)}
@@ -58,7 +58,7 @@ def parser_of_all() -> ArgumentParser:
 
 
 def parser_of(module: str) -> ArgumentParser:
-    """That of a command, with the flag that `command_line.parse` adds."""
+    """The parser of a command, with the flag that `command_line.parse` adds."""
     command = import_module(f"tinygen.{module}")
     if not module.startswith("commands."):
         return command.parser()
@@ -69,7 +69,7 @@ def parser_of(module: str) -> ArgumentParser:
 
 
 def say_values(p: ArgumentParser, shtab: Any) -> None:
-    """Mark what takes one of some names, a folder or a file, for shtab."""
+    """Mark for shtab which flags take one of several names, a folder or a file."""
     for action in p._actions:
         if isinstance(action, _SubParsersAction):
             for parser in action.choices.values():

@@ -61,10 +61,10 @@ NEEDS = [("conditional", "architecture", ("dense",))]
 GAMMA = 2.0
 """The penalty's weight for the loss "r1"."""
 COVERAGE_SAMPLES, ACCURACY_SAMPLES = 2000, 1000
-"""How many images the classifier and the discriminator get after each epoch; in the end as many
-are generated as there are test images."""
+"""How many images the classifier and the discriminator get after each epoch; at the end as many are
+generated as there are test images."""
 FILM_STREAM, EPOCH_STREAM, END_STREAM = 2, 3, 4
-"""Of the seed: a step's draws are its stream 1."""
+"""Streams of the seed; a step's draws are stream 1."""
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
@@ -88,7 +88,7 @@ class Monitor(GANMonitor):
         self.total = len(np.unique(np.asarray(run.dataset.test_labels)))  # some may be left out
 
     def picture(self, film: Path, epoch: int) -> None:
-        """Images of the same noise each time, as a sheet and as a frame of the film."""
+        """Draw images from the same noise each time, as a sheet and as a frame of the film."""
         images, shape = self.samples(100, FILM_STREAM), self.run.dataset.image_shape
         plots.sheet(images, shape, 10, path=film.with_name("samples.png"))
         plots.add_frame(film, images, shape, 10, epoch)
@@ -154,7 +154,7 @@ def draw_pictures(run: Run, history: Any, images: Any, levels: dict[str, float])
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     args = command_line.parse(flags(prog), arguments, SMOKE, PRESETS, CONV, NEEDS)
-    # What does not go together is refused before any data are read; these have their own size.
+    # What does not go together raises before any data are read; the data then set the size.
     pixels = math.prod(command_line.UNKNOWN_SIZE)
     model = build(args, pixels=pixels, output="sigmoid", gamma=GAMMA)
     if args.distributed:

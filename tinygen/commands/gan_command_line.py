@@ -1,4 +1,4 @@
-"""The flags that all GAN examples share, and the model and the learner that they ask for."""
+"""The flags that all GAN examples share, and the model and the learner that they specify."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tinygen.training.recipes import AVERAGE
 WHAT_TO_TRY = (
     "try more --epochs, another --seed, --loss r1 with a larger --penalty, or a lower --lr"
 )
-"""Said of a generator that covers too little, after the last epoch."""
+"""Printed after the last epoch if a generator covers too little."""
 
 
 def add_flags(p: argparse.ArgumentParser, gamma: float) -> Any:
@@ -69,20 +69,19 @@ def add_flags(p: argparse.ArgumentParser, gamma: float) -> Any:
 
 
 def penalties(gamma: float) -> dict[str, float]:
-    """The losses that have a gradient penalty, with its weight where none is asked for."""
+    """The losses that have a gradient penalty, with its default weight."""
     return {**PENALTIES, "r1": gamma}
 
 
 def build(args: argparse.Namespace, pixels: int, output: str, gamma: float) -> GAN:
-    """The model that the flags of `add_flags` ask for, without classes, which the data decide.
+    """The model that the flags of `add_flags` specify, without classes, which depend on the data.
 
-    All that can be refused without data is refused here, so before the folder of a run is opened.
-    Where no weight was asked for, `args.penalty` becomes the one that is used, so that the run's
-    record has it.
+    Whatever can be rejected without data is rejected here, before the folder of a run is opened. If
+    no weight was given, `args.penalty` becomes the default one, so that it is recorded in the run.
 
     Args:
-        gamma: the penalty's weight for the loss "r1" where none is asked for. It is one over a
-            squared gradient, so what is usual depends on the scale of the data.
+        gamma: the penalty's default weight for the loss "r1". Its unit is one over a squared
+            gradient, so the usual value depends on the scale of the data.
 
     Raises:
         InputError: the flags do not go together.
@@ -99,16 +98,16 @@ def build(args: argparse.Namespace, pixels: int, output: str, gamma: float) -> G
     if args.penalty is None:
         args.penalty = penalties(gamma).get(args.loss)
     model = GAN(pixels=pixels, output=output, **command_line.options(args, GAN))
-    model.gradients(args.gradients)  # refuses what the derivation by hand does not cover
+    model.gradients(args.gradients)  # raises for what the derivation by hand does not cover
     return model
 
 
 def fit_to_data(model: GAN, data: Dataset, conditional: bool) -> GAN:
-    """The model for images of the size that the data have, and for their classes if conditional.
+    """The model for images of the data's size, and for their classes if it is conditional.
 
     Raises:
-        InputError: there are too few test images for the discriminator; or it is conditional, and
-            there are no labels, or not an image of each class to learn from.
+        InputError: there are too few test images for the discriminator; or it is conditional and
+            there are no labels, or a class has no image to learn from.
     """
     n, fewest = len(data.test_images), model.pack * (1 + (model.discriminator_norm == "batch"))
     if n < fewest:

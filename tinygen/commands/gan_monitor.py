@@ -26,15 +26,15 @@ FRAMES = 60
 
 
 class GANMonitor:
-    """Watches both players during a training; an example says what it shows of them.
+    """Watches both players during training; an example decides what to show of them.
 
     Args:
-        run: of the example.
+        run: that of the example.
         learner: what is trained.
 
     Attributes:
         covered: the figure that says how much of the data is covered, such as "digits_covered".
-        total: what it is at best.
+        total: its best possible value.
     """
 
     covered: str
@@ -54,7 +54,7 @@ class GANMonitor:
     def levels(self) -> dict[str, float]:
         """The losses of both players where D is 1/2 everywhere, if they are logarithms.
 
-        As it is when the samples have the distribution of the data (Goodfellow et al. 2014); the
+        So it is when the samples have the distribution of the data (Goodfellow et al. 2014); the
         penalty of "r1" is 0 there.
         """
         if self.model.smoothing or self.model.loss in ("least-squares", "wasserstein-gp"):
@@ -82,7 +82,7 @@ class GANMonitor:
         """n samples of the averaged generator, on the host: ``(n, pixels)``.
 
         Raises:
-            Diverged: they are not finite. The trainer looks at the weights, which may still be.
+            Diverged: they are not finite. The trainer checks the weights, which may still be.
         """
         z, labels = self.noise(n, stream)
         with np.errstate(all="ignore"):  # as in training
@@ -101,7 +101,7 @@ class GANMonitor:
         """What the discriminator sees in training, but with test images as the real ones.
 
         Returns:
-            The first test images, as many fake ones, and the labels of both, or None.
+            The first test images, the same number of fake ones, and the labels of both, or None.
         """
         data, backend, dtype = self.run.dataset, self.run.backend, self.run.args.dtype
         real = as_floats(backend.asarray(data.test_images[:most]), dtype)
@@ -112,13 +112,13 @@ class GANMonitor:
         return real, self.model.generate(self.learner.g, z, labels), labels
 
     def accuracy(self, most: int, stream: int) -> dict[str, float]:
-        """The discriminator's accuracy on the real and on the fake ones of `real_and_fake`."""
+        """The discriminator's accuracy on the real and on the fake images of `real_and_fake`."""
         return self.model.accuracy(self.learner.d, *self.real_and_fake(most, stream))
 
     def probability_of_real(self, points: Any, most: int, stream: int) -> Any:
         """How real the discriminator takes points to be: host ``(m, d) -> (m, 1)`` in [0, 1].
 
-        A critic's values, which have no zero and no unit, are standardised first. Batch norm has
+        A critic's values, which have no zero and no unit, are standardised first. Batch norm uses
         the statistics of `real_and_fake`, as in training, not those of the points. The model must
         have neither packs nor classes.
         """
@@ -133,7 +133,7 @@ class GANMonitor:
 
 
 def train(monitor: GANMonitor) -> Trainer:
-    """Train both players on the data of the run, or go on with it; draw a film, and warn.
+    """Train both players on the data of the run, or resume it; draw a film, and print warnings.
 
     Raises:
         InputError: the generator would never move, or a checkpoint is of another run.
@@ -149,7 +149,7 @@ def train(monitor: GANMonitor) -> Trainer:
     trainer, film = run.trainer(learner), run.run_dir.folder / "training.gif"
     state = trainer.state
     _refuse_lacking(state, learner, steps, monitor.covered, run.run_dir.checkpoint)
-    if not state.step:  # of an earlier run; from here on nothing is refused any more
+    if not state.step:  # of an earlier run; from here on no input can be wrong
         film.unlink(missing_ok=True)
 
     def evaluate() -> dict[str, float]:
@@ -173,9 +173,9 @@ def train(monitor: GANMonitor) -> Trainer:
 def _refuse_lacking(
     state: State, learner: AdversarialLearner, steps: int, covered: str, path: Path
 ) -> None:
-    """A checkpoint must have the figures that diagnoses need, also of the epoch that has begun.
+    """A checkpoint must have the figures that diagnoses need, including those of a begun epoch.
 
-    The trainer looks at those that it prints.
+    The trainer checks those that it prints.
     """
     needed = (covered, "real_accuracy", "fake_accuracy")
     if not all(key in row for row in state.history for key in needed):

@@ -25,7 +25,7 @@ def flags(prog: str | None = None) -> ArgumentParser:
         help="folder of the four IDX files or of pictures, or the .npz file",
     )  # fmt: skip
     p.add_argument("--smoke", action="store_true", help="the classifier of a GAN's --smoke run")
-    p.set_defaults(task="mnist_judge", out=None, quiet=False)  # what all others may ask for
+    p.set_defaults(task="mnist_judge", out=None, quiet=False)  # expected by shared code
     return p
 
 

@@ -35,9 +35,9 @@ SMOKE = {"epochs": 3, "points": 2000, "generator_hidden": (32, 32),
 GAMMA = 0.1
 """The penalty's weight for the loss "r1"."""
 SAMPLES = 2500
-"""As many as PacGAN's protocol draws."""
+"""As many samples as PacGAN's protocol draws."""
 SAMPLE_STREAM = 2
-"""Of the seed: a step's draws are its stream 1."""
+"""Streams of the seed; a step's draws are stream 1."""
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
@@ -62,11 +62,11 @@ class Monitor(GANMonitor):
         self.limit = 1.25 * float(abs(self.mixture.centres).max())
 
     def fixed_samples(self) -> Any:
-        """Samples on the host, always of the same noise."""
+        """Samples on the host, always from the same noise."""
         return self.samples(SAMPLES, SAMPLE_STREAM)
 
     def field(self) -> Any:
-        """The background of the plane; None with packs, of which a point is only a part."""
+        """The background of the plane; None with packs, as a point is only part of one."""
         if self.model.pack > 1:
             return None
         points = plots.plane_points(self.limit)

@@ -22,7 +22,7 @@ from tinygen.training import RunDir, TrainedModel, load
 
 FORMATS = (".png", ".npz")
 MOST = 10_000
-"""Images; a sheet of more could not be looked at."""
+"""The most images; a sheet of more would be unreadable."""
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
     out = named_with(args.out or f"{args.run.resolve().stem}-samples.png", *FORMATS)
     refuse_missing(args.run)
     trained = load(args.run)
-    trained.sample(1, args.seed, args.label)  # what the model cannot do is refused first
+    trained.sample(1, args.seed, args.label)  # fails at once if the model cannot do this
     if not args.overwrite:
         refuse_existing(out)
     images = trained.sample(args.images, args.seed, args.label)
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
 
 
 def refuse_missing(run: Path) -> None:
-    """Where there is no run, the message names those in runs/.
+    """Raise if there is no run here; the message names those in runs/.
 
     Raises:
         InputError: there is no such file or folder, or the folder is not that of a run.
@@ -73,7 +73,7 @@ def refuse_missing(run: Path) -> None:
 
 
 def draw(path: Path, trained: TrainedModel, images: Any) -> None:
-    """A sheet of images, or points in the plane over those of their mixture.
+    """Draw a sheet of images, or points in the plane over those of their mixture.
 
     Raises:
         InputError: they are neither.

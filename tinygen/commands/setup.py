@@ -34,7 +34,7 @@ SMOKE_IMAGES = {"train": 2000, "test": 500}
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is ready to begin, or to go on."""
+    """A run that is ready to begin, or to resume."""
 
     args: argparse.Namespace
     backend: Backend
@@ -45,7 +45,7 @@ class Run:
     ranks: Ranks | None = None
 
     def optimizer(self, parameters: Parameters) -> optim.Optimizer:
-        """A new optimizer of the kind that was asked for."""
+        """A new optimiser of the kind that was asked for."""
         args = self.args
         if args.optimizer == "adam":
             return optim.Adam(parameters, args.beta1, args.beta2, args.epsilon)
@@ -54,7 +54,7 @@ class Run:
         return optim.SGD(parameters, momentum=0.9)
 
     def gradients(self, model: Any) -> Any:
-        """``model.gradients(how)`` as they were asked for: by graphs, and by all ranks, if any."""
+        """``model.gradients(how)`` as requested: by CUDA graphs, and by all ranks, if any."""
         gradients = model.gradients(self.args.gradients)
         if vars(self.args).get("graphs"):
             gradients = by_graphs(gradients)
@@ -64,7 +64,7 @@ class Run:
         """A trainer at the start of the run, or with ``--resume`` where its checkpoint was saved.
 
         Raises:
-            InputError: the checkpoint, or that of ``--start``, is damaged, or of another network.
+            InputError: the checkpoint, or that of ``--start``, is damaged or of another network.
         """
         if self.ranks is None:
             return self._trainer(learner, stopping.noted)
@@ -85,7 +85,7 @@ class Run:
 
     @property
     def reports(self) -> bool:
-        """Whether this process is the one that says and draws what the training has led to."""
+        """Whether this process is the one that prints and draws the results of the training."""
         return self.ranks is None or self.ranks.rank == 0
 
     def summarise(self, parameters: int, seconds: float, **figures: Any) -> None:
@@ -93,7 +93,7 @@ class Run:
 
         Args:
             parameters: how many there are.
-            seconds: that the training took.
+            seconds: how long the training took.
         """
         ranks = {} if self.ranks is None else {"ranks": self.ranks.size}
         self.run_dir.write_summary(
@@ -120,13 +120,13 @@ def set_up(
 
     Args:
         columns: what the line of an epoch shows; see `Progress`.
-        change: turns the data set, given ``--data-dir``, into the one to use.
+        change: takes the data set and ``--data-dir``, and returns the data set to use.
         dataset: the data, for an example that does not ask which.
-        drop_last: an epoch leaves out its last images if they do not fill a batch.
+        drop_last: whether an epoch leaves out its last images if they do not fill a batch.
         local_rank: as in `get_backend`.
 
     Raises:
-        InputError: any of it cannot be had, or an earlier run would be lost.
+        InputError: any of these is not available, or an earlier run would be lost.
     """
     backend = get_backend(args.backend, local_rank)
     run_dir = RunDir(args.out)
@@ -143,7 +143,7 @@ def set_up(
             f"--batch-size {args.batch_size}: {dataset.name} has {n} training images; expected at "
             f"most --batch-size {n}"
         )
-    used = {"train": n, "test": len(dataset.test_images)}  # the hashes are those of all of it
+    used = {"train": n, "test": len(dataset.test_images)}  # the hashes are of all of the data
     config = command_line.configuration(args) | {command_line.DATA: {**dataset.sha256, **used}}
     if saved is not None:
         command_line.refuse_other_configuration(saved, config, args.out)
@@ -169,7 +169,7 @@ def set_up(
 def ranks_of(arguments: Sequence[str] | None) -> AbstractContextManager[Ranks | None]:
     """The processes that train a model together, if the command line asks for them.
 
-    They join before it is parsed, so that what any of them refuses ends all.
+    They join before it is parsed, so that an error on any of them ends all.
 
     Args:
         arguments: of the command line; by default those of this process.
@@ -178,7 +178,7 @@ def ranks_of(arguments: Sequence[str] | None) -> AbstractContextManager[Ranks | 
         InputError: there is no MPI.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    # The whole word: the parsers take no shorter one.
+    # The whole word: the parsers accept no abbreviation.
     return joined() if "--distributed" in given else nullcontext()
 
 
@@ -195,8 +195,8 @@ def set_up_on(
         model: what they are to train.
 
     Raises:
-        InputError: on all of them, if it is refused on one; so is a model the gradient of whose
-            loss is no average.
+        InputError: on all ranks, if it is raised on one; or the gradient of the model's loss is not
+            an average.
     """
     if ranks is None:
         return set_up(args, columns, change)
@@ -223,9 +223,9 @@ def _begin_with(trained: TrainedModel, learner: Learner, image: tuple[int, ...])
     Raises:
         InputError: the other run is of another network.
     """
-    # Parameters tell neither the activation nor, of a convolution, the size of the images.
+    # Parameters show neither the activation nor, for a convolution, the size of the images.
     seen = shape_of(trained.model) if trained.model.channels else trained.data.get("shape")
-    if not isinstance(seen, (list, tuple)) or len(seen) == 1:  # rows, or nobody knows
+    if not isinstance(seen, (list, tuple)) or len(seen) == 1:  # rows, or unknown
         seen = image
     ours = _network(learner.model, learner.parameters, image)
     theirs = _network(trained.model, trained.parameters, seen)
@@ -242,7 +242,7 @@ def _begin_with(trained: TrainedModel, learner: Learner, image: tuple[int, ...])
 
 
 def _network(model: Any, parameters: Parameters, image: Sequence[int]) -> dict[str, Any]:
-    """What two networks must have in common for one to go on with the other's parameters."""
+    """What two networks must have in common for one to start from the other's parameters."""
     functions = {name: getattr(model, name, "none") for name in ("activation", "output")}
     return {**parameters.shapes, **functions, "image": (*image, 1)[:3]}
 
@@ -255,11 +255,11 @@ def load_dataset(
     """The data set that was asked for; with ``--smoke`` its first images.
 
     Raises:
-        InputError: it cannot be had.
+        InputError: it is not available.
     """
-    # Strokes are those of seed 0, whatever that of the run is: a data set as any other, so that
-    # figures of several seeds compare, and generated images have one judge.
-    if args.smoke and args.data == "strokes":  # to draw all of them would take seconds
+    # Strokes are those of seed 0, whatever the run's seed: a data set like any other, so that
+    # figures of several seeds are comparable, and generated images have one judge.
+    if args.smoke and args.data == "strokes":  # drawing all of them would take seconds
         dataset = stroke_digits(**SMOKE_IMAGES)
     else:
         dataset = load(args.data, args.data_dir, say=warn, progress=not args.quiet)

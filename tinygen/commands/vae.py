@@ -56,28 +56,28 @@ PRESETS = {
     "iwae": {"hidden": (200, 200), "latent": 50, "activation": "tanh", "batch_size": 20,
              "objective": "iwae", "binarize": "dynamic", "schedule": "stages", "epochs": 3280,
              "lr": 1e-3, "beta2": 0.999, "epsilon": 1e-4, "nll_samples": 5000},
-    # One sample; distorted images, so that it can learn long before it learns them by heart.
+    # One sample; distorted images, so that it can train for long without memorising them.
     "likelihood": {**DENSE, **ONE_SAMPLE, "distorted_epochs": 150.0, "epochs": 200, "lr": 2e-3},
     "likelihood-conv": {**CONVOLUTIONAL, **ONE_SAMPLE, "distorted_epochs": 80.0, "epochs": 110,
                         "lr": 3e-3},
-    # Importance weights, for which a network is ready that one sample has taught most of it.
+    # Importance weights, for a network that has already learned most with one sample.
     "importance": {**DENSE, "objective": "iwae", "samples": 10, "epochs": 14, "lr": 1e-3},
     "importance-conv": {**CONVOLUTIONAL, "objective": "iwae", "samples": 10, "epochs": 40,
                         "lr": 1.5e-3},
 }  # fmt: skip
 AFTER = {"importance": "likelihood", "importance-conv": "likelihood-conv"}
-"""Presets that go on where a run of another ended."""
+"""Presets that start where a run of another preset ended."""
 NEEDS = [(flag, "stages", (None,)) for flag in ("epochs", "schedule", "warm_up")]
-"""Stages have their own."""
+"""Stages have their own epochs and rates."""
 BINARIZE = ("none", "dynamic", "static")
 FRAMES = 40
 """The most frames of the film."""
 COLLAPSED = 0.01
 """Nats of KL below which a latent dimension carries no information about the image."""
 GRID = prior_quantiles(20)
-"""The codes of the manifold, along each axis."""
+"""The codes of the manifold along each axis."""
 PROBE_IMAGES, PROBE_STREAM = 20_000, 4
-"""Training images to which the linear probe is fitted, and the stream of the seed for them."""
+"""How many training images the linear probe is fitted to, and the seed's stream for them."""
 
 
 def flags(prog: str | None = None) -> ArgumentParser:
@@ -120,7 +120,7 @@ def build(args, shape: Sequence[int] = command_line.UNKNOWN_SIZE, steps_per_epoc
 
 
 def sample_codes(latent: int) -> tuple[np.ndarray, int]:
-    """Codes whose images the film shows, (m, latent), and how many in a row: a grid if it fits."""
+    """Codes whose images the film shows, (m, latent), and how many per row: a grid if it fits."""
     if latent > 2:
         return np.random.default_rng(0).standard_normal((100, latent)), 10
     grid = GRID[:, None] if latent == 1 else np.stack(np.meshgrid(GRID, -GRID), axis=-1)
@@ -161,7 +161,7 @@ def report(run: Run, trainer: Trainer, evaluator: VAEEvaluator) -> None:
 
 
 def draw_pictures(run: Run, history: Any, evaluator: VAEEvaluator, elbo: ELBO, codes: Any) -> None:
-    """All pictures of a run but the film, which grew with it."""
+    """Draw all pictures of a run except the film, which grew with it."""
     data, folder, shape = run.dataset, run.run_dir.folder, run.dataset.image_shape
     decode, latent = evaluator.decode, evaluator.model.latent
     panels = {
@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> Non
             before = AFTER[args.preset]
             raise InputError(f"--preset {args.preset} needs --start, a run of --preset {before}")
         change = binarized.static if args.binarize == "static" else None
-        # Building it refuses what does not go together, before any data is read.
+        # Building it raises if flags do not go together, before any data are read.
         train(set_up_on(ranks, build(args), args, COLUMNS, change))
 
 
@@ -210,12 +210,12 @@ def train(run: Run) -> None:
     p = model.initialise(args.seed, args.dtype, backend)
     learner = SingleLossLearner(model, p, run.optimizer, run.gradients(model))
     trainer, evaluator = run.trainer(learner), VAEEvaluator(model, p, args.seed)
-    if not trainer.state.step:  # pictures of an earlier run, which this one may not replace
+    if not trainer.state.step:  # pictures of an earlier run, which this one might not redraw
         for name in ("training.gif", "manifold.png", "codes.png"):
             (folder / name).unlink(missing_ok=True)
 
     def evaluate() -> dict[str, float]:
-        """The figures of an epoch; some epochs give a frame of the film, too."""
+        """The figures of an epoch; some epochs also give a frame of the film."""
         epoch = len(trainer.state.history) + 1
         if run.plan.has_frame(epoch, FRAMES):
             z, columns = sample_codes(model.latent)
