@@ -1,7 +1,7 @@
-"""The pictures of a run, drawn with matplotlib and Pillow, one function a picture.
+"""The pictures of a run, drawn with matplotlib and Pillow, one function per picture.
 
 Each returns its figure, which a notebook shows, and writes it as a PNG if it is given a ``path``.
-With ``ax``, axes of ``plt.subplots`` say, it draws there, and returns None: the figure is yours. ::
+With ``ax``, say axes of ``plt.subplots``, it draws there and returns None: the figure is yours. ::
 
     plots.sheet(trained.sample(100), path="samples.png")
 

@@ -20,7 +20,7 @@ def confusion(
     """A confusion matrix: true classes in rows, predicted ones in columns, mistakes coloured.
 
     Args:
-        counts: ``(k, k)`` as `tinygen.evaluation.confusion` returns them.
+        counts: ``(k, k)``, as `tinygen.evaluation.confusion` returns them.
 
     >>> figure = confusion([[8, 2], [0, 9]], "2 of 19 are wrong")
     >>> [text.get_text() for text in figure.axes[0].texts]  # none where none was classified so

@@ -34,7 +34,7 @@ def line_plot(
     Args:
         curves: ``{label: as many values as x has}``; a curve has a gap where it is NaN.
         levels: ``{label: value}``, drawn as horizontal lines for comparison.
-        log_y: by default logarithmic if all values are positive and one is above three times
+        log_y: by default logarithmic if all values are positive and one is more than three times
             another.
 
     >>> figure = line_plot([1, 2, 3], {"train": [9.0, 4.0, 2.0]}, "epoch", "loss", {"PCA": 3.0})
@@ -57,8 +57,8 @@ def loss_curves(
 ) -> Figure | None:
     """Figures of a run over its epochs, in panels side by side; logarithmic as in `line_plot`.
 
-    A note says that those of the training, ``train_...``, are means over an epoch, in which the
-    model gets better, while those of the test are of the model after it.
+    A note says that training figures, ``train_...``, are means over an epoch, during which the
+    model improves, while test figures are of the model after it.
 
     Args:
         history: the rows of the epochs.
@@ -66,7 +66,7 @@ def loss_curves(
         levels: ``{label: value}``, drawn in the first panel as horizontal lines for comparison.
 
     Raises:
-        ValueError: there are no rows, or they do not have such a key.
+        ValueError: there are no rows, or they lack such a key.
 
     >>> rows = [{"epoch": epoch, "train_loss": 9.0 / epoch, "kl": epoch} for epoch in (1, 2, 3)]
     >>> figure = loss_curves(rows, {"loss": {"train_loss": "training"}, "nats": {"kl": "KL"}})
@@ -104,7 +104,7 @@ def functions(
     ax: Axes | None = None,
     path: File = None,
 ) -> Figure | None:
-    """Functions of the same x, panels side by side; a label has one colour in all of them.
+    """Functions of the same x, in panels side by side; a label has the same colour in all of them.
 
     Each curve is thinner than those before it in its panel, so that equal curves are both visible.
 
@@ -142,7 +142,7 @@ def _draw_curves(
     ax: Axes, x: Sequence[float], curves: Mapping[str, Sequence[float]], xlabel: str, ylabel: str,
     levels: Mapping[str, float], log_x: bool = False, log_y: bool | None = None,
 ) -> None:  # fmt: skip
-    """What `line_plot` draws."""
+    """Draw the curves of `line_plot`."""
     for label, values in curves.items():
         ax.plot(x, values, marker="o", markersize=3, label=label)
     for (label, value), dashes in zip(levels.items(), cycle(("--", ":")), strict=False):
@@ -161,7 +161,7 @@ def _draw_curves(
 
 
 def _note(ax: Axes, keys: Mapping[str, str]) -> None:
-    """Of when the figures are."""
+    """Note at what time the figures were measured."""
     of_training, of_test = (any(k.startswith(name) for k in keys) for name in ("train_", "test_"))
     notes = ["training: mean over the epoch"] * of_training + ["test: after the epoch"] * of_test
     ax.set_title("; ".join(notes), fontsize=7, alpha=0.7, loc="right")

@@ -23,16 +23,17 @@ from tinygen.plots.style import settings, style
 DPI = 150
 FORMATS = ("png", "pdf", "svg")
 File = str | os.PathLike[str] | None
-"""The file to write, if one is wanted; the end of its name is one of `FORMATS`."""
+"""The file to write, if any; the suffix of its name is one of `FORMATS`."""
 FAR = 10
-"""No pixel in [0, 1]; the means of a Gaussian decoder may lie a little outside, and are clipped."""
+"""Values this large are not pixels in [0, 1]; a Gaussian decoder's means, a little outside, are
+clipped."""
 P = ParamSpec("P")
 
 
 class Picture(Figure):
     """A figure that a notebook shows once, where it is the value of a cell.
 
-    One of pyplot would be shown at the end of the cell, too, and stay until it is closed.
+    A pyplot figure would be shown at the end of the cell too, and stay in memory until closed.
     """
 
     def _repr_png_(self) -> bytes:
@@ -49,7 +50,7 @@ def picture(draw: Callable[P, Figure | None]) -> Callable[P, Figure | None]:
     def drawn(*arguments: P.args, **options: P.kwargs) -> Figure | None:
         if not isinstance(ax := options.get("ax"), (Axes, NoneType)):
             raise ValueError(f"plots: expected one Axes of matplotlib, got a {type(ax).__name__}")
-        _format_of(cast(File, options.get("path")))  # refused before anything is drawn
+        _format_of(cast(File, options.get("path")))  # raises before anything is drawn
         with settings():
             return draw(*arguments, **options)
 
@@ -65,10 +66,10 @@ def grid(
     ax: Axes | None, rows: int, columns: int, size: tuple[float, float],
     layout: Any = None, **spacing: Any,
 ) -> Any:  # fmt: skip
-    """A grid for axes, of a new figure or in the place of the axes that were given.
+    """A grid for axes, in a new figure or in place of the axes that were given.
 
     Raises:
-        ValueError: they have no place of their own, as `Figure.add_axes` gives them none.
+        ValueError: they are not part of a grid, like those of `Figure.add_axes`.
     """
     if ax is None:
         figure = Picture(figsize=size, dpi=DPI, layout=layout)
@@ -81,7 +82,7 @@ def grid(
 
 
 def finish(figure: Any, path: File) -> Figure | None:
-    """Write a figure, if a path is given; and return it, unless it is somebody else's."""
+    """Write a figure if a path is given, and return it unless it is the caller's."""
     whole = figure.canvas.figure
     if path is not None:
         with replacing(path) as file:  # a crash leaves the old file or the new one
@@ -90,7 +91,7 @@ def finish(figure: Any, path: File) -> Figure | None:
 
 
 def _format_of(path: File) -> str:
-    """What a file is written as; by the end of its name, PNG if that has none."""
+    """The format of a file, by the suffix of its name; PNG if it has none."""
     ending = "" if path is None else Path(path).suffix
     if ending and ending[1:].lower() not in FORMATS:
         expected = " or ".join(f".{name}" for name in FORMATS)
@@ -108,10 +109,10 @@ def as_images(rows: Any, shape: tuple[int, ...] | None) -> Any:
     Pixels of uint8 become floats in [0, 1].
 
     Args:
-        shape: of an image; None if they are images already.
+        shape: that of an image; None if they are images already.
 
     Raises:
-        ValueError: the shape is neither that of grey nor that of colour images, rows have another
+        ValueError: the shape is neither that of grey nor of colour images, rows have another
             number of pixels, or pixels are far above 1.
     """
     rows = np.asarray(rows)
@@ -139,7 +140,7 @@ def tiled(
 ) -> Any:
     """Images side by side in one, ``(m, pixels) -> (rows (h + 2 gap), columns (w + 2 gap))``.
 
-    They are laid out row by row, and the result has a last axis of 3 if they are in colour.
+    They are laid out row by row; the result has a last axis of 3 if they are in colour.
 
     Args:
         gap: pixels around each image.
@@ -173,14 +174,14 @@ def strip(ax: Any, images: Any, shape: tuple[int, ...] | None, name: str) -> Non
 
 
 def hide_frame(ax: Any) -> None:
-    """Take away the ticks and the box around a picture."""
+    """Remove the ticks and the box around a picture."""
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set_visible(False)
 
 
 def colour_bar(colours: Any, axes: Any, label: str, **options: Any) -> None:
-    """What number a colour means, to the right of the axes."""
+    """Show which number each colour means, to the right of the axes."""
     bar = axes[0].figure.colorbar(colours, ax=[*axes], pad=0.02, panchor=False, **options)
     bar.outline.set_visible(False)
     bar.set_label(label, fontsize=8)
@@ -188,6 +189,6 @@ def colour_bar(colours: Any, axes: Any, label: str, **options: Any) -> None:
 
 
 def set_round_ticks(ax: Any, integer: bool) -> None:
-    """Ticks of the x axis at round numbers, or at integers only."""
+    """Put the ticks of the x axis at round numbers, or at integers only."""
     steps = (1, 2, 5, 10) if integer else (1, 2, 2.5, 5, 10)
     ax.xaxis.set_major_locator(MaxNLocator(integer=integer, steps=steps, min_n_ticks=1))

@@ -1,4 +1,4 @@
-"""The film of a training: an animated GIF that grows by one frame an epoch."""
+"""The film of a training run: an animated GIF that grows by one frame per epoch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tinygen.plots.drawing import tiled
 from tinygen.plots.style import DATA_COLOUR, FIELD_COLOURS, SAMPLE_COLOUR
 
 MAX_SIDE = 800
-"""Of a frame, in pixels."""
+"""The maximum side of a frame in pixels."""
 HEADER = 20
 """Rows above the images, in which the epoch is written."""
-# Of red, green and blue alike, so that greys stay grey: 216 colours, of at most 256 that a GIF has.
+# The same for red, green and blue, so that greys stay grey: 216 of the 256 colours a GIF can have.
 # Pillow reads a frame as the nearest colours, and finds multiples of 4 exactly.
 LEVELS = np.linspace(0, 255, 6).astype(np.uint8) & 252
 
@@ -33,7 +33,7 @@ def add_frame(path: Path, images: Any, shape: tuple[int, ...], columns: int, epo
     Args:
         images: ``(m, pixels)`` in [0, 1], laid out as in `sheet`, without gaps.
         shape: ``(h, w)`` or ``(h, w, c)`` of an image; colours are rounded to 216.
-        epoch: is written above the frame.
+        epoch: written above the images.
 
     A run that is resumed after its first epoch; the new second epoch replaces what was there:
 
@@ -53,7 +53,7 @@ def add_frame(path: Path, images: Any, shape: tuple[int, ...], columns: int, epo
     tiles = tiles[::skip, ::skip]
     scale = 2 if 2 * max(tiles.shape[:2]) <= MAX_SIDE else 1
     tiles = tiles.repeat(scale, axis=0).repeat(scale, axis=1)
-    # Room for the epoch, however small the images are.
+    # Leave room for the epoch, however small the images are.
     room = (HEADER, 0), (0, max(0, 90 - tiles.shape[1]))
     frame = _colour_frame(tiles, room) if tiles.ndim == 3 else _grey_frame(tiles, room)
     _append(path, frame, epoch)
@@ -72,7 +72,7 @@ def add_mixture_frame(
 
     Args:
         samples, real, limit, field, centres: as in `mixture`; the plane is 400 pixels wide.
-        epoch: is written above the frame, with how many samples lie outside of it.
+        epoch: written above the plane, with the number of samples that lie outside it.
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
@@ -108,7 +108,7 @@ def add_mixture_frame(
 
 
 def _grey_frame(tiles: Any, room: Any) -> Image.Image:
-    """Ink on white, in 32 greys, which look like 256 and take half of the space."""
+    """Ink on white, in 32 greys, which look like 256 and take half the space."""
     greys = (255 - np.round(31 * tiles) * 255 / 31).astype(np.uint8)
     return Image.fromarray(np.pad(greys, room, constant_values=255))
 
@@ -130,12 +130,12 @@ def _with_palette(index: Any, palette: Any) -> Image.Image:
 
 
 def _append(path: Path, frame: Image.Image, epoch: int, note: str = "") -> None:
-    """Append a frame, of which colour 0 is black, to a GIF, with the epoch in its corner.
+    """Append a frame, whose colour 0 is black, to a GIF, with the epoch in its corner.
 
     Args:
-        note: is written after the epoch.
+        note: written after the epoch.
     """
-    # It also makes each frame different: of two equal ones Pillow would write only one.
+    # The epoch also makes each frame different: of two equal ones Pillow would write only one.
     ImageDraw.Draw(frame).text((4, 4), f"epoch {epoch}{note}", fill=0)
     frames = {e: f for e, f in _read_frames(path, frame).items() if e < epoch} | {epoch: frame}
     first, *rest = frames.values()
@@ -153,9 +153,9 @@ def _append(path: Path, frame: Image.Image, epoch: int, note: str = "") -> None:
 
 
 def _read_frames(path: Path, like: Image.Image) -> dict[int, Image.Image]:
-    """``{epoch: frame}`` of a GIF of `_append`, in the colours of `like`; nothing if it is not one.
+    """``{epoch: frame}`` of a GIF that `_append` wrote, in the colours of `like`.
 
-    Nothing, too, if its frames have another size than `like`.
+    Empty if it is not one, or if its frames differ in size from `like`.
     """
     try:
         with Image.open(path, formats=["GIF"]) as gif:
@@ -164,7 +164,7 @@ def _read_frames(path: Path, like: Image.Image) -> dict[int, Image.Image]:
         if gif.size != like.size or sorted({*map(int, epochs)}) != epochs:
             return {}
         return dict(zip(epochs, frames, strict=True))
-    except Exception:  # Pillow may raise anything for a damaged file, and no picture stops a run
+    except Exception:  # Pillow may raise anything for a damaged file, and no picture may stop a run
         return {}
 
 
@@ -176,7 +176,7 @@ def _recoloured(frame: Image.Image, like: Image.Image) -> Image.Image:
 
 
 def _pixels(points: Any, limit: float, side: int) -> Any:
-    """The pixels, column and row, in which points of the plane lie: ``(n, 2) -> (n, 2)``."""
+    """The pixels, column and row, in which points in the plane lie: ``(n, 2) -> (n, 2)``."""
     x, y = np.asarray(points, dtype=float).reshape(-1, 2).T
     places = np.stack([limit + x, limit - y], axis=1) * (side / (2 * limit))
     return np.floor(places.clip(-side, 2 * side)).astype(int)

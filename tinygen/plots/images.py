@@ -36,12 +36,12 @@ def images_in_rows(
     ax: Axes | None = None,
     path: File = None,
 ) -> Figure | None:
-    """Rows of images below one another, with the name of each row at its left.
+    """Rows of images below one another, each with its name on the left.
 
     Args:
-        rows: ``{name: images}``, as many in each, of uint8 or in [0, 1]: ``(n, h, w)``,
+        rows: ``{name: images}``, the same number in each, of uint8 or in [0, 1]: ``(n, h, w)``,
             ``(n, h, w, c)``, or rows of their pixels.
-        shape: ``(h, w)`` or ``(h, w, c)`` of an image, which rows do not tell.
+        shape: ``(h, w)`` or ``(h, w, c)`` of an image, needed for rows of pixels.
 
     >>> digits = np.zeros((5, 28, 28))
     >>> figure = images_in_rows({"original": digits, "reconstruction": digits})
@@ -71,7 +71,7 @@ def sheet(
     Args:
         images: ``(m, h, w)`` or ``(m, h, w, c)``, of uint8 or in [0, 1], or rows of their pixels,
             ``(m, d)``.
-        shape: ``(h, w)`` or ``(h, w, c)`` of an image, which rows do not tell.
+        shape: ``(h, w)`` or ``(h, w, c)`` of an image, needed for rows of pixels.
 
     >>> figure = sheet(np.zeros((5, 28, 28)), columns=3)
     >>> figure.axes[0].images[0].get_array().shape  # two rows of three, a pixel around each
@@ -101,7 +101,7 @@ def manifold(
             if the codes are numbers.
         shape: ``(h, w)`` or ``(h, w, c)`` of an image.
         across: z1 of each column.
-        down: z2 of each row; in descending order the picture has the axes of a scatter plot.
+        down: z2 of each row; in descending order, as on the axis of a scatter plot.
 
     >>> figure = manifold(np.zeros((3, 784)), (28, 28), across=[0.0, 0.5, 1.0])
     >>> [tick.get_text() for tick in figure.axes[0].get_xticklabels()]  # the code of each image
@@ -132,11 +132,11 @@ def captioned(
     ax: Axes | None = None,
     path: File = None,
 ) -> Figure | None:
-    """Images in rows, each with a caption below it; without any the picture is empty.
+    """Images in rows, each with a caption below it; without images the picture is empty.
 
     Args:
         images: ``(m, pixels)`` in [0, 1].
-        captions: as many.
+        captions: one for each image.
         shape: ``(h, w)`` or ``(h, w, c)`` of an image.
 
     >>> figure = captioned(np.zeros((2, 784)), ["4, not 9", "7, not 1"], (28, 28), columns=2)
@@ -203,10 +203,10 @@ def feature_maps(
     ax: Axes | None = None,
     path: File = None,
 ) -> Figure | None:
-    """An image, and in a row for each layer the channels that it has become, as images.
+    """An image, and in a row for each layer the channels that it becomes there, as images.
 
     A layer shows the channels with the largest norm; red is positive and blue negative, and the
-    deepest colours are those of the layer's largest magnitude.
+    deepest colours stand for the layer's largest magnitude.
 
     Args:
         image: ``(pixels,)`` in [0, 1], and `shape`, its ``(h, w)`` or ``(h, w, c)``.
@@ -237,7 +237,7 @@ def feature_maps(
 
 
 def _pixel_by_pixel(ax: Axes | None, image: Any) -> Any:
-    """Show an image; in a figure of its own, each pixel is as wide as every other."""
+    """Show an image; in a figure of its own, all of its pixels are equally wide."""
     if ax is None:
         h, w = image.shape[:2]
         scale = max(1, min(6, 1200 // max(h, w))) / DPI

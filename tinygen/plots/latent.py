@@ -39,10 +39,10 @@ def codes(
     """Codes in the plane, one panel for each model, coloured by the label of their image.
 
     Args:
-        panels: ``{name: (n, 2)}``; the name, which may be empty, stands above the panel.
+        panels: ``{name: (n, 2)}``; the name, which may be empty, is the panel's title.
         labels: ``(n,)`` integers from 0, or None.
-        drawn: for the panel of a name, a title and codes ``(m, 2)`` that were not encoded but drawn
-            from a prior, say; they stand to its right, on the same scales.
+        drawn: for the panel of a name, a title and codes ``(m, 2)`` that were not encoded but, say,
+            drawn from a prior; they are shown to its right, on the same scales.
 
     >>> z = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
     >>> figure = codes({"AAE": z}, labels=[3, 0, 3], drawn={"AAE": ("the prior", z)})
@@ -86,12 +86,12 @@ def codes(
 def kl_per_dimension(
     kl: Any, threshold: float = 0.01, *, ax: Axes | None = None, path: File = None
 ) -> Figure | None:
-    """The KL of each latent dimension in descending order, of 200 at most.
+    """The KL of each latent dimension in descending order, for at most 200.
 
     Args:
         kl: ``(c,)`` KL of each dimension from the prior, averaged over images, in nats.
-        threshold: dimensions above it are counted in the title, and coloured. They may be others
-            than `tinygen.evaluation.active_units` counts, which looks at the variance of the means.
+        threshold: dimensions above it are counted in the title, and coloured. They may differ from
+            those of `tinygen.evaluation.active_units`, which uses the variance of the means.
 
     >>> figure = kl_per_dimension([0.0, 4.5, 1.5])
     >>> figure.axes[0].get_title()
@@ -116,7 +116,7 @@ def kl_per_dimension(
 
 @dataclass(frozen=True)
 class ModelPanel:
-    """A model's part of `compare`: images ``(k, pixels)`` in three rows, and codes ``(n, 2)``.
+    """One model's part of `compare`: images ``(k, pixels)`` in three rows, and codes ``(n, 2)``.
 
     >>> digits, z = np.zeros((4, 784)), np.zeros((100, 2))
     >>> vae = ModelPanel(reconstructions=digits, samples=digits, interpolation=digits, codes=z)
@@ -147,7 +147,7 @@ def compare(
         originals: ``(k, pixels)`` in [0, 1], which all models reconstruct.
         models: ``{name: panel}``, k images in each row.
         shape: ``(h, w)`` or ``(h, w, c)`` of an image.
-        labels: ``(n,)`` the label of each code, or None.
+        labels: ``(n,)``, the label of each code, or None.
 
     >>> digits, z = np.zeros((4, 784)), np.zeros((100, 2))
     >>> panel = ModelPanel(digits, digits, digits, z)
@@ -199,7 +199,7 @@ def compare(
 
 
 def _scatter(ax: Any, z: Any, labels: Any) -> None:
-    """Codes as dots in a square of equal scales, which a few outliers do not stretch."""
+    """Draw codes as dots in a square of equal scales, which a few outliers do not stretch."""
     z = np.asarray(z)
     colours = style().classes[0] if labels is None else _class_colour(labels)
     ax.scatter(*z.T, c=colours, s=2, alpha=0.7, linewidths=0)
@@ -221,7 +221,7 @@ def _class_colour(labels: Any) -> Any:
 
 
 def _legend_dots(labels: Any) -> list[Line2D]:
-    """The entries of a legend, a dot for each label."""
+    """The entries of a legend, with a dot for each label."""
     return [
         Line2D([], [], color=_class_colour(k), marker="o", linestyle="", label=str(k))
         for k in np.unique(labels)

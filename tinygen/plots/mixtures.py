@@ -13,14 +13,14 @@ from tinygen.plots.drawing import File, colour_bar, finish, panel, picture
 from tinygen.plots.style import style
 
 FIELD_SIDE = 100
-"""Points of `plane_points` in a row, and rows."""
+"""The number of rows of `plane_points`, and of points in each."""
 
 
 def plane_points(limit: float) -> np.ndarray:
-    """The points ``(FIELD_SIDE^2, 2)`` at which the field of `mixture` has its values.
+    """The points ``(FIELD_SIDE^2, 2)`` at which the field of `mixture` is evaluated.
 
     They are the centres of the pixels of an image, row by row from the top, so a column of values
-    is a field after ``reshape(FIELD_SIDE, FIELD_SIDE)``.
+    becomes a field by ``reshape(FIELD_SIDE, FIELD_SIDE)``.
 
     Args:
         limit: the plane is shown from -limit to limit, in x and in y.
@@ -33,9 +33,9 @@ def plane_points(limit: float) -> np.ndarray:
 
 
 def emphasise(probabilities: Any) -> np.ndarray:
-    """A field for `mixture` of probabilities at `plane_points`, those near 1/2 spread apart.
+    """A field for `mixture` from probabilities at `plane_points`, those near 1/2 spread apart.
 
-    In a good run all of them end near 1/2, so the distance from there is shown by its square root.
+    In a good run all of them end near 1/2, so the square root of the distance from 1/2 is shown.
     ``(FIELD_SIDE^2,) -> (FIELD_SIDE, FIELD_SIDE)``.
 
     >>> p = np.full(FIELD_SIDE**2, 0.5)
@@ -64,9 +64,9 @@ def mixture(
     Args:
         samples, real: ``(n, 2)`` and ``(m, 2)``.
         limit: the plane is shown from -limit to limit, in x and in y.
-        field: ``(h, w)`` the discriminator's probability that a point of `plane_points` is real,
+        field: ``(h, w)``, the discriminator's probability that a point of `plane_points` is real,
             row 0 at the top; a critic's values must first be mapped to [0, 1].
-        centres: ``(k, 2)`` of the modes, marked by circles.
+        centres: ``(k, 2)``, those of the modes, marked by circles.
 
     >>> from tinygen.data import MIXTURES
     >>> ring = MIXTURES["ring"]
@@ -79,7 +79,7 @@ def mixture(
     if field is not None:
         shades = plane.imshow(field, cmap=colours.field, vmin=0, vmax=1, interpolation="bilinear",
                               extent=(-limit, limit, -limit, limit))  # fmt: skip
-        # Between these three, `emphasise` may have moved the numbers.
+        # Only at these three: between them, `emphasise` may have moved the numbers.
         ticks = {"ticks": [0, 0.5, 1], "format": "{x:g}", "shrink": 0.8}
         colour_bar(shades, [plane], 'discriminator: probability of "real"', **ticks)
     kinds = ((real, colours.data, "data"), (samples, colours.samples, "samples"))
@@ -94,7 +94,7 @@ def mixture(
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}
     legend = plane.legend(fontsize=8, ncols=3, frameon=False, **below)
     for handle in legend.legend_handles[:2]:
-        handle.set(sizes=[20], alpha=1)  # the points themselves are too small to show their colour
+        handle.set(sizes=[20], alpha=1)  # the points as drawn are too small to show their colour
     if title:
         plane.set_title(title, fontsize=9)
     return finish(plane.figure, path)

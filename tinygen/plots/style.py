@@ -1,4 +1,4 @@
-"""The colours of pictures: for people with any colour vision, on a light or on a dark page."""
+"""The colours of pictures: for people with any colour vision, on a light or a dark page."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.rcsetup import cycler
 
 DATA_COLOUR, SAMPLE_COLOUR = "#a34a00", "#2438a8"
-"""Points of the data, and points that a generator or a prior sampled."""
+"""The colours of points of the data, and of points sampled from a generator or a prior."""
 FIELD_COLOURS = ("#a9cbf2", "#ffffff", "#ffd9a0")
-"""Where a discriminator's probability of "real" is 0, 1/2 and 1; interpolated between."""
-# Ten colours that people with any colour vision tell apart (Petroff 2021, arXiv:2107.02270; its
-# darker grey is black here), in such an order that digits which look alike differ the most.
+"""Where a discriminator's probability of "real" is 0, 1/2 and 1; interpolated in between."""
+# Ten colours that people with any colour vision can tell apart (Petroff 2021, arXiv:2107.02270; its
+# darker grey is black here), ordered so that digits that look alike differ the most.
 CLASS_COLOURS = np.array(
     [
         "#3f90da",
@@ -33,7 +33,7 @@ CLASS_COLOURS = np.array(
     ]
 )
 CURVE_ORDER = [0, 1, 4, 8, 7, 3, 2, 5, 6, 9]
-"""Those that differ the most as thin lines come first."""
+"""The colours that differ the most as thin lines come first."""
 
 
 def _between(*colours: str) -> Colormap:
@@ -41,12 +41,12 @@ def _between(*colours: str) -> Colormap:
 
 
 class Style(NamedTuple):
-    """The colours of pictures on a light or on a dark page.
+    """The colours of pictures on a light or a dark page.
 
     Args:
-        settings: of matplotlib.
+        settings: those of matplotlib.
         classes: one for each class.
-        data, samples: of points.
+        data, samples: those of points.
         ink: from an empty pixel of a grey image to a full one.
         signed: from negative to positive weights.
         counts: from none to many.
@@ -79,7 +79,7 @@ _used = "light"
 
 
 def use_style(name: str) -> None:
-    """Draw all pictures from now on for a light or for a dark page.
+    """Draw all pictures from now on for a light or a dark page.
 
     Args:
         name: "light" or "dark".
@@ -96,15 +96,15 @@ def use_style(name: str) -> None:
 
 
 def style() -> Style:
-    """The one that is used."""
+    """The style in use."""
     return STYLES[_used]
 
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Those of the style, whatever those of the user are.
+    """Use matplotlib's settings of the style, whatever the user's are.
 
-    They may ask for LaTeX, and that there is none shows when all the training is done.
+    The user's may ask for LaTeX; if it is missing, that would show only after all the training.
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
