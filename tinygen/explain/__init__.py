@@ -1,4 +1,4 @@
-"""What the engine did, to look at, and what the code by hand does beside it."""
+"""What the engine did, made visible, beside what the code by hand does."""
 
 from tinygen.explain.checks import check_gradients, compare_gradients
 from tinygen.explain.derivation import Line, derivation

@@ -19,7 +19,7 @@ PROG = "python -m tinygen.explain"
 
 
 def parser(prog: str = PROG) -> argparse.ArgumentParser:
-    """The command line; `prog` is what the user typed to get here."""
+    """The parser of the command line; `prog` is what the user typed to get here."""
     p = Parser(
         prog,
         description="Write a page on which one steps through an example, forward and back.",
@@ -35,13 +35,13 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
 
 
 def described(name: str) -> str:
-    """A line or two of the help about an example."""
+    """A line or two about an example, for the help."""
     text = f"{name:9} {EXAMPLES[name].__doc__ or ''}"
     return fill(text, width=78, subsequent_indent=" " * 10)
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> None:
-    """Write the page that the arguments ask for; exit with 2 if it is refused."""
+    """Write the page that the arguments ask for; exit with 2 on an error."""
     try:
         write(parser(prog).parse_args(arguments))
     except InputError as error:

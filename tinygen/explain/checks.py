@@ -1,7 +1,7 @@
 """The checks of gradients, with the reason when one fails.
 
-They are those of `tinygen.autograd`; here a failure is looked into, and its message gets lines that
-begin with "why:". Functions that return gradients by hand are checked as well.
+They are those of `tinygen.autograd`; here a failure is investigated, and its message gets lines
+that begin with "why:". Functions that return gradients by hand can be checked as well.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def check_gradients(
 
 
 def _documented(f: Any, plain: Any, before: str, more: str) -> None:
-    """The docstring of the plain function, with a sentence more."""
+    """Give `f` the docstring of the plain function, with one more sentence."""
     f.__doc__ = (plain.__doc__ or "").replace(before, more + before, 1)
 
 
@@ -93,18 +93,18 @@ _documented(
 )
 
 
-# Which function is given.
+# Which kind of function is given.
 
 
 def _with_gradients(f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f` if it returns ``(loss, gradients)``; of a Tensor function, that which does."""
+    """`f` if it returns ``(loss, gradients)``; for a function of Tensors, one that does."""
 
     @wraps(f)
     def called(p: Any, *data: Any) -> Any:
         result = f(p, *data)
         if not isinstance(result, float) and getattr(result, "shape", None) != ():
             return result
-        try:  # the loss alone: of a function of Tensors, which also takes arrays
+        try:  # the loss alone: a function of Tensors also takes arrays
             return value_and_grad(f)(p, *data)
         except Exception as error:
             raise TypeError(
@@ -116,12 +116,12 @@ def _with_gradients(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _returns_gradients(f: Callable[..., Any], inputs: Any) -> bool:
-    """Whether `f` returns ``(loss, gradients by name)`` of a mapping of arrays."""
+    """Whether `f` returns ``(loss, gradients by name)`` for a mapping of arrays."""
     if not isinstance(inputs, Mapping) or not callable(f):
         return False
     try:
         result = f(_like(inputs, {name: raw(x).copy() for name, x in inputs.items()}))
-    except Exception:  # a function of Tensors; when it is called with some, it says what is wrong
+    except Exception:  # a function of Tensors; called with Tensors, it says what is wrong
         return False
     return isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)
 
@@ -149,18 +149,18 @@ def _as_tensor_function(f: Callable[..., Any], inputs: Mapping[str, Any]) -> Cal
 
 
 def _like(inputs: Mapping[str, Any], arrays: dict[str, Any]) -> Any:
-    """Arrays in the layout of the inputs: a `Parameters`, or a mapping."""
+    """Arrays in the layout of the inputs: `Parameters`, or a mapping."""
     if not isinstance(inputs, Parameters):
         return arrays
     flat = np.concatenate([x.reshape(-1) for x in arrays.values()])
     return inputs.like(flat)
 
 
-# Why it is wrong.
+# Why the gradient is wrong.
 
 
 def _explain(error: GradientError, reasons: Callable[..., list[str]], *given: Any) -> None:
-    """Add lines to the message; a diagnosis that fails must not hide what it is about."""
+    """Add lines to the message; a diagnosis that fails must not hide the error itself."""
     try:
         lines = reasons(error, *given)
     except Exception as problem:

@@ -1,7 +1,7 @@
-"""A gradient by hand, line by line: the equation, its line of code, and the numbers it made.
+"""A gradient by hand, line by line: the equation, its line of code, and the numbers it produced.
 
-A line of `tinygen.byhand` that computes an equation ends in its number, ``# (P52)``. Python is
-asked to stop at each line while the gradient is computed, and what the line has changed is noted.
+A line of `tinygen.byhand` that computes an equation ends with its number, ``# (P52)``. While the
+gradient is computed, Python stops at each line, and what the line has changed is recorded.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from tinygen.backend import to_host
 
 BOOK = Path(__file__).parents[1] / "byhand"
 MOST_BEFORE = 5
-"""So many lines that lead to an equation are noted."""
+"""The most lines that lead to an equation to record."""
 EQUATION = re.compile(r"\(([A-Z]?\d+[a-z]?)\)")
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A line of the book that computes an equation, and what it computed.
+    """A line of `tinygen.byhand` that computes an equation, and what it computed.
 
     Attributes:
-        file, number: where it stands, such as ``"pieces.py"``, 61.
-        function: in which function; `depth`, how many functions of the book called one another.
+        file, number: where it is, such as ``"pieces.py"``, 61.
+        function: in which function; `depth`, how deep the calls within `tinygen.byhand` are there.
         code: the line, without its comment.
-        before: the lines that make what it needs, behind the last one that computes an equation.
+        before: the lines that compute what it needs, after the last one that computes an equation.
         equations: the numbers of its equations, such as ``("P1",)``.
         made: the arrays that the line assigned or wrote into, by name, on the host.
 
@@ -63,10 +63,10 @@ def derivation(
     """The lines of a gradient by hand that compute equations, in the order in which they ran.
 
     Args:
-        loss_and_grads: a function of the book, ``(parameters, *data) -> (loss, gradients)``; what
-            it calls is followed as well.
+        loss_and_grads: a function of `tinygen.byhand`, ``(parameters, *data) -> (loss,
+            gradients)``; what it calls there is followed as well.
         parameters, data, options: what it is called with. Arrays are copied at each line, so they
-            had better be small.
+            should be small.
 
     >>> import numpy as np
     >>> from tinygen.byhand.pieces import kl
@@ -133,7 +133,7 @@ def _line(path: str, number: int) -> tuple[str, tuple[str, ...]]:
 
 
 def _lead(path: str, number: int) -> tuple[str, ...]:
-    """The lines that make what a line needs, as far back as another one computes an equation."""
+    """The lines that compute what a line needs, back to the last one that computes an equation."""
     *before, own = _statements_to(path, number)
     lead = [code for code, _ in _lines(path, own.lineno, number)]
     needed = _names(own)
@@ -148,13 +148,13 @@ def _lead(path: str, number: int) -> tuple[str, ...]:
 
 
 def _lines(path: str, first: int, end: int) -> list[tuple[str, tuple[str, ...]]]:
-    """Those that hold code, up to the one before `end`."""
+    """The lines that hold code, up to the one before `end`."""
     lines = [_line(path, number) for number in range(first, end)]
     return [line for line in lines if line[0] and not line[0].startswith("#")]
 
 
 def _statements_to(path: str, number: int) -> list[ast.stmt]:
-    """Those on the way to a line, which comes last: from the beginning of its function or loop."""
+    """The statements from the start of a line's function or loop to that line, which is last."""
     statements: list[ast.stmt] = []
     bodies: list[list[ast.stmt]] = [_tree(path).body]
     while bodies:
@@ -177,7 +177,7 @@ def _names(node: ast.AST) -> set[str]:
 
 
 def _writes_to(statement: ast.stmt) -> set[str]:
-    """The variables that it assigns, writes into, or calls a method of."""
+    """The variables that a statement assigns, writes into, or calls a method of."""
     targets = _targets(ast.unparse(statement))
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         method = statement.value.func
@@ -193,9 +193,9 @@ def _name_of(target: ast.expr) -> str:
 
 
 def _made(code: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """What a line assigned, also if it had the same value, and then what else it changed.
+    """What a line assigned, even if the value is unchanged, and then what else it changed.
 
-    An array that has two names is named once.
+    An array that has two names is listed once.
     """
     targets = {ast.unparse(target) for target in _targets(code)}
     changed = [n for n, x in after.items() if n not in before or _differ(before[n], x)]
@@ -207,13 +207,13 @@ def _made(code: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> dic
 
 
 def _elements(code: str, frame: FrameType) -> dict[str, Any]:
-    """Of a line that changed no variable of its own what it wrote into: ``gradients[k][0]``."""
+    """What a line wrote into if it changed no variable of its own: ``gradients[k][0]``."""
     names = {ast.unparse(target) for target in _targets(code)}
     return _flat({name: eval(name, frame.f_globals, frame.f_locals) for name in names})
 
 
 def _targets(code: str) -> list[ast.expr]:
-    """What is on the left of a line, and what it writes into by ``out=``."""
+    """The left-hand side of a line, and what it writes into by ``out=``."""
     try:
         (statement,) = ast.parse(code).body
     except (SyntaxError, ValueError):  # the first line of several, or a return
@@ -234,7 +234,7 @@ def _arrays(frame: FrameType) -> dict[str, Any]:
 
 
 def _flat(named: Mapping[str, Any]) -> dict[str, Any]:
-    """Arrays by name; those in a mapping or a tuple by ``name[key]``, but nothing deeper."""
+    """Arrays by name; those in a mapping or a tuple as ``name[key]``, but nothing deeper."""
     arrays: dict[str, Any] = {}
     for name, x in named.items():
         inside = x.items() if isinstance(x, Mapping) else enumerate(x) if _is_tuple(x) else ()

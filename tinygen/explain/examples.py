@@ -98,4 +98,4 @@ def _rings(random: np.random.Generator, n: int) -> np.ndarray:
 EXAMPLES: dict[str, Callable[[], Trace | SideBySide]] = {
     "diamond": diamond, "dense": dense, "vae": vae, "gan": gan,
 }  # fmt: skip
-"""By the names that ``python -m tinygen.explain`` takes."""
+"""The examples by the names that ``python -m tinygen.explain`` takes."""

@@ -1,7 +1,7 @@
-"""The derivative with respect to any step of a graph, measured: the rest is computed once more.
+"""The derivative with respect to any step of a graph, measured by recomputing what follows it.
 
-In float64, whatever the dtype of the graph, so that the measured value is better than what it is to
-be compared with.
+This is done in float64, whatever the graph's dtype, so that the measured value is more accurate
+than the one it is compared with.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from tinygen.explain.trace import Node, Trace
 
 STEPS = tuple(10.0**-k for k in range(3, 17))
-"""Relative to the element, or to 1 for a smaller one."""
+"""Relative to the element, or to 1 if the element is smaller."""
 
 
 def finite_difference(trace: Trace, node: Node, index: Any, by: Node | None = None) -> float:
     """The derivative of the result with respect to one element of a node, a central difference.
 
-    No one step suits every element: log at 1e-9 needs a smaller one than a weight of 1e-9. So the
-    step shrinks tenfold until rounding is worse than what the last one changed, and the result is
-    the difference that is nearest to its predecessor. Its error is about 1e-12 times the result of
-    the graph: a derivative of 1e-6 times that has six digits.
+    No single step size suits every element: log at 1e-9 needs a smaller one than a weight of 1e-9.
+    So the step shrinks tenfold until rounding is worse than what the last one changed, and the
+    result is the difference that is nearest to its predecessor. Its error is about 1e-12 times the
+    result of the graph: a derivative of 1e-6 times that result has six correct digits.
 
     Args:
         by: the only consumer that sees the element move, for the part of the gradient that it
@@ -45,7 +45,7 @@ def finite_difference(trace: Trace, node: Node, index: Any, by: Node | None = No
     best, error, last = np.nan, np.inf, np.nan
     size = max(abs(middle), 1.0)
     rounding = float(np.finfo(np.float64).eps) * abs(float(trace.nodes[-1].value)) / size
-    with np.errstate(all="ignore"):  # a step may leave the domain; then a smaller one decides
+    with np.errstate(all="ignore"):  # a step may leave the domain; a smaller one may not
         for step in STEPS:
             if rounding / step > error:
                 break
@@ -61,7 +61,7 @@ def finite_difference(trace: Trace, node: Node, index: Any, by: Node | None = No
 def recomputed(trace: Trace, node: Node, by: Node | None = None) -> Callable[[Any], Any]:
     """The result of the traced graph in float64, as a function of the array of a node.
 
-    With `by` only that consumer sees it; all others see the value that the node has.
+    With `by`, only that consumer sees the array; all others see the node's own value.
     """
     last = trace.nodes[-1]
     moving, steps = {node.index}, []
@@ -104,7 +104,7 @@ def _one_element(x: np.ndarray, name: str, index: Any) -> tuple[int, ...]:
 
 
 def _in_float64(x: Any, name: str = "") -> Any:
-    """An array of floats, those in a tuple, or the option ``dtype``; anything else as it is."""
+    """Convert an array of floats, those in a tuple, or the option ``dtype``; leave all else."""
     if name == "dtype":
         return np.float64 if np.dtype(x).kind == "f" else x
     if isinstance(x, tuple):

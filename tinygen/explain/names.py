@@ -1,4 +1,4 @@
-"""What a program calls its tensors: found in its parameters, arguments and local variables."""
+"""What a program calls its tensors, from its parameters, arguments and local variables."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ BENEATH = tuple(
     )
 )
 LIBRARIES = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib"))
-"""What the program is not: what stands between a formula and its arrays, and other libraries."""
+"""Code that is not the program: what lies between a formula and its arrays, and other libraries."""
 
 
 def name(x: Tensor, text: str) -> Tensor:
-    """Call a tensor `text` in every `trace`; returns it.
+    """Call a tensor `text` in every `trace`; return the tensor.
 
     >>> name(Tensor(2.0) * 3.0, "z")
     Tensor(6.0)
@@ -56,8 +56,8 @@ def name(x: Tensor, text: str) -> Tensor:
 
 
 CERTAIN, VARIABLE, GUESS = range(3)
-"""How good a name is: of a parameter or an argument of the traced function; of a local variable of
-the function that computed it, innermost first; or what a function calls what it was given."""
+"""How good a name is: that of a parameter or an argument of the traced function; of a local
+variable of the function that computed it, innermost first; or of a function's own argument."""
 
 
 class Names:
@@ -67,13 +67,13 @@ class Names:
         self._names: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
         self._places: dict[int, tuple[str, tuple[str, ...], tuple[int, ...]]] = {}
         self._scopes: list[str] = []
-        self._calls: list[int] = []  # their numbers, as two calls may have one name
+        self._calls: list[int] = []  # their numbers, as two calls may share a name
         self._count = count()
-        self._seen: list[Any] = []  # what has an entry stays alive, so that its id stays its own
+        self._seen: list[Any] = []  # kept alive, so that no id is used again
         self._data: set[int] = set()
 
     def of(self, xs: Sequence[Any]) -> list[str]:
-        """A name for each, which no other has: the best one that is free, or one with a number."""
+        """A unique name for each: the best one that is free, or one with a number."""
         known = [self._known(x) for x in xs]
         given = ["" for _ in xs]
         taken: set[str] = set()
@@ -93,27 +93,27 @@ class Names:
         return given
 
     def _known(self, x: Any) -> list[tuple[int, str]]:
-        """What it is called, the best first, and how good each name is."""
+        """The names of `x`, the best first, and how good each of them is."""
         if text := getattr(x, "_name", None):
             return [(CERTAIN, text)]
         names = [*self._names.get(id(x), ())]
-        if isinstance(x, Tensor) and x.is_leaf:  # then its array may have a name of its own
+        if isinstance(x, Tensor) and x.is_leaf:  # its array may have a name too
             names += self._names.get(id(x.array), ())
         return sorted(names, key=itemgetter(0))
 
     def is_data(self, x: Any) -> bool:
-        """Whether the traced function was given this array, as its data."""
+        """Whether the traced function was given this array as data."""
         return id(x) in self._data
 
     def where(self, x: Any) -> tuple[str, tuple[str, ...], tuple[int, ...]]:
         """The program's line that computed `x`, the functions that it is in, and their calls.
 
-        ``("", (), ())`` where nobody looked.
+        ``("", (), ())`` if that was not recorded.
         """
         return self._places.get(id(raw(x)), ("", (), ()))
 
     def call(self, f: Callable[..., Any], arguments: Any, options: Any) -> Any:
-        """What `f` makes of leaves in the place of its first argument, the parameters."""
+        """Call `f` with leaves in place of its first argument, the parameters."""
         parameters, *data = arguments
         xs = leaves_like(parameters)
         by_key = xs if isinstance(xs, Mapping) else {}
@@ -124,7 +124,7 @@ class Names:
             return f(xs, *data, **options)
 
     def of_caller(self, depth: int) -> None:
-        """Names of the local variables of the function that called this many calls above."""
+        """Take names from the local variables of the function this many calls up."""
         for variable, x in sys._getframe(depth).f_locals.items():
             self._call(x, variable, VARIABLE)
 
@@ -149,9 +149,9 @@ class Names:
             self._data.add(id(x))
 
     def _of_variables(self, frame: FrameType, call: int) -> None:
-        """What was computed during the call is called by its variables.
+        """Name what was computed during the call by its variables.
 
-        Of what it was given it is a guess, and no guess of what another call has computed.
+        For what it was given, the names are guesses; what another call computed gets none.
         """
         code = frame.f_code
         arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
@@ -172,7 +172,7 @@ class Names:
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
-        """Note meanwhile which line computes what, and the local variables of the functions."""
+        """Record meanwhile which line computes what, and the local variables of the functions."""
         before = sys.getprofile(), ENGINE.watch
         sys.setprofile(self._profile)
         ENGINE.watch = self._watch
@@ -185,7 +185,7 @@ class Names:
     def _profile(self, frame: FrameType, event: str, result: Any) -> None:
         if event not in ("call", "return") or not _is_of_program(frame):
             return
-        if frame.f_code.co_flags & inspect.CO_GENERATOR:  # entered again for each of its values
+        if frame.f_code.co_flags & inspect.CO_GENERATOR:  # it is entered again for each value
             return
         if event == "call":
             self._scopes.append(_scope(frame))

@@ -1,7 +1,7 @@
 """One gradient, three ways, side by side: by hand, by autograd, by finite differences.
 
 Each line of a derivation is put beside the step of autograd's graph that has the same array, as its
-value or as its gradient; and of one element, the measured derivative stands beside both.
+value or as its gradient; and for one element, the measured derivative is put beside both.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ NEAR = 1e-5
 
 @dataclass(frozen=True)
 class Match:
-    """What a line by hand has made, and the step of autograd that has the same.
+    """An array that a line by hand has computed, and the step of autograd with the same one.
 
     Attributes:
         line: the line, and `name`, which of its arrays.
         node: the step of autograd, and `is_gradient`, whether its gradient or its value is meant.
         sender: if only a part of the gradient is meant, the step that it arrives from.
-        sign: 1, or -1 if the one is minus the other.
-        difference: the largest, relative to the largest element. It is more than `NEAR` where the
-            two have one name, and should be the same.
-        index: of the element that is largest, or differs most, in the array by hand.
+        sign: 1, or -1 if one is minus the other.
+        difference: the largest, relative to the largest element. It is above `NEAR` only where the
+            two have the same name, and so should be equal.
+        index: that of the element that is largest, or differs most, in the array by hand.
         by_hand, by_autograd: this element.
         measured: the same by a central difference; None for a value.
 
@@ -70,7 +70,7 @@ class Match:
 
     @property
     def called(self) -> str:
-        """What autograd has, in words: ``h``, ``dh``, ``dh from z``, or the same with a minus."""
+        """What autograd calls it: ``h``, ``dh``, ``dh from z``, or the same with a minus."""
         minus = "-" if self.sign < 0 else ""
         if not self.is_gradient:
             return minus + self.node.name
@@ -80,7 +80,7 @@ class Match:
 
     @property
     def differs(self) -> bool:
-        """Whether the two have one name and not the same numbers."""
+        """Whether the two have the same name but different numbers."""
         return self.difference > NEAR
 
 
@@ -95,10 +95,10 @@ def side_by_side(
     Args:
         loss: the function of Tensors, such as ``model.loss``.
         by_hand: ``(parameters, *data) -> (loss, gradients)``, ``model.gradients("by-hand")``.
-        parameters, data: of both; float64 shows more.
+        parameters, data: for both; float64 shows more.
 
     Returns:
-        What ``print`` shows as a table, and ``save`` as a page to step through.
+        An object that ``print`` shows as a table, and ``save`` writes as a page to step through.
 
     >>> import numpy as np
     >>> import tinygen as tg
@@ -122,10 +122,10 @@ class SideBySide:
 
     Attributes:
         trace: autograd's steps.
-        lines: by hand, in the order in which they ran.
-        matches: a `Match` for each array of each line that autograd has, too.
+        lines: those by hand, in the order in which they ran.
+        matches: a `Match` for each array of each line that autograd has too.
 
-    Of the KL and its two derivatives, of which the first is mu itself:
+    For the KL and its two derivatives, the first of which is mu itself:
 
     >>> import numpy as np
     >>> import tinygen as tg
@@ -144,7 +144,7 @@ class SideBySide:
     matches: Sequence[Match]
 
     def save(self, path: str | PathLike[str], about: str = "") -> None:
-        """Write the stepper of `Trace.save`, which goes on with the derivation, line by line."""
+        """Write the stepper of `Trace.save`, followed by the derivation, line by line."""
         path = named_with(path, ".html")
         write_text(path, stepper.page(self.trace, path.stem, about, self))
 
@@ -153,7 +153,7 @@ class SideBySide:
         return stepper.frame(self.trace, self)
 
     def __str__(self) -> str:
-        """In 80 columns: a line of code with its equations, and below it its numbers."""
+        """A table of 80 columns: each line of code with its equations, and its numbers below it."""
         rows = [f"{'':40} {'by hand':>12} {'autograd':>12} {'measured':>12}"]
         for line, of_line in groupby(self.matches, key=lambda match: match.line):
             equations = " ".join(f"({tag})" for tag in line.equations)
@@ -175,7 +175,7 @@ def _row(m: Match) -> str:
 
 
 class _Candidate(NamedTuple):
-    """An array of autograd's."""
+    """One of autograd's arrays."""
 
     node: Node
     is_gradient: bool
@@ -197,13 +197,13 @@ def _of_line(
 
 
 def _unlikely(c: _Candidate, name: str, x: Any) -> tuple[bool, ...]:
-    """Of several that are the same, which is meant: a name that begins with d means a gradient."""
+    """Ranks equal candidates by which is meant: a name that begins with d means a gradient."""
     kind, named = c.is_gradient != name.startswith("d"), _has_name(c, name)
     return kind, not named, c.array.shape != x.shape, c.sender is not None, c.sign < 0
 
 
 def _has_name(c: _Candidate | Match, name: str) -> bool:
-    """Whether a line calls its array as autograd does."""
+    """Whether a line gives its array the same name as autograd."""
     own = c.node.name
     return name in (f"d{own}", f"gradients[{own}]") if c.is_gradient else name == own
 
@@ -218,7 +218,7 @@ def _match(line: Line, name: str, x: Any, graph: Trace, c: _Candidate, differenc
     flat = int(np.argmax(abs(y) if difference <= NEAR else abs(x - y)))
     index = tuple(int(i) for i in np.unravel_index(flat, x.shape))
     measured = None
-    if c.is_gradient and c.array.shape == c.node.value.shape:  # not a part that is yet to be summed
+    if c.is_gradient and c.array.shape == c.node.value.shape:  # not a part still to be summed
         there = tuple(int(i) for i in np.unravel_index(flat, c.array.shape))
         measured = c.sign * finite_difference(graph, c.node, there, c.sender)
     by_hand, by_autograd = float(x[index]), float(y[index])

@@ -17,8 +17,8 @@ from tinygen.autograd import Op
 def formula(op: Op) -> str:
     """What the op computes: ``"x * z"``.
 
-    It is what its function returns, if that is an expression of nothing but the arguments; or else
-    the formula that begins its docstring, or its name with the arguments.
+    It is what its function returns, if that is an expression of the arguments alone; or else the
+    formula with which its docstring begins, or its name with the arguments.
     """
     returns = [node.value for node in ast.walk(_tree(op.forward)) if isinstance(node, ast.Return)]
     if len(returns) == 1 and returns[0] is not None:
@@ -35,12 +35,12 @@ def partial_formula(op: Op, i: int) -> str:
     """What the partial of argument i returns: ``"g * z"``; "0" for None.
 
     It is what the docstring says in the form ``dx = ...``, where the code is longer than the
-    mathematics, or else the expression as it is written.
+    mathematics, or else the expression in the code.
     """
     function = op.partials[i]
     if function is None:
         return "0"
-    if isinstance(function, partial):  # that of *xs, told which one it is of
+    if isinstance(function, partial):  # that of *xs, bound to one of them
         function = function.func
     name = f"d{op.argument(i)}"
     if said := re.search(rf"``{name} = (.+?)``", op.__doc__ or "", re.DOTALL):
@@ -54,7 +54,7 @@ def partial_formula(op: Op, i: int) -> str:
 
 @cache
 def place(function: Any) -> str:
-    """Where a function stands: ``"tinygen/ops/arithmetic.py:27"``; "" where there is no file."""
+    """Where a function is defined: ``"tinygen/ops/arithmetic.py:27"``; "" if there is no file."""
     try:
         line = inspect.getsourcelines(function)[1]
     except (OSError, TypeError):
@@ -68,12 +68,12 @@ def place(function: Any) -> str:
 
 
 def is_cell(file: str) -> bool:
-    """Jupyter calls the file of a cell by a hash of its code, which tells nobody anything."""
+    """Whether a file is a Jupyter cell, whose name is a hash of its code and tells nothing."""
     return Path(file).parent.name.startswith("ipykernel_")
 
 
 def _tree(function: Any) -> ast.AST:
-    """The syntax of a function with its decorators; of nothing, where there is no source."""
+    """The syntax tree of a function with its decorators; empty if there is no source."""
     try:
         return ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):

@@ -1,4 +1,4 @@
-"""A trace as a table in 80 columns: forward, then back, and the sums where paths meet."""
+"""A trace as a table of 80 columns: forward, then backward, and the sums where paths meet."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 LEFT = 16
-"""So many of them are left to a name, however many numbers stand beside it."""
+"""Columns that are reserved for a name, however many numbers are beside it."""
 MOST = 60
-"""So many steps of each pass are printed; the middle of a longer one is left out."""
+"""The most steps of each pass to print; the middle of a longer one is left out."""
 FEW = 4
-"""So many numbers of an array are printed; of a larger one, its shape and its range."""
+"""The most numbers of an array to print; a larger one is shown by its shape and range."""
 
 
 def table(trace: Trace) -> str:
@@ -35,14 +35,14 @@ def table(trace: Trace) -> str:
 
 
 def called(node: Node) -> str:
-    """``"y = a * b"``: the formula of its op with the names of the program in it."""
+    """``"y = a * b"``: the formula of its op with the program's names in it."""
     if node.op is None:
         return node.name
     return f"{node.name} = {substituted(formula(node.op), node)}"
 
 
 def substituted(text: str, node: Node) -> str:
-    """A formula of an op with the names of the inputs in the places of its arguments."""
+    """The formula of an op with the names of the inputs in place of its arguments."""
     names = {argument: n.name for argument, n in node.inputs}
     if len(names) < len(node.inputs):  # *xs: all of them have one name
         return f"{node.name}({', '.join(n.name for _, n in node.inputs)})"
@@ -51,7 +51,7 @@ def substituted(text: str, node: Node) -> str:
 
 
 def slice_of(node: Node) -> dict[str, str]:
-    """The option `index`, if it is of slices and numbers, as in a program: ``":, :20"``."""
+    """The option `index`, if it consists of slices and numbers, as in a program: ``":, :20"``."""
     index = node.options.get("index")
     parts = index if isinstance(index, tuple) else (index,)
     if not all(isinstance(part, (slice, int)) for part in parts):
@@ -84,7 +84,7 @@ def shown(x: Any) -> str:
 
 
 def _visit(node: Node) -> list[str]:
-    """What arrived at a node, and what it is the sum of."""
+    """A node's gradient, and the arrivals that it is the sum of."""
     parts = [shown(a.value) for a in node.arrivals]
     rows = [_row(f"{node.index + 1:4}  {node.name}", _total(node, parts))]
     for arrival, part in zip(node.arrivals, parts, strict=True):
@@ -106,7 +106,7 @@ def _total(node: Node, parts: list[str]) -> str:
 
 
 def sum_of_arrivals(node: Node) -> Any:
-    """What a hook is given; without one, it is the gradient."""
+    """What a hook is given; without a hook, this is the gradient."""
     if not node.hooked:
         return node.gradient
     first, *others = [arrival.value for arrival in node.arrivals]
@@ -114,7 +114,7 @@ def sum_of_arrivals(node: Node) -> Any:
 
 
 def substituted_partial(text: str, sender: Node) -> str:
-    """A formula of a partial, with the names of the op's inputs and of its result ``y``."""
+    """The formula of a partial, with the names of the op's inputs and of its result ``y``."""
     names = {argument: n.name for argument, n in sender.inputs}
     if len(names) < len(sender.inputs):  # *xs: all of them have one name
         names = {}
@@ -123,12 +123,12 @@ def substituted_partial(text: str, sender: Node) -> str:
 
 
 def gradient_name(node: Node) -> str:
-    """``"dh"``, or ``"d(my h)"`` where the name is no identifier."""
+    """``"dh"``, or ``"d(my h)"`` if the name is not an identifier."""
     return f"d{node.name}" if node.name.isidentifier() else f"d({node.name})"
 
 
 def _row(left: str, right: str) -> str:
-    """Two cells in `WIDTH` columns; the left one is cut if it has to be, down to `LEFT`."""
+    """Two cells in `WIDTH` columns; the left one is cut if necessary, down to `LEFT`."""
     right = _cut(right, WIDTH - LEFT - 1)
     room = WIDTH - len(right) - 1
     return f"{_cut(left, room):<{room}} {right}".rstrip()

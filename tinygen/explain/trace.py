@@ -1,7 +1,7 @@
 """A forward and a backward pass, step by step: values, gradients, and who sent them to whom.
 
-`trace` makes a `Trace`, whose nodes are the tensors of the graph. What draws and prints them
-(`tinygen.explain.table`, `tinygen.explain.graphviz`) reads nothing else.
+`trace` makes a `Trace`, whose nodes are the tensors of the graph. The modules that draw and print
+them (`tinygen.explain.table`, `tinygen.explain.graphviz`) read nothing else.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Arrival:
     Attributes:
         sender: the node that sends it.
         argument: which argument of the sender's op this is, such as ``"W"``.
-        position: its number, from 0 on.
-        formula: the partial that computed it, as it is said or written in the op.
+        position: its number, from 0.
+        formula: the partial that computed it, as documented or written in the op.
         value: the array.
 
     >>> import tinygen as tg
@@ -57,20 +57,20 @@ class Node:
     """A tensor of the graph, or a constant that an op was given.
 
     Attributes:
-        index: its place in the forward pass, from 0 on, where a leaf stands right before what is
-            first computed from it; `NUMBER` for a plain number, which is an input and no step.
+        index: its place in the forward pass, from 0, where a leaf comes right before what is first
+            computed from it; `NUMBER` for a plain number, which is an input and not a step.
         name: what the program calls it, or else the op's name with a number.
         op: what computed it; None for a leaf and for a constant.
         inputs: the nodes that the op was given, with the names of its arguments.
         options: those of the op.
         value: the array.
-        line: the line of the program that asked for it, as ``"model.py:12: h = x @ W"``; "" if
-            nobody looked.
-        scopes: the functions inside of which it was computed, outermost first.
-        calls: a number for each of them, which no other call has.
+        line: the line of the program that computed it, as ``"model.py:12: h = x @ W"``; "" if that
+            was not recorded.
+        scopes: the functions in which it was computed, outermost first.
+        calls: a number for each of their calls, which no other call has.
         is_data: whether it is an array that the traced function was given beside its parameters.
         gradient: that of the loss with respect to it; None if it needs none.
-        arrivals: what the gradient is the sum of, in the order in which it arrived.
+        arrivals: the terms whose sum is the gradient, in the order in which they arrived.
         hooked: whether the gradient is what a hook made of that sum.
 
     >>> import tinygen as tg
@@ -128,7 +128,7 @@ class Trace:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all nodes, in the order of the forward pass."""
+        """The names of all nodes, in the order of the forward pass."""
         return tuple(node.name for node in self.nodes)
 
     def __repr__(self) -> str:
@@ -139,15 +139,15 @@ class Trace:
         return table.table(self)
 
     def save(self, path: str | PathLike[str], about: str = "") -> None:
-        """Write the stepper: one page of HTML, without network, on which one steps through.
+        """Write the stepper: one page of HTML, which needs no network, to step through the trace.
 
         Args:
-            path: of the file, which ends in .html; its name is the title.
-            about: a sentence that stands under the title: what there is to be seen.
+            path: that of the file, which ends in .html; its name is the title.
+            about: a sentence to put under the title: what there is to see.
 
         Raises:
-            InputError: the name ends otherwise.
-            OSError: it cannot be written.
+            InputError: the name does not end in .html.
+            OSError: the file cannot be written.
         """
         path = named_with(path, ".html")
         write_text(path, stepper.page(self, path.stem, about))
@@ -180,11 +180,11 @@ def trace(f: Callable[..., Tensor] | Tensor, /, *arguments: Any, **options: Any)
     Args:
         f: a function ``(parameters, *data) -> loss`` of Tensors, such as ``model.loss``; or a
             Tensor, whose graph is there already (it is not freed).
-        arguments, options: what `f` is called with, as `value_and_grad` takes it.
+        arguments, options: what `f` is called with, as in `value_and_grad`.
 
     Raises:
-        TypeError: `f` is neither, or returns no Tensor.
-        ValueError: the result depends on no parameter, or is no single number.
+        TypeError: `f` is neither, or does not return a Tensor.
+        ValueError: the result depends on no parameter, or is not a single number.
         RuntimeError: the graph of the Tensor was freed by a backward pass.
 
     >>> import numpy as np
@@ -217,18 +217,18 @@ def trace(f: Callable[..., Tensor] | Tensor, /, *arguments: Any, **options: Any)
 
 
 class _Follower:
-    """Makes the nodes of a graph, and notes what the backward pass sends along its edges."""
+    """Makes the nodes of a graph, and records what the backward pass sends along its edges."""
 
     def __init__(self, names: Names) -> None:
         self.names = names
         self.nodes: dict[int, Node] = {}
         self.order: list[Node] = []
-        self.tensors: list[Any] = []  # or constants, of which the nodes are made
+        self.tensors: list[Any] = []  # or constants, from which the nodes are made
 
     def of(self, loss: Tensor) -> Trace:
         tensors = topological_order(loss)
         for t in tensors:
-            if t._op or t is loss:  # a leaf is made with what is first computed from it
+            if t._op or t is loss:  # a leaf's node is made with what is first computed from it
                 self._node(t)
         for node, name in zip(self.order, self.names.of(self.tensors), strict=True):
             node.name = name
@@ -266,7 +266,7 @@ class _Follower:
             ENGINE.follow = before
 
     def _note(self, t: Tensor, products: Sequence[tuple[int, Any]]) -> None:
-        """Called by the backward pass with the products by the number of the argument."""
+        """Called by the backward pass with the products and the number of the argument of each."""
         sender, op = self.nodes[id(t)], t._op
         assert op is not None and t._parents is not None
         for i, dx in products:

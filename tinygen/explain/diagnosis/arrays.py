@@ -1,4 +1,4 @@
-"""What is wrong with an array of gradients, beside the right one: a factor, an axis, some rows."""
+"""What is wrong with an array of gradients, given the right one: a factor, an axis, some rows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tinygen.explain.diagnosis.factors import Sizes, named
 
 @dataclass(frozen=True)
 class Explanation:
-    """What would make the right gradient the wrong one.
+    """What would turn the right gradient into the wrong one.
 
     Attributes:
         predicate: in words, such as ``"is 1/n with n = 5 times what is right"``.
         error: how far what it predicts is from the wrong gradient, relative to the mistake.
         cost: the simpler, the lower.
-        kind: of the mistake, such as ``"factor"`` or ``"left out"``.
-        subject: what the predicate is said of; "" of the function as a whole.
+        kind: that of the mistake, such as ``"factor"`` or ``"left out"``.
+        subject: what the predicate is about; "" for the function as a whole.
     """
 
     predicate: str
@@ -36,13 +36,13 @@ class Explanation:
 
 
 def tolerance_of(*arrays: Any) -> float:
-    """How well an explanation has to fit: float32 has seven digits, of which sums cost some."""
+    """How well an explanation must fit: float32 has seven digits, some of which sums cost."""
     narrow = any(a.dtype.itemsize < 8 for a in arrays)
     return 2e-4 if narrow else 1e-7
 
 
 def wrong_names(got: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float) -> list[str]:
-    """Whose gradients are further apart than an explanation has to fit."""
+    """The names whose gradients differ by more than the tolerance."""
     size = {name: float(np.linalg.norm(x)) for name, x in expected.items()}
     least = 1e-3 * max(size.values())
     return [
@@ -59,13 +59,13 @@ def explain_array(
     sizes: Sizes,
     tolerance: float,
 ) -> list[Explanation]:
-    """All that is known and fits the gradient of `name`, the simplest first.
+    """All known explanations that fit the gradient of `name`, the simplest first.
 
     Args:
-        name: which one is wrong.
+        name: which gradient is wrong.
         got, expected: all gradients by name, on the host.
         sizes: the lengths of axes, by which a factor is named.
-        tolerance: how well it has to fit, relative to the mistake.
+        tolerance: how well an explanation must fit, relative to the mistake.
     """
     a, b = got[name], expected[name]
     if a.shape != b.shape:
@@ -102,7 +102,7 @@ Guess = tuple[str, str, Any, float]
 def _guesses(
     name: str, a: Any, b: Any, expected: Mapping[str, Any], sizes: Sizes, tolerance: float
 ) -> Iterator[Guess]:
-    """Kind, predicate, the array that it predicts, and cost."""
+    """Guesses: kind, predicate, the array that it predicts, and cost."""
     if not np.any(a):
         yield "zero", "is 0", 0 * b, 0
         return
@@ -141,7 +141,7 @@ def _guesses(
 def _scaled(
     kind: str, text: str, a: Any, guess: Any, sizes: Sizes, tolerance: float
 ) -> Iterator[Guess]:
-    """A guess, or a factor times it, if the factor has a name."""
+    """A guess, or a factor times it if the factor has a name."""
     factor = named(fitted(a, guess), sizes, 100 * tolerance)
     if factor and factor.value:
         times = "" if factor.value == 1 else f", times {factor.text}"

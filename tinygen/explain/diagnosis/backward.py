@@ -1,4 +1,4 @@
-"""The backward pass of a trace, to be run again: from any step on, and with a mistake in it."""
+"""The backward pass of a trace, to be run again from any step, and with a mistake in it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tinygen.explain.sources import place
 from tinygen.explain.trace import Node, Trace
 
 PLAIN_OPS = ("add", "subtract", "negative", "sum", "reshape", "getitem", "transpose", "astype")
-"""Their partials have no factor that could be left out: other ops are likelier to be wrong."""
+"""Ops whose partials have no factor that could be left out: others are likelier to be wrong."""
 
 Change = Callable[["Edge", Any, Any], Any]
-"""What an edge sends, of the gradient that arrives and of what is right."""
+"""Changes what an edge sends, given the gradient that arrives and the right product."""
 
 
 class Edge(NamedTuple):
@@ -67,7 +67,7 @@ class BackwardPass:
 
     Args:
         trace: a forward and a backward pass.
-        leaves: the nodes whose gradients are asked for, by name.
+        leaves: the nodes whose gradients are wanted, by name.
     """
 
     def __init__(self, trace: Trace, leaves: Mapping[str, Node]) -> None:
@@ -100,13 +100,13 @@ class BackwardPass:
 
     @property
     def size(self) -> int:
-        """Numbers times edges."""
+        """The number of elements times the number of edges."""
         return sum(node.value.size for node in self.visits) * len(self.edges)
 
     def gradients(
         self, node: Node | None = None, g: Any = None, change: Change | None = None
     ) -> dict[str, Any]:
-        """Those of the leaves, if only `g` arrives, at `node`; by default, all that arrives."""
+        """The gradients of the leaves if only `g` arrives, at `node`; by default, all of them."""
         node = node or self.visits[0]
         arrived = {node.index: node.gradient if g is None else g}
         at_leaves = {}
@@ -124,7 +124,7 @@ class BackwardPass:
         return at_leaves
 
     def product(self, edge: Edge, g: Any, values: Mapping[int, Any] | None = None) -> Any:
-        """``g`` times the Jacobian; with other values of some arguments, if there are `values`."""
+        """``g`` times the Jacobian; at other values of some arguments, if `values` are given."""
         node, op = edge.node, edge.node.op
         assert op is not None
         arrays = [x.value for _, x in node.inputs]
@@ -134,7 +134,7 @@ class BackwardPass:
         return summed_to(partial(g, node.value, *arrays, **node.options), edge.parent.value)
 
     def tangents(self, directions: Mapping[str, Any]) -> dict[int, Any]:
-        """How every step changes, as the leaves move along their directions.
+        """How every step changes as the leaves move along their directions.
 
         The product ``u J`` of an edge is linear in u; its derivative with respect to u, times a
         change t of the argument, is ``J t`` (see `tinygen.autograd.jvp`).
@@ -152,10 +152,10 @@ class BackwardPass:
 
 
 def summed_to(dx: Any, x: Any) -> Any:
-    """Summed over the axes along which `x` was repeated, as the engine does.
+    """Sum over the axes along which `x` was repeated, as the engine does.
 
-    But where the engine refuses an array that broadcasting cannot have made, it is let through in
-    the shape that it has, as a mistake may make it; and it may be the number 0, or a Tensor.
+    But an array that broadcasting cannot have made, for which the engine raises, is passed on in
+    its own shape, as a mistake may produce it; and `dx` may be the number 0, or a Tensor.
     """
     if not hasattr(dx, "shape"):  # a partial may be the number 0
         return dx * namespace(x).ones_like(x)

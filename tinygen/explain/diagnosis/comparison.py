@@ -1,4 +1,4 @@
-"""Why a gradient is not another one: what the arrays show, and the graph, where there is one."""
+"""Why two gradients differ: what the arrays show, and the graph, where there is one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tinygen.explain.trace import trace
 from tinygen.parameters import Parameters
 
 MOST = 2e8
-"""Numbers times edges: a larger graph is not searched, as it would take minutes."""
+"""Elements times edges: a larger graph is not searched, as it would take minutes."""
 
 NONE_KNOWN = "no known mistake gives this gradient"
 
@@ -52,12 +52,12 @@ def why_not_equal(
 def graph_of(f: Any, p: Any, data: Any, gradients: Mapping[str, Any]) -> BackwardPass | None:
     """The backward pass of a function of Tensors, on the host.
 
-    None of a function that is none of Tensors, or has not these `gradients`.
+    None for any other function, or for one that does not have these `gradients`.
     """
     arrays = {name: _on_host(x) for name, x in p.items()}
     try:
         traced = trace(tensor_function(f), arrays, *_on_host(data))
-    except Exception:  # whatever a function by hand says to Tensors
+    except Exception:  # whatever a function by hand raises for Tensors
         return None
     leaves = {
         name: node
@@ -85,7 +85,7 @@ def tensor_function(f: Any) -> Any:
 
 
 def _on_host(x: Any) -> Any:
-    """All arrays as those of NumPy, which a replay computes with."""
+    """All arrays as NumPy arrays, with which a replay computes."""
     if isinstance(x, Parameters):
         return x.to(get_backend("numpy"))
     if isinstance(x, Mapping):
@@ -103,13 +103,13 @@ def diagnose(
     graph: BackwardPass | None = None,
     loss: float | None = None,
 ) -> list[Explanation]:
-    """Every mistake that would make `expected` into `got`, the simplest first.
+    """Every mistake that would turn `expected` into `got`, the simplest first.
 
     Args:
         name: the parameter that is most wrong; "" for none in particular.
         got, expected: gradients by name, on the host.
         sizes: by which factors are named.
-        graph: of the right function; by hand, it has none.
+        graph: that of the right function; a function by hand has none.
         loss: that of the wrong function, which may be wrong as well.
     """
     tolerance = tolerance_of(*got.values(), *expected.values())
@@ -129,7 +129,7 @@ def diagnose(
 def _of_arrays(
     got: Mapping[str, Any], expected: Mapping[str, Any], sizes: Sizes, tolerance: float
 ) -> list[Explanation]:
-    """What can be said of the arrays: of one that is wrong, or of all that are wrong alike."""
+    """What the arrays show: about one that is wrong, or about all that are wrong alike."""
     wrong = wrong_names(got, expected, tolerance)
     if not wrong:
         return []
@@ -148,11 +148,11 @@ def _listed(names: list[str]) -> str:
 
 
 def lines_of(explanations: list[Explanation], which: str = "") -> list[str]:
-    """The best of them, which come first, with its digits, and the second best where it is close.
+    """The lines about the best explanation, with its digits, and the second best if it is close.
 
     Args:
         explanations: the simplest first.
-        which: of two functions has the mistake, in words.
+        which: which of two functions has the mistake, in words.
     """
     if not explanations:
         return [f"why: {NONE_KNOWN}"]

@@ -1,4 +1,4 @@
-"""A number as a fraction, or in the sizes at hand: 0.2 is 1/n, if n is 5."""
+"""A number as a fraction, or in terms of the sizes at hand: 0.2 is 1/n if n is 5."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PLAIN = [
 ]  # fmt: skip
 
 Sizes = Mapping[int, str]
-"""Lengths of axes, with what has that length: ``{5: "n", 3: "W1.shape[0]"}``."""
+"""Lengths of axes, and what has that length: ``{5: "n", 3: "W1.shape[0]"}``."""
 
 
 def sizes_of(arrays: Mapping[str, Any], data: Mapping[str, Any]) -> dict[int, str]:
-    """The lengths of all axes. Of the first data, rows are called n and columns d."""
+    """The lengths of all axes. In the first data array, rows are called n and columns d."""
     sizes: dict[int, str] = {}
     shapes = {name: x.shape for name, x in data.items() if getattr(x, "ndim", 0)}
     matrices = [shape for shape in shapes.values() if len(shape) == 2]
@@ -40,7 +40,7 @@ def sizes_of(arrays: Mapping[str, Any], data: Mapping[str, Any]) -> dict[int, st
 
 
 def named(value: float, sizes: Sizes, tolerance: float) -> Factor | None:
-    """The simplest factor that `value` is, to so many digits, or None."""
+    """The simplest factor that `value` is, within the tolerance, or None."""
     fits = [
         factor
         for factor in (*PLAIN, *_of_sizes(sizes), *_fractions(value))
@@ -81,7 +81,7 @@ def _of_sizes(sizes: Sizes) -> Iterator[Factor]:
 
 
 def _factor(value: float, form: str, sizes: Sizes, *of: int, cost: int = 1) -> Factor:
-    """Letters stay letters, and are explained; what has none is a number, with its origin."""
+    """Sizes with a letter keep it, and it is explained; others are numbers, with their origin."""
     letters = [sizes[s] if len(sizes[s]) == 1 else str(s) for s in of]
     where = [
         f"{sizes[s]} = {s}" if len(sizes[s]) == 1 else f"{s} = {sizes[s]}"

@@ -1,4 +1,4 @@
-"""What a mistake would send along one edge of a graph, in the place of what is right."""
+"""What a mistake would send along one edge of a graph instead of what is right."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MATRIX_OPS = ("affine", "matmul")
 
 
 class Mistake(NamedTuple):
-    """What is sent in the place of the product.
+    """What is sent instead of the product.
 
     Attributes:
         kind: such as ``"left out"``.
-        text: in words; "{}" is the factor, where there is one.
+        text: in words; "{}" is the factor, if there is one.
         sent: the array.
         cost: the simpler, the lower.
         adds: whether it is sent in addition to what is right.
@@ -36,9 +36,9 @@ class Mistake(NamedTuple):
 def mistakes(
     backward: BackwardPass, edge: Edge, g: Any, others: Sequence[Node] = ()
 ) -> Iterator[Mistake]:
-    """All that are tried at an edge, at which `g` arrives; `others` are further calls of the op."""
+    """All mistakes to try at an edge where `g` arrives; `others` are other calls of the op."""
     product = backward.product(edge, g)
-    for mistake in chain(  # one after another, as whoever asks may stop
+    for mistake in chain(  # one after another, as the caller may stop
         _factor_lost(edge, g, product),
         _factor_repeated(backward, edge, g, product),
         _other_factor(edge, g),
@@ -52,7 +52,7 @@ def mistakes(
 
 
 def says_more(mistake: Mistake, edge: Edge, product: Any) -> bool:
-    """Whether a mistake is more than a factor; a constant that is left out is named as such."""
+    """Whether a mistake is more than a factor; a constant that is left out is reported as such."""
     if mistake.kind == "left out" and edge.op not in PLAIN_OPS:
         return True
     c = fitted(mistake.sent, product)
@@ -79,7 +79,7 @@ def _factor_lost(edge: Edge, g: Any, product: Any) -> Iterator[Mistake]:
 
 
 def bare_gradient(edge: Edge, g: Any) -> Any:
-    """`g` as it is, in the shape of the argument: summed, or repeated; None if it does not fit."""
+    """`g` unchanged, in the shape of the argument: summed, or repeated; None if it does not fit."""
     x, axis = edge.parent.value, edge.node.options.get("axis", ())
     try:
         if g.size >= x.size:
@@ -106,7 +106,7 @@ def _factor_repeated(backward: BackwardPass, edge: Edge, g: Any, product: Any) -
 
 
 def _other_factor(edge: Edge, g: Any) -> Iterator[Mistake]:
-    """Something else in the place of the derivative: the result, the argument, ..."""
+    """Something else instead of the derivative: the result, the argument, ..."""
     x, y, op = edge.parent.value, edge.node.value, edge.op
     if x.ndim > g.ndim or any(
         m not in (1, n) for m, n in zip(x.shape[::-1], g.shape[::-1], strict=False)
@@ -173,7 +173,7 @@ def _other_place(edge: Edge, product: Any) -> Iterator[Mistake]:
 def _other_call(
     backward: BackwardPass, edge: Edge, g: Any, others: Sequence[Node]
 ) -> Iterator[Mistake]:
-    """The arguments of another call of the same op, as where a cache was overwritten."""
+    """The arguments of another call of the same op, as when a cache was overwritten."""
     for other in others:
         for j, (argument, x) in enumerate(other.inputs):
             here = edge.node.inputs[j][1]

@@ -1,10 +1,10 @@
-"""The search for the mistake that gives a wrong gradient: a known one, at some place of the graph.
+"""The search for the mistake that gives a wrong gradient: a known one, somewhere in the graph.
 
 A gradient is linear in what is sent along one edge. So a mistake there changes it by what the
 backward pass makes of the difference, and along a random direction v of the parameters by the
 difference times the tangent, by which the step changes along v. With the tangents of a few
-directions every mistake at every edge is tried for the price of a dot product; only what agrees in
-all of them is led through the backward pass.
+directions, every mistake at every edge can be tried at the cost of a dot product; only those that
+agree in all directions are run through the backward pass.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from tinygen.explain.diagnosis.mistakes import Mistake, mistakes, says_more
 from tinygen.explain.trace import Node
 
 DIRECTIONS = 4
-"""In so many directions of the parameters a mistake has to agree before it is looked at."""
+"""The number of directions of the parameters in which a mistake must agree to be considered."""
 
 TIMES = {0.0: "were missing", 1.0: "", -1.0: "had the other sign", 2.0: "counted twice"}
-"""How often a term may count."""
+"""How many times a term may count."""
 
 
 class Search:
-    """All single mistakes that make the right gradients into the wrong ones.
+    """All single mistakes that turn the right gradients into the wrong ones.
 
     Args:
         backward: the right backward pass.
         got, expected: the wrong gradients and the right ones, by name, on the host.
         sizes: the lengths of axes, by which factors are named.
-        tolerance: how well an explanation has to fit.
+        tolerance: how well an explanation must fit.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Search:
         self.sizes, self.tolerance = sizes, tolerance
         self.wrong = wrong_names(got, expected, tolerance)
         self.shapes = {name: x.shape for name, x in expected.items()}
-        # Each parameter counts alike: by its mistake, or by its size where it has none.
+        # Parameters are weighted equally: by their mistakes, or by their sizes if they have none.
         whole = max(float(np.linalg.norm(x)) for x in expected.values())
         self.weights = {}
         for name, b in expected.items():
@@ -62,7 +62,7 @@ class Search:
         self.mistake = self.vector(got) - self.expected
 
     def vector(self, gradients: Mapping[str, Any]) -> Any:
-        """All gradients as one vector, weighed."""
+        """All gradients as one vector, weighted."""
         return np.concatenate(
             [
                 np.ravel(gradients.get(name, np.zeros(shape))).astype(np.float64)
@@ -72,12 +72,12 @@ class Search:
         )
 
     def misfit(self, gradients: Mapping[str, Any]) -> float:
-        """How far these gradients are off the wrong ones, relative to the mistake."""
+        """How far these gradients are from the wrong ones, relative to the mistake."""
         off = self.vector(gradients) - self.expected - self.mistake
         return float(np.linalg.norm(off) / np.linalg.norm(self.mistake))
 
     def explanations(self) -> list[Explanation]:
-        """The simplest first."""
+        """All explanations, the simplest first."""
         with np.errstate(all="ignore"):
             explanations = [
                 e
@@ -92,7 +92,7 @@ class Search:
         return sorted(explanations, key=lambda e: e.cost)
 
     def _may_be(self, node: Node) -> bool:
-        """Whether all wrong parameters lie behind a step."""
+        """Whether a step passes its gradient on to all wrong parameters."""
         return {*self.wrong} <= self.backward.behind[node.index]
 
     # Along the directions.
@@ -125,14 +125,14 @@ class Search:
         ]
 
     def _effect(self, node: Node, g: Any) -> Any:
-        """What arrives at the parameters along each of the directions, if `g` arrives at `node`."""
+        """What arrives at the parameters along each of the directions if `g` arrives at `node`."""
         moved = [tangents.get(node.index) for tangents in self._tangents]
         return np.array([0.0 if t is None else float(np.vdot(t, g)) for t in moved])
 
     def _fits(
         self, node: Node, difference: Any, kind: str, text: str, cost: float, at: str
     ) -> Iterator[Explanation]:
-        """An explanation, if it is one: `difference` more than what is right arrives at `node`."""
+        """An explanation, if it fits: `difference` too much arrives at `node`."""
         if not self._may_be(node):
             return
         off = self._along - self._effect(node, difference)
@@ -182,17 +182,17 @@ class Search:
         ]
 
     def _scaled(self, edge: Edge, c: float) -> tuple[str, str, float] | None:
-        """Kind, words and cost of a factor; None of one that has no name."""
+        """The kind, words and cost of a factor; None if it has no name."""
         path = f"the path back from {edge.node.name} to {edge.parent.name}"
         factor = named(c, self.sizes, 100 * self.tolerance)
-        if factor is None:  # which fits wherever there is one path, and says nothing
+        if factor is None:  # it would fit wherever there is one path, and say nothing
             return None
         words: dict[float, str] = {0: "were missing", -1: "had the other sign", 2: "counted twice"}
         said = words.get(factor.value, f"were multiplied by {factor.text}")
         cost = 0.3 + 0.1 * (edge.op in (*PLAIN_OPS, "mean")) + factor.cost
         if factor.value == 0:
             cost = 0.2
-        elif _reduces_by(edge, factor.value):  # a sum for a mean, where the sum is
+        elif _reduces_by(edge, factor.value):  # a sum instead of a mean, at the sum
             cost = 0.1 + 0.5 * factor.cost
         kinds: dict[float, str] = {0: "missing", -1: "sign"}
         return kinds.get(factor.value, "factor"), f"{path} {said}", cost
@@ -211,14 +211,14 @@ class Search:
         return self.backward.product(edge, node.gradient)
 
     def _skipped(self) -> Iterator[Explanation]:
-        """What arrives at a step is passed on to an earlier one: what lies between is left out."""
+        """What arrives at a step is passed on to an earlier one, skipping what lies between."""
         for late, early, between in spans(self.backward):
             text = f"{between} were left out on the path back from {late.name} to {early.name}"
             difference = late.gradient - early.gradient
             yield from self._fits(early, difference, "left out", text, 0.5, where(late))
 
     def _terms(self) -> Iterator[Explanation]:
-        """Of the terms of a gradient some are missing, or count twice: least squares over them."""
+        """Some terms of a gradient are missing, or count twice: least squares over the terms."""
         words, predicted, first = [], dict(self.backward.gradients()), None
         for name in self.wrong:
             into = self.backward.into.get(self.backward.leaves[name].index, [])
@@ -244,7 +244,7 @@ class Search:
     # At a step.
 
     def _at_steps(self) -> Iterator[Explanation]:
-        """All that arrives at a step is replaced."""
+        """All that arrives at a step is replaced by something else."""
         for node in self.backward.visits:
             if node.op is None or node.value.size < 2:
                 continue
@@ -252,7 +252,7 @@ class Search:
             along = self._along + self._effect(node, g)
             ones = np.ones_like(g)
             c = fitted(along, self._effect(node, ones))
-            if not np.allclose(g, g.mean(), rtol=1e-6):  # which would be a factor
+            if not np.allclose(g, g.mean(), rtol=1e-6):  # else it would be a factor
                 text = f"the same number, {c:.6g}, arrived at every element of {node.name}"
                 yield from self._fits(node, c * ones - g, "constant", text, 4, where(node))
             for op in self._activations():
@@ -272,7 +272,7 @@ class Search:
         return [*ops.values()]
 
     def _cut(self) -> Iterator[Explanation]:
-        """A constant that is the value of a step, as by x.array: its path back is not there."""
+        """A step's value became a constant, as by x.array: the path back to it is missing."""
         for node in self.backward.visits:
             for i, (_, x) in enumerate(node.inputs):
                 known = x.gradient is not None or node.op is None or node.op.partials[i] is None
@@ -285,7 +285,7 @@ class Search:
                         there = sent.reshape(step.value.shape)
                         yield from self._fits(step, there, "cut", text, 0, where(node))
 
-    # One mistake in all uses of an op: a piece by hand that is wrong is wrong everywhere.
+    # One mistake in all uses of an op: a piece by hand that is wrong once is wrong everywhere.
 
     def _everywhere(self) -> Iterator[Explanation]:
         kinds: dict[tuple[str, ...], list[Edge]] = {}
@@ -299,7 +299,7 @@ class Search:
         yield from self._activated_everywhere()
 
     def _activated_everywhere(self) -> Iterator[Explanation]:
-        """The derivative of an activation at all results of an op behind which there is none."""
+        """The derivative of an activation at all results of an op that no activation follows."""
         for op in self._activations():
             for kind in {node.op.name for node in self.backward.visits if node.op}:
 
@@ -339,7 +339,7 @@ class Search:
         cost: float,
         first: Edge,
     ) -> Iterator[Explanation]:
-        """An explanation, if it is one: `change` at all edges of some keys."""
+        """An explanation, if it fits: `change` at all edges with some keys."""
 
         def changed(edge: Edge, g: Any, product: Any) -> Any:
             return change(edge, g, product) if (edge.node.index, edge.i) in keys else product
@@ -360,7 +360,7 @@ class Search:
         return changed
 
     def _factors(self) -> list[float]:
-        """Those of single parameters, and the usual ones."""
+        """The factors by which single parameters are wrong, and the usual ones."""
         of_each = []
         for name in self.wrong:
             here = self.vector({name: np.ones(self.shapes[name])}) != 0
@@ -370,7 +370,7 @@ class Search:
 
 
 def pairs(backward: BackwardPass) -> Iterator[tuple[Edge, Edge]]:
-    """Two calls of one op on one tensor, with results of one shape."""
+    """Two calls of the same op on the same tensor, with results of the same shape."""
     for a, b in combinations(backward.edges, 2):
         same = a.parent is b.parent and a.op == b.op and a.i == b.i and a.node is not b.node
         if same and a.node.value.shape == b.node.value.shape:
@@ -378,10 +378,10 @@ def pairs(backward: BackwardPass) -> Iterator[tuple[Edge, Edge]]:
 
 
 def spans(backward: BackwardPass) -> Iterator[tuple[Node, Node, str]]:
-    """A step, an earlier one of its shape, and what lies between: two ops or more, no other way."""
+    """A step, an earlier one of its shape, and the ops between: two or more, with no way around."""
     latest = backward.visits[0].index
     by_index = {node.index: node for node in backward.visits}
-    through: dict[int, list[int]] = {latest: [latest]}  # all steps that every path back has met
+    through: dict[int, list[int]] = {latest: [latest]}  # the steps on every path back
     for early in backward.visits[1:]:
         met = [through[edge.node.index] for edge in backward.into.get(early.index, ())]
         if not met:
@@ -420,7 +420,7 @@ def _equal(x: Any, y: Any) -> bool:
 
 
 def _reduces_by(edge: Edge, factor: float) -> bool:
-    """Whether a factor is a length, or the inverse of one, that the op sums over."""
+    """Whether a factor is a length that the op sums over, or its inverse."""
     x, y = edge.parent.value, edge.node.value
     lengths = [x.size / max(y.size, 1), *(n for n in x.shape if x.size > y.size)]
     return any(np.isclose(abs(factor), [n, 1 / n]).any() for n in lengths if n > 1)

@@ -1,6 +1,6 @@
-"""The forward pass once more with one mistake in it: which mistake gives the wrong loss?
+"""The forward pass again with one mistake in it: which mistake gives the wrong loss?
 
-Such a mistake is another graph, in which some steps have another op or other inputs.
+Such a mistake is a different graph, in which some steps have another op or other inputs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class WrongGraph(NamedTuple):
 
     Attributes:
         kind, text, cost: as of a `Mistake`.
-        steps: as they would be, by their index; their values are still the right ones.
+        steps: the steps as they would be, by index; their values are still the right ones.
     """
 
     kind: str
@@ -38,12 +38,12 @@ class WrongGraph(NamedTuple):
 
 
 def explain_loss(search: Search, loss: float, tolerance: float) -> list[Explanation]:
-    """Every single mistake that gives the wrong loss, and the wrong gradients as well.
+    """Every single mistake that gives the wrong loss and also the wrong gradients.
 
     Args:
-        search: it knows the right graph and the wrong gradients.
+        search: has the right graph and the wrong gradients.
         loss: the wrong one.
-        tolerance: how well an explanation has to fit the loss, relative to it.
+        tolerance: how well an explanation must fit the loss, relative to it.
     """
     trace = search.backward.trace
     right = float(trace.nodes[-1].value)
@@ -160,7 +160,7 @@ def _like(node: Node, other: Node) -> Node:
 
 
 def _times(node: Node, i: int, c: float) -> Node:
-    """The step with argument i times c."""
+    """The step with argument i multiplied by c."""
     op: Any = node.op
 
     def scaled(xs: Any) -> list[Any]:
@@ -182,7 +182,7 @@ def _times(node: Node, i: int, c: float) -> Node:
 
 
 def _values(trace: Trace, wrong: WrongGraph) -> dict[int, Any] | None:
-    """All values of the wrong graph that change, the last one among them; None if it has none."""
+    """All values of the wrong graph that change, including the last one; None if it has none."""
     steps = wrong.steps
     try:
         values: dict[int, Any] = {}
@@ -194,16 +194,16 @@ def _values(trace: Trace, wrong: WrongGraph) -> dict[int, Any] | None:
                 arrays = [values.get(x.index, x.value) for _, x in node.inputs]
                 values[node.index] = node.op.forward(*arrays, **node.options)
         return values if np.ndim(values.get(trace.nodes[-1].index, [0])) == 0 else None
-    except (ValueError, TypeError, IndexError):  # shapes that later steps do not take
+    except (ValueError, TypeError, IndexError):  # shapes that later steps reject
         return None
 
 
 def _misfit(trace: Trace, values: Mapping[int, Any], wrong: WrongGraph, search: Search) -> float:
-    """How far the gradients of the wrong graph are off those that are to be explained."""
+    """How far the gradients of the wrong graph are from those to be explained."""
     if not search.wrong:
         return 0.0
     errors = []
-    for steps in (wrong.steps, {}):  # its own gradients; the right formulas, of wrong values
+    for steps in (wrong.steps, {}):  # its own gradients; the right formulas at wrong values
         other = _backward(trace, values, steps, search)
         try:
             errors.append(search.misfit(other.gradients()))

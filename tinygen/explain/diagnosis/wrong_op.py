@@ -1,4 +1,4 @@
-"""Why a gradient is not what differences say: the op whose partial is wrong, at its values here."""
+"""Why a gradient differs from finite differences: the op whose partial is wrong at these values."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tinygen.explain.sources import place
 from tinygen.explain.trace import Node, trace
 
 FEW = 2000
-"""So many elements are measured one by one."""
+"""The most elements to measure one by one."""
 
 
 def why_not_measured(error: GradientError, order: int, by_ops: bool) -> list[str]:
-    """The lines that explain why a gradient is not what is measured."""
+    """The lines that explain why a gradient differs from the measured one."""
     if error.function is None:
         return []
     if by_ops and (wrong := _wrong_op(error, order)):
@@ -62,7 +62,7 @@ def _measured(function: Any, arrays: Mapping[str, Any], name: str) -> Any:
 
 
 def _wrong_op(error: GradientError, order: int) -> str:
-    """Which op's partial disagrees with differences of the op alone, at its values here; or ""."""
+    """Which op's partial disagrees with differences of the op alone, at these values; or ""."""
     traced = trace(error.function, dict(error.arrays))  # type: ignore[arg-type]
     for node in traced.visits:
         for i, (_, x) in enumerate(node.inputs):
@@ -72,7 +72,7 @@ def _wrong_op(error: GradientError, order: int) -> str:
 
 
 def _failure(node: Node, i: int, order: int) -> GradientError | None:
-    """That of the partial of argument i, as a function of this argument alone."""
+    """The failure of the partial of argument i, as a function of this argument alone."""
     op: Any = node.op
     values = [x.value for _, x in node.inputs]
     c = np.random.default_rng(0).standard_normal(node.value.shape)
@@ -83,7 +83,7 @@ def _failure(node: Node, i: int, order: int) -> GradientError | None:
 
     try:
         dx = op.partials[i]
-        product = dx(c, node.value, *values, **node.options) if dx else 0  # None: 0, it says
+        product = dx(c, node.value, *values, **node.options) if dx else 0  # None stands for 0
         check_one_gradient(lambda x: (alone(x) * c).sum(), values[i], summed_to(product, values[i]))
         if order > 1:
             plain_check(alone, [values[i]], order=order, directions=2)
@@ -93,7 +93,7 @@ def _failure(node: Node, i: int, order: int) -> GradientError | None:
 
 
 def _said(node: Node, i: int, error: GradientError) -> str:
-    """Which partial is wrong, where it is written and where it is called, and how it is wrong."""
+    """Which partial is wrong, where it is defined, where it is called, and how it is wrong."""
     op: Any = node.op
     argument, x = node.inputs[i]
     function = getattr(op.partials[i], "func", op.partials[i])

@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from tinygen.explain.trace import Node
 
 BOXES = 100
-"""A box holds no more of them; more are put into boxes of their own."""
+"""The most children of a box; more are put into boxes of their own."""
 
 DEEPEST = 50
-"""Of calls inside one another, such as a function's that calls itself, so many are boxes."""
+"""The most nested calls, such as those of a recursive function, that become boxes."""
 
 
 def tree(nodes: Sequence[Node]) -> dict[str, Any]:
     """The boxes that fold: the calls of functions and layers, and the nodes in them by index.
 
-    A parameter or constant lies in the innermost call that holds all of its consumers; data lie
-    outside of the layers that read them.
+    A parameter or constant is in the innermost call that holds all of its consumers; data are
+    outside the layers that read them.
     """
     root = _Box("")
     for node in nodes:
@@ -38,7 +38,7 @@ def tree(nodes: Sequence[Node]) -> dict[str, Any]:
 
 
 class _Box:
-    """A call: its name, and the boxes and the indices of nodes in it in the order of the pass."""
+    """A call: its name, and the boxes and indices of nodes in it, in the order of the pass."""
 
     def __init__(self, name: str, parent: _Box | None = None) -> None:
         self.name, self.parent = name, parent
@@ -46,7 +46,7 @@ class _Box:
         self._calls: dict[int, _Box] = {}
 
     def call(self, calls: Sequence[int], names: Sequence[str]) -> _Box:
-        """The box of a call within a call ..., which is made where it is not there yet."""
+        """The box of a call within a call ..., created if it is not there yet."""
         if not calls or len(_path(self)) > DEEPEST:
             return self
         if calls[0] not in self._calls:
@@ -63,7 +63,7 @@ class _Box:
 
 
 def _unwrapped(child: int | _Box) -> int | dict[str, Any]:
-    """A box that holds one node is that node."""
+    """A box that holds only one node is replaced by that node."""
     if isinstance(child, int):
         return child
     box = child.described()
@@ -71,7 +71,7 @@ def _unwrapped(child: int | _Box) -> int | dict[str, Any]:
 
 
 def _in_boxes(children: list[Any], first: int) -> list[Any]:
-    """No more than `BOXES` at once: the others folded, and numbered."""
+    """At most `BOXES` children: the others are put into numbered boxes."""
     if len(children) <= BOXES:
         return children
     size = max(ceil(len(children) / BOXES), BOXES // 2)
@@ -89,7 +89,7 @@ def _homes(root: _Box, nodes: Sequence[Node]) -> dict[int, list[_Box]]:
     homes: dict[int, list[_Box]] = {node.index: [] for node in nodes if node.op is None}
     for node in nodes:
         for _, other in node.inputs:
-            if other.index in homes:  # a plain number is no node of its own
+            if other.index in homes:  # a plain number is not a node of its own
                 homes[other.index].append(root.call(node.calls, node.scopes))
     return homes
 
@@ -106,5 +106,5 @@ def _common(boxes: Sequence[_Box]) -> _Box | None:
 
 
 def _path(box: _Box) -> list[_Box]:
-    """From the outermost box to this one."""
+    """The boxes from the outermost one to this one."""
     return [*(_path(box.parent) if box.parent else []), box]

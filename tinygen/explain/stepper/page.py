@@ -1,4 +1,4 @@
-"""A trace as one page of HTML without any network, on which one steps forward and back.
+"""A trace as one page of HTML that needs no network, to step through forwards and backwards.
 
 What is drawn is decided here, in `boxes` and in `pictures`; how it is drawn, in page.html,
 style.css and the scripts, which get all this as JSON.
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from tinygen.explain.trace import Arrival, Node, Trace
 
 PARTS = ("start", "arrays", "boxes", "drawing", "step", "derivation", "controls")
-"""The scripts, in the order in which they stand in the page."""
+"""The scripts, in their order in the page."""
 
 ENDS = 4
-"""So many functions are named at each end of a long chain of calls."""
+"""The number of functions to name at each end of a long chain of calls."""
 
 ORDINALS = ("first", "second", "third")
 
@@ -54,7 +54,7 @@ def _read(name: str) -> str:
 
 
 def frame(trace: Trace, by_hand: SideBySide | None = None) -> str:
-    """The page within another one, such as a notebook, whose styles and scripts it cannot meet."""
+    """The page within another, such as a notebook, isolated from that one's styles and scripts."""
     text = html.escape(page(trace, by_hand=by_hand))
     style = "width: 100%; height: 640px; border: 0"
     options = f'title="the stepper" sandbox="allow-scripts" style="{style}"'
@@ -62,7 +62,7 @@ def frame(trace: Trace, by_hand: SideBySide | None = None) -> str:
 
 
 def _json(data: Any) -> str:
-    """JSON that ends no <script>, whatever a name may hold."""
+    """JSON that cannot end a <script>, whatever names contain."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
@@ -114,7 +114,7 @@ def _node(node: Node, arrays: Arrays) -> dict[str, Any]:
 
 
 def _within(scopes: Sequence[str]) -> str:
-    """The functions inside one another; of many, the outermost and the innermost ones."""
+    """The nested functions; if there are many, the outermost and the innermost ones."""
     if len(scopes) > 2 * ENDS:
         scopes = [*scopes[:ENDS], "…", *scopes[-ENDS:]]
     return " › ".join(scopes)
@@ -153,7 +153,7 @@ def _same(match: Match | None) -> dict[str, Any] | None:
 
 
 def _role(arrival: Arrival, node: Node) -> str:
-    """Which argument of its sender it is for, where the node is several of them: x * x."""
+    """Which argument of the sender an arrival is for, if the node is several of them: x * x."""
     if sum(other is node for _, other in arrival.sender.inputs) < 2:
         return ""
     i = arrival.position
@@ -161,7 +161,7 @@ def _role(arrival: Arrival, node: Node) -> str:
 
 
 def _summed(arrival: Arrival, node: Node) -> str:
-    """What the engine does to the result of a partial whose argument was repeated: a sum."""
+    """The sum that the engine takes of a partial's result if its argument was repeated."""
     shape, whole = np.shape(node.value), np.shape(arrival.sender.value)
     if shape == whole or len(shape) > len(whole):
         return ""
@@ -173,18 +173,18 @@ def _summed(arrival: Arrival, node: Node) -> str:
 
 
 def _is_elementwise(node: Node) -> bool:
-    """Whether its arguments, where one is smaller than the result, were repeated to its shape."""
+    """Whether an argument that is smaller than the result was repeated to the result's shape."""
     shapes = [np.shape(n.value) for _, n in node.inputs]
     try:
         return len(shapes) > 1 and np.broadcast_shapes(*shapes) == np.shape(node.value)
-    except ValueError:  # such as those of a product of matrices
+    except ValueError:  # such as those of a matrix product
         return False
 
 
 def _in_numbers(text: str, node: Node) -> str:
-    """A formula of an op or a partial with numbers in the places of names: ``"9 * 4"``.
+    """The formula of an op or a partial with numbers in place of names: ``"9 * 4"``.
 
-    "" where one of them is an array, or where the formula is in words.
+    "" if one of them is an array, or if the formula is in words.
     """
     values = {argument: n.value for argument, n in node.inputs}
     if any(map(np.ndim, (*values.values(), node.value))) or len(values) < len(node.inputs):
@@ -202,7 +202,7 @@ def _option(x: Any) -> str:
 
 
 def _is_put_together(node: Node) -> bool:
-    """Whether slices arrive of which no two overlap, such as both halves of an encoder's result."""
+    """Whether slices arrive that do not overlap, such as both halves of an encoder's result."""
     senders = [arrival.sender for arrival in node.arrivals]
     slices = [n.options["index"] for n in senders if _op_of(n) == "getitem" and slice_of(n)]
     if not 1 < len(slices) == len(node.arrivals):
@@ -218,14 +218,14 @@ def _op_of(node: Node) -> str:
 
 
 def _sum(node: Node) -> dict[str, Any] | None:
-    """The sum where paths meet, of the element whose gradient is largest."""
+    """The sum where paths meet, for the element whose gradient is largest."""
     if len(node.arrivals) < 2 or _is_put_together(node):
         return None
     total = on_host(node.gradient)
     if not total.size:
         return None
     at = np.unravel_index(int(np.argmax(np.abs(total))), total.shape)
-    whole = on_host(sum_of_arrivals(node))  # without what a hook made of it
+    whole = on_host(sum_of_arrivals(node))  # before a hook changes it
     terms = [np.broadcast_to(on_host(a.value), total.shape)[at] for a in node.arrivals]
     return {"at": [int(i) for i in at], "terms": numbers(terms), "total": number(whole[at])}
 

@@ -1,4 +1,4 @@
-"""What is left of an array on the page: its numbers if they are few, or else a picture."""
+"""What the page shows of an array: its numbers if they are few, or else a picture."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 from tinygen.backend import to_host
 
 SIDE = 28
-"""A row or column of so many pixels squared is an image: of MNIST, or of a weight."""
+"""A row or column of as many pixels as the square of this is an image: of MNIST, or of a weight."""
 IMAGES = 36
-"""So many images of an array are drawn."""
+"""The most images of an array to draw."""
 EDGE = 200
-"""So many rows and columns are drawn, of a matrix or of images side by side; of more, every second,
+"""The most rows and columns to draw, of a matrix or of images side by side; of more, every second,
 third, ..."""
 NUMBERS, COLUMNS = 40, 8
-"""An array of no more numbers and columns than this is written out."""
+"""The most numbers and columns of an array that is written out."""
 NOT_FINITE = 255
 """The code of NaN and of the infinities among pixels; 0 to 254 go from the minimum up."""
 
 
 class Arrays:
-    """What the page has of the arrays; those that look the same are one entry."""
+    """What the page holds of the arrays; those that look the same share one entry."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
@@ -43,7 +43,7 @@ def picture(x: np.ndarray) -> dict[str, Any]:
     """An array's shape and range, and its numbers if they are few, or else its pixels.
 
     Pixels are bytes, 0 to 254 from the minimum to the maximum, row by row: those of a matrix, or
-    of images one after the other.
+    of one image after another.
     """
     finite = x if np.isfinite(x).all() else x[np.isfinite(x)]
     low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
@@ -64,7 +64,7 @@ def _pixels(x: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         return _images(x)
     rows = x.reshape(-1, x.shape[-1])
     kind = "row"
-    if rows.shape[1] != SIDE**2 and rows.shape[0] == SIDE**2:  # weights that take images
+    if rows.shape[1] != SIDE**2 and rows.shape[0] == SIDE**2:  # weights applied to images
         rows, kind = rows.T, "column"
     if rows.shape[1] == SIDE**2:
         drawn = rows[:IMAGES]
@@ -91,7 +91,7 @@ def _images(x: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _thinned(x: np.ndarray, room: int, said: list[str]) -> tuple[np.ndarray, dict[str, Any]]:
-    """So many rows and columns of a matrix, or of each of several, and what is said of them."""
+    """At most so many rows and columns of a matrix, or of each of several, and notes on them."""
     down, across = (max(1, ceil(length / room)) for length in x.shape[-2:])
     drawn = x[..., ::down, ::across]
     said += [f"1 of {n} {of}" for n, of in ((down, "rows"), (across, "columns")) if n > 1]
@@ -108,7 +108,7 @@ def _codes(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def _digits(low: float, high: float) -> int:
-    """As many as tell numbers between these two from one another."""
+    """As many digits as are needed to tell numbers between these two apart."""
     span = high - low
     times = max(abs(low), abs(high)) / span if span else 1.0
     return min(17, 6 + max(0, int(np.log10(times)))) if times else 6
@@ -119,7 +119,7 @@ def numbers(x: Any, digits: int = 6) -> list[Any]:
 
 
 def number(x: Any, digits: int = 6) -> Any:
-    """A number of so many digits; text for what JSON has no number for."""
+    """A number with so many digits; text for what JSON cannot represent."""
     x = float(f"{float(x):.{digits}g}")
     return x if np.isfinite(x) else str(x)
 
