@@ -35,8 +35,8 @@ PROG = "python -m tinygen.homework"
 def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> None:
     """Run a command; `prog` is what the user typed to get here.
 
-    Exit with 0 if it is done, 2 if it is refused, 130 by Ctrl-C, and 1 if a proof fails, or the
-    grader itself, as where it has no sandbox.
+    Exit with 0 on success, 2 on wrong input, 130 on Ctrl-C, and 1 if a proof fails, or the grader
+    itself, for instance without a sandbox.
     """
     try:
         chosen = parser(prog).parse_args(arguments)
@@ -76,7 +76,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     c.add_argument("name", type=assignment, metavar="NAME", help="one of the assignments of `list`")
     c.add_argument("--out", type=Path, metavar="DIR", help="a new folder; by default NAME")
     add_which(c, 0, 2)
-    c.set_defaults(variant=None)  # so that it is known whether it was given
+    c.set_defaults(variant=None)  # to know whether it was given
     c.add_argument("--hints", choices=HINTS, default="shown", help="whether check.py gives them")
     c.add_argument(
         "--class", dest="students", type=Path, metavar="FILE",
@@ -168,7 +168,7 @@ def run_list(chosen: Chosen) -> None:
     for name in names():
         try:
             a = load(name)
-        except InputError as error:  # one that is being written
+        except InputError as error:  # one still being written
             print(f"{name:18}{error}")
             continue
         points = [[q.points for q in a.questions(a.variant(0), level)] for level in marks.LEVELS]
@@ -182,7 +182,7 @@ def run_list(chosen: Chosen) -> None:
 
 
 def run_new(chosen: Chosen) -> None:
-    """A student's folder, or that of each in a class."""
+    """Write a student's folder, or one for each student in a class."""
     assignment, out = load(chosen.name), chosen.out or Path(chosen.name)
     options = {key: getattr(chosen, key) for key in ("level", "format", "hints")}
     if chosen.students:
@@ -196,7 +196,7 @@ def run_new(chosen: Chosen) -> None:
 
 
 def run_grade(chosen: Chosen) -> None:
-    """The grade of a student, or of all in a class."""
+    """Grade a student, or all students in a class."""
     options = {
         key: getattr(chosen, key) for key in ("assignment", "variant", "level", "seed", "hints")
     }
@@ -208,7 +208,7 @@ def run_grade(chosen: Chosen) -> None:
 
 
 def run_grade_class(chosen: Chosen, options: dict[str, Any]) -> None:
-    """The report on a class; its table of variants may be known."""
+    """Print the report on a class, whose table of variants may be known."""
     folder = chosen.submission.resolve()
     out = chosen.out or folder.with_name(f"{folder.name}-graded")
     variants = variants_in(chosen.table) if chosen.table else None
@@ -219,13 +219,13 @@ def run_grade_class(chosen: Chosen, options: dict[str, Any]) -> None:
 
 
 def run_package(chosen: Chosen) -> None:
-    """What another grader takes."""
+    """Write the package for another grader."""
     options = {key: getattr(chosen, key) for key in ("variant", "level", "seed", "hints")}
     print(package(chosen.name, chosen.platform, chosen.out, **options))
 
 
 def run_report(chosen: Chosen) -> None:
-    """The results of a class."""
+    """Print the results of a class."""
     if chosen.json:
         print(json.dumps(results_in(chosen.folder), indent=1))
     elif chosen.csv:
@@ -235,7 +235,7 @@ def run_report(chosen: Chosen) -> None:
 
 
 def run_prove(chosen: Chosen) -> None:
-    """What is wrong with the assignments, if anything is; how far it is stands on stderr."""
+    """Print what is wrong with the assignments, if anything; progress goes to stderr."""
     wrong, all_ = 0, chosen.names or names()
     for number, name in enumerate(all_, 1):
         sentences = proved(name, f"{number} of {len(all_)}, {name}")
@@ -246,7 +246,7 @@ def run_prove(chosen: Chosen) -> None:
 
 
 def proved(name: str, where: str) -> list[str]:
-    """What is wrong with an assignment; `where` stands before what is looked at now."""
+    """What is wrong with an assignment; `where` is put before the name of what is checked now."""
     steps: dict[str, Callable[..., Iterator[str]]] = {
         "solution, stub and mistakes": prove,
         "grades in the sandbox": prove_grading,

@@ -1,4 +1,4 @@
-"""An assignment: all that is in its folder, loaded and checked, and what is made of it."""
+"""An assignment: everything in its folder, loaded and checked, and what is made from it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def named(results, *names):
         raise ValueError(f"expected {len(names)} results, {', '.join(names)}, got {got}")
     return dict(zip(names, results, strict=True))
 '''
-"""What a driver has if results are to be named."""
+"""What a driver defines to give results names."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Mistake:
 
     Attributes:
         question: ``"q3"``.
-        old: what stands exactly once in the question's region.
+        old: what occurs exactly once in the question's region.
         new: what the student writes instead.
         hint: what is wrong, in lower case, without a full stop and without the right line.
-        forms: the forms of the solution that it is for; () for all.
+        forms: the forms of the solution that it applies to; () for all.
     """
 
     question: str
@@ -66,9 +66,9 @@ class Assignment:
 
     Attributes:
         folder: where it is.
-        name: ``"vae"`` of ``05_vae``.
+        name: ``"vae"`` for ``05_vae``.
         title, minutes: what it is about, and how long it takes.
-        forms: the parametrisations there are of the solution, [""] if there is one.
+        forms: the parametrisations of the solution, [""] if there is only one.
         letters: the choices for each letter in the solution.
         mistakes: the planted ones.
         page: the student's page, a template.
@@ -92,7 +92,7 @@ class Assignment:
         self._refuse_contradictions()
 
     def _solution(self, form: str) -> tuple[str, list[Question]]:
-        """The solution of a form, with what is given to all forms below it, and its questions."""
+        """A form's solution, followed by what is given in all forms, and its questions."""
         path, given = self.path(form), self.folder / "given.py"
         if not path.exists():
             raise InputError(f"expected a {path.name} in {self.folder.name}")
@@ -123,7 +123,7 @@ class Assignment:
                 self.source(Variant(0, form, {}), [mistake])
 
     def variant(self, number: int) -> Variant:
-        """The variant of a number; 0 is the solution as it stands."""
+        """The variant with a number; 0 is the solution as written."""
         return variants.choose(number, self.name, self.forms, self.letters)
 
     def questions(self, variant: Variant, level: int = marks.LEVELS[-1]) -> list[Question]:
@@ -131,17 +131,17 @@ class Assignment:
         return [q for q in self._parsed[variant.form][1] if q.level <= level]
 
     def question(self, id_: str, form: str) -> Question:
-        """The question of a name."""
+        """The question with this id."""
         questions = {q.id: q for q in self._parsed[form][1]}
         refuse_unknown("question", id_, questions)
         return questions[id_]
 
     def solution(self, variant: Variant, mistakes: Sequence[Mistake] = ()) -> str:
-        """The solution in the letters of a variant, with mistakes in it."""
+        """The solution in the letters of a variant, with `mistakes` in it."""
         return variants.rename_code(self.source(variant, mistakes), variant)
 
     def source(self, variant: Variant, mistakes: Sequence[Mistake] = ()) -> str:
-        """The solution in its own letters, with mistakes in it."""
+        """The solution in its own letters, with `mistakes` in it."""
         text, questions = self._parsed[variant.form]
         for question in reversed(questions):  # so that the lines above keep their numbers
             planted = [mistake for mistake in mistakes if mistake.question == question.id]
@@ -167,12 +167,12 @@ class Assignment:
         return region.replace(mistake.old, mistake.new)
 
     def fault(self, id_: str, variant: Variant) -> Mistake:
-        """The mistake that the stub of a variant has in a faulty question."""
+        """The mistake that a variant's stub has in a faulty question."""
         possible = self.mistakes_of(id_, variant.form)
         return possible[variant.number // len(self.forms) % len(possible)]
 
     def labels(self, question: Question, variant: Variant) -> list[int]:
-        """Those among which the right one of a question on a label is."""
+        """The labels from which a question on a label asks to choose."""
         faulty = self.question(question.label_of, variant.form)
         return marks.labels_in(marks.region_of(self._parsed[variant.form][0], faulty))
 
@@ -181,7 +181,7 @@ class Assignment:
         return [m for m in self.mistakes if m.question == id_ and form in (m.forms or self.forms)]
 
     def stub(self, variant: Variant, level: int = marks.LEVELS[-1]) -> str:
-        """What the student gets, in which questions are to be written."""
+        """What the student gets, with the questions still to be written."""
         # Without labels of mistakes, as nothing is wrong in what is not asked.
         text, _ = self._parsed[variant.form]
         questions = self.questions(variant, level)
@@ -206,7 +206,7 @@ class Assignment:
     def driver(self, variant: Variant) -> str:
         """The module that calls each question: ``q1(submission, arguments, ask)``.
 
-        In its sentences the letters within backquotes are those of the variant.
+        In its sentences, letters within backquotes are those of the variant.
         """
         names: dict[str, Sequence[str]] = getattr(self.module, "RESULTS", {})
         text = self._driver + (NAMED if names else "")
@@ -221,7 +221,7 @@ class Assignment:
         return variants.rename_words(text, variant).lstrip()
 
     def is_secret(self, question: Question) -> bool:
-        """Whether only the grader can check it: it asks him, or has one answer for all seeds."""
+        """Whether only the grader can check it: it asks the grader, or is about a label."""
         functions = {
             node.name: node
             for node in ast.parse(self._driver).body
@@ -249,7 +249,7 @@ class Assignment:
         return getattr(self.module, "SECONDS", {}).get(id_, SECONDS)
 
     def results(self, source: str, id_: str, variant: Variant, seed: int) -> list[Any]:
-        """A result for each case of a question; the program is ours, and runs in this process."""
+        """A result for each case of a question; the program is trusted and runs in this process."""
         submission = execute(source, "solution")
         question = getattr(execute(self.driver(variant), "driver"), id_)
         with np.errstate(all="ignore"):
@@ -260,7 +260,7 @@ class Assignment:
         return [wire.sent(result) for result in results]  # as the sandbox does
 
     def known(self, id_: str, variant: Variant, seed: int) -> Known:
-        """What is known of a question: right results, and those of planted mistakes.
+        """What is known about a question: the right results, and those of planted mistakes.
 
         Raises:
             InputError: the solution fails.
@@ -295,7 +295,7 @@ class Assignment:
     def _fingerprint(
         self, mistakes: Sequence[Mistake], id_: str, variant: Variant, seed: int
     ) -> Fingerprint | None:
-        """Of the results of mistakes; None where they have none, as two need not go together."""
+        """The fingerprint of the results of mistakes; None if they cannot be combined or fail."""
         try:
             results = self.results(self.source(variant, mistakes), id_, variant, seed)
             return fingerprint(results)
@@ -309,10 +309,10 @@ class Assignment:
 
 
 def execute(source: str, name: str) -> types.ModuleType:
-    """A program of ours as a module.
+    """A trusted program as a module.
 
-    It is compiled in parts, those between two blank lines, as most of them are the same when there
-    is a mistake in one.
+    It is compiled in parts, separated by two blank lines, as most of them stay the same when one
+    has a mistake.
     """
     module = types.ModuleType(name)
     for part in source.split("\n\n\n"):
@@ -326,7 +326,7 @@ def _compiled(source: str, filename: str) -> types.CodeType:
 
 
 def _program(path: Path) -> str:
-    """The text of a file, which Python can read."""
+    """The text of a file, if Python can parse it."""
     text = path.read_text(encoding="utf-8")
     try:
         ast.parse(text)
@@ -349,7 +349,7 @@ def _module(path: Path) -> types.ModuleType:
 
 
 def names() -> list[str]:
-    """The assignments that there are, in their order."""
+    """The names of all assignments, in order."""
     return [folder.name.partition("_")[2] for folder in _folders()]
 
 
@@ -359,7 +359,7 @@ def _folders() -> list[Path]:
 
 @cache
 def load(name: str) -> Assignment:
-    """The assignment of a name, such as ``"vae"``.
+    """The assignment with a name, such as ``"vae"``.
 
     Raises:
         InputError: there is none.

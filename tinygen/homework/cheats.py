@@ -1,7 +1,7 @@
-"""Cheats: what gets points nowhere, though it knows where the solution is.
+"""Cheats: programs that must get no points, though they know where the solution is.
 
-Where a wall is missing, none of them does harm: the fork bomb is a small one, and 100 GB are asked
-for, but not written to.
+If a wall is missing, none of them does harm: the fork bomb is a small one, and 100 GB are requested
+but not written to.
 """
 
 from __future__ import annotations
@@ -51,5 +51,5 @@ for _ in range(6):
     sys.modules["os"].fork()
 """,
 }
-"""What stands in the place of a question: Python, with the names SOLUTION, the file that has the
-answers; FUNCTION, the one there; and OUTSIDE, a file that must not come to be."""
+"""What replaces a question: Python, with the names SOLUTION, the file that has the answers;
+FUNCTION, the function there; and OUTSIDE, a file that must not be created."""

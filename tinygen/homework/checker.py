@@ -36,7 +36,7 @@ from tinygen.homework.sandbox.limits import ONE_THREAD, Limits, busy, set_limit
 FOLDER = Path(__file__).parent
 LIMITS = Limits()
 PATIENCE = 60
-"""Seconds for Python and NumPy to start in."""
+"""Seconds in which Python and NumPy must start."""
 
 
 def check(name: str, header: str, wanted: Sequence[str]) -> None:
@@ -44,8 +44,8 @@ def check(name: str, header: str, wanted: Sequence[str]) -> None:
 
     Args:
         name: the homework's file, beside this folder.
-        header: its first line, by which the grader knows it.
-        wanted: some questions, such as ``["q3"]``; if there are none, all.
+        header: its first line, by which the grader recognises it.
+        wanted: some questions, such as ``["q3"]``; all if this is empty.
     """
     print_all_letters()
     try:
@@ -64,14 +64,14 @@ def check(name: str, header: str, wanted: Sequence[str]) -> None:
 
 
 def print_all_letters() -> None:
-    """Where a terminal does not have one, a question mark takes its place."""
+    """Print a question mark for each letter that a terminal does not have."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):  # it is one of IDLE's or of Jupyter's, which have all
+        with suppress(AttributeError):  # IDLE's and Jupyter's have all
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
 
 
 def chosen(wanted: Sequence[str]) -> list[str]:
-    """The questions that are wanted: ``q3 q4``, ``3``, ``Q3,q4``; all, if none is."""
+    """The questions that are wanted: ``q3 q4``, ``3``, ``Q3,q4``; all if none is given."""
     ids = sorted((path.stem for path in FOLDER.glob("q*.npz")), key=lambda id_: int(id_[1:]))
     words = " ".join(wanted).replace(",", " ").split()
     if any(word.startswith("-") for word in wanted):
@@ -92,7 +92,7 @@ def read(path: Path) -> str:
 
 
 def lines_about(ids: Sequence[str], process: Process, name: str, header: str) -> Iterator[str]:
-    """What there is to be said, line by line."""
+    """The report, line by line."""
     lines = process.source.split("\n")
     if header not in lines:
         got = next((f"`{line}`" for line in lines if line.startswith(header[:18])), "none")
@@ -122,18 +122,18 @@ def lines_about(ids: Sequence[str], process: Process, name: str, header: str) ->
 
 
 def tabs_in(source: str, name: str) -> Iterator[str]:
-    """That tabs are mixed with spaces, which is no problem here and in the grader."""
+    """A remark if tabs are mixed with spaces, which is no problem here or in the grader."""
     try:
         compile(source, name, "exec")
     except TabError as error:
         where = place_of(error.lineno or 0, source.split("\n"))
         yield f"{name}: {where} mixes tabs and spaces: Python itself refuses it"
-    except (SyntaxError, ValueError, MemoryError, RecursionError):  # said when it is loaded
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # reported when it is loaded
         pass
 
 
 def known(id_: str, question: Mapping[str, Any]) -> Known:
-    """What is known of a question."""
+    """What is known about a question."""
     hints = unpacked(question["hints"])
     return Known(
         cases=question["cases"],
@@ -147,7 +147,7 @@ def known(id_: str, question: Mapping[str, Any]) -> Known:
 
 
 def about_label(got: Any, labels: Sequence[int]) -> str:
-    """What can be said of the label of a line, without saying which one is right."""
+    """What can be said about the label of a line without saying which one is right."""
     if isinstance(got, Stopped):
         return got.sentence
     if type(got) is int and got in labels:
@@ -157,14 +157,14 @@ def about_label(got: Any, labels: Sequence[int]) -> str:
 
 
 def ours(name: str) -> types.ModuleType:
-    """One of the files beside this one, which are made for the homework."""
+    """One of the files beside this one, which were made for the homework."""
     module = types.ModuleType(name)
     exec(compile((FOLDER / name).read_text(encoding="utf-8"), name, "exec"), module.__dict__)
     return module
 
 
 class Process:
-    """A process with the homework in it, which can be ended if it does not end.
+    """A process with the homework in it, which can be ended if it does not end by itself.
 
     It is the student's own, so there are no walls as in sandbox/parent.py, and it runs on Windows.
 
@@ -188,7 +188,7 @@ class Process:
         self._process = spawn.Process(target=work, args=(theirs, self.source), daemon=True)
         self._process.start()
         theirs.close()
-        if isinstance(self._receive(PATIENCE, "", ""), Stopped):  # it does not say that it is ready
+        if isinstance(self._receive(PATIENCE, "", ""), Stopped):  # it did not report to be ready
             raise InputError(f"{self.name}: it cannot be started")
         message = self._receive(LIMITS.start, TOO_LONG_TO_LOAD, "")
         if isinstance(message, Stopped):
@@ -199,13 +199,13 @@ class Process:
             raise InputError(f"{self.name}: {self.problems[0]}")
 
     def end(self) -> None:
-        """End it, whatever it does."""
+        """End the process, whatever it does."""
         self._process.kill()
         self._process.join()
         self._connection.close()
 
     def results(self, id_: str, question: Mapping[str, Any]) -> list[Any]:
-        """The result of each case, or that it stopped; the next ones are not tried then."""
+        """The result of each case, up to the first at which it stopped."""
         self._changed.clear()
         results: list[Any] = []
         cases = question.get("cases", [{}])
@@ -219,13 +219,13 @@ class Process:
         return results
 
     def changes(self, names: Mapping[str, str]) -> str:
-        """That the last function has changed its arguments, which its caller may need unchanged."""
+        """A remark if the last function changed its arguments, which its caller may still need."""
         changed = " and ".join(f"`{names.get(name, name)}`" for name in sorted(self._changed))
         word = "argument" + "s" * (len(self._changed) > 1)
         return f" (it changes its {word} {changed}: is that meant?)" if changed else ""
 
     def _receive(self, seconds: float, too_long: str, question: str) -> Any:
-        """The next message, or that it stopped."""
+        """The next message, or `Stopped`."""
         if not self._connection.poll(seconds * busy()):
             self.end()
             return Stopped(too_long.format(seconds))

@@ -1,4 +1,4 @@
-"""Grades a class, on all cores; what was graded before an interruption is not graded again."""
+"""Grades a class on all cores; what was graded before an interruption is not graded again."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ CLASS_FILE = ".class"
 TEXT = re.compile(
     r"""(?:\b[bfru]{1,2})?(?:'''(?s:.*?)'''|\"{3}(?s:.*?)\"{3}|'[^'\n]*'|"[^"\n]*")|#.*""", re.I
 )
-"""Strings and comments."""
+"""Matches strings and comments."""
 NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 PYTHONS = {*keyword.kwlist, *dir(builtins)}
 Result = dict[str, Any]
 
 
 def is_class(path: str | os.PathLike[str]) -> bool:
-    """Whether several students handed this in, and not one.
+    """Whether several students handed this in, rather than one.
 
-    One student hands in a file, or a folder that has both of what the kit puts in it, or one
-    submission, with the name of its homework, beside files that are none.
+    One student hands in a file, a folder with both files that the kit puts in it, or a folder with
+    one submission, which names its homework, beside files that are not submissions.
     """
     entries = [entry for entry in submissions(path).values() if _can_be_read(entry)]
     if len(entries) < 2:
@@ -66,8 +66,8 @@ def is_class(path: str | os.PathLike[str]) -> bool:
 def submissions(folder: str | os.PathLike[str]) -> dict[str, Path]:
     """What the students of a class handed in, by their names: a file, a zip or a folder each.
 
-    A file with another ending is what a student handed in who handed in nothing else. There is
-    nothing, if this is no folder, or what the kit made for one student.
+    A file of another type counts only if the student handed in nothing else. Empty if this is not a
+    folder, or is what the kit made for one student.
     """
     folder = Path(folder)
     if not folder.is_dir() or ((folder / "check.py").is_file() and (folder / "checking").is_dir()):
@@ -84,7 +84,7 @@ def submissions(folder: str | os.PathLike[str]) -> dict[str, Path]:
 
 
 def _person(path: Path) -> str:
-    """Whose it is: platforms write a number behind a name, and then more."""
+    """Whose submission it is: platforms append a number to a name, and then more."""
     name = name_of(path.name if path.is_dir() else path.stem)
     return "_".join(name.split("_")[:2])
 
@@ -103,13 +103,13 @@ def _may_be(path: Path) -> bool:
 
 
 def _can_be_read(path: Path) -> bool:
-    """Whether it may have a program in it, which Moodle's text online has not."""
+    """Whether it may contain a program, which Moodle's online text does not."""
     online = "_assignsubmission_onlinetext" in path.name
     return not online and (path.is_dir() or path.suffix.lower() in SUFFIXES)
 
 
 def _homework_of(path: Path) -> str:
-    """Which homework it says that it is, or none."""
+    """Which homework it says it is, if any."""
     try:
         return read(path).assignment
     except Exception:  # whatever a stranger's file does: the class is to be graded
@@ -120,7 +120,7 @@ def variants_in(table: str | os.PathLike[str]) -> dict[str, int]:
     """The variant that each student was given, from the table that `new --class` has written.
 
     Raises:
-        InputError: it is another file.
+        InputError: the file is not such a table.
         OSError: it cannot be read.
     """
     try:
@@ -138,10 +138,10 @@ class Work:
     Attributes:
         student: the name.
         file: the name of what was handed in.
-        submission: what is in it, or a sentence that says why nothing is.
-        options: of `grade`.
+        submission: what is in it, or a sentence that says why there is nothing.
+        options: those of `grade`.
         out: the folder of the results.
-        state: of all that the result depends on, a short text that changes when it does.
+        state: a short text that changes with anything that the result depends on.
     """
 
     student: str
@@ -161,7 +161,7 @@ def grade_class(
 ) -> list[Result]:
     """Grade what a class handed in.
 
-    Nobody is graded twice, unless what was handed in, the assignment or the options have changed.
+    Nobody is graded again unless the submission, the assignment or the options have changed.
 
     Args:
         folder: with a file, a zip or a folder for each student.
@@ -170,12 +170,13 @@ def grade_class(
         jobs: how many at a time; None for one on each core.
         variants: which one each student was given, for the report, and for who has lost the first
             line; None if nobody knows.
-        options: of `grade`; without a seed, the results keep a new one, for all and for later.
+        options: those of `grade`; without a seed, a new one is kept with the results, for all
+            students and for later.
 
     Returns:
         what is in the files: the same as in `Grade`, and `student`, `file`, and a `fingerprint`
-        that programs have in common which differ in names alone; `points` are None where the
-        grader itself failed.
+        shared by programs that differ only in names; `points` are None where the grader itself
+        failed.
 
     Raises:
         InputError: there are no submissions, or there is no such assignment.
@@ -202,14 +203,14 @@ def grade_class(
 
 
 def _folder_of_results(out: Path, students: Collection[str], variants: Mapping[str, int]) -> Path:
-    """The folder, in which a file says of whom there are results, or will be: others are old."""
+    """The folder, with a file of the students whose results belong there: others are old."""
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / CLASS_FILE, json.dumps({"students": [*students], "variants": {**variants}}))
     return out
 
 
 def _seed_in(out: Path) -> int:
-    """The seed that these results are of; a new one if there are none yet."""
+    """The seed of these results; a new one if there are none yet."""
     try:
         return int((out / SEED_FILE).read_text())
     except (OSError, ValueError):
@@ -237,10 +238,10 @@ def _work(
 
 
 def _state(submission: Submission | str, options: Mapping[str, Any]) -> str:
-    """What a result depends on, in short."""
+    """A short text that stands for what a result depends on."""
     digest = sha256(json.dumps(options, sort_keys=True, default=repr).encode())
     digest.update(repr(submission).encode(errors="replace"))
-    with suppress(InputError):  # there is no such assignment, as the result will say
+    with suppress(InputError):  # no such assignment, as the result will say
         name = options.get("assignment") or getattr(submission, "assignment", "")
         for file in sorted(load(name).folder.glob("*.*")):
             digest.update(file.read_bytes())
@@ -248,7 +249,7 @@ def _state(submission: Submission | str, options: Mapping[str, Any]) -> str:
 
 
 def _refuse_a_link(path: Path) -> None:
-    """It would lead to another student's work, or to the solution."""
+    """Refuse a link, which could lead to another student's work, or to the solution."""
     if path.is_symlink():
         name = printable(path.name)
         raise InputError(f"expected a file or a folder, got {name}, which is a link")
@@ -257,7 +258,7 @@ def _refuse_a_link(path: Path) -> None:
 def listed(student: str, variants: Mapping[str, int]) -> str:
     """The name by which the table of variants has a student.
 
-    Platforms add more, after a _; who handed in a file and a zip has them behind the name.
+    Platforms add more after a _; a student who handed in a file and a zip has both after the name.
     """
     stem = Path(student).stem if Path(student).suffix.lower() in SUFFIXES else student
     parts = stem.split("_")
@@ -266,7 +267,7 @@ def listed(student: str, variants: Mapping[str, int]) -> str:
 
 
 def _as_listed(students: Mapping[str, Path], variants: Mapping[str, int]) -> dict[str, Path]:
-    """The students by their names in the table, where these are of one only."""
+    """The students by their names in the table, where a name belongs to only one."""
     names = [listed(student, variants) for student in students]
     return {
         name if name in variants and names.count(name) == 1 else student: path
@@ -275,7 +276,7 @@ def _as_listed(students: Mapping[str, Path], variants: Mapping[str, int]) -> dic
 
 
 def _result_of(work: Work) -> Result | None:
-    """The result that is there already, if it is of what is to be graded."""
+    """The existing result, if it is that of what is to be graded."""
     try:
         result = json.loads((work.out / f"{work.student}.json").read_text(encoding="utf-8"))
         return result if result["state"] == work.state else None
@@ -284,7 +285,7 @@ def _result_of(work: Work) -> Result | None:
 
 
 def _bar(total: int, done: int) -> tqdm:
-    """How far it is, on a terminal."""
+    """A progress bar, on a terminal."""
     return tqdm(
         total=total, initial=done, desc="grading", unit=" students", dynamic_ncols=True,
         disable=None,
@@ -298,7 +299,7 @@ def _graded(work: Collection[Work], jobs: int) -> Iterator[Result]:
         for result in _graded_together(work, jobs):
             del lost[result["student"]]
             yield result
-    for one in lost.values():  # a worker was ended from outside: by whose submission?
+    for one in lost.values():  # a worker was killed: because of whose submission?
         try:
             yield from _graded_together([one], 1)
         except BrokenProcessPool:
@@ -306,7 +307,7 @@ def _graded(work: Collection[Work], jobs: int) -> Iterator[Result]:
 
 
 def _graded_together(work: Collection[Work], jobs: int) -> Iterator[Result]:
-    """In workers.
+    """Grade in workers.
 
     Raises:
         BrokenProcessPool: a worker has ended, and with it what the others had begun.
@@ -318,19 +319,19 @@ def _graded_together(work: Collection[Work], jobs: int) -> Iterator[Result]:
             for future in as_completed(futures):
                 yield future.result()
         finally:
-            pool.shutdown(cancel_futures=True)  # those that have begun are written
+            pool.shutdown(cancel_futures=True)  # those begun are still written
 
 
 # In a worker.
 
 
 def _begin() -> None:
-    """Ctrl-C is for the process that the user sees."""
+    """Ignore Ctrl-C, which is for the process that the user sees."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _grade_one(work: Work) -> Result:
-    """Grade a student and write the files, whatever goes wrong: the class goes on."""
+    """Grade a student and write the files, whatever goes wrong: the class must go on."""
     if isinstance(work.submission, str):
         return _ungraded(work, work.submission)
     try:
@@ -343,7 +344,7 @@ def _grade_one(work: Work) -> Result:
 
 
 def _ungraded(work: Work, why: str, failed: bool = False) -> Result:
-    """What cannot be graded has no points; where the grader failed, it is tried again."""
+    """The result of what cannot be graded: no points; if the grader failed, it is tried again."""
     result = {
         "assignment": work.options.get("assignment"),
         "variant": work.options.get("variant"),
@@ -371,10 +372,10 @@ def _written(work: Work, state: str, result: Result, text: str) -> Result:
 
 
 def _fingerprint(submission: Submission | str) -> str:
-    """The same for programs that differ in white space, comments, strings and names only.
+    """A fingerprint that ignores white space, comments, strings and names.
 
-    Variants differ in letters, and who hands in another's program may have renamed them. So names
-    are numbered as they come, but for those of Python and of attributes, as in ``np.exp``.
+    Variants differ in letters, and whoever hands in another's program may have renamed them. So
+    names are numbered as they occur, except those of Python and of attributes, as in ``np.exp``.
     """
     if isinstance(submission, str):
         return ""

@@ -1,4 +1,4 @@
-"""Why a result is wrong, in a sentence. It needs NumPy only, since students get a copy of it."""
+"""Why a result is wrong, in a sentence. It needs only NumPy, since students get a copy of it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Verdict(NamedTuple):
 
 
 class Fingerprint(NamedTuple):
-    """By what a result is known again: what it consists of, and some sums of each array."""
+    """What identifies a result: what it consists of, and some sums of each array."""
 
     shapes: str
     sums: np.ndarray
 
 
 class Stopped(NamedTuple):
-    """What stands in the place of a result where there is none; and why, a sentence."""
+    """What takes the place of a missing result, with a sentence that says why."""
 
     sentence: str
 
@@ -43,11 +43,11 @@ TOO_LONG_TO_LOAD = (
 )
 TO_BE_WRITTEN = re.compile(r"(q\d+): (\S+) is to be written")
 MISSING = re.compile(r"expected `(\w+)` in the file, got none")
-"""What sandbox/loading.py says of a function that is not there."""
+"""What sandbox/loading.py says about a function that is not there."""
 LEFT_OVER = ": the line `raise NotImplementedError` is still there; delete it"
 CELL = re.compile(r"# %% cell (\d+)")
 REFUSED = ("ImportError", "PermissionError")
-"""Exceptions that say what a homework may not do; see sandbox/courtesy.py."""
+"""Exceptions that say what a submission may not do; see sandbox/courtesy.py."""
 SENTENCES = {
     "MemoryError": "it needs more memory than {memory}",
     "_ArrayMemoryError": "it needs more memory than {memory}",
@@ -67,17 +67,17 @@ Hints = Sequence[tuple[str, Fingerprint]]
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a question.
+    """What is known about a question.
 
     Attributes:
         cases: the arguments of each case, by name.
         expected: the right result of each case.
         mistakes: gives the hints, with the fingerprint of the results that each mistake leads to.
-        pairs: gives the same of each two mistakes at once.
+        pairs: gives the same for every two mistakes at once.
         names: what the student calls the arguments, where that is another name.
         tolerance: relative to the largest element of an array.
-        judge: what is right, where that is not to be equal to what is expected.
-        judge_all: the same of all cases together, each of which is asked in a process of its own.
+        judge: decides what is right, where that need not equal what is expected.
+        judge_all: the same for all cases together, each of which is asked in its own process.
     """
 
     cases: Sequence[Mapping[str, Any]]
@@ -92,7 +92,7 @@ class Known:
 
 @np.errstate(all="ignore")  # a wrong result may be anything
 def verdict(got: Sequence[Any], known: Known) -> Verdict:
-    """How much the results of a question are worth: by default as much as that of the worst case.
+    """How much the results of a question are worth: by default as much as the worst of them.
 
     Args:
         got: a result for each case, or that it stopped.
@@ -124,14 +124,14 @@ def verdict(got: Sequence[Any], known: Known) -> Verdict:
 
 
 def _several(got: Any, expected: Any) -> Any:
-    """Numbers in a list, which a message holds as an array, are as good as those of a tuple."""
+    """Numbers in a list, which a message holds as an array, are as good as numbers in a tuple."""
     if isinstance(got, np.ndarray) and isinstance(expected, (tuple, list)):
         return tuple(got) if got.shape == (len(expected),) else got
     return got
 
 
 def described(case: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """The arguments of a case, as in ``" (g (2, 3), shape (3,))"``; where that is long, numbers."""
+    """The arguments of a case, as in ``" (g (2, 3), shape (3,))"``; numbers if that is long."""
     numbers = {name: x for name, x in case.items() if isinstance(x, (int, float))}
     nested = any(isinstance(x, dict) for x in case.values())
     for some in (numbers,) if nested else (case, numbers):
@@ -142,11 +142,11 @@ def described(case: Mapping[str, Any], names: Mapping[str, str]) -> str:
 
 
 LONGEST_CASE = 40
-"""Of what describes a case, in characters."""
+"""The longest description of a case, in characters."""
 
 
 def _in_short(x: Any) -> str:
-    """The shape of an array; a few whole numbers, as those of a shape, themselves."""
+    """The shape of an array; a few whole numbers, such as a shape's, as they are."""
     array = np.asarray(x)
     if array.ndim == 1 and array.dtype.kind in "iu" and array.size <= 4:
         return str(tuple(array.tolist()))
@@ -154,7 +154,7 @@ def _in_short(x: Any) -> str:
 
 
 def _of_case(got: Any, expected: Any, case: Mapping[str, Any], known: Known) -> Verdict:
-    """How much a result is worth; why numbers are wrong is not said yet."""
+    """How much a result is worth; why its numbers are wrong is added later."""
     if isinstance(got, Stopped):
         return Verdict(0, got.sentence)
     sentence = _of_structure(got, expected, "")
@@ -178,13 +178,13 @@ def failure(
 
     Args:
         kind: the name of the exception.
-        message: of the exception.
-        line: the last one of the submission that ran, from 1; 0 if it is not known.
+        message: that of the exception.
+        line: the last line of the submission that ran, from 1; 0 if it is not known.
         source: the submission.
-        question: which was asked, such as ``"q3"``; "" while it was loaded.
+        question: the one that was asked, such as ``"q3"``; "" while it was loaded.
         memory: how much there was, in bytes.
     """
-    lines = source.split("\n")  # as Python does, for which a form feed ends no line
+    lines = source.split("\n")  # as Python does, for which a form feed does not end a line
     where = (
         f"{place_of(line, lines)}, `{lines[line - 1].strip()}`: "
         if line in range(1, len(lines) + 1)
@@ -198,20 +198,20 @@ def failure(
             return "not written yet" + LEFT_OVER * _goes_on_below(line, lines)
     if kind in SENTENCES:
         return where + SENTENCES[kind].format(memory=f"{memory / 2**30:g} GiB")
-    if not where and message.startswith("expected "):  # by whoever called it
+    if not where and message.startswith("expected "):  # raised by its caller
         name = MISSING.fullmatch(message)
         if name and re.search(rf"^[ \t]*(def|class) {name[1]}\b", source, re.M):
             return f"`{name[1]}` cannot be read, because of an error in the file"
         return message
     if kind == "ValueError" and (sentence := _of_shapes(message)):
         return where + sentence
-    # A stranger's words, which may be "right", are not what a sentence begins with.
+    # No sentence begins with a stranger's words, which may be "right".
     start = where or "it stopped: "
     return start + (message if kind in REFUSED else f"{kind}: {message}".removesuffix(": "))
 
 
 def _of_shapes(message: str) -> str:
-    """What NumPy says of shapes that do not fit, in plain words; "" if it says something else."""
+    """What NumPy says about shapes that do not fit, in plain words; "" for other messages."""
     if lengths := PRODUCT.fullmatch(message):
         right, left = lengths.groups()
         return f"the rows on the left of @ have {left} numbers, the columns on the right {right}"
@@ -222,7 +222,7 @@ def _of_shapes(message: str) -> str:
 
 
 def place_of(line: int, lines: Sequence[str]) -> str:
-    """``"line 34"``; in a notebook, the cells of which `lines` has in marks, "cell 5, line 3"."""
+    """``"line 34"``; for a notebook, whose cells are marked in `lines`, ``"cell 5, line 3"``."""
     for below, text in enumerate(reversed(lines[:line])):
         if cell := CELL.fullmatch(text):
             return f"cell {cell[1]}, line {below}"
@@ -230,7 +230,7 @@ def place_of(line: int, lines: Sequence[str]) -> str:
 
 
 def _goes_on_below(line: int, lines: Sequence[str]) -> bool:
-    """Whether code stands below a line in the same block."""
+    """Whether code follows a line in the same block."""
     code = [x for x in lines[max(line - 1, 0) :] if x.strip() and not x.lstrip().startswith("#")]
     indents = [len(x) - len(x.lstrip()) for x in code[:2]]
     return line > 0 and len(indents) == 2 and indents[0] == indents[1]
@@ -245,7 +245,7 @@ def hint_of(got: Sequence[Any], known: Known) -> str:
     """The hint of the mistake that leads to these results, or ""."""
     try:
         seen = fingerprint(got)
-    except (TypeError, ValueError):  # these are no arrays of numbers
+    except (TypeError, ValueError):  # not arrays of numbers
         return ""
     for hints in (known.mistakes, known.pairs):  # pairs are many, and seldom needed
         for hint, mistake in hints():
@@ -258,7 +258,7 @@ def fingerprint(results: Sequence[Any]) -> Fingerprint:
     """A fingerprint of the results of all cases.
 
     Raises:
-        TypeError, ValueError: they are no numbers, or arrays, tuples and dictionaries of them.
+        TypeError, ValueError: they are not numbers, nor arrays, tuples or dictionaries of them.
     """
     arrays = _arrays(tuple(results))
     shapes = " ".join(f"{name}{list(x.shape)}" for name, x in arrays.items())
@@ -274,7 +274,7 @@ def same(one: Fingerprint, other: Fingerprint, tolerance: float) -> bool:
 
 
 def packed(hints: Hints) -> dict[str, Any]:
-    """Hints as few values, however many they are."""
+    """Hints as a few values, however many there are."""
     return {
         "sentences": "\n".join(hint for hint, _ in hints),
         "shapes": "\n".join(seen.shapes for _, seen in hints),
@@ -284,7 +284,7 @@ def packed(hints: Hints) -> dict[str, Any]:
 
 
 def unpacked(values: Mapping[str, Any]) -> Hints:
-    """What `packed` has made values of."""
+    """The hints that `packed` has packed."""
     if not len(values["arrays"]):
         return []
     sums = np.split(values["sums"], np.cumsum(values["arrays"])[:-1])
@@ -320,7 +320,7 @@ def number_array(x: Any) -> np.ndarray:
     """A result as float64.
 
     Raises:
-        TypeError, ValueError: it is no number and no array of real numbers.
+        TypeError, ValueError: it is neither a number nor an array of real numbers.
     """
     array = np.asarray(x)
     if array.dtype.kind not in "biuf":
@@ -344,7 +344,7 @@ def _kind(x: Any) -> str:
 
 
 def wrong_parts(got: Any, expected: Any, tolerance: float) -> list[str]:
-    """The names of the arrays in a result that are wrong; first those of a wrong shape."""
+    """The names of the wrong arrays in a result, beginning with those of a wrong shape."""
     a, b = _arrays(got), _arrays(expected)
     of_shape = [name for name in b if a[name].shape != b[name].shape]
     rest = [name for name in b if name not in of_shape]
@@ -376,7 +376,7 @@ def _called(name: str) -> str:
 
 
 def _of_structure(got: Any, expected: Any, name: str) -> str:
-    """What is wrong with the types, "" if nothing is."""
+    """What is wrong with the types; "" if nothing is."""
     subject = f"{_called(name)} is" if name else "got"
     if isinstance(expected, dict):
         if not isinstance(got, dict) or {*got} != {*expected}:
@@ -411,7 +411,7 @@ def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
 
 
 def _largest_of(b: np.ndarray) -> float:
-    """The largest element without its sign, of those that are finite."""
+    """The largest magnitude of the finite elements."""
     return float(np.abs(b[np.isfinite(b)]).max(initial=0))
 
 
@@ -461,18 +461,18 @@ def plain(predicate: str) -> str:
 
 
 def named_factor(predicate: str, factor: float, sizes: Sizes) -> str:
-    """An explanation by a factor, in which that is a product or a ratio of sizes, if it is one."""
+    """An explanation by a factor, written as a product or a ratio of sizes if it is one."""
     made, where = _of_sizes(abs(factor), sizes)
     made = "-" * (factor < 0) + made
     if where and re.fullmatch(r"is -?[\d./e+-]+ times what is right", predicate):
         return f"{predicate}, or {made} times, with {where}"
-    if where and " - 1)" in predicate:  # what it may be, too, but seldom is
+    if where and " - 1)" in predicate:  # possible, but seldom the case
         return f"is {made} times what is right, with {where}"
     return predicate
 
 
 def _of_sizes(factor: float, sizes: Sizes) -> tuple[str, str]:
-    """``"3 * 5/7"`` and what these are: the fewest sizes, up to three, that make a factor."""
+    """``"3 * 5/7"`` and what these sizes are: the fewest, up to three, that give a factor."""
     for count in (1, 2, 3):
         for chosen in combinations_with_replacement(sizes, count):
             for powers in product((1, -1), repeat=count):
@@ -505,7 +505,7 @@ def _largest(subject: str, a: np.ndarray, b: np.ndarray, tolerance: float) -> st
 
 
 def sizes_of(case: Mapping[str, Any], names: Mapping[str, str]) -> Sizes:
-    """The lengths of axes and the numbers in a case, each with what it is the size of."""
+    """The lengths of axes and the numbers in a case, each with what it is."""
     sizes: dict[Any, str] = {}
     for original, x in case.items():
         name = names.get(original, original)

@@ -30,20 +30,20 @@ from tinygen.homework.submission import Submission, read
 from tinygen.homework.variants import Variant
 
 TIMES_LARGER = 100
-"""Than the right result may be what is looked at, so that a huge one does not keep us busy."""
+"""How many times larger than the right result one may be and still be judged, for speed."""
 HINTS = ("shown", "hidden")
 WALLS = ("files", "network", "processes", "memory")
-"""Those that a teacher has to know about."""
+"""The walls that a teacher must know about."""
 
 
 @dataclass(frozen=True)
 class Graded:
-    """What became of a question.
+    """The result of a question.
 
     Attributes:
         id: ``"q3"``.
         equations: ``["(23)", "(25)"]``.
-        points, of: what it got, of how many.
+        points, of: what it got, out of how many.
         text: ``"right"``, or what is wrong.
     """
 
@@ -60,21 +60,21 @@ class Graded:
 
     @property
     def line(self) -> str:
-        """``"q3 (23): right"``; what is right in part ends with its points."""
+        """``"q3 (23): right"``; if it is right in part, its points are appended."""
         part = f" ({self.points:g} of {marks.plural(self.of, 'point')})"
         return f"{self.title}: {self.text}{part if 0 < self.points < self.of else ''}"
 
 
 @dataclass(frozen=True)
 class Grade:
-    """What became of a submission.
+    """The result of a submission.
 
     Attributes:
-        assignment, variant: which it is of.
-        points, of: what it got, of how many.
+        assignment, variant: what it was submitted for.
+        points, of: what it got, out of how many.
         isolation: which walls there were around it.
-        questions: one by one.
-        problems: what else there is to be said, a sentence each.
+        questions: the results, one by one.
+        problems: what else there is to say, a sentence each.
     """
 
     assignment: str
@@ -86,7 +86,7 @@ class Grade:
     problems: list[str]
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The grade as JSON represents it."""
         return asdict(self)
 
     @property
@@ -96,12 +96,12 @@ class Grade:
 
     @property
     def text(self) -> str:
-        """For the student."""
+        """The text for the student."""
         lines = [question.line for question in self.questions] + self.problems
         return "\n".join([f"{self.assignment}, variant {self.variant}", *lines, self.total])
 
     def __str__(self) -> str:
-        """For the teacher."""
+        """The text for the teacher."""
         return f"{self.text}\n{self.isolation}"
 
 
@@ -117,15 +117,15 @@ def grade(
     """Grade what one student handed in.
 
     Args:
-        path: a .py or .ipynb file, or a folder or .zip with one in it; or what is read already.
-        assignment, variant, level: which it is of; None for what its first line says.
-        seed: of the arrays it is graded with, which depend on what was handed in, too; None for a
-            new one. Who knows it can compute these arrays: students must not.
+        path: a .py or .ipynb file, or a folder or .zip with one in it; or what `read` returned.
+        assignment, variant, level: what it is for; None for what its first line says.
+        seed: for the arrays it is graded with, which also depend on what was handed in; None for a
+            new one. Whoever knows it can compute these arrays: students must not.
         hints: "shown", or "hidden": the sentences say right or wrong, and nothing else.
         limits: how much it may use.
 
     Raises:
-        InputError: it is not known which assignment it is of, or there is no such one.
+        InputError: it is not known which assignment it is for, or there is no such assignment.
     """
     refuse_unknown("hints", hints, HINTS)
     if level is not None:
@@ -161,10 +161,10 @@ def grade(
 def _read(
     path: str | os.PathLike[str] | Submission, assignment: str | None
 ) -> tuple[Submission, str]:
-    """What was handed in, and why it cannot be read: it has no points then, if it is known of what.
+    """What was handed in, and why it cannot be read: it then gets no points.
 
     Raises:
-        InputError: it cannot be read, and it is not known of which assignment it is.
+        InputError: it cannot be read, and it is not known which assignment it is for.
     """
     if isinstance(path, Submission):
         return path, ""
@@ -177,7 +177,7 @@ def _read(
 
 
 def _assignment_of(submission: Submission, name: str | None) -> Assignment:
-    """The assignment of a name, or of that in the first line."""
+    """The assignment with a name, or with that in the first line."""
     if not name and not submission.assignment:
         raise InputError(
             "expected a first line such as # tinygen homework: vae, variant 7, got none; "
@@ -187,7 +187,7 @@ def _assignment_of(submission: Submission, name: str | None) -> Assignment:
 
 
 def _remarks(submission: Submission, variant: int | None) -> list[str]:
-    """What a teacher and a student have to know of how a submission was read."""
+    """What a teacher and a student must know about how a submission was read."""
     remarks = []
     if submission.ignored:
         others = ", ".join(submission.ignored[:5])
@@ -205,14 +205,14 @@ def new_seed() -> int:
 
 
 def _seed(seed: int, source: str) -> int:
-    """The seed of one submission: nobody can hand in the results of the seed that it leads to."""
+    """The seed for one submission, which depends on it: nobody can hand in the results for it."""
     return int.from_bytes(sha256(f"{seed} {source}".encode(errors="replace")).digest()[:8], "big")
 
 
 def _asked(
     assignment: Assignment, variant: Variant, level: int, seed: int
 ) -> list[tuple[Question, Known]]:
-    """The questions, and what is known of them."""
+    """The questions, and what is known about them."""
     return [
         (question, assignment.known(question.id, variant, seed))
         for question in assignment.questions(variant, level)
@@ -226,7 +226,7 @@ def _run(
     asked: Sequence[tuple[Question, Known]],
     limits: Limits | None,
 ) -> Run:
-    """The answers of a submission, to each case of each question."""
+    """The answers of a submission to each case of each question."""
     requests = [
         Request(question.id, case, assignment.seconds(question.id), alone=bool(known.judge_all))
         for question, known in asked
@@ -254,7 +254,7 @@ def _graded(question: Question, known: Known, answers: Sequence[Answer], hidden:
 
 
 def _looked_at(answer: Answer, expected: Any) -> Any:
-    """The result, or in its place why there is none that can be judged."""
+    """The result, or else why there is none that can be judged."""
     if answer.problem:
         return Stopped(answer.problem)
     got, right = (

@@ -6,7 +6,7 @@ A question is a region in one function::
     ...
     # END
 
-After the question's id there stand the equations that it computes, and then ``points=2`` (a whole
+The question's id is followed by the equations that it computes, and then by ``points=2`` (a whole
 number or a half), ``level=2`` (asked at level 2 only, else given), ``faulty`` (the stub shows it
 with a mistake), or ``label=q3`` (what is asked is the label, such as ``# [7]``, of the line of q3
 on which the stub's mistake begins).
@@ -25,10 +25,10 @@ LEVELS = (1, 2)
 
 
 def refuse_other_level(level: int) -> None:
-    """Refuse a level that there is not.
+    """Refuse a level that does not exist.
 
     Raises:
-        InputError: it is none of `LEVELS`.
+        InputError: it is not one of `LEVELS`.
     """
     if level not in LEVELS:
         raise InputError(f"expected level {' or '.join(map(str, LEVELS))}, got {level}")
@@ -40,13 +40,13 @@ class Question:
 
     Attributes:
         id: ``"q3"``.
-        function: in which it stands: ``"encode"``, or ``"Adam.step"``.
-        equations: of the page, which it computes: ``("(23)", "(25)")``.
-        points: of the homework.
-        level: at which it is asked; below, it is given.
-        faulty: whether the student is to find a mistake, where else there is nothing yet.
-        label_of: the faulty question of which the line is to be named, or "".
-        first, last: its lines in the solution without their marks, from 0; `last` is behind them.
+        function: the one it is in: ``"encode"``, or ``"Adam.step"``.
+        equations: those of the page that it computes: ``("(23)", "(25)")``.
+        points: how many it is worth.
+        level: the one at which it is asked; below, it is given.
+        faulty: whether the student is to find a mistake in it, rather than to write it.
+        label_of: the faulty question in which a line is to be named, or "".
+        first, last: its lines in the solution without marks, from 0; `last` is not included.
     """
 
     id: str
@@ -75,7 +75,7 @@ def parse(text: str, where: str) -> tuple[str, list[Question]]:
 
     Args:
         text: the solution.
-        where: its name, for the message.
+        where: its name, for messages.
 
     Raises:
         InputError: the marks are not as described above.
@@ -109,7 +109,7 @@ def parse(text: str, where: str) -> tuple[str, list[Question]]:
 
 
 def _functions(text: str) -> list[tuple[str, int, int]]:
-    """The name, first and last line of each function, those inside of others last."""
+    """The name, first and last line of each function, those inside others last."""
     functions = []
 
     def walk(node: ast.AST, prefix: str) -> None:
@@ -151,7 +151,7 @@ def _question(
 
 
 def with_region(text: str, question: Question, region: Sequence[str]) -> str:
-    """A solution with other lines in the place of a question."""
+    """A solution with other lines in place of a question."""
     lines = text.splitlines()
     lines[question.first : question.last] = region
     return "\n".join(lines) + "\n"
@@ -163,12 +163,12 @@ def region_of(text: str, question: Question) -> str:
 
 
 def stub(text: str, questions: Sequence[Question], faulty: Mapping[str, str]) -> str:
-    """A solution in which questions are to be written.
+    """A solution with questions still to be written.
 
     Args:
         text: the solution without its marks.
         questions: those that are asked.
-        faulty: the region with a mistake in it, for each question where one is to be found.
+        faulty: the region with a mistake in it, for each question in which one is to be found.
     """
     for question in reversed(questions):  # so that the lines above keep their numbers
         region = region_of(text, question)
@@ -195,7 +195,7 @@ def label_at(region: str, fragment: str) -> str:
 
 
 def labels_in(region: str) -> list[int]:
-    """The numbers of all its labels."""
+    """The numbers of all labels in a region."""
     return [int(number) for number in re.findall(r"# \[(\d+)\]$", region, flags=re.M)]
 
 

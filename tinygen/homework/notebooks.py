@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from tinygen.errors import InputError
 
 LARGEST_SOURCE = 200_000
-"""Of a program, as JSON in bytes; with a driver it is to be less than LARGEST_TREE of wire.py."""
+"""The largest program, as JSON in bytes; with a driver it must be below LARGEST_TREE of wire.py."""
 
 
 class Cell(NamedTuple):
@@ -23,7 +23,7 @@ class Cell(NamedTuple):
 
 
 def cells(source: str) -> list[Cell]:
-    """A program in cells: each function and class has its own, with the comments above it."""
+    """A program as cells: each function and class has its own, with the comments above it."""
     lines = source.split("\n")
     starts = [0]
     previous: ast.stmt | None = None
@@ -47,7 +47,7 @@ def _decorators(statement: ast.stmt) -> list[ast.expr]:
 
 
 def notebook(all_cells: Sequence[Cell]) -> str:
-    """A notebook as the text of its file."""
+    """The text of a notebook's file."""
     written: list[dict[str, Any]] = []
     for number, cell in enumerate(all_cells):
         one: dict[str, Any] = {"cell_type": cell.kind, "id": f"cell-{number}"}
@@ -64,11 +64,11 @@ def notebook(all_cells: Sequence[Cell]) -> str:
 def source_of(text: str) -> str:
     """The program in a notebook: its cells of code, each below a line ``# %% cell 5``.
 
-    What only Jupyter understands becomes a comment, or one behind a ``pass``; graders' cells are
+    What only Jupyter understands becomes a comment, or one after a ``pass``; graders' cells are
     left out. Lines stay lines.
 
     Raises:
-        InputError: it is no notebook, or there is too much in it.
+        InputError: it is not a notebook, or there is too much in it.
     """
     try:
         programs = [
@@ -94,20 +94,20 @@ def _one_kind_of_line(text: str) -> str:
 
 
 def _is_graders(cell: dict[str, Any]) -> bool:
-    """Whether a cell is of nbgrader's tests, not of the student's program."""
+    """Whether a cell belongs to nbgrader's tests, not to the student's program."""
     metadata = cell.get("metadata", {}).get("nbgrader", {})
     return bool(metadata.get("grade")) and not metadata.get("solution")
 
 
 RUN_AS_PYTHON = {"%%capture", "%%prun", "%%time"}
-"""Magics of cells below which there is a program of the notebook's own."""
+"""Cell magics after which the rest of the cell is still Python of the notebook."""
 MAGIC = re.compile(
     r"^( *)((?:\w[\w, ]*= *)?[!%]{1,2}[\w./~{].*|\?.*|%*[\w.]+\?{1,2} *)$", flags=re.M
 )
 
 
 def _without_magics(text: str) -> str:
-    """A cell in which what only Jupyter understands is a comment."""
+    """A cell with what only Jupyter understands turned into comments."""
     lines = text.split("\n")
     if lines[0].startswith("%%"):
         program = lines[1:] if lines[0].split()[0] in RUN_AS_PYTHON else []
@@ -121,17 +121,17 @@ def _without_magics(text: str) -> str:
 
 
 def text_of(name: str, data: bytes) -> str:
-    """The text of a file, whatever an editor made of it.
+    """The text of a file, however an editor has encoded it.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not text.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = data.decode("utf-16", errors="replace")
     else:
         try:
             text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:  # an old editor's; what Python needs is the same in most of them
+        except UnicodeDecodeError:  # an old editor's; Python needs what is the same in most of them
             text = data.decode("latin-1")
     if "\0" in text:
         raise InputError(f"expected text, got {name}, which has null bytes in it")

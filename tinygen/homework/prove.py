@@ -26,14 +26,15 @@ SEEDS = (0, 1, 2)
 def prove(
     assignment: Assignment, numbers: Sequence[int] = range(8), seeds: Sequence[int] = SEEDS
 ) -> Iterator[str]:
-    """What is wrong with an assignment, a sentence each; nothing, if all is well.
+    """What is wrong with an assignment, a sentence each; nothing if all is well.
 
-    Everything runs in this process, since it is all ours: see `prove_grading` for the sandbox.
+    Everything runs in this process, since all of it is trusted: see `prove_grading` for the
+    sandbox.
 
     Args:
         assignment: what to prove.
-        numbers: the variants; all forms are among any few consecutive numbers.
-        seeds: of the numbers with which mistakes are tried.
+        numbers: the variants; any few consecutive numbers include all forms.
+        seeds: for the numbers with which mistakes are tried.
     """
     yield from about_the_folder(assignment)
     for number in numbers:
@@ -52,7 +53,7 @@ def _prefixed(prefix: str, sentences: Iterator[str]) -> Iterator[str]:
 
 
 def about_the_folder(assignment: Assignment) -> Iterator[str]:
-    """What is missing."""
+    """What is missing in the folder."""
     for name in ("page.md", "teacher.md"):
         if not (assignment.folder / name).exists():
             yield f"expected a {name}"
@@ -76,13 +77,13 @@ def about(assignment: Assignment, variant: Variant, seeds: Sequence[int]) -> Ite
     yield from _stub(assignment, variant)
     yield from _solution(assignment, variant)
     yield from _sizes(assignment, variant)
-    if variant.number < len(assignment.forms):  # of its form; others differ in letters only
+    if variant.number < len(assignment.forms):  # one per form; others differ only in letters
         for seed in seeds:
             yield from _prefixed(f"seed {seed}", _mistakes(assignment, variant, seed))
 
 
 def _page(assignment: Assignment, variant: Variant) -> Iterator[str]:
-    """It has the equations, and no letter that only looks like one of those that are renamed."""
+    """The page has the equations, and no letter that only looks like one that is renamed."""
     page = variants.rename_page(assignment.page, variant)
     for mistake in assignment.mistakes:
         assignment.hint([mistake], variant)
@@ -95,7 +96,7 @@ def _page(assignment: Assignment, variant: Variant) -> Iterator[str]:
 
 
 def _plain_letters(assignment: Assignment) -> Iterator[str]:
-    """What the page writes without an @, though in some variant it is a letter."""
+    """What the page writes without an @ although it is a letter in some variant."""
     options = [letter for options in assignment.letters.values() for letter in options]
     for segment in variants.SEGMENT.finditer(assignment.page):
         if segment["math"]:
@@ -111,7 +112,7 @@ def _plain_letters(assignment: Assignment) -> Iterator[str]:
 
 
 def _labels(assignment: Assignment) -> Iterator[str]:
-    """Each mistake that is to be found begins on a line with a label."""
+    """Each mistake to be found begins on a line with a label."""
     for form in assignment.forms:
         plain = Variant(0, form, {})
         source, questions = assignment.source(plain), assignment.questions(plain)
@@ -125,7 +126,7 @@ def _labels(assignment: Assignment) -> Iterator[str]:
 
 
 def _stub(assignment: Assignment, variant: Variant) -> Iterator[str]:
-    """The stub says of each question that it is to be written, and does not have the answer."""
+    """The stub says that each question is to be written, and does not contain the answer."""
     for level in marks.LEVELS:
         stub = assignment.stub(variant, level)
         for q in assignment.questions(variant, level):
@@ -141,7 +142,7 @@ def _stub(assignment: Assignment, variant: Variant) -> Iterator[str]:
 
 
 def _solution(assignment: Assignment, variant: Variant) -> Iterator[str]:
-    """It is right, in its own letters as well as in those of the variant."""
+    """The solution is right, in its own letters as well as in those of the variant."""
     source = assignment.solution(variant)
     for q in assignment.questions(variant):
         known = assignment.known(q.id, variant, SEEDS[0])
@@ -151,7 +152,7 @@ def _solution(assignment: Assignment, variant: Variant) -> Iterator[str]:
 
 
 def _sizes(assignment: Assignment, variant: Variant) -> Iterator[str]:
-    """A matrix is not square in all cases, nor has it an axis of 1: its transpose would pass."""
+    """A matrix must not be square, or have an axis of 1, in all cases: its transpose would pass."""
     for q in assignment.questions(variant):
         cases = assignment.cases(q.id, variant.form, SEEDS[0])
         for name in cases[0]:
@@ -164,7 +165,7 @@ def _sizes(assignment: Assignment, variant: Variant) -> Iterator[str]:
 
 
 def rounds(assignment: Assignment, variant: Variant) -> Iterator[list[Mistake]]:
-    """The first mistake of each question at once, then the second of each, ..."""
+    """The first mistakes of all questions at once, then all second ones, ..."""
     of_questions = [
         assignment.mistakes_of(q.id, variant.form) for q in assignment.questions(variant)
     ]
@@ -173,9 +174,9 @@ def rounds(assignment: Assignment, variant: Variant) -> Iterator[list[Mistake]]:
 
 
 def _mistakes(assignment: Assignment, variant: Variant, seed: int) -> Iterator[str]:
-    """Each loses its question and no other, and has a hint of its own.
+    """Each mistake loses its question and no other, and has a hint of its own.
 
-    Those of different questions are planted at once, and one by one only where that goes wrong.
+    Those of different questions are planted at once, and one by one only if that goes wrong.
     """
     known = {q.id: assignment.known(q.id, variant, seed) for q in assignment.questions(variant)}
     for id_, of_question in known.items():
@@ -193,7 +194,7 @@ def _mistakes(assignment: Assignment, variant: Variant, seed: int) -> Iterator[s
 
 
 def _hints(mistakes: Sequence[Mistake], known: Known) -> Iterator[str]:
-    """Each has a result of its own."""
+    """Each mistake has a result of its own."""
     hints = known.mistakes()
     if len(hints) < len(mistakes):
         yield f"of {len(mistakes)} mistakes, {len(hints)} give a result"
@@ -210,7 +211,7 @@ def _planted(
     asked: Mapping[str, Known],
     planted: Sequence[Mistake],
 ) -> Iterator[str]:
-    """Mistakes of different questions lose these, each with its hint, and no other one."""
+    """Mistakes in different questions lose these questions, each with its hint, and no others."""
     source = assignment.source(variant, planted)
     hints = {mistake.question: assignment.hint([mistake], variant) for mistake in planted}
     where = " and ".join(f"{m.question}: {m.old!r} -> {m.new!r}" for m in planted)
@@ -232,12 +233,12 @@ def _planted(
 def prove_grading(
     assignment: Assignment, numbers: Sequence[int] = (), most: int | None = None
 ) -> Iterator[str]:
-    """What is wrong with the grades that submissions get, which run in the sandbox here.
+    """What is wrong with the grades of submissions that run in the sandbox.
 
     Args:
         assignment: what to prove.
         numbers: the variants; by default one of each form.
-        most: of how many mistakes of a question; by default of all.
+        most: how many mistakes of each question to try; by default all.
     """
     for number in numbers or range(len(assignment.forms)):
         variant = assignment.variant(number)
@@ -253,7 +254,7 @@ def prove_grading(
 def _graded(
     assignment: Assignment, variant: Variant, source: str, expected: Mapping[str, str]
 ) -> Iterator[str]:
-    """What is wrong with a grade; `expected` has the sentence on each question that is wrong."""
+    """What is wrong with a grade; `expected` has the sentence about each question that is wrong."""
     where = f"graded, variant {variant.number}"
     try:
         result = _grade(assignment, variant, source)
@@ -278,7 +279,7 @@ def _grade(assignment: Assignment, variant: Variant, source: str) -> Grade:
 
 
 def prove_cheats(assignment: Assignment) -> Iterator[str]:
-    """Which cheats get points; they are tried in the place of questions, one in each."""
+    """Which cheats get points; each is tried in place of a question."""
     variant, names = assignment.variant(0), [*CHEATS]
     source, questions = assignment.source(variant), assignment.questions(variant)
     with tempfile.TemporaryDirectory() as folder:
@@ -295,7 +296,7 @@ def prove_cheats(assignment: Assignment) -> Iterator[str]:
 
 
 def cheat(name: str, assignment: Assignment, question: Question, outside: Path) -> str:
-    """The lines that cheat in the place of a question; `outside` is a file that must not be."""
+    """The lines that cheat in place of a question; `outside` is a file that must not be created."""
     variant = assignment.variant(0)
     region = marks.region_of(assignment.source(variant), question)
     body = CHEATS[name].strip("\n")

@@ -18,30 +18,30 @@ from tinygen.homework.classroom import CLASS_FILE, SUFFIXES, Result, listed
 from tinygen.homework.marks import plural
 
 WIDTH = 80
-"""Of a terminal, in characters."""
+"""The width of a terminal, in characters."""
 BAR = 40
 """The longest bar of the histogram, in characters."""
 BINS = 10
 LONGEST_NAME = 18
-"""Of a student, in the table."""
+"""The longest name of a student in the table."""
 FIELDS = {
     *("student", "file", "assignment", "variant", "points", "of", "isolation", "questions"),
     *("problems", "fingerprint"),
 }
-"""Of a result, which a file of another program does not have."""
+"""The fields of a result, which another program's file does not have."""
 
 
 def report(folder: str | os.PathLike[str]) -> str:
     """The report on a folder of results that `grade` has written.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no results.
     """
     results = results_in(folder)
     names = sorted({result["assignment"] for result in results if result["assignment"]})
     parts = {name: [r for r in results if r["assignment"] == name] for name in names}
     unknown = [result for result in results if not result["assignment"]]
-    if unknown:  # in a class with one homework they were to be of that
+    if unknown:  # all should be of the class's one homework
         name = names[0] if len(names) == 1 else "it is not known of which homework"
         parts[name] = [*parts.get(name, []), *unknown]
     blocks = [lines for part in parts.items() for lines in _of_assignment(*part)]
@@ -52,11 +52,11 @@ def report(folder: str | os.PathLike[str]) -> str:
 def csv_of(folder: str | os.PathLike[str]) -> str:
     """The points in a folder of results, a line for each student, as spreadsheets read them.
 
-    A cell is empty where there is nothing to be said, such as the points of one whom the grader
-    could not grade. A name that a spreadsheet would compute, such as ``=1+1``, has a ' before it.
+    A cell is empty where there is nothing to say, such as the points of a student whom the grader
+    could not grade. A name that a spreadsheet would compute, such as ``=1+1``, gets a ' before it.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no results.
     """
     results = results_in(folder)
     ids = _questions(results)
@@ -74,10 +74,10 @@ def csv_of(folder: str | os.PathLike[str]) -> str:
 
 
 def results_in(folder: str | os.PathLike[str]) -> list[Result]:
-    """The results that `grade` has written there the last time; those of earlier ones are old.
+    """The results that the last `grade` has written there, without those of earlier ones.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no results.
     """
     results = [*_read(Path(folder))]
     if not results:
@@ -86,7 +86,7 @@ def results_in(folder: str | os.PathLike[str]) -> list[Result]:
 
 
 def _read(folder: Path) -> Iterator[Result]:
-    """The results that are of the class, or all of them where it is not known."""
+    """The results of the class, or all of them if the class is not known."""
     students = _class_of(folder)["students"]
     results = _all_in(folder)
     return (result for result in results if not students or result["student"] in students)
@@ -97,17 +97,17 @@ def _all_in(folder: Path) -> Iterator[Result]:
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            continue  # another program's, as what has other fields
+            continue  # another program's, like a file with other fields
         if isinstance(result, dict) and result.keys() >= FIELDS:
             yield result
 
 
 def _class_of(folder: Path) -> dict[str, Any]:
-    """The students of whom there are results, or will be, and the variants they were given."""
+    """The students who have results, or will have, and the variants they were given."""
     nobody: dict[str, Any] = {"students": [], "variants": {}}
     try:
         return nobody | json.loads((folder / CLASS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):  # results that somebody put together
+    except (OSError, ValueError, TypeError):  # results that somebody collected
         return nobody
 
 
@@ -120,7 +120,7 @@ def _of_assignment(name: str, results: Sequence[Result]) -> Iterator[list[str]]:
 
 
 def _table(results: Sequence[Result]) -> list[str]:
-    """A line for each student, a column for each question; and for variants, if they differ."""
+    """A line for each student, a column for each question, and one for variants if they differ."""
     ids = _questions(results)
     with_variant = len({result["variant"] for result in results if result["questions"]}) > 1
     rows = [["student", "variant", "points", *ids]]
@@ -147,13 +147,13 @@ def _questions(results: Sequence[Result]) -> list[str]:
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """A line of the table: the name stands on the left, numbers on the right."""
+    """A line of the table: the name is aligned left, numbers right."""
     right = (f"{cell:>{width}}" for cell, width in zip(cells[1:], widths[1:], strict=True))
     return " ".join([f"{cells[0]:<{widths[0]}}", *right])
 
 
 def _short(name: str) -> str:
-    """A name that a table has room for, and which cannot look like more of its columns."""
+    """A name that fits into a table, and that cannot look like further columns."""
     name = " ".join(name.split())
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
@@ -187,7 +187,7 @@ def _histogram(results: Sequence[Result]) -> list[str]:
 
 
 def _failures(results: Sequence[Result]) -> list[str]:
-    """The questions that most students have wrong, each with what is said of it most often."""
+    """The questions that most students have wrong, each with its most frequent sentence."""
     tried = [result for result in results if not _is_blank(result)]
     wrong: dict[str, Counter[str]] = defaultdict(Counter)
     for result in tried:
@@ -207,9 +207,9 @@ def _failures(results: Sequence[Result]) -> list[str]:
 
 
 def _is_blank(result: Result) -> bool:
-    """Whether it says nothing of an equation: it is empty, or one and the same stops all of it.
+    """Whether a result says nothing about equations: it is empty, or one error stops all of it.
 
-    With hidden hints, nobody knows what it is that stops it; nor is it known of one question.
+    With hidden hints, or with a single question, that cannot be known.
     """
     texts = [q["text"] for q in result["questions"]]
     alike = len({*texts}) < 2 and len(texts) != 1 and "wrong" not in texts
@@ -224,7 +224,7 @@ def _notes(results: Sequence[Result]) -> Iterator[str]:
 
 
 def _notes_on_class(results: Sequence[Result], folder: str | os.PathLike[str]) -> Iterator[str]:
-    """What shows in a class only: the same program twice, another's variant, who is missing."""
+    """What only a class can show: the same program twice, another's variant, who is missing."""
     same, files = defaultdict(list), defaultdict(list)
     for result in results:
         if result["points"]:
@@ -249,7 +249,7 @@ def _notes_on_class(results: Sequence[Result], folder: str | os.PathLike[str]) -
 def _notes_on_variants(
     results: Sequence[Result], students: Collection[str], variants: Mapping[str, int]
 ) -> Iterator[str]:
-    """How what was handed in compares with what was given out."""
+    """How the variants handed in compare with those given out."""
     for result in results:
         given, got = variants.get(listed(result["student"], variants)), result["variant"]
         if None not in (given, got) and given != got:
@@ -266,7 +266,7 @@ def _notes_on_variants(
 
 
 def _titled(title: str, sentences: Sequence[str]) -> list[str]:
-    """Sentences below a title, if there are any, in lines that a terminal has room for."""
+    """Sentences below a title, if there are any, in lines that fit a terminal."""
     wrapped = (
         textwrap.fill(one, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
         for one in sentences

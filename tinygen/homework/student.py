@@ -24,7 +24,7 @@ from tinygen.homework.submission import LONGEST_NAME, name_of
 from tinygen.homework.variants import Variant
 
 PUBLIC_SEED = 0
-"""Of the numbers that students check with; a grade is computed with another."""
+"""The seed of the numbers that students check with; grades are computed with another."""
 
 FORMATS = {"py": ".py", "notebook": ".ipynb"}
 
@@ -65,17 +65,17 @@ def new(
     Args:
         assignment: which homework.
         out: the folder, which must not exist.
-        number: of the variant.
+        number: that of the variant.
         level: 1 for the short homework, 2 for all of it.
         format: ``"py"`` or ``"notebook"``.
-        hints: ``"shown"``, or ``"hidden"``: check.py does not know what is often done wrong.
+        hints: ``"shown"``, or ``"hidden"``: check.py does not know the common mistakes.
 
     Returns:
         The file in which the student writes.
 
     Raises:
         InputError: `out` exists, or there is no such level, format or hints.
-        OSError: it cannot be written.
+        OSError: the folder cannot be written.
     """
     refuse_unknown("format", format, FORMATS)
     refuse_unknown("hints", hints, HINTS)
@@ -87,7 +87,7 @@ def new(
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder that is `out` when it is finished, and nothing if it is not."""
+    """A folder that becomes `out` once it is complete, and is removed otherwise."""
     out = out.resolve()
     if out.exists():
         raise InputError(f"{out.name} exists already; expected the name of a new folder")
@@ -105,16 +105,16 @@ def new_class(assignment: Assignment, out: Path, students: Sequence[str], **opti
 
     Args:
         assignment: which homework.
-        out: the folder of all, which must not exist.
+        out: the folder for all of them, which must not exist.
         students: their names.
-        options: of `new`.
+        options: those of `new`.
 
     Returns:
         a table of the variants, ``out/variants.csv``.
 
     Raises:
-        InputError: `out` exists, or a name cannot be that of a folder, or is there twice.
-        OSError: it cannot be written.
+        InputError: `out` exists, or a name cannot be a folder's, or occurs twice.
+        OSError: a folder cannot be written.
     """
     names = [name_of(name) for name in students]
     _refuse_names(names)
@@ -127,7 +127,7 @@ def new_class(assignment: Assignment, out: Path, students: Sequence[str], **opti
 
 
 def _refuse_names(names: Sequence[str]) -> None:
-    """Those which could not be a folder's, and twice the same, as on some disks Ada and ada are."""
+    """Refuse names that cannot be a folder's, or occur twice, as Ada and ada do on some disks."""
     if not names:
         raise InputError("expected the names of students, got none")
     lower = [name.lower() for name in names]
@@ -172,7 +172,7 @@ CHECK_CELL = Cell(
 
 
 def student_cells(page: str, program: str) -> list[Cell]:
-    """The cells of a notebook: page, program, and the check, before what tries the program."""
+    """The cells of a notebook: page, program, and the check, before the code that tries it."""
     first, *functions = cells(program)
     demo = [cell for cell in functions if cell.text.startswith('if __name__ == "__main__"')]
     functions = [cell for cell in functions if cell not in demo]
@@ -180,7 +180,7 @@ def student_cells(page: str, program: str) -> list[Cell]:
 
 
 def beside_each_other(text: str) -> str:
-    """A file of tinygen that imports those which are copied with it from the same folder."""
+    """A file of tinygen, changed to import those copied with it from the same folder."""
     text = re.sub(
         r"^from tinygen\.homework\.sandbox import", "from checking import", text, flags=re.M
     )
@@ -192,7 +192,7 @@ def beside_each_other(text: str) -> str:
 def _numbers(
     assignment: Assignment, question: marks.Question, variant: Variant, hints: str
 ) -> dict[str, Any]:
-    """What check.py needs to know of a question."""
+    """What check.py needs to know about a question."""
     seconds = assignment.seconds(question.id)
     titled = {"title": question.title, "points": question.points, "seconds": seconds}
     if question.label_of:
@@ -254,7 +254,7 @@ def _table(assignment: Assignment, variant: Variant, level: int) -> Iterator[str
 
 
 def judges(assignment: Assignment) -> str:
-    """The judges that students may have, with all that they use of assignment.py: no answers."""
+    """The judges that students may have, and what they use of assignment.py: no answers."""
     text = (assignment.folder / "assignment.py").read_text(encoding="utf-8")
     statements = ast.parse(text).body
     defined = {name: node for node in statements for name in _defines(node)}
@@ -277,7 +277,7 @@ def judges(assignment: Assignment) -> str:
 
 
 def _defines(node: ast.stmt) -> list[str]:
-    """The names that a statement gives a meaning."""
+    """The names that a statement defines."""
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return [node.name]
     if isinstance(node, (ast.Import, ast.ImportFrom)):

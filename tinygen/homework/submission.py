@@ -1,6 +1,6 @@
 """Reads what a student handed in, whatever it is, as the text of one Python file.
 
-Nothing is executed, nor unpacked to the disk, and no link is followed: it is a stranger's.
+Nothing is executed or unpacked to disk, and no link is followed: it is a stranger's.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from tinygen.homework.sandbox.parent import printable
 
 KB = 10**3
 LARGEST = {".py": 200 * KB, ".ipynb": 20_000 * KB}
-"""Of each kind of file that may be a submission, in bytes; a notebook has pictures in it."""
+"""The largest size of each kind of submission, in bytes; a notebook has pictures in it."""
 LARGEST_ZIP = 20_000 * KB
 LARGEST_TOGETHER = 40_000 * KB
-"""Of all that may be the submission in a folder or a zip, unpacked."""
+"""The largest total of all possible submissions in a folder or a zip, unpacked."""
 MOST_FILES = 2000
-"""In a folder or a zip."""
+"""The most files in a folder or a zip."""
 DEEPEST = 20
-"""Of folders in folders."""
+"""The deepest nesting of folders."""
 LONGEST_NAME = 50
-"""Of a student: it becomes the name of files, and a line of a table has to hold it."""
+"""The longest name of a student: it becomes a file name, and must fit a line of a table."""
 HEADER = re.compile(
     r"^# tinygen homework: (\w{1,40}), variant (\d{1,9})(?:, level ([12]))?\s*$", re.M
 )
 NOT_HANDED_IN = {"checking", "__pycache__", "__MACOSX", "check.py"}
-"""What the kit or the system put beside it."""
+"""What the kit or the system puts beside a submission."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Submission:
     """What was handed in.
 
     Attributes:
-        name: of the file.
-        source: its text as Python, lines ending in a line feed; of a notebook, its cells, with
+        name: that of the file.
+        source: its text as Python, lines ending in a line feed; for a notebook, its cells, with
             ``# %% cell 5`` above each.
         assignment, variant, level: what its first line says; "" and None if it says nothing.
         ignored: the names of other programs that came with it.
@@ -60,11 +60,11 @@ class Submission:
 
 
 def read(path: str | os.PathLike[str], assignment: str = "") -> Submission:
-    """What one student handed in.
+    """Read what one student handed in.
 
     Args:
         path: a .py or .ipynb file, or a folder or .zip with one in it.
-        assignment: which one it is of, if that is known.
+        assignment: which one it is for, if that is known.
 
     Raises:
         InputError: there is no submission, or more than one.
@@ -72,11 +72,11 @@ def read(path: str | os.PathLike[str], assignment: str = "") -> Submission:
     try:
         return _read(Path(path), assignment)
     except InputError as error:
-        raise InputError(printable(str(error))) from None  # names of files are a stranger's, too
+        raise InputError(printable(str(error))) from None  # file names are a stranger's too
 
 
 def name_of(text: str) -> str:
-    """A student's name as it stands in all lists: Macs write an umlaut as two characters."""
+    """A student's name as in all lists: Macs write an umlaut as two characters."""
     return " ".join(printable(unicodedata.normalize("NFC", text)).split()) or "?"
 
 
@@ -111,7 +111,7 @@ def _read(path: Path, assignment: str) -> Submission:
 
 
 def _choose(path: Path, texts: Mapping[str, str | InputError], assignment: str) -> str:
-    """The name of the one that is meant; a program goes before the notebook that it is of."""
+    """The name of the file that is meant; a program comes before the notebook it was made from."""
     texts = {n: texts[n] for n in texts if n[-6:] != ".ipynb" or f"{n[:-6]}.py" not in texts}
 
     def of(name: str) -> str:
@@ -155,9 +155,9 @@ def _may_be(name: str) -> bool:
 
 
 def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | InputError]]:
-    """Those in zips, too, as platforms give a folder to each student, if there are no others."""
+    """The files in a folder; if there are none, those in its zips, as some platforms have them."""
     count, zips, empty = 0, [], True
-    for parent, folders, names in os.walk(folder):  # which follows no links
+    for parent, folders, names in os.walk(folder):  # it follows no links
         deep = len(Path(parent).relative_to(folder).parts) == DEEPEST
         folders[:] = [
             f for f in sorted(folders) if f not in NOT_HANDED_IN and f[0] != "." and not deep
@@ -178,7 +178,7 @@ def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | InputError]]:
 
 
 def _of_file(path: Path, name: str) -> bytes | InputError:
-    """The contents of a file that is no link."""
+    """The contents of a file that is not a link."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | NO_WAITING)
         with open(descriptor, "rb") as file:
@@ -191,7 +191,7 @@ def _of_file(path: Path, name: str) -> bytes | InputError:
         return InputError(f"{name} cannot be read: {error.strerror}")
 
 
-NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # for the other end of a pipe
+NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # do not wait for a pipe's other end
 
 
 def _of_zip(path: Path) -> Iterator[tuple[str, bytes | InputError]]:
@@ -214,13 +214,13 @@ def _of_zip(path: Path) -> Iterator[tuple[str, bytes | InputError]]:
 
 
 def _of_member(file: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> bytes | InputError:
-    """The contents of a file in a zip, of which no more is unpacked than may be."""
+    """The contents of a file in a zip; no more is unpacked than is allowed."""
     if stat.S_ISLNK(member.external_attr >> 16):
         return InputError(f"expected a file, got {name}, which is a link")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return InputError(f"expected a common .zip, got {name} compressed in another way")
     largest = LARGEST[PurePosixPath(name).suffix.lower()]
-    if member.file_size > largest:  # of which no byte is unpacked: there may be many
+    if member.file_size > largest:  # not a byte is unpacked: there may be many
         return _too_large(largest, name)
     try:
         with file.open(member) as stream:

@@ -1,7 +1,7 @@
 """Variants of an assignment: which form a student gets, and which letters.
 
-Variant 0 is the solution as it stands. In code a letter is a whole name, or one with a d in front
-of it, a gradient: where ``z`` becomes ``h``, ``dz`` becomes ``dh``.
+Variant 0 is the solution as written. In code, a letter is a whole name, or one with a d in front of
+it for a gradient: where ``z`` becomes ``h``, ``dz`` becomes ``dh``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GREEK = (
 
 @dataclass(frozen=True)
 class Letter:
-    """A letter in code, and in LaTeX."""
+    """A letter in code and in LaTeX."""
 
     code: str
     latex: str
@@ -41,7 +41,7 @@ class Variant:
     """One student's version of an assignment.
 
     Attributes:
-        number: the same number gives the same variant, always.
+        number: the same number always gives the same variant.
         form: one of the assignment's forms, "" if it has none.
         letters: what each letter of the solution is called.
     """
@@ -65,7 +65,7 @@ def with_gradients(names: Mapping[str, str]) -> list[tuple[str, str]]:
 def choose(
     number: int, assignment: str, forms: Sequence[str], letters: Mapping[str, Sequence[Letter]]
 ) -> Variant:
-    """The variant of a number: forms take turns, and letters are independent of each other."""
+    """The variant with a number: forms take turns, and letters are chosen independently."""
 
     def pick(what: str, options: Sequence) -> int:
         digest = sha256(f"{assignment} {number} {what}".encode()).digest()
@@ -77,7 +77,7 @@ def choose(
 
 
 def rename_code(source: str, variant: Variant) -> str:
-    """A program in the letters of a variant; in comments and docstrings, where they are names."""
+    """A program in a variant's letters, also in comments and docstrings where they are names."""
     lines = source.splitlines(keepends=True)
     names = variant.names
     changes = [(t.start, t.end, names.get(t.string, t.string)) for t in names_in(source)]
@@ -101,7 +101,7 @@ def names_in(source: str) -> Iterator[tokenize.TokenInfo]:
         before = token.string
 
 
-# In a string: what is within backquotes, and the names of arguments as in "    x, z: matrices".
+# In a string: what is within backquotes, and names of arguments as in "    x, z: matrices".
 QUOTED = re.compile(r"`[^`]*`|^ +\w+(?:, \w+)*:", re.M)
 
 
@@ -121,10 +121,10 @@ SEGMENT = re.compile(r"(?P<code>```.*?```|`[^`\n]*`)|(?P<math>\$\$.*?\$\$|\$[^$]
 
 
 def rename_page(text: str, variant: Variant) -> str:
-    """A page in which each ``@z`` is the letter: in code as in code, in mathematics as LaTeX.
+    """A page with each ``@z`` replaced by the letter: as code in code, as LaTeX in mathematics.
 
     Raises:
-        InputError: what stands after an @ is no letter, or is in prose.
+        InputError: what follows an @ is not a letter, or is in prose.
     """
     pieces = []
     end = 0
@@ -143,10 +143,10 @@ def _no_letters(prose: str) -> str:
 
 
 def rename_marked(text: str, variant: Variant, *, latex: bool = False) -> str:
-    """A text in which each ``@z`` is a letter of the variant, as code or as LaTeX.
+    """A text with each ``@z`` replaced by a letter of the variant, as code or as LaTeX.
 
     Raises:
-        InputError: what stands after an @ is no letter.
+        InputError: what follows an @ is not a letter.
     """
     longest_first = sorted(variant.letters, key=len, reverse=True)
 
@@ -161,14 +161,14 @@ def rename_marked(text: str, variant: Variant, *, latex: bool = False) -> str:
 
 
 def refuse_clashes(letters: Mapping[str, Sequence[Letter]], sources: Mapping[str, str]) -> None:
-    """Letters must not stand for two things, nor for what has its name in a solution.
+    """No letter may stand for two things, or be a name that a solution already uses.
 
     Args:
         letters: the choices for each letter of a solution.
         sources: the solutions, by the names of their files.
 
     Raises:
-        InputError: some do.
+        InputError: one does.
     """
     owner: dict[str, str] = {}
     for old, options in letters.items():

@@ -1,7 +1,7 @@
 """Homework for other graders: what Gradescope, otter-grader and nbgrader take.
 
 Each has two halves: ``gradescope.py`` writes the package, and ``gradescope_autograder.py`` is in it
-and runs there. All give the points of `grade`, because `grade` gives them.
+and runs there. All give the same points as `grade`, because they call it.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ def package(
     """Write what a platform needs to grade an assignment, and return where.
 
     Args:
-        name: of the assignment, such as ``"vae"``.
+        name: that of the assignment, such as ``"vae"``.
         platform: one of `PLATFORMS`.
         out: a zip that does not exist, by default ``vae-gradescope.zip``; for nbgrader, the folder
             of a course, which may have other assignments already.
-        variant: of all submissions; None for the one that the first line of each names.
-        level: below it, questions are not asked.
-        seed: of the arrays that submissions are graded with; None for a new one.
+        variant: that of all submissions; None for the one that the first line of each names.
+        level: questions above it are not asked.
+        seed: for the arrays that submissions are graded with; None for a new one.
         hints: "shown" or "hidden".
 
     Raises:
-        InputError: there is no such assignment, platform, level or hints, or it exists already.
+        InputError: there is no such assignment, platform, level or hints, or `out` exists already.
     """
     refuse_unknown("platform", platform, PLATFORMS)
     marks.refuse_other_level(level)

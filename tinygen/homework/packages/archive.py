@@ -10,7 +10,7 @@ from tinygen.files import replacing
 
 
 def write_zip(path: Path, texts: Mapping[str, str]) -> None:
-    """Write files into a zip; only their owner can read them, and run those that begin with #!."""
+    """Write files into a zip; only their owner can read them, and run those beginning with #!."""
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in sorted(texts.items()):
             member = zipfile.ZipInfo(name)  # of 1980

@@ -11,12 +11,12 @@ SANDBOX = ROOT / "tinygen" / "homework" / "sandbox"  # one half of it is read, n
 
 
 def bundle(folder: Path, *modules: str) -> dict[str, str]:
-    """All that is needed to grade the assignment in a folder.
+    """All files that are needed to grade the assignment in a folder.
 
-    Packages have an empty ``__init__.py``, so that no more is imported than is there.
+    Packages have an empty ``__init__.py``, so that nothing missing is imported.
 
     Args:
-        folder: of the assignment, under ``assignments/``.
+        folder: that of the assignment, under ``assignments/``.
         modules: what is run, such as ``"tinygen.homework.grading"``.
 
     Returns:
@@ -45,7 +45,7 @@ def _with_imports(waiting: list[Path]) -> set[Path]:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Names of what may be modules: for ``from a import b`` both ``a`` and ``a.b``."""
+    """Names that may be modules: for ``from a import b`` both ``a`` and ``a.b``."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

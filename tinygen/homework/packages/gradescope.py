@@ -47,9 +47,9 @@ def write(path: Path, assignment: Assignment, settings: Mapping[str, Any]) -> No
     """Write the zip that grades one assignment on Gradescope.
 
     Args:
-        path: of the zip.
-        assignment: that is to be graded.
-        settings: the arguments of `tinygen.homework.grading.grade` but the submission.
+        path: that of the zip.
+        assignment: the one to be graded.
+        settings: the arguments of `tinygen.homework.grading.grade` except the submission.
     """
     write_zip(
         path,

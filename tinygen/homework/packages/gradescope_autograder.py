@@ -1,4 +1,4 @@
-"""What runs at Gradescope: it grades the one submission, and writes results.json."""
+"""What runs on Gradescope: it grades one submission, and writes results.json."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FAILED = {
 
 
 def results(of: Grade) -> dict[str, Any]:
-    """The points of a submission, as Gradescope takes them."""
+    """The points of a submission in Gradescope's format."""
     return {
         "output": "\n".join([of.total, *of.problems]),
-        "output_format": "text",  # what a program has printed must not be taken for HTML
+        "output_format": "text",  # a program's output must not be read as HTML
         "test_output_format": "text",
         "test_name_format": "text",
         "visibility": "visible",
@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
     try:
         settings = json.loads((folder / "source" / "settings.json").read_text())
         its = grade(folder / "submission", **settings)
-        print(its)  # for the teacher, who also reads there which walls there were
+        print(its)  # for the teacher, including which walls there were
         content = results(its)
     except Exception:
         traceback.print_exc()

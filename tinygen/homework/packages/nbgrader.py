@@ -1,9 +1,9 @@
 """A course's folder for nbgrader: the notebook from which it makes the students', and how to grade.
 
 The notebook has each solution between the marks that ``nbgrader generate_assignment`` removes, and
-below it a cell with the points. That holds no answers: a preprocessor grades the notebook in
-tinygen's sandbox, instead of running it where the tests run, and gives each cell its points. If it
-is run nevertheless, it gives none: nbgrader takes what a cell returns for its points.
+below it a cell with the points. That cell holds no answers: a preprocessor grades the notebook in
+tinygen's sandbox, instead of running it where the tests run, and gives each cell its points. If the
+cell is run nevertheless, it gives none: nbgrader takes what a cell returns as its points.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TESTS = """\
 
 
 def source(assignment: Assignment, variant: Variant, level: int) -> str:
-    """The stub, in which each question's solution stands between nbgrader's marks."""
+    """The stub, with each question's solution between nbgrader's marks."""
     text = assignment.solution(variant)
     questions = assignment.questions(variant, level)
     regions = {q.id: _region(assignment, variant, q, text) for q in questions}
@@ -70,12 +70,12 @@ def notebook(page: str, program: str, questions: Sequence[Question]) -> str:
 
 
 def grade_metadata(id_: str, points: float) -> dict[str, Any]:
-    """What nbgrader knows of a cell that is graded."""
+    """What nbgrader knows about a graded cell."""
     return cell_metadata(id_, grade=True, locked=True, points=points)
 
 
 def cell_metadata(grade_id: str, **options: Any) -> dict[str, Any]:
-    """What nbgrader knows of a cell."""
+    """What nbgrader knows about a cell."""
     usual = {"schema_version": 3, "grade": False, "solution": False, "locked": False, "task": False}
     return {"nbgrader": {**usual, "grade_id": grade_id, **options}}
 
@@ -84,10 +84,10 @@ def write(path: Path, assignment: Assignment, settings: Mapping[str, Any]) -> No
     """Write an assignment into a folder for a course of nbgrader's, which may exist.
 
     Args:
-        path: of the folder.
-        assignment: that is to be graded.
-        settings: the arguments of `tinygen.homework.grading.grade` but the submission; without a
-            variant it is 0, since all students get one notebook.
+        path: that of the folder.
+        assignment: the one to be graded.
+        settings: the arguments of `tinygen.homework.grading.grade` except the submission; the
+            default variant is 0, since all students get one notebook.
 
     Raises:
         InputError: the course has this assignment already.

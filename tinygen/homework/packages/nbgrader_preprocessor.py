@@ -18,10 +18,10 @@ from tinygen.homework.packages.nbgrader import grade_metadata
 
 
 class GradedByTinygen(Execute):
-    """What takes the place of nbgrader's `Execute`.
+    """A replacement for nbgrader's `Execute`.
 
-    A notebook of a homework of tinygen is graded in tinygen's sandbox, instead of running it among
-    the tests; all others are run as ever.
+    A notebook of a tinygen homework is graded in tinygen's sandbox, instead of running it among the
+    tests; all others are run as usual.
     """
 
     homework = Dict(

@@ -1,4 +1,4 @@
-"""The autograder.zip that otter-grader takes, at ``otter run``, ``otter grade`` and on Gradescope.
+"""The autograder.zip for otter-grader: ``otter run``, ``otter grade``, and on Gradescope.
 
 It is like that of ``otter generate``, but its tests hold no answers: a plugin grades the submission
 in tinygen's sandbox, instead of running it where the tests run, and gives each test its points.
@@ -68,9 +68,9 @@ def write(path: Path, assignment: Assignment, settings: Mapping[str, Any]) -> No
     """Write the zip that grades one assignment with otter-grader.
 
     Args:
-        path: of the zip.
-        assignment: that is to be graded.
-        settings: the arguments of `tinygen.homework.grading.grade` but the submission.
+        path: that of the zip.
+        assignment: the one to be graded.
+        settings: the arguments of `tinygen.homework.grading.grade` except the submission.
     """
     config = {"plugins": [{f"{PLUGIN}.GradedByTinygen": dict(settings)}], "show_all_public": True}
     texts = {
@@ -90,7 +90,7 @@ def write(path: Path, assignment: Assignment, settings: Mapping[str, Any]) -> No
 
 
 def _version() -> str:
-    """The results of ``otter grade`` are read by the otter that is installed here."""
+    """The requirement on otter: the version here, which reads the results of ``otter grade``."""
     try:
         return "==" + metadata.version("otter-grader")
     except metadata.PackageNotFoundError:

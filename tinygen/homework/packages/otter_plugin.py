@@ -14,12 +14,12 @@ from tinygen.homework.grading import Grade, grade
 
 
 class GradedByTinygen(AbstractOtterPlugin):
-    """A plugin; its configuration has the arguments of `grade` but the submission."""
+    """A plugin; its configuration has the arguments of `grade` except the submission."""
 
     result: Grade
 
     def before_grading(self, config: AutograderConfig) -> None:
-        """Grade the submission, and empty otter's folder of all that was handed in.
+        """Grade the submission, and remove everything that was handed in from otter's folder.
 
         Otter would run it where the tests are, import modules from beside it, and unpickle its log.
         """
@@ -27,12 +27,12 @@ class GradedByTinygen(AbstractOtterPlugin):
         for path in Path(self.submission_path).parent.iterdir():
             if path.is_symlink() or path.is_file():
                 path.unlink()
-            elif path.name != "tests":  # which are ours
+            elif path.name != "tests":  # these are ours
                 shutil.rmtree(path)
         nbformat.write(nbformat.v4.new_notebook(), self.submission_path)  # for otter to read
 
     def before_execution(self, submission: nbformat.NotebookNode) -> nbformat.NotebookNode:
-        """There is nothing to be run; not even a name is left, which could be that of a module."""
+        """Leave nothing to be run; not even a name, which could be that of a module."""
         Path(self.submission_path).unlink()
         return nbformat.v4.new_notebook()
 

@@ -1,1 +1,1 @@
-"""Runs a program that nobody trusts: it gets arrays, returns arrays, and can reach nothing else."""
+"""Runs an untrusted program: it gets arrays, returns arrays, and can reach nothing else."""

@@ -2,11 +2,10 @@
 
     python -I -S child.py SOCKET NUMPY MODULE ...
 
-The first one, in which no line of a submission ever runs, imports what a submission may need, since
-behind the walls there are no files. It is forked whenever the grader wants a process in which
-nothing has happened: that takes a hundredth of what it takes to start Python and NumPy. The grader
-believes nothing that comes from such a process but its first message, which is sent before the
-submission is loaded.
+The first process, in which no line of a submission ever runs, imports what a submission may need,
+since behind the walls there are no files. It is forked whenever the grader wants a fresh process:
+that takes a hundredth of the time needed to start Python and NumPy. The grader trusts nothing that
+comes from such a process except its first message, which is sent before the submission is loaded.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ def main(descriptor: int, numpy_folder: str, modules: list[str]) -> None:
     for name in ours + [name for name in modules if name != "*"]:
         module = importlib.import_module(name)
         for part in getattr(module, "__all__", ()) if "*" in modules else ():
-            getattr(module, part, None)  # which is loaded now, if it was not yet
-    wire.unpack(wire.pack(None))  # and what this loads when it is first done
+            getattr(module, part, None)  # this loads it, if it was not yet
+    wire.unpack(wire.pack(None))  # and what the first call of this loads
     grader = socket.socket(fileno=descriptor)
     while True:
         _, descriptors, _, _ = socket.recv_fds(grader, 1, 1)
@@ -53,7 +52,7 @@ def main(descriptor: int, numpy_folder: str, modules: list[str]) -> None:
 
 
 def _serve(connection: socket.socket) -> None:
-    """Never returns, but by an exception: when the grader is gone."""
+    """Serve requests; it ends only by an exception, when the grader is gone."""
     import numpy as np
 
     from tinygen.homework.sandbox import courtesy, limits, loading, walls, wire
@@ -73,7 +72,7 @@ def _serve(connection: socket.socket) -> None:
     problems, usable = loading.load(task["source"], submission)
     message = wire.pack({**(problems or [{}])[0], "unusable": not usable})
     exec(compile(task["driver"], "<driver>", "exec"), driver.__dict__)
-    del task  # nobody needs to know the source that he is
+    del task  # a submission need not see its own source
     while True:
         wire.send(connection, message)
         request = wire.receive(connection)
@@ -84,7 +83,7 @@ def _serve(connection: socket.socket) -> None:
 
 
 def _packages_by_name_only() -> None:
-    """This folder's files can be imported by their names, and nothing else of tinygen."""
+    """Make this folder's files importable by their names, and nothing else of tinygen."""
     for name in ("tinygen", "tinygen.homework", "tinygen.homework.sandbox"):
         package = ModuleType(name)
         package.__path__ = []
@@ -93,19 +92,19 @@ def _packages_by_name_only() -> None:
 
 
 def _fork(connection: socket.socket) -> None:
-    """Go on as another process: the first one of the namespace, with which all in it end.
+    """Continue as another process: the first one of the namespace, with which all in it end.
 
-    The old one, which is outside, ends it when the grader closes the connection, or is gone.
+    The old process, which is outside, ends it when the grader closes the connection, or is gone.
     """
     pid = os.fork()
     if not pid:
-        os.setsid()  # a signal to all of its group must not reach the old one
-        with open(os.devnull, "r+") as nothing:  # what is printed is for nobody
+        os.setsid()  # a signal to its whole group must not reach the old one
+        with open(os.devnull, "r+") as nothing:  # nobody reads what is printed
             for standard in range(3):
                 os.dup2(nothing.fileno(), standard)
         return
     closed = select.poll()
-    closed.register(connection, 0)  # that the other end is closed is said in any case
+    closed.register(connection, 0)  # a closed other end is always reported
     ended = 0
     while not ended and not closed.poll(20):
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -118,7 +117,7 @@ def _fork(connection: socket.socket) -> None:
 
 
 def _exit_code(status: int) -> int:
-    """Of a process that was ended by a signal, 128 and the signal's number, as in a shell."""
+    """The exit code; for a process ended by a signal, 128 plus its number, as in a shell."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 

@@ -1,7 +1,7 @@
-"""Words for what a submission may not do, where the walls would only say "permission denied".
+"""Sentences about what a submission may not do, where walls would only say "permission denied".
 
-Whoever wants to gets around these. They are for those who did not know, and for systems that have
-no walls.
+Whoever wants to can get around these. They are for those who did not know, and for systems without
+walls.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ PARTS = [
 
 
 def named_in(source: str) -> list[str]:
-    """The modules that a submission may need: they are loaded while there are files.
+    """The modules that a submission may need: they are loaded while there are still files.
 
-    The last one is "*" if one of them may be needed with all that it loads late.
+    The last one is "*" if one of them may be needed with everything that it loads late.
     """
     words = {*re.findall(r"\w+", source)}
     named = [name for name in MODULES + PARTS if name.rpartition(".")[2] in words]
@@ -54,11 +54,11 @@ REFUSED = MappingProxyType(
         "ctypes.": "call C",
     }
 )
-"""Names of audit events, or their beginnings, with what they are."""
+"""Names of audit events, or their beginnings, with what they mean."""
 
 
 def refuse_actions() -> None:
-    """From now on this process gets a PermissionError with a sentence for what it may not do."""
+    """From now on, give this process a PermissionError with a sentence for what it may not do."""
     refused = tuple(REFUSED)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -70,7 +70,7 @@ def refuse_actions() -> None:
 
 
 def builtins_of_a_submission() -> dict[str, Any]:
-    """Python's builtins, but with an import that refuses with a sentence."""
+    """Python's builtins, but with an import whose errors are sentences."""
 
     def import_known(
         name: str,

@@ -17,9 +17,9 @@ class Limits:
     """What a submission may use.
 
     Attributes:
-        seconds: for all of its questions together; each has its own limit, too.
-        start: seconds until it is loaded, with all that its own top level does.
-        memory: bytes of addresses.
+        seconds: for all of its questions together; each also has its own limit.
+        start: seconds until it is loaded, including all that its top level does.
+        memory: bytes of address space.
         asks: how often a question may ask the grader.
     """
 
@@ -31,14 +31,14 @@ class Limits:
 
 LIBRARIES = ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "VECLIB_MAXIMUM")
 ONE_THREAD = {f"{name}_THREADS": "1" for name in LIBRARIES}
-"""What tells NumPy, in the environment, to start no threads, each of which needs memory."""
+"""The environment variables that tell NumPy to start no threads, each of which needs memory."""
 
 
 def set_limits(limits: Limits) -> list[str]:
-    """Limit this process for good; it cannot start others, nor threads, unless it is root's.
+    """Limit this process for good; it can start neither others nor threads, unless it is root's.
 
     Returns:
-        the limits that this system has: of "memory", "forks", ...
+        the limits that this system has: "memory", "forks", ...
     """
     wanted = {
         "memory": ("RLIMIT_AS", limits.memory),
@@ -52,7 +52,7 @@ def set_limits(limits: Limits) -> list[str]:
 
 
 def set_limit(constant: str, value: int) -> bool:
-    """Limit this process for good, if this system does: a Mac does not limit memory."""
+    """Limit this process for good, if this system can: a Mac does not limit memory."""
     with suppress(AttributeError, ValueError, OSError):
         resource.setrlimit(getattr(resource, constant), (value, value))
         return True
@@ -60,6 +60,6 @@ def set_limit(constant: str, value: int) -> bool:
 
 
 def busy() -> float:
-    """How many programs want to run on each core, at least 1: so much longer each of them takes."""
+    """How many programs compete for each core, at least 1: how many times longer each takes."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows does not say
     return max(1.0, load / (os.cpu_count() or 1))

@@ -15,7 +15,7 @@ FILE = "<submission>"
 
 
 class Submission(ModuleType):
-    """A submission, which says what is missing in it."""
+    """A submission, which reports what is missing in it."""
 
     def __getattr__(self, name: str) -> Any:
         raise Missing(f"expected `{name}` in the file, got none")
@@ -26,7 +26,7 @@ class Missing(AttributeError):
 
 
 def load(source: str, module: ModuleType) -> tuple[list[dict[str, Any]], bool]:
-    """Run a submission statement by statement, so that one which fails costs only itself.
+    """Run a submission statement by statement, so that one that fails costs only itself.
 
     Returns:
         what went wrong, see `describe`; and whether anything was run.
@@ -53,7 +53,7 @@ def load(source: str, module: ModuleType) -> tuple[list[dict[str, Any]], bool]:
 
 
 def _trees(source: str, problems: list[dict[str, Any]]) -> Iterator[ast.Module]:
-    """The programs in the cells; of a cell that is none, the statements that are."""
+    """The programs in the cells; for a cell that cannot be parsed, those statements that can."""
     for cell in _cells(source):
         try:
             yield _parse(cell)
@@ -63,7 +63,7 @@ def _trees(source: str, problems: list[dict[str, Any]]) -> Iterator[ast.Module]:
 
 
 def _whole_statements(source: str) -> Iterator[ast.Module]:
-    """From each line that is not indented on, as few lines as are a program; it may be none."""
+    """From each unindented line, the fewest lines that form a program, if any do."""
     lines = source.split("\n")
     starts = [i for i, line in enumerate(lines) if line[:1].strip(" \t#")] + [len(lines)]
     end = 0
@@ -84,7 +84,7 @@ def _cells(source: str) -> Iterator[str]:
 
 
 def _parse(source: str) -> ast.Module:
-    """A program, in which tabs may stand for four spaces, or for eight."""
+    """A program, in which tabs may stand for four or eight spaces."""
     try:
         return ast.parse(source, FILE)
     except IndentationError:

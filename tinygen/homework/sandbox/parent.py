@@ -1,7 +1,7 @@
-"""Runs a submission's questions in processes of its own, and believes nothing that they say.
+"""Runs a submission's questions in separate processes, and trusts nothing that they say.
 
-Whatever a process does, prints, sends or does not send, each question has an answer: a value, or
-a sentence. The right results never leave the grader.
+Whatever a process does, prints, sends or does not send, each question gets an answer: a value or a
+sentence. The right results never leave the grader.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from tinygen.homework.sandbox.limits import ONE_THREAD, Limits, busy
 
 CHILD = Path(__file__).with_name("child.py")
 PATIENCE = 60
-"""Seconds for Python and NumPy to start in, on a machine that has much else to do."""
+"""Seconds in which Python and NumPy must start, even on a busy machine."""
 WIDE, LONGEST = 120, 1000
-"""How many characters of a line are shown, and of a sentence."""
+"""How many characters of a line and of a sentence are shown."""
 OVER = "no time is left: all questions together have {:g} s"
 LARGEST_ASK = 2**20
-"""In bytes: a grader that is asked is not to be kept busy."""
+"""In bytes: a submission that asks must not keep the grader busy."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Request:
 
     Attributes:
         question: a function of the driver: ``"q3"``.
-        arguments: which it gets.
-        seconds: which it has.
-        alone: in a process that has not been asked anything else, so that nothing can be known
-            there of other requests.
+        arguments: those it gets.
+        seconds: how many it has.
+        alone: whether to ask a process that has not been asked anything else, so that it can know
+            nothing about other requests.
     """
 
     question: str
@@ -56,11 +56,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a submission said to a request.
+    """A submission's answer to a request.
 
     Attributes:
-        result: the value, of any type that wire.py has; None if there is a problem.
-        problem: a sentence, "" if there is none.
+        result: the value, of any type that wire.py supports; None if there is a problem.
+        problem: a sentence, or "" if there is none.
     """
 
     result: Any
@@ -69,12 +69,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Run:
-    """What became of a submission.
+    """The result of running a submission.
 
     Attributes:
         answers: one for each request.
         walls: the names of those that the operating system had; see walls.py and limits.py.
-        problem: what went wrong while it was loaded; questions that do not need that are answered.
+        problem: what went wrong in loading it; questions that do not need that are still answered.
     """
 
     answers: list[Answer]
@@ -86,7 +86,7 @@ Ask = Callable[[Request, str, dict[str, Any]], Any]
 
 
 class SandboxError(RuntimeError):
-    """There is no sandbox to run something in, which is not a submission's fault."""
+    """There is no sandbox to run something in; this is not a submission's fault."""
 
 
 class _Problem(Exception):
@@ -105,13 +105,13 @@ def run(
     Args:
         source: the submission, a Python file.
         driver: a Python file with a function ``q3(submission, arguments, ask)`` for each question.
-        requests: they are asked one after another. A process that had to be ended is replaced.
+        requests: they are made one after another. A process that had to be ended is replaced.
         ask: what answers when a driver asks: called with the request, a name and arrays.
         limits: how much it may use.
 
     Raises:
-        InputError: there is no way to do so on this system.
-        SandboxError: this time there was none.
+        InputError: this system cannot run a sandbox.
+        SandboxError: it could not do so this time.
     """
     if not hasattr(socket, "AF_UNIX") or os.name != "posix":
         raise InputError("expected Linux or a Mac to grade on; on Windows, use its Linux (WSL)")
@@ -128,8 +128,8 @@ class _Sandbox:
     """The processes of a submission, one at a time, and the one that starts them: see child.py.
 
     Attributes:
-        source, driver, ask, limits: as of `run`.
-        end_of_time: when all questions together have had theirs.
+        source, driver, ask, limits: as in `run`.
+        end_of_time: when the time for all questions together is over.
     """
 
     def __init__(self, source: str, driver: str, ask: Ask | None, limits: Limits) -> None:
@@ -143,7 +143,7 @@ class _Sandbox:
         with theirs:
             try:
                 self._process = self._start(theirs.fileno())
-            except OSError as error:  # as there are too many processes
+            except OSError as error:  # for instance too many processes
                 self._socket.close()
                 os.rmdir(self._folder)
                 raise SandboxError(f"the sandbox did not start: {error}") from None
@@ -166,14 +166,14 @@ class _Sandbox:
         )
 
     def answer(self, request: Request) -> Answer:
-        """What is said to a request; a question that had to be stopped is not asked again."""
+        """The answer to a request; a question that had to be stopped is not asked again."""
         if request.question in self._stopped:
             return self._stopped[request.question]
         child = self._child or self.new_child()
         if not child.unusable and (not child.alive or (child.asked and request.alone)):
             child = self.new_child()
         answer = child.answer(request)
-        if child.crashed and child.asked > 1:  # perhaps by what an earlier question did
+        if child.crashed and child.asked > 1:  # perhaps because of an earlier question
             child = self.new_child()
             answer = child.answer(request)
         if not child.alive:
@@ -181,25 +181,25 @@ class _Sandbox:
         return answer
 
     def new_child(self) -> _Child:
-        """A process in which nothing was asked yet, in the place of the one before."""
+        """Replace the process by one that has not been asked anything yet."""
         if self._child:
             self._child.end()
         connection, theirs = socket.socketpair()
-        with theirs, suppress(OSError):  # then `connection` is closed, too
+        with theirs, suppress(OSError):  # then `connection` is closed too
             socket.send_fds(self._socket, [b"1"], [theirs.fileno()])
         self._child = child = _Child(connection, self)
         child.load()
         return child
 
     def exit_code(self) -> int:
-        """Of a process that has ended, or does so, since its connection is closed."""
+        """The exit code of a process that has ended, or is ending as its connection is closed."""
         self._socket.settimeout(PATIENCE)
         with suppress(OSError, IndexError):
             return self._socket.recv(1)[0]
         raise SandboxError("the sandbox has ended by itself, or cannot end a process")
 
     def deadline(self, seconds: float, too_long: str, most: float = 1) -> _Deadline:
-        """The end of so many seconds, or of a part of the time that is left for all questions."""
+        """The end of so many seconds, or of a part of the time left for all questions."""
         now = time.monotonic()
         own, left = seconds * busy(), most * (self.end_of_time - now)
         if own <= left:
@@ -207,7 +207,7 @@ class _Sandbox:
         return _Deadline(now + left, OVER.format(self.limits.seconds))
 
     def errors(self) -> str:
-        """What the processes that run no submission complain of; they are ended."""
+        """The errors of the processes that run no submission; this ends them."""
         self._kill()
         assert self._process.stderr
         return self._process.stderr.read().decode(errors="replace")
@@ -228,7 +228,7 @@ class _Sandbox:
         self._socket.close()
         try:
             os.rmdir(self._folder)
-        except OSError:  # there were no walls, and it has folders in it, however deep
+        except OSError:  # there were no walls, and it contains folders
             subprocess.run(["rm", "-rf", self._folder], stderr=subprocess.DEVNULL)
 
 
@@ -236,12 +236,12 @@ class _Child:
     """A process with a submission in it, loaded, or ended for a reason.
 
     Attributes:
-        walls: which stand around it.
-        problem: what went wrong while it was loaded.
+        walls: those around it.
+        problem: what went wrong while the submission was loaded.
         unusable: whether that is why no question can be asked.
         alive: whether it can be asked.
-        crashed: whether it ended itself.
-        asked: how many questions.
+        crashed: whether it ended by itself.
+        asked: how many questions it was asked.
     """
 
     def __init__(self, connection: socket.socket, sandbox: _Sandbox) -> None:
@@ -264,10 +264,10 @@ class _Child:
         try:
             self._send(wire.pack(task), deadline)
             self.walls = self._receive(deadline)["walls"]
-        except _Problem as problem:  # not the submission's, which is not there yet
+        except _Problem as problem:  # not the submission's fault, which is not there yet
             what = f"the sandbox did not start: {problem}\n{sandbox.errors()}"
             raise SandboxError(what) from None
-        sandbox.end_of_time += time.monotonic() - start  # the time until here is ours
+        sandbox.end_of_time += time.monotonic() - start  # the time so far does not count
         try:
             message = self._receive(sandbox.deadline(sandbox.limits.start, TOO_LONG_TO_LOAD))
             self.problem = self._sentence(message)
@@ -280,8 +280,8 @@ class _Child:
     def answer(self, request: Request) -> Answer:
         """Ask it, and answer when it asks back.
 
-        It has half of the time that is left at most: endless loops in all other questions leave
-        some for one without.
+        It gets at most half of the time that is left: even if all other questions loop endlessly,
+        some is left for one that does not.
         """
         if self.unusable:
             return Answer(None, self.problem)
@@ -305,7 +305,7 @@ class _Child:
         return Answer(None if problem else message.get("result"), problem)
 
     def _reply(self, request: Request, message: dict[str, Any]) -> bytes:
-        """What a question is told that has asked."""
+        """The reply to a question that has asked."""
         name, arrays = message["ask"], message.get("arrays")
         try:
             ask = self._sandbox.ask
@@ -314,14 +314,14 @@ class _Child:
             if self._size > LARGEST_ASK:
                 raise ValueError(f"expected to be asked with at most {LARGEST_ASK} bytes, got more")
             return wire.pack({"result": ask(request, name, arrays)})
-        except Exception as error:  # by arrays of a stranger
+        except Exception as error:  # caused by a stranger's arrays
             return wire.pack({"problem": f"{type(error).__name__}: {error}"[:LONGEST]})
 
     def end(self) -> None:
-        """End it, with everything that it has started."""
+        """End the process and everything that it has started."""
         if self.alive:
             self.alive = False
-            self._socket.close()  # by which the process outside of the walls knows; see child.py
+            self._socket.close()  # this tells the process outside the walls; see child.py
             self._code = self._sandbox.exit_code()
 
     def _send(self, message: bytes, deadline: _Deadline) -> None:
@@ -371,7 +371,7 @@ class _Child:
         return f"it ended Python (exit code {self._code}), where a function has to return"
 
     def _sentence(self, message: Mapping[str, Any], question: str = "") -> str:
-        """The problem in a message, "" if there is none."""
+        """The problem in a message; "" if there is none."""
         kind, text, line = (message.get(name) for name in ("problem", "message", "line"))
         if not isinstance(kind, str):
             return ""
@@ -381,23 +381,23 @@ class _Child:
 
 
 def printable(text: str) -> str:
-    """A sentence that has a stranger's words in it, without what a terminal would obey."""
+    """A sentence with a stranger's words in it, without control characters for a terminal."""
     return "".join(c if c.isprintable() else "?" for c in text[:LONGEST])
 
 
 class _Deadline(NamedTuple):
-    """When time is over, and what is said then."""
+    """When time is over, and what to say then."""
 
     end: float
     sentence: str
 
     @property
     def left(self) -> float:
-        """In seconds."""
+        """The time left, in seconds."""
         return self.end - time.monotonic()
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the grader's environment, but for where libraries are."""
+    """Nothing of the grader's environment except where libraries are."""
     loader = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     return {**ONE_THREAD, **loader}

@@ -1,17 +1,17 @@
 """Walls of the operating system: a process builds as many around itself as it is permitted to.
 
-Behind them a program may have every trick of Python, and run machine code of its own: there is no
-file to be read, no network, and no other process. Each wall is tried by building it.
+Behind them a program may use any trick of Python, and run its own machine code: there is no file to
+read, no network, and no other process. Whether a wall is possible is found by building it.
 
-    calls       a filter lets the process compute, and refuses every other call of the system: no
-                file, socket, process or shared memory can be reached, so that it is the wall
-                network, processes and files, too (Linux on x86-64 and arm64; as anybody)
-    namespaces  of networks, without a device, and of processes: no other can be seen, and all in
-                it end together; the walls network and processes (Linux; as root or with user
+    calls       a filter lets the process compute, and denies every other system call: no file,
+                socket, process or shared memory can be reached, so this is also the wall network,
+                processes and files (Linux on x86-64 and arm64; as any user)
+    namespaces  one of networks, without a device, and one of processes: no other can be seen, and
+                all in it end together; the walls network and processes (Linux; as root or with user
                 namespaces)
     files       an empty folder is the root of all files (Linux; as root or with user namespaces);
-                Landlock forbids to open one (Linux 5.13; as anybody), but not to change its mode
-    user        the process was root's, and belongs to nobody now
+                Landlock forbids opening any (Linux 5.13; as any user), but not changing its mode
+    user        the process was root's, and now belongs to nobody
 
 See namespaces(7), chroot(2), landlock(7), seccomp(2) and capabilities(7).
 """
@@ -30,7 +30,7 @@ NO_NEW_PRIVILEGES = 38
 LANDLOCK_CREATE, LANDLOCK_RESTRICT = 444, 446
 SET_FILTER, OF_PROGRAM = 22, 2
 MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-"""The number of each in a filter, and its column in CALLS."""
+"""The number of each architecture in a filter, and its column in CALLS."""
 CALLS: dict[str, tuple[int, int]] = {
     **{"read": (0, 63), "write": (1, 64), "close": (3, 57), "fstat": (5, 80), "lseek": (8, 62)},
     **{"recvfrom": (45, 207), "sendto": (44, 206), "poll": (7, -1), "ppoll": (271, 73)},
@@ -45,13 +45,13 @@ CALLS: dict[str, tuple[int, int]] = {
     **{"nanosleep": (35, 101), "clock_nanosleep": (230, 115), "getrandom": (318, 278)},
     **{"exit": (60, 93), "exit_group": (231, 94)},
 }
-"""What Python and NumPy need, when all is loaded, to compute and to talk to the grader."""
+"""What Python and NumPy need, once all is loaded, to compute and to talk to the grader."""
 CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep")
-"""Of these, the first argument is a clock; below 0 it would be that of another process."""
+"""Calls whose first argument is a clock; below 0 it would be that of another process."""
 
 
 def enter_namespaces() -> list[str]:
-    """Leave the network, and the processes: these when the process forks the next time.
+    """Leave the network, and the other processes, the latter from the next fork on.
 
     Returns:
         the walls that stand.
@@ -63,13 +63,13 @@ def enter_namespaces() -> list[str]:
     if user == 0 and _stands(lambda: _call("unshare", spaces)):
         return ["namespaces", "network", "processes"]
     if _stands(lambda: _call("unshare", spaces | NEW_USER)):
-        _stands(lambda: _map_oneself(user, group))  # without it, only the names of users are lost
+        _stands(lambda: _map_oneself(user, group))  # without this, only the names of users are lost
         return ["namespaces", "network", "processes"]
     return []
 
 
 def _map_oneself(user: int, group: int) -> None:
-    """Be the same user within a new user namespace."""
+    """Stay the same user within a new user namespace."""
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{user} {user} 1"),
@@ -89,7 +89,7 @@ def close_files() -> list[str]:
         return ["user"] if _stands(_become_nobody) else []
     rooted = _stands(lambda: os.chroot("."))
     dropped = _stands(_become_nobody)
-    # Who has no privileges cannot leave this root, nor get privileges in a new user namespace.
+    # Without privileges, a process cannot leave this root, or gain any in a new user namespace.
     powerless = _stands(_drop_capabilities) and os.geteuid() != 0
     _stands(_landlock)
     return ["files"] * (rooted and powerless) + ["user"] * dropped
@@ -103,27 +103,27 @@ def _become_nobody() -> None:
 
 
 def _drop_capabilities() -> None:
-    """Give up the capabilities which one has in a user namespace of one's own."""
+    """Give up the capabilities that a process has in its own user namespace."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     _call("capset", header, (ctypes.c_uint32 * 6)())
 
 
 def _landlock() -> None:
-    """Forbid all that Landlock can: every access to files; if it is new, TCP, and signals."""
+    """Forbid all that Landlock can: every access to files; in newer versions, TCP and signals."""
 
     def create(rules: object, size: int, flags: int) -> int:
         return _call("syscall", LANDLOCK_CREATE, rules, ctypes.c_size_t(size), flags)
 
     _call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     version = create(None, 0, 1)
-    files = {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)  # so many kinds of access it knows
+    files = {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)  # how many kinds of access it knows
     rules = (ctypes.c_uint64 * 3)(2**files - 1, 3 * (version >= 4), 3 * (version >= 6))
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     _call("syscall", LANDLOCK_RESTRICT, create(rules, size, 0), 0)
 
 
 def refuse_calls() -> list[str]:
-    """From now on, be able to compute and nothing else; the last wall, which lets build no other.
+    """From now on, allow only computing; the last wall, after which no other can be built.
 
     Returns:
         the walls that stand.
@@ -133,7 +133,7 @@ def refuse_calls() -> list[str]:
 
 
 def _filter_calls() -> None:
-    """Refuse all calls but CALLS, and those of a program for another kind of machine."""
+    """Deny all calls except CALLS, and those of a program for another architecture."""
     architecture, column = MACHINES[os.uname().machine]
     clocks = [CALLS[name][column] for name in CLOCKS]
     others = {call[column] for call in CALLS.values()} - {-1, *clocks}
@@ -162,7 +162,7 @@ def _filter_calls() -> None:
 def _stands(build: Callable[[], object]) -> bool:
     try:
         build()
-    except (OSError, AttributeError, KeyError):  # not permitted, or not in this system
+    except (OSError, AttributeError, KeyError):  # not permitted, or not available on this system
         return False
     return True
 
@@ -172,7 +172,7 @@ def _call(name: str, *arguments: object) -> int:
 
     Raises:
         OSError: it failed.
-        AttributeError: there is none of this name.
+        AttributeError: there is no function of this name.
     """
     result = getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments)
     if result < 0:

@@ -1,8 +1,8 @@
-"""What goes between the grader and a submission: values as .npz, without pickle.
+"""What passes between the grader and a submission: values as .npz, without pickle.
 
-A message is eight bytes, the length of what follows, and an .npz file. In that, `message.npy` is
-JSON, in which ``{"array": 3}`` stands for `3.npy`. Both sides use this file. What a submission
-sends may be anything, so each size is checked before something is read or reserved.
+A message is eight bytes, the length of what follows, and an .npz file. In it, `message.npy` is
+JSON, in which ``{"array": 3}`` stands for `3.npy`. Both sides use this module. What a submission
+sends may be anything, so each size is checked before anything is read or allocated.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import numpy as np
 MiB = 2**20
 LARGEST_MESSAGE = 32 * MiB
 LARGEST_TREE = MiB // 4
-"""Of the JSON, in bytes."""
+"""The largest JSON, in bytes."""
 MOST_ARRAYS = 200
 DEEPEST = 6
-"""Of containers in containers."""
+"""The deepest nesting of containers."""
 LENGTH = struct.Struct(">Q")
 
 NUMBER = (bool, int, float, np.number, np.bool_)
 
 
 class WireError(ValueError):
-    """A value that cannot be sent, or a message that is none; a sentence."""
+    """A value that cannot be sent, or an invalid message, with a sentence about it."""
 
 
 def pack(value: Any) -> bytes:
@@ -59,7 +59,7 @@ def pack(value: Any) -> bytes:
 
 
 def sent(value: Any) -> Any:
-    """A value as it is when it has been sent, without the bytes; see `pack`."""
+    """A value as it would arrive if it were sent; see `pack`."""
     arrays: list[np.ndarray] = []
     tree = _to_tree(value, arrays, DEEPEST)
     return _from_tree(tree, {f"{i}.npy": array for i, array in enumerate(arrays)}, DEEPEST)
@@ -87,12 +87,12 @@ def unpack(data: bytes) -> Any:
         if tree.nbytes > LARGEST_TREE:
             raise WireError("a message with too large a tree")
         return _from_tree(json.loads(tree.tobytes()), arrays, DEEPEST)
-    except Exception as error:  # the bytes are a stranger's: each part of this may raise anything
+    except Exception as error:  # the bytes are a stranger's: any of this may raise anything
         raise WireError(f"expected a result, got bytes that are none ({error})") from None
 
 
 def _refuse_a_long_directory(data: bytes) -> None:
-    """Before it is read: the list of members, whose size stands at the end of a .zip."""
+    """Refuse it before it is read: the list of members, whose size is at the end of a .zip."""
     size = int.from_bytes(data[-10:-6], "little")
     if data[-22:-18] != b"PK\5\6" or data[-42:-38] == b"PK\6\7" or size > 100 * MOST_ARRAYS:
         raise WireError("no .npz with a short directory")
@@ -108,7 +108,7 @@ def send(connection: socket.socket, message: bytes) -> None:
 
 
 def receive(connection: socket.socket) -> Any:
-    """Wait for a value; it must come from a side that is trusted to send all of it.
+    """Wait for a value; the other side must be trusted to send all of it.
 
     Raises:
         EOFError: the other side is gone.
@@ -125,10 +125,10 @@ def receive(connection: socket.socket) -> Any:
 
 
 def numbers(shape: Sequence[int]) -> int:
-    """How many numbers an array has to be counted for: an axis of none counts as one of 1.
+    """How many numbers an array counts as: an axis of length 0 counts as one of 1.
 
     A loop over the rows of shape (10**9, 0) takes as long as if there were something in them, and
-    of shape (0, 10**9) the sum over the rows is as large.
+    for shape (0, 10**9) the sum over the rows is just as large.
     """
     return math.prod(max(1, size) for size in shape)
 
@@ -165,7 +165,7 @@ def _to_tree(value: Any, arrays: list[np.ndarray], deepest: int) -> Any:
 
 
 def _is_array(value: tuple | list) -> bool:
-    """Whether a list, which students write, is one of numbers, or of lists of them."""
+    """Whether a list, as students may return, consists of numbers, or of lists of them."""
     return isinstance(value, list) and all(
         isinstance(x, NUMBER) or (isinstance(x, list) and _is_array(x)) for x in value
     )
@@ -179,7 +179,7 @@ def _as_array(value: tuple | list) -> np.ndarray:
 
 
 def _array(data: bytes) -> np.ndarray:
-    """The array in a .npy file: no more is reserved than there is."""
+    """The array in a .npy file; no more memory is allocated than the file has data."""
     file = io.BytesIO(data)
     if np.lib.format.read_magic(file) != (1, 0):
         raise WireError("not version 1.0 of .npy")
