@@ -1,4 +1,4 @@
-"""PCA, a linear autoencoder, an autoencoder and a VAE on one task with codes of one size.
+"""PCA, a linear autoencoder, an autoencoder and a VAE on one task, with codes of the same size.
 
 python examples/experiments/compare_autoencoders.py
 python examples/experiments/compare_autoencoders.py --latent 2 --out runs/compare-2
@@ -38,7 +38,7 @@ NAMES = {"linear": "linear autoencoder", "autoencoder": "autoencoder", "vae": "V
 SHOWN = 10
 """Images in a row of the picture."""
 FITTED = 20_000
-"""Training images to whose codes the probe and a normal distribution are fitted."""
+"""How many training images' codes the probe and a normal distribution are fitted to."""
 
 
 def flags():
@@ -51,10 +51,10 @@ def flags():
 class Together:
     """Models that are trained side by side on the same batches.
 
-    Their parameters lie one behind the other in one vector, and their losses are added. No
-    parameter is in two losses and Adam looks at each number by itself, whatever the size of its
-    loss, so each model learns exactly what it would learn alone on these batches and this noise;
-    but there is one loop and one checkpoint.
+    Their parameters are concatenated in one vector, and their losses are added. No parameter is in
+    two losses, and Adam treats each number by itself, whatever the size of its loss, so each model
+    learns exactly what it would learn alone on these batches and this noise; but there is one loop
+    and one checkpoint.
     """
 
     def __init__(self, models: dict[str, Any]) -> None:
@@ -102,7 +102,7 @@ class Together:
 
 
 def sample_codes(train: Any, has_prior: bool, seed: int) -> Any:
-    """Codes to draw images from: from the prior N(0, I), or from a normal distribution like theirs.
+    """Codes to draw images from: from the prior N(0, I), or a normal distribution like theirs.
 
     Args:
         train: codes ``(n, c)``.
@@ -110,16 +110,16 @@ def sample_codes(train: Any, has_prior: bool, seed: int) -> Any:
     z = np.random.default_rng(seed).standard_normal((SHOWN, train.shape[1]))
     if has_prior:
         return z
-    # A covariance's factor by its eigenvectors, which a unit that is always zero does not disturb.
+    # The covariance is factored by its eigenvectors, so a unit that is always zero does no harm.
     values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(train.T, bias=True)))
     return train.mean(axis=0) + z @ (vectors * np.sqrt(values.clip(0))).T
 
 
 def report(run: Run, together: Together, trainer: Trainer) -> None:
-    """One table and one picture."""
+    """Print one table and draw one picture."""
     data, say, folder = run.dataset, run.progress.say, run.run_dir.folder
     labels, test_labels = data.train_labels[:FITTED], data.test_labels
-    other = np.flatnonzero(test_labels != test_labels[0])  # of another class than the first image
+    other = np.flatnonzero(test_labels != test_labels[0])  # not of the first image's class
     start, end = 0, int(other[0]) if len(other) else -1
     figures, panels = {}, {}
 

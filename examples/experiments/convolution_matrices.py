@@ -1,4 +1,4 @@
-"""Draw the matrix of a convolution, its transpose, and the checkerboards that strides make.
+"""Draw the matrix of a convolution, its transpose, and the checkerboards that strides cause.
 
 python examples/experiments/convolution_matrices.py
 """
@@ -21,11 +21,11 @@ from tinygen.plots.style import CLASS_COLOURS
 from tinygen.training import RunDir
 
 PIXELS = 6
-"""So many below and beside each other go into a transposed convolution."""
+"""The height and width of what goes into a transposed convolution."""
 
 
 def matrix(layer: Conv) -> Any:
-    """What a layer of one channel does to an image, whose weights are 1 to k k, as a matrix."""
+    """The matrix of what a layer of one channel, with the weights 1 to k k, does to an image."""
     W = np.arange(1.0, 1 + layer.kernel**2)
     if isinstance(layer, ConvTranspose):
         return layer.product(np.eye(np.prod(layer.windows)), W[None])
@@ -33,20 +33,20 @@ def matrix(layer: Conv) -> Any:
 
 
 def transposed(kernel: int) -> ConvTranspose:
-    """The one of stride 2 for the smallest image that has so many windows."""
+    """The transposed convolution of stride 2 for the smallest image with so many windows."""
     side = 2 * (PIXELS - 1) + kernel
     return ConvTranspose((side, side), kernel, stride=2)
 
 
 def windows_of_each_pixel(layer: ConvTranspose) -> Any:
-    """How many add up there: the result for an image and a window of ones."""
+    """How many windows add up at each pixel: the result for an image and a window of ones."""
     ones = np.ones((1, np.prod(layer.windows)))
     result = layer.product(ones, np.ones((1, layer.kernel**2)))
     return result.reshape(layer.size)
 
 
 def enlarged_first(size: Size) -> Any:
-    """The same with pixels that are repeated and then convolved, 3 x 3."""
+    """The same if pixels are repeated and then convolved, 3 x 3."""
     image = upsample(np.ones((1, *size, 1)), 2).reshape(1, -1)
     conv = Conv((2 * size[0], 2 * size[1]), 3, padding="same")
     return conv.product(image, np.ones((9, 1))).reshape(conv.size)
@@ -54,7 +54,7 @@ def enlarged_first(size: Size) -> Any:
 
 @picture
 def draw_matrices(matrices: Mapping[str, Any], path: Path) -> Figure | None:
-    """Each weight has a colour, and a zero has none."""
+    """Draw matrices in which each weight has a colour, and zeros have none."""
     widths = [M.shape[1] for M in matrices.values()]
     figure = Picture(figsize=(11, 4.6), dpi=DPI, layout="constrained")
     axes = figure.subplots(1, len(matrices), width_ratios=[max(w, 6) for w in widths])
@@ -73,7 +73,7 @@ def draw_matrices(matrices: Mapping[str, Any], path: Path) -> Figure | None:
 
 @picture
 def draw_counts(counts: Mapping[str, Any], path: Path) -> Figure | None:
-    """A pixel is the darker the more windows it is in; the numbers stand in it."""
+    """Draw each pixel the darker, the more windows it is in, with the number in it."""
     figure = Picture(figsize=(11, 4), dpi=DPI, layout="constrained")
     for ax, (name, count) in zip(figure.subplots(1, len(counts)), counts.items(), strict=True):
         ax.imshow(count, cmap="Blues", vmin=0, vmax=1.4 * count.max())
@@ -85,7 +85,7 @@ def draw_counts(counts: Mapping[str, Any], path: Path) -> Figure | None:
 
 
 def lines(ax: Any, M: Any) -> None:
-    """Between cells, in place of ticks."""
+    """Draw lines between cells, in place of ticks."""
     rows, columns = M.shape
     ax.set_xticks(np.arange(columns + 1) - 0.5, [])
     ax.set_yticks(np.arange(rows + 1) - 0.5, [])

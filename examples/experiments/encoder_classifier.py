@@ -50,17 +50,17 @@ from tinygen.training.run_dir import versions
 
 ALL = "all"
 SEEDS = 3
-"""Trainings with all labels, of which there is only one draw."""
+"""Training runs with all labels, of which there is only one draw."""
 STANDARDISED_ON = 10_000
-"""Images that give the mean and the standard deviation of what a softmax alone is trained on."""
+"""How many images give the mean and standard deviation of what a softmax alone is trained on."""
 DECAY = 0.99
-"""Of the moving average that predicts the labels of images without any."""
+"""The decay of the moving average that predicts labels for images without any."""
 RAMP_UP = 0.2
 """The fraction of the steps over which the weight of images without labels rises."""
 
 
 class Recipe(NamedTuple):
-    """How a classifier is trained; an epoch has as many images as the data set."""
+    """How a classifier is trained; an epoch has as many images as the whole data set."""
 
     epochs: int
     batch_size: int
@@ -72,7 +72,7 @@ class Recipe(NamedTuple):
 
 
 class Recipes(NamedTuple):
-    """How all layers are trained."""
+    """How all layers are trained in each mode."""
 
     few_labels: Recipe
     pseudo_labels: Recipe
@@ -102,9 +102,9 @@ MODES = {
     "finetune+": "as finetune, and from the images without labels",
 }
 SOFTMAX_ONLY = ("pixels", "pca", "code", "frozen")
-"""Modes in which the softmax alone is trained."""
+"""Modes in which only the softmax is trained."""
 SEMI_SUPERVISED = ("scratch+", "finetune+")
-"""Modes that use images without labels, too."""
+"""Modes that also use images without labels."""
 PRETRAINED = ("code", "frozen", "finetune", "finetune+")
 """Modes that use the encoder's weights."""
 FEATURES = ("all", "last", "code")
@@ -148,11 +148,11 @@ def modes(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(name_in(tuple(MODES)), text.split(","))))
 
 
-# The grid of trainings.
+# The grid of training runs.
 
 
 class Cell(NamedTuple):
-    """One training: a mode, how many labels, and which draw of them."""
+    """One training run: a mode, how many labels, and which draw of them."""
 
     mode: str
     labels: Any
@@ -164,7 +164,7 @@ class Cell(NamedTuple):
 
 
 def grid(args: argparse.Namespace) -> Iterator[Cell]:
-    """In the order in which they are trained: the first draw of everything comes first."""
+    """All cells in the order in which they are trained, beginning with the first draw of each."""
     for draw in range(args.draws):
         for labels in args.labels:
             for mode in args.mode:
@@ -186,7 +186,7 @@ def recipe_of(args: argparse.Namespace, cell: Cell, usual: Recipes) -> Recipe:
 
 
 class Experiment:
-    """What all trainings share: the data, the pretrained encoder, and the models built on it."""
+    """What all training runs share: the data, the pretrained encoder, and models built on it."""
 
     def __init__(self, args: argparse.Namespace, progress: Progress) -> None:
         self.args, self.backend, self.progress = args, get_backend(args.backend), progress
@@ -202,7 +202,7 @@ class Experiment:
 
     @property
     def uses_weights(self) -> bool:
-        """Whether a mode uses the encoder's weights, and not its layers alone."""
+        """Whether a mode uses the encoder's weights, and not only its layers."""
         return not {*PRETRAINED}.isdisjoint(self.args.mode)
 
     @cached_property
@@ -223,14 +223,14 @@ class Experiment:
 
     @cached_property
     def encoder(self) -> TrainedModel:
-        """The encoder alone, in the run's arithmetic."""
+        """The encoder alone, in the run's dtype."""
         encoder = self.pretrained.encoder
-        encoder.prepare(self.dataset.train_images[:1])  # refuses images of another size
+        encoder.prepare(self.dataset.train_images[:1])  # raises for images of another size
         return encoder.to(self.backend, self.args.dtype)
 
     @property
     def recipes(self) -> Recipes:
-        """Those of the encoder's architecture."""
+        """The recipes for the encoder's architecture."""
         return CONVOLUTIONAL if self.encoder.model.channels else DENSE
 
     def model(self, mode: str, recipe: Recipe) -> Any:
@@ -244,7 +244,7 @@ class Experiment:
         return p
 
     def classifier(self, recipe: Recipe) -> Classifier:
-        """The layers of the encoder that are read, and a softmax; all of them learn."""
+        """The layers of the encoder that are used, and a softmax; all of them learn."""
         encoder, features = self.encoder.model, self.args.features
         hidden = encoder.channels or encoder.hidden
         needed = encoder.channels or recipe.input_distortion
@@ -271,7 +271,7 @@ class Experiment:
 
     @cache  # noqa: B019
     def body(self, mode: str) -> tuple[Classifier, Parameters]:
-        """What the softmax of a mode stands on, as a classifier whose own softmax is not used."""
+        """The layers below a mode's softmax, as a classifier whose own softmax is not used."""
         encoder, pixels = self.encoder.model, self.dataset.pixels
         if mode == "frozen":
             body = self.classifier(SOFTMAX)
@@ -293,12 +293,12 @@ class Experiment:
         return body, p
 
 
-# A training.
+# A training run.
 
 
-@reference_models.on_one_thread  # so that it does not matter how many trainings there are at a time
+@reference_models.on_one_thread  # so that it does not matter how many run at a time
 def train(experiment: Experiment, cell: Cell) -> dict[str, Any]:
-    """Train one cell, or go on with it; returns its summary and its history."""
+    """Train one cell, or resume it; return its summary and its history."""
     data, backend = experiment.dataset, experiment.backend
     recipe = recipe_of(experiment.args, cell, experiment.recipes)
     n = len(data.train_labels) if cell.labels == ALL else cell.labels
@@ -335,10 +335,10 @@ def train(experiment: Experiment, cell: Cell) -> dict[str, Any]:
 
     trainer = run.trainer(learner)
     trainer.fit(backend.asarray(run.dataset.train_images), evaluate, labels)
-    if not cell.draw:  # there will be pictures of it
+    if not cell.draw:  # it will have pictures
         with replacing(folder / "probabilities.npy") as file:
             np.save(file, probabilities())
-    if cell.mode in SOFTMAX_ONLY:  # its checkpoint has the softmax alone
+    if cell.mode in SOFTMAX_ONLY:  # its checkpoint has only the softmax
         body, weights = experiment.body(cell.mode)
         whole = {"parameters": backend.to_numpy(model.to_classifier(body, weights, p).flat)}
         about = {"model": describe(body), "dtype": args.dtype, "data": run.plan.data}
@@ -387,7 +387,7 @@ def train_all(experiment: Experiment, cells: Sequence[Cell]) -> dict[Cell, dict[
         try:
             train_in_processes(partial(in_a_process, args), cells, args.jobs, finished)
         except (KeyboardInterrupt, Interrupted):
-            if not [*args.out.glob("cells/*/checkpoint.npz")]:  # nothing that could go on
+            if not [*args.out.glob("cells/*/checkpoint.npz")]:  # nothing to resume
                 raise
             raise Interrupted(
                 f"stopped after {len(results)} of {len(cells)} trainings; {args.out} has what was "
@@ -397,7 +397,7 @@ def train_all(experiment: Experiment, cells: Sequence[Cell]) -> dict[Cell, dict[
 
 
 def in_a_process(args: argparse.Namespace) -> Callable[[Cell], dict[str, Any]]:
-    """What trains a cell in a process of its own."""
+    """The function that trains a cell in a process of its own."""
     return partial(train, Experiment(args, Progress(0, {}, quiet=True)))
 
 
@@ -418,7 +418,7 @@ def table(errors: dict[Any, dict[str, list[float]]], modes: Sequence[str]) -> st
 
 
 def draw_curves(path: Path, histories: dict[str, list[Any]]) -> None:
-    """The test error of each mode, over its epochs, the mean over the draws."""
+    """The test error of each mode over its epochs, as a mean over the draws."""
     curves = {
         mode: np.mean([[row["test_error"] for row in history] for history in several], axis=0)
         for mode, several in histories.items()
@@ -429,7 +429,7 @@ def draw_curves(path: Path, histories: dict[str, list[Any]]) -> None:
 
 
 def draw_mistakes(experiment: Experiment, mode: str, labels: Any) -> None:
-    """What the classifier of a mode confuses, and the images that it is most wrong about."""
+    """Draw what a mode's classifier confuses, and the images that it is most wrong about."""
     data, folder = experiment.dataset, experiment.args.out
     q = np.load(folder / "cells" / Cell(mode, labels, 0).name / "probabilities.npy")
     predictions = q.argmax(axis=1)
@@ -459,7 +459,7 @@ def report(experiment: Experiment, results: dict[Cell, dict[str, Any]]) -> None:
     every = len(experiment.dataset.train_labels)
     largest = max(best, key=lambda n: every if n == ALL else n)
     first = next(iter(results.values()))
-    config = command_line.configuration(args)  # of the table; each training has its own beside it
+    config = command_line.configuration(args)  # that of the table; each training run has its own
     config[command_line.DATA] = first["config"][command_line.DATA]
     RunDir(args.out).write_summary(
         task=args.task,
@@ -478,7 +478,7 @@ def report(experiment: Experiment, results: dict[Cell, dict[str, Any]]) -> None:
 
 
 def check_label_counts(experiment: Experiment) -> None:
-    """Refuse numbers of labels that there are not, and say which classes are short of them."""
+    """Refuse more labels than there are, and say which classes have too few."""
     labels, args = experiment.dataset.train_labels, experiment.args
     for n in (n for n in args.labels if n != ALL):
         chosen = labels[balanced_subset(labels, n, args.seed)]
@@ -511,14 +511,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "--labels all there are none"
         )
     check_label_counts(experiment)
-    encoder = experiment.encoder.model  # refused here if it does not fit
+    encoder = experiment.encoder.model  # raises here if it does not fit
     args.features = args.features or ("last" if encoder.channels else "all")
-    args.architecture = "conv" if encoder.channels else "dense"  # that of --checkpoint, too
+    args.architecture = "conv" if encoder.channels else "dense"  # that of --checkpoint too
     args.channels, args.kernel = encoder.channels, encoder.kernel
     if not args.resume:
         shutil.rmtree(folder, ignore_errors=True)
     if not all(RunDir(folder / cell.name).summary.exists() for cell in cells):
-        run_dir.forget_summary()  # until they are done, this is no complete run
+        run_dir.forget_summary()  # until they are done, the run is not complete
     progress.say(f"data      {data.source}: {experiment.classes} classes")
     progress.say(f"encoder   {experiment.pretrained.path}")
     progress.say(f"{len(cells)} trainings, {args.jobs} at a time, gradients {args.gradients}")

@@ -45,13 +45,13 @@ from tinygen.training.progress import warn
 
 WAYS = {"both": ("encoder", "generator", "adversarial"), "densities": ("encoder", "generator"),
         "adversarial": ("adversarial",)}  # fmt: skip
-"""Each with its trainings, every one of which has a folder and a checkpoint of its own."""
+"""Each way with its training runs, every one with a folder and a checkpoint of its own."""
 FLAGS = {
     "encoder": ("input_noise",),
     "generator": ("input_noise", "code_noise", "checkpoint"),
     "adversarial": ("adversarial_epochs", "discriminator_hidden", "game_loss", "ratio"),
 }
-"""The flags that a training depends on, and some other training does not."""
+"""The flags on which a training run depends, and some other one does not."""
 NEEDS = [("input_noise", "checkpoint", (None,))]
 CONV = {"hidden": (256,)}
 SMOKE = {"data": "strokes", "epochs": 2, "adversarial_epochs": 2, "batch_size": 32,
@@ -63,11 +63,11 @@ ADVERSARIAL_COLUMNS = {
     "train_encoder_loss": "E {:.3f}", "test_mse": "test mse {:.5f}", "test_prior": "prior {:.3f}",
 }  # fmt: skip
 ADVERSARIAL_BETAS = 0.5, 0.99
-"""Adam's: of two players, each must soon forget where the other was."""
+"""Adam's betas: each of two players must soon forget where the other was."""
 SHOWN, PAIRS = 10, 5
-"""Images in a row, and rows of interpolations."""
+"""How many images per row, and how many rows of interpolations."""
 EM_STREAM, SAMPLE_STREAM = 2, 3
-"""Of the seed: a step's draws are its stream 1."""
+"""Streams of the seed; a step's draws are stream 1."""
 
 
 def flags():
@@ -99,15 +99,15 @@ def flags():
     return p
 
 
-# The trainings.
+# The training runs.
 
 
 class InversionLearner(SingleLossLearner):
-    """A decoder learns to invert an encoder that stays what it is.
+    """A decoder learns to invert an encoder that does not change.
 
     Args:
         noise: the standard deviation of noise on each number of the codes, or None. With it the
-            decoder sees codes near those of the images, too, as a density draws them.
+            decoder also sees codes near those of the images, such as a density draws.
     """
 
     def __init__(self, *arguments: Any, noise: Any) -> None:
@@ -122,10 +122,10 @@ class InversionLearner(SingleLossLearner):
 
 
 class Trainings:
-    """The trainings, one after the other; each returns what `load` reads from its folder.
+    """The training runs, one after another; each returns what `load` reads from its folder.
 
     Attributes:
-        runs: of each training, by name.
+        runs: the run of each, by name.
         ends: the last row of the history of each that is done, with its number of parameters.
     """
 
@@ -137,7 +137,7 @@ class Trainings:
             "kernel": args.kernel, "image": image_option(args.channels, shape),
         }  # fmt: skip
         self.pixels = run.dataset.pixels
-        Autoencoder(self.pixels, **self.options)  # refuses a kernel that does not fit
+        Autoencoder(self.pixels, **self.options)  # raises for a kernel that does not fit
         self.train = run.backend.asarray(run.dataset.train_images)
         self.test = run.backend.asarray(run.dataset.test_images)
 
@@ -179,7 +179,7 @@ class Trainings:
         return self.fit("adversarial", learner, evaluate)
 
     def learner(self, name: str, model: Any, kind: Any, **options: Any) -> Any:
-        """A learner of that kind, at its start, with the optimizers of that training."""
+        """A learner of that kind, at its start, with the optimisers of that training run."""
         args = self.run.args
         p = model.initialise(args.seed, args.dtype, self.run.backend)
         optimizer = self.runs[name].optimizer
@@ -190,11 +190,11 @@ class Trainings:
         return {"test_mse": errors["mse"]}
 
     def fit(self, name: str, learner: Learner, evaluate: Any, labels: Any = None) -> TrainedModel:
-        """Train from the start, from where it was stopped, or not at all if it is finished."""
+        """Train from the start, or from where it was stopped, or not at all if it is finished."""
         run, p = self.runs[name], learner.parameters
         trainer = run.trainer(learner)
         if len(trainer.state.history) < run.plan.epochs:
-            self.run.run_dir.forget_summary()  # what is in the folder is complete no more
+            self.run.run_dir.forget_summary()  # what is in the folder is no longer complete
         trainer.fit(self.train, partial(evaluate, p), labels)
         self.ends[name] = {"parameters": p.flat.size, **trainer.state.history[-1]}
         return load(run.run_dir.folder, run.backend)
@@ -208,8 +208,8 @@ class Codec:
     """An encoder, and what decodes its codes.
 
     Attributes:
-        name: of the training that its pictures are called after.
-        title: in the table, of test images that were encoded and decoded.
+        name: that of the training run after which its pictures are named.
+        title: the table's name for test images that were encoded and decoded.
     """
 
     name: str
@@ -218,7 +218,7 @@ class Codec:
     decoder: TrainedModel
 
     def decode(self, codes: Any) -> Any:
-        """The images of codes, as rows: ``(n, latent)`` to ``(n, pixels)``."""
+        """The images decoded from codes, as rows: ``(n, latent)`` to ``(n, pixels)``."""
         return self.decoder.decode(codes).reshape(len(codes), -1)
 
 
@@ -228,9 +228,9 @@ class CodeDistribution:
 
     Attributes:
         title: its name in the table.
-        sample: ``(n, generator) -> codes (n, c)``, and the digits ``(n,)`` that they are to be of,
+        sample: ``(n, generator) -> codes (n, c)``, and the digits ``(n,)`` that they should show,
             or None.
-        log_density: ``(n, c) -> (n,)``, where it is known.
+        log_density: ``(n, c) -> (n,)``, if it is known.
     """
 
     title: str
@@ -240,7 +240,7 @@ class CodeDistribution:
 
 
 def fit_densities(run: Run, codec: Codec) -> dict[str, CodeDistribution]:
-    """A Gaussian for each digit, where there are labels, and a mixture of many."""
+    """A Gaussian for each digit, if there are labels, and a mixture of many Gaussians."""
     args, labels, fitted = run.args, run.dataset.train_labels, {}
     codes = codec.encoder.encode(run.dataset.train_images)
     if labels is not None:
@@ -285,7 +285,7 @@ def report(
     """The scores of each distribution beside the baselines, and the pictures.
 
     Args:
-        judge: None where the data have no labels; then there are no scores.
+        judge: None if the data have no labels; then there are no scores.
     """
     data, say, folder = run.dataset, run.progress.say, run.run_dir.folder
     codecs = {d.codec.name: d.codec for d in distributions.values()}
@@ -304,11 +304,11 @@ def report(
             test[name]["log_density"] = float(d.log_density(codes[d.codec.name]).mean())
             say(f"{d.title}: {test[name]['log_density']:.2f} nats per code of a test image")
         samples[name] = images, predicted if digits is None else digits
-        drawn[d.codec.name] = d.title, z  # of an encoder's two densities the mixture
+        drawn[d.codec.name] = d.title, z  # the mixture, of an encoder's two densities
 
     compared = {}
     if judge:
-        # What decoding alone costs: no density can know more of the test images than their codes.
+        # What decoding alone costs: no density can know more about test images than their codes.
         again = {c.title: c.decode(codes[name]) for name, c in codecs.items()}
         decoded = {title: judge.score(x, data)[1] for title, x in again.items()}
         compared = baselines(data, judge, run.progress, run.args.smoke) | decoded
@@ -321,7 +321,7 @@ def report(
         judge=judge and judge.metrics, trainings=trainings.ends,
     )  # fmt: skip
 
-    for kind in ("samples", "interpolations"):  # of an earlier run, which went another way
+    for kind in ("samples", "interpolations"):  # of an earlier run with another --way
         for path in folder.glob(f"{kind}_*.png"):
             path.unlink()
     for name, (images, digits) in samples.items():
@@ -335,7 +335,7 @@ def report(
 
 
 def draw_samples(run: Run, file: str, images: Any, digits: Any) -> None:
-    """A row for each digit, with its first images; or, where digits are None, a sheet."""
+    """Draw a row for each digit, with its first images; or a sheet if digits are None."""
     path, shape = run.run_dir.folder / file, run.dataset.image_shape
     if digits is None:
         plots.sheet(images[: SHOWN**2], shape, SHOWN, path=path)
@@ -348,7 +348,7 @@ def draw_samples(run: Run, file: str, images: Any, digits: Any) -> None:
 
 
 def draw_codes(run: Run, codes: dict[str, Any], drawn: dict[str, tuple[str, Any]]) -> None:
-    """Codes of test images, and beside them codes drawn from what should resemble them."""
+    """Draw codes of test images, and beside them draws from distributions that should match."""
     names = {"encoder": "encoder", "adversarial": "adversarial autoencoder"}
     panels, beside = {}, {}
     for name, z in codes.items():
@@ -359,18 +359,18 @@ def draw_codes(run: Run, codes: dict[str, Any], drawn: dict[str, tuple[str, Any]
     plots.codes(panels, run.dataset.test_labels, beside, path=run.run_dir.folder / "codes.png")
 
 
-# What a run begins with.
+# How a run begins.
 
 
 def load_pretrained(args: Namespace) -> TrainedModel | None:
-    """The run of ``--checkpoint``, if there is one; its encoder decides how wide the code is."""
+    """The model of ``--checkpoint``, if it is given; its encoder decides the width of the code."""
     if args.checkpoint is None:
         args.latent = args.latent or LATENT
         return None
     if args.way == "adversarial":
         raise InputError("--checkpoint: --way adversarial trains an encoder of its own")
     trained = load(args.checkpoint)
-    latent = trained.encoder.model.latent  # a model that has no encoder is refused here
+    latent = trained.encoder.model.latent  # a model without an encoder raises here
     if args.latent not in (None, latent):
         raise InputError(
             f"--latent {args.latent}: the codes of {trained.path} have {latent} numbers"
@@ -380,7 +380,7 @@ def load_pretrained(args: Namespace) -> TrainedModel | None:
 
 
 def set_up_all(args: Namespace) -> Run:
-    """The run as a whole, which has no checkpoint: its trainings have."""
+    """The run as a whole, which has no checkpoint: its training runs have them."""
     run = set_up(Namespace(**vars(args) | {"resume": False, "restart": True}), {})
     data = run.dataset
     if data.train_labels is None or data.test_labels is None:
@@ -394,13 +394,13 @@ def set_up_all(args: Namespace) -> Run:
 
 
 def set_up_training(run: Run, name: str, sha256: str | None) -> Run:
-    """One of the trainings, in its folder.
+    """One of the training runs, in its folder.
 
-    Its configuration has only the flags that it depends on. So a run can be resumed with other
-    densities or in another way, and no training that is finished is done again.
+    Its configuration has only the flags that it depends on. So the whole can be resumed with other
+    densities or another ``--way``, and no training run that is finished is repeated.
 
     Args:
-        sha256: of the model of ``--checkpoint``, None where the encoder is trained here.
+        sha256: that of the model of ``--checkpoint``; None if the encoder is trained here.
     """
     some = {flag for several in FLAGS.values() for flag in several}
     left_out = {"way", "components", *some} - {*FLAGS[name]}
@@ -428,7 +428,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run_dir.refuse_experiment(args.resume, args.restart, checkpoints.values())
     run = set_up_all(args)
     if pretrained:
-        pretrained.prepare(run.dataset.train_images[:1])  # images of another size are refused here
+        pretrained.prepare(run.dataset.train_images[:1])  # images of another size raise here
         names.remove("encoder")
         if pretrained.path.resolve() in [checkpoints[name].resolve() for name in names]:
             raise InputError(f"--checkpoint {args.checkpoint}: the run would write over it")

@@ -20,7 +20,7 @@ from tinygen.optim import cosine
 from tinygen.training import RunDir
 
 SURE = 6.0
-"""The picture shows outputs from -SURE, a fake for certain, to SURE."""
+"""The picture shows outputs from -SURE, certainly a fake, to SURE."""
 # The data's density and the generator's are mixtures: (weight, mean, standard deviation).
 DATA = ((0.6, -1.5, 0.7), (0.4, 1.5, 0.5))
 GENERATED = ((1.0, 0.5, 1.3),)
@@ -48,7 +48,7 @@ def losses_and_derivatives(loss: str, outputs: Any) -> tuple[list[float], list[f
 
 
 def density(mixture: Any) -> Any:
-    """Of the points X."""
+    """The density at the points X."""
     return sum(
         weight * np.exp(-(((X - mean) / s) ** 2) / 2) / (s * np.sqrt(2 * np.pi))
         for weight, mean, s in mixture
@@ -63,7 +63,7 @@ def points(mixture: Any, n: int, generator: np.random.Generator) -> Any:
 
 
 def best_discriminator(steps: int) -> tuple[Any, float]:
-    """Train one against the fixed generator: its probabilities of X, and its loss on new points."""
+    """Train one against a fixed generator: its probabilities at X, and its loss on new points."""
     model = GAN(
         pixels=1, latent=1, generator_hidden=(), generator_norm="none", output="none",
         discriminator_hidden=(32, 32), discriminator_activation="elu",
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     outputs = np.linspace(-SURE, SURE, 121)
     loss, derivative = {}, {}
     for name in LOSSES:
-        if name != "r1":  # whose generator has the loss "non-saturating"
+        if name != "r1":  # its generator has the loss "non-saturating"
             loss[name], derivative[name] = losses_and_derivatives(name, outputs)
     panels = {"the generator's loss": loss, "its derivative": derivative}
     plots.functions(outputs, panels, "the discriminator's output a", window=(-3, 3),

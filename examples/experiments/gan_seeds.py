@@ -34,9 +34,9 @@ SCRIPTS = ("gan_ring", "mnist_gan")
 OURS, SET = ("--seeds", "--jobs", "--out", "--resume", "--restart"), ("--seed", "--quiet")
 """Flags of this script; and those of an example that it sets for each run."""
 RUNNING: set[subprocess.Popen[str]] = set()
-"""The runs' processes, for whoever must stop them."""
+"""The runs' processes, to be stopped if necessary."""
 LOOK_EVERY = 2.0
-"""Seconds between two looks at how far the runs are."""
+"""Seconds between two updates of the progress shown."""
 
 
 def flags() -> argparse.ArgumentParser:
@@ -58,7 +58,7 @@ def flags() -> argparse.ArgumentParser:
 
 
 def refuse_unknown_flags(words: Sequence[str]) -> None:
-    """Of those before the example's name; argparse would take such a flag's value for the name."""
+    """Refuse unknown flags before the example's name: argparse would take their values for it."""
     for word in takewhile(lambda word: word not in SCRIPTS, words):
         flag = word.partition("=")[0]
         if flag.startswith("--") and flag not in (*OURS, "--help"):
@@ -74,7 +74,7 @@ def backend_in(rest: Sequence[str]) -> str:
 
 
 def train(args: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """Train with one seed in a process of its own; returns the run's summary."""
+    """Train with one seed in a process of its own; return the run's summary."""
     out = args.out / f"seed-{seed}"
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     go_on = args.resume and (out / "checkpoint.npz").exists()
@@ -96,13 +96,13 @@ def train(args: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 
 def call(script: str) -> list[str]:
-    """The command that runs an example, but for its flags."""
+    """The command that runs an example, without its flags."""
     return [sys.executable, str(Path(__file__).parents[1] / f"{script}.py")]
 
 
 def table(summaries: dict[int, dict[str, Any]]) -> str:
     """The figures of each seed in a line, and below them their mean and standard deviation."""
-    tests = {  # None stands for infinity, which JSON has not
+    tests = {  # None stands for infinity, which JSON lacks
         seed: {key: inf if x is None else x for key, x in summaries[seed]["test"].items()}
         for seed in sorted(summaries)
     }
@@ -126,7 +126,7 @@ def table(summaries: dict[int, dict[str, Any]]) -> str:
 
 
 def show_progress(args: argparse.Namespace, began: float, bar: Any) -> None:
-    """Show how many epochs all runs have behind them."""
+    """Show how many epochs all runs have completed."""
     done = 0
     for seed in range(args.seeds):
         folder = args.out / f"seed-{seed}"
@@ -143,9 +143,9 @@ def show_progress(args: argparse.Namespace, began: float, bar: Any) -> None:
 
 
 def train_all(args: argparse.Namespace) -> tuple[dict[int, Any], dict[int, BaseException]]:
-    """The summaries of the seeds that reached their end, and what went wrong with others.
+    """The summaries of the seeds that finished, and what went wrong with others.
 
-    After a failure no run begins any more, and those that are running are waited for.
+    After a failure no further run begins, and those that are running are allowed to finish.
     """
     began, summaries, failed = time.time(), {}, {}
     with (
@@ -172,7 +172,7 @@ def train_all(args: argparse.Namespace) -> tuple[dict[int, Any], dict[int, BaseE
                     else:
                         summaries[jobs[job]] = job.result()
                 show_progress(args, began, bar)
-        except BaseException:  # a terminal's Ctrl-C reaches the runs, other signals do not
+        except BaseException:  # a terminal's Ctrl-C reaches the runs; other signals do not
             pool.shutdown(wait=False, cancel_futures=True)
             for process in [*RUNNING]:
                 process.terminate()
@@ -205,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.perf_counter()
     summaries, failed = train_all(args)
     seconds = time.perf_counter() - began
-    if not failed:  # before anything is printed, as the reader of that may have gone away
+    if not failed:  # before anything is printed, as nobody may be left to read it
         runs = {str(seed): summaries[seed] for seed in sorted(summaries)}
         text = json.dumps({"task": TASK, "seconds": seconds, "runs": runs}, indent=2)
         write_text(args.out / "summary.json", text)

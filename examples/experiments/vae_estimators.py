@@ -31,9 +31,9 @@ DEFAULTS = {"hidden": (64,), "latent": 5, "epochs": 3, "lr": 2e-3}
 SMOKE = {"data": "strokes", "epochs": 1, "hidden": (16,), "latent": 2, "images": 4,
          "draws": 256}  # fmt: skip
 SAMPLES = (1, 4, 16, 64, 256)
-"""The numbers of draws for an image that an estimate is the mean of."""
+"""How many draws per image an estimate is the mean of."""
 REPEATS = (4, 8000)
-"""The fewest and the most estimates that a row of the table is made of."""
+"""The fewest and the most estimates from which a row of the table is computed."""
 EVALUATED_ON = 1000
 """Test images on which the ELBO is evaluated after each epoch."""
 
@@ -52,7 +52,7 @@ def score_function(
 ) -> Any:
     """The draws are constants, and their costs too; the gradient is that of log q: (E3), (E6)."""
     z = reparameterise(mu, log_var, noise).detach()
-    costs = f(z)  # through which a gradient still flows to the decoder, for which it is right
+    costs = f(z)  # a gradient still flows through f to the decoder, for which it is right
     weight = costs.detach()
     if baseline is not None:
         weight = weight - baseline(weight)
@@ -61,7 +61,7 @@ def score_function(
 
 
 def others(costs: Any) -> Any:
-    """The mean cost of an image's other draws, which knows nothing of this one: (E7)."""
+    """The mean cost of an image's other draws, which does not depend on this one: (E7)."""
     return (sum(costs, axis=0) - costs) * (1 / (costs.shape[0] - 1))
 
 
@@ -84,7 +84,7 @@ PAIRED = list(ESTIMATORS)[2:]
 
 
 def estimated_elbo(estimator: Callable, model: VAE, p: Any, x: Any, noise: Any) -> Any:
-    """Its gradient estimates that of the negative ELBO; the KL's part of it has no noise."""
+    """A loss whose gradient estimates that of the negative ELBO; the KL's part has no noise."""
     mu, log_var = model.encode(p, x)
     kl = mean(sum(gaussian_kl(mu, log_var), axis=-1))
     return estimator(partial(model.reconstruction, p, x), mu, log_var, noise) + kl
@@ -106,13 +106,13 @@ def encoder_gradient(estimator: Callable, model: VAE, p: Parameters, x: Any, noi
 
 
 def measure(estimates: Iterable[Any], truth: Any) -> dict[str, float]:
-    """Bias and variance of estimates (P,) of a true gradient (P,); all but `repeats` relative.
+    """Bias and variance of estimates (P,) of a true gradient (P,); all except `repeats` relative.
 
     Returns:
         ``along``: the component of their mean along the truth, 1 without bias; and its standard
-        error ``along_error``. ``distance``: of their mean from the truth; and ``noise``, what it
-        would be, in the root of the mean square, without bias. ``variance``: summed over the P
-        numbers, for one estimate; and ``snr``, 1 over its root.
+        error ``along_error``. ``distance``: that of their mean from the truth; and ``noise``, its
+        root mean square if there were no bias. ``variance``: summed over the P numbers, for one
+        estimate; and ``snr``, 1 over its square root.
     """
     truth = np.asarray(truth, np.float64)
     size = truth @ truth
@@ -152,7 +152,7 @@ def compare(run: Run, model: VAE, p: Parameters) -> list[dict[str, Any]]:
     most = SAMPLES[-1]
     long = np.stack([*estimates(reparameterised, most, max(4, 2 * args.draws // most), 3)])
     truth = long.mean(axis=0, dtype=np.float64)
-    known = measure(long, truth)  # how well it is known
+    known = measure(long, truth)  # how well the truth is known
     rows = []
     for stream, (name, estimator) in enumerate(ESTIMATORS.items(), 4):
         for k in SAMPLES[1:] if name in PAIRED else SAMPLES:
@@ -169,7 +169,7 @@ def compare(run: Run, model: VAE, p: Parameters) -> list[dict[str, Any]]:
 def train(
     run: Run, model: VAE, estimator: Callable
 ) -> tuple[Parameters, float, list[dict[str, float]]]:
-    """Train with one estimator; all begin with the same weights, batches and noise.
+    """Train with one estimator; all have the same initial weights, batches and noise.
 
     Returns:
         The parameters, how many seconds it took, and the figures of each epoch.
@@ -199,7 +199,7 @@ def train(
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
-    """One line a row, of at most 80 columns."""
+    """One line per row, of at most 80 columns."""
     lines = [f"{'estimator':21}{'k':>4}{'along':>9}{'+-':>8}{'distance':>10}{'noise':>8}"
              f"{'variance':>11}{'snr':>8}"]  # fmt: skip
     for r in rows:
@@ -211,7 +211,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def draw_pictures(run: Run, rows: list[dict[str, Any]], history: dict[str, Any]) -> None:
-    """Bias and variance over the number of draws; and the ELBO while training."""
+    """Draw bias and variance over the number of draws, and the ELBO during training."""
     folder = run.run_dir.folder
 
     def curves(key: str) -> dict[str, list[float]]:

@@ -28,7 +28,7 @@ from tinygen.parameters import Parameters
 from tinygen.training import Diverged, RunDir, SingleLossLearner
 
 # R and KL are sums, over the d pixels of an image and over the c numbers of its code, and means
-# over images. The weights of R and of the KL:
+# over images. The weights of R and KL:
 LOSSES = {
     "R + KL / d": lambda d, c: (1, 1 / d),
     "R + KL / c": lambda d, c: (1, 1 / c),
@@ -40,7 +40,7 @@ DEFAULTS = {"hidden": (400,), "latent": 20, "activation": "gelu"}
 SMOKE = {"data": "strokes", "epochs": 1, "batch_size": 32, "hidden": (32,), "latent": 8}
 SHOWN = 14
 PROBE_STREAM, TEST_STREAM = 2, 3
-"""Of the seed: a step's draws are its stream 1."""
+"""Streams of the seed; a step's draws are stream 1."""
 
 
 def flags():
@@ -56,7 +56,7 @@ def build(args, pixels: int) -> VAE:
 
 
 def effective_beta(name: str, model: VAE) -> float:
-    """The weight of the KL where that of R is 1. The factor in front only changes the step."""
+    """The weight of the KL when that of R is 1. A common factor changes only the step size."""
     r_weight, kl_weight = LOSSES[name](model.pixels, model.latent)
     return kl_weight / r_weight
 
@@ -65,8 +65,8 @@ def compare_gradients(model: VAE, p, x, noise, beta: float) -> dict[str, float]:
     """The gradients of the two terms of ``R + beta KL`` with respect to the encoder's parameters.
 
     Returns:
-        The norms of the two, the fraction of each in the sum of the norms, and the cosine between
-        them.
+        The norms of the two, the fraction of each in the sum of the norms, and the cosine of the
+        angle between them.
     """
 
     def encoder_gradient(beta: float) -> Any:
@@ -89,7 +89,7 @@ def compare_gradients(model: VAE, p, x, noise, beta: float) -> dict[str, float]:
 
 
 def train(run: Run, model: VAE, p: Parameters) -> list[dict[str, float]]:
-    """Train `p` in place; `compare_gradients` before steps 1, 2, 4, 8, ... and after the last."""
+    """Train `p` in place; `compare_gradients` before steps 1, 2, 4, ... and after the last one."""
     args, backend, step = run.args, run.backend, 0
     images = backend.asarray(run.dataset.train_images)
     probe = next(in_order(images, args.dtype))
@@ -117,9 +117,9 @@ def train(run: Run, model: VAE, p: Parameters) -> list[dict[str, float]]:
 
 
 def evaluate(run: Run, model: VAE, p: Parameters) -> tuple[ELBO, dict[str, Any]]:
-    """Of test images the ELBO, whatever the terms weighed in training, and reconstructions.
+    """The ELBO of test images, whatever the weights in training, and reconstructions.
 
-    Beside these are the images of codes that were drawn from the prior.
+    Beside these are images decoded from draws of the prior.
     """
     evaluator, images = VAEEvaluator(model, p, run.args.seed), run.dataset.test_images
     elbo = evaluate_elbo(partial(model.elbo_terms, p), evaluator.draw(images, TEST_STREAM))
@@ -131,7 +131,7 @@ def evaluate(run: Run, model: VAE, p: Parameters) -> tuple[ELBO, dict[str, Any]]
 
 
 def table(test: dict[str, dict[str, float]]) -> str:
-    """One line a loss, at most 80 columns."""
+    """One line per loss, of at most 80 columns."""
     lines = [
         f"{'':26}{'on the test images, nats':>27}{'active':>9}{'fraction of KL':>18}",
         f"{'loss':16}{'beta':>10}{'R':>9}{'KL':>9}{'R + KL':>9}{'units':>9}{'first':>9}{'last':>9}",
@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = command_line.parse(flags(), arguments, SMOKE)
     if args.resume:
         raise InputError("vae_scaling keeps no checkpoint, so it cannot --resume; begin anew")
-    build(args, pixels=784)  # refuses what does not go together, before any data is read
+    build(args, pixels=784)  # raises if flags do not go together, before any data are read
     RunDir(args.out).refuse_experiment(args.resume, args.restart, [])
     run = set_up(args, {})
     run.run_dir.forget_summary()

@@ -1,9 +1,9 @@
-"""An autoencoder from data to picture: each digit has to pass through a code of 32 numbers.
+"""An autoencoder from data to picture: each digit must pass through a code of 32 numbers.
 
 python examples/start/autoencoder.py
 
 The loss is the mean squared error of what comes back, derived in docs/derivations/autoencoder.md.
-On MNIST the ten epochs take about a minute of one core and end at 0.0042 on the test images, where
+On MNIST the ten epochs take about a minute on one core and end at 0.0042 on the test images, where
 PCA with 32 components has 0.0168; runs/start/autoencoder.png has digits and reconstructions.
 """
 
@@ -64,7 +64,7 @@ def main():
         for step, x in enumerate(tg.data.batches(images, order, BATCH_SIZE), optimizer.steps):
             J, dp = gradient(p, x)
             optimizer.update(p, dp, rate(step))
-        # Of plain arrays the loss is a plain number: nothing is recorded.
+        # For plain arrays the loss is a plain number: nothing is recorded.
         print(f"epoch {epoch + 1:2}: last batch {J:.5f}, test images {loss(p, test):.5f}")
     rows = {"original": test[:14], "autoencoder": decode(p, encode(p, test[:14]))}
     tg.plots.images_in_rows(rows, dataset.image_shape, path=PICTURE)

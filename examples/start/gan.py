@@ -1,10 +1,10 @@
-"""A GAN from data to picture: new digits by a generator that nobody shows an image.
+"""A GAN from data to picture: new digits from a generator that is never shown an image.
 
 python examples/start/gan.py
 
 A discriminator learns to tell real images from generated ones, and its gradient tells the generator
 how to pass for real. In balance it can only guess: D's loss is log 4 = 1.39 plus the penalty, G's
-log 2 = 0.69. On MNIST the ten epochs take about four minutes of one core and end at 1.35 and 0.72;
+log 2 = 0.69. On MNIST the ten epochs take about four minutes on one core and end at 1.35 and 0.72;
 most of the 100 samples in runs/start/gan.png are clear digits, of all ten kinds.
 
 The derivation is docs/derivations/gan.md; docs/gan-training.md says what can go wrong.

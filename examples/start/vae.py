@@ -1,10 +1,10 @@
-"""A variational autoencoder from data to picture: new digits out of standard normal numbers.
+"""A variational autoencoder from data to picture: new digits from standard normal numbers.
 
 python examples/start/vae.py
 
-The KL divergence holds each image's code close to N(0, I); so draws from N(0, I) decode to images,
-too. The loss is the negative ELBO, derived in docs/derivations/vae.md. On MNIST the ten epochs take
-about a minute of one core and end at 102.0 nats per test image. Samples: runs/start/vae.png.
+The KL divergence keeps each image's code close to N(0, I); so draws from N(0, I) also decode to
+images. The loss is the negative ELBO, derived in docs/derivations/vae.md. On MNIST the ten epochs
+take about a minute on one core and end at 102.0 nats per test image. Samples: runs/start/vae.png.
 """
 
 from pathlib import Path
@@ -57,7 +57,7 @@ def main():
     images, test = dataset.train_images, tg.data.as_floats(dataset.test_images)
     rng = np.random.default_rng(SEED)
     p = initialise(rng)
-    # By autograd. Derived on paper, for k draws an image (k, n, c), the same numbers are
+    # By autograd. Derived on paper, for k draws per image (k, n, c), the same numbers are
     # tg.byhand.vae.loss_and_grads(p, x, noise[None], activation="gelu", likelihood="bernoulli").
     gradient = tg.value_and_grad(loss)
     optimizer = tg.Adam(p, beta2=0.95)
@@ -66,7 +66,7 @@ def main():
         order = tg.data.epoch_order(len(images), SEED, epoch)
         for step, x in enumerate(tg.data.batches(images, order, BATCH_SIZE), optimizer.steps):
             J, dp = gradient(p, x, rng.standard_normal((len(x), LATENT), dtype=np.float32))
-            tg.clip_by_norm(dp, LIMIT)  # a rare batch with a huge gradient may not undo the rest
+            tg.clip_by_norm(dp, LIMIT)  # a rare batch with a huge gradient must not undo the rest
             optimizer.update(p, dp, rate(step))
         noise = rng.standard_normal((len(test), LATENT), dtype=np.float32)
         print(f"epoch {epoch + 1:2}: last batch {J:.2f}, test {loss(p, test, noise):.2f} nats")
