@@ -36,7 +36,7 @@ def named_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
     """The folder `data_dir`, or else that of $TINYGEN_DATA_DIR; None if neither is set.
 
     Raises:
-        InputError: the variable counts, and does not name a folder.
+        InputError: the variable is used, and does not name a folder.
     """
     if data_dir:
         return expanded(data_dir)

@@ -188,7 +188,7 @@ class Process:
         self._process = spawn.Process(target=work, args=(theirs, self.source), daemon=True)
         self._process.start()
         theirs.close()
-        if isinstance(self._receive(PATIENCE, "", ""), Stopped):  # it did not report to be ready
+        if isinstance(self._receive(PATIENCE, "", ""), Stopped):  # it did not get ready
             raise InputError(f"{self.name}: it cannot be started")
         message = self._receive(LIMITS.start, TOO_LONG_TO_LOAD, "")
         if isinstance(message, Stopped):
@@ -205,7 +205,7 @@ class Process:
         self._connection.close()
 
     def results(self, id_: str, question: Mapping[str, Any]) -> list[Any]:
-        """The result of each case, up to the first at which it stopped."""
+        """The result of each case; after one that ends the process, the next ones are not tried."""
         self._changed.clear()
         results: list[Any] = []
         cases = question.get("cases", [{}])

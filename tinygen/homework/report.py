@@ -74,7 +74,7 @@ def csv_of(folder: str | os.PathLike[str]) -> str:
 
 
 def results_in(folder: str | os.PathLike[str]) -> list[Result]:
-    """The results that the last `grade` has written there, without those of earlier ones.
+    """The results that the last `grade` wrote there, without those of earlier ones.
 
     Raises:
         InputError: there are no results.

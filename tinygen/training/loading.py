@@ -41,7 +41,7 @@ from tinygen.training.run_dir import RunDir
 FORMATS: dict[str, ModuleType] = {".npz": checkpoint, ".safetensors": tensors}
 """What reads and writes a file, by the suffix of its name."""
 BY_NAME = "by name"
-"""How the description of a file of `save` names its arrays; in a run's they are one vector."""
+"""What the description in a file of `save` says about its arrays; a run's are one vector."""
 DTYPES = ("float32", "float64")
 ROWS = 1000
 """Images or codes that go through a model at a time, so that memory use stays flat."""
@@ -74,10 +74,10 @@ class TrainedModel:
         history: the figures of each epoch of its run, as in ``metrics.jsonl``; empty for a file
             written by `tinygen.save`. `tinygen.plots.loss_curves` draws them.
 
-    It can be asked to `encode`, `posterior`, `decode`, `reconstruct`, `sample`, `loss` and
-    `classify`, from host arrays to host arrays; `VERBS` says which models have which verb. Images
-    are what `prepare` takes; images that are returned have the shape ``(n, h, w)`` of the training
-    images, or are rows ``(n, d)`` if it was trained on rows.
+    Its verbs are `encode`, `posterior`, `decode`, `reconstruct`, `sample`, `loss` and `classify`,
+    from host arrays to host arrays; `VERBS` says which models have which. Images are what `prepare`
+    takes; images that are returned have the shape ``(n, h, w)`` of the training images, or are rows
+    ``(n, d)`` if it was trained on rows.
 
     >>> from tinygen.data import stroke_digits
     >>> from tinygen.training import fit

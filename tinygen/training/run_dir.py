@@ -234,7 +234,7 @@ def about(dataset: Dataset) -> dict[str, Any]:
         "source": dataset.source,
         "sha256": dataset.sha256,
         "train": len(images),
-        # Images given to `tinygen.fit` without test images stand in for them, but are not.
+        # Images given alone to `tinygen.fit` stand in for test images, but do not count as such.
         "test": 0 if dataset.test_images is images else len(dataset.test_images),
         "shape": list(images.shape[1:]),
         "preprocessing": "none" if floats else "uint8 / 255",

@@ -106,7 +106,7 @@ class BackwardPass:
     def gradients(
         self, node: Node | None = None, g: Any = None, change: Change | None = None
     ) -> dict[str, Any]:
-        """The gradients of the leaves if only `g` arrives, at `node`; by default, all of them."""
+        """The leaves' gradients if only `g` arrives, at `node`; by default, all that does."""
         node = node or self.visits[0]
         arrived = {node.index: node.gradient if g is None else g}
         at_leaves = {}

@@ -51,7 +51,7 @@ class Search:
         self.sizes, self.tolerance = sizes, tolerance
         self.wrong = wrong_names(got, expected, tolerance)
         self.shapes = {name: x.shape for name, x in expected.items()}
-        # Parameters are weighted equally: by their mistakes, or by their sizes if they have none.
+        # Parameters count equally: each is scaled by its mistake, or by its size if it has none.
         whole = max(float(np.linalg.norm(x)) for x in expected.values())
         self.weights = {}
         for name, b in expected.items():
