@@ -61,7 +61,7 @@ PRESETS = {
     "likelihood-conv": {**CONVOLUTIONAL, **ONE_SAMPLE, "distorted_epochs": 80.0, "epochs": 110,
                         "lr": 3e-3},
     # Importance weights, for a network that has already learned most with one sample.
-    "importance": {**DENSE, "objective": "iwae", "samples": 10, "epochs": 14, "lr": 1e-3},
+    "importance": {**DENSE, "objective": "iwae", "samples": 10, "epochs": 30, "lr": 1e-3},
     "importance-conv": {**CONVOLUTIONAL, "objective": "iwae", "samples": 10, "epochs": 40,
                         "lr": 1.5e-3},
 }  # fmt: skip
